@@ -1,0 +1,62 @@
+"""Every error rainkit raises on purpose.
+
+    RainkitError              exit code 1
+    ├── UsageError            exit code 2: an option, a name or a combination that cannot work
+    │   └── PairingError      exit code 2: rainy and clean pictures that do not match up
+    ├── MethodError           a plugin that is missing, broken or too new
+    ├── ImageError            a picture that cannot be read or written
+    ├── DatasetError          a folder, manifest or record that is not what it should be
+    ├── WeightsError          a weights file that is missing, damaged or of another method
+    └── TrainingError         a training run that cannot start, continue or be saved
+
+Messages are one line that names the file or option at fault and the remedy.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DatasetError",
+    "ImageError",
+    "MethodError",
+    "PairingError",
+    "RainkitError",
+    "TrainingError",
+    "UsageError",
+    "WeightsError",
+]
+
+
+class RainkitError(Exception):
+    """Base of every error raised on purpose; the CLI prints its message and no traceback."""
+
+    exit_code = 1
+
+
+class UsageError(RainkitError):
+    """The request itself cannot work: a wrong option, an unknown name, nothing to do."""
+
+    exit_code = 2
+
+
+class PairingError(UsageError):
+    """Rainy and clean pictures do not match up by name or size."""
+
+
+class MethodError(RainkitError):
+    """An installed method is missing, broken, or written for another rainkit."""
+
+
+class ImageError(RainkitError):
+    """A picture cannot be read or written."""
+
+
+class DatasetError(RainkitError):
+    """A dataset on disk is not what it should be."""
+
+
+class WeightsError(RainkitError):
+    """A weights file is missing, damaged, or belongs to another method."""
+
+
+class TrainingError(RainkitError):
+    """A training run cannot start, continue or be saved."""

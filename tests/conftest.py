@@ -1,0 +1,185 @@
+"""Real wheels of tiny plugins, and the installed command run beside them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PYPROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{distribution}"
+version = "{version}"
+description = "{summary}"
+dependencies = ["{requires}"]
+
+[project.entry-points."rainkit.methods"]
+{method} = "{package}:METHOD"
+
+[tool.hatch.build.targets.wheel]
+packages = ["{package}"]
+"""
+
+SPEC = """
+from dataclasses import dataclass, field
+from rainkit.api import API, Hyperparameters, ImageSpec, Method, Paper, Training, option, replace
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    width: int = option(4, "channels [of both layers]", ge=1, le=64)
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    norm: int = option(1, "exponent of the error", ge=1, le=2)
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny(Hyperparameters):
+    network: Network = field(default_factory=Network)
+    objective: Objective = field(default_factory=Objective)
+    training: Training = field(default_factory=lambda: Training(lr=1e-2))
+
+METHOD = Method(
+    api=API, name="{method}", title="Tiny", summary="two small convolutions", licence="MIT",
+    paper=Paper(authors=("A. Author",), title="Tiny nets", venue="Nowhere", year=2020),
+    hyperparameters=Tiny,
+    variants={{"default": Tiny(), "paper": replace(Tiny(), network={{"width": 8}})}},
+    network="{package}.network:build", objective="{package}.objective:build",
+    image=lambda network: ImageSpec(min_size=3, receptive_radius=2, tiling="exact", half=("bf16",)),
+)
+"""
+
+NETWORK = """
+from torch import nn
+from rainkit.objective import Derained
+
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1, padding_mode="reflect")
+        self.last = nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, rainy):
+        return Derained(rainy + self.last(self.first(rainy).relu()), {})
+
+def build(settings):
+    return Net(settings.width)
+"""
+
+OBJECTIVE = """
+from rainkit.objective import Loss, Objective
+
+class Error(Objective):
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def losses(self, phase, outputs, batch, progress):
+        return {"error": Loss((outputs.image - batch.clean).abs().pow(self.norm).mean())}
+
+def build(settings):
+    return Error(settings.norm)
+"""
+
+
+@dataclass(frozen=True)
+class PluginFolder:
+    """A folder of installed plugins that is put in front of the path of subprocesses."""
+
+    path: Path
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """``rainkit`` with these plugins beside those of the environment."""
+        return self.python("-m", "rainkit", *arguments, **environment)
+
+    def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Python with these plugins on its path."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAINKIT_")}
+        columns = {"COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": str(self.path)}
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=inherited | columns | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+def write_plugin(
+    folder: Path,
+    distribution: str,
+    method: str,
+    *,
+    version: str = "1.0",
+    requires: str = "rainkit>=0.1",
+    spec: str = SPEC,
+) -> Path:
+    """The sources of a plugin; returns its project folder."""
+    package = distribution.replace("-", "_")
+    project = folder / distribution
+    (project / package).mkdir(parents=True)
+    names = {"distribution": distribution, "method": method, "package": package}
+    about = {"version": version, "requires": requires, "summary": f"{distribution} for tests"}
+    (project / "pyproject.toml").write_text(PYPROJECT.format(**names, **about))
+    (project / package / "__init__.py").write_text(spec.format(**names))
+    (project / package / "network.py").write_text(NETWORK)
+    (project / package / "objective.py").write_text(OBJECTIVE)
+    return project
+
+
+def install(projects: list[Path], target: Path) -> None:
+    """Build a wheel of each project and install all of them into a folder."""
+    wheels = target.parent / "wheels"
+    for project in projects:
+        _succeed([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels], project)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    offline = ["--no-deps", "--no-index", "--no-compile", "--target", target]
+    _succeed([*pip, *offline, *sorted(wheels.glob("*.whl"))], target.parent)
+
+
+def _succeed(command: list[object], cwd: Path) -> None:
+    done = subprocess.run(
+        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> PluginFolder:
+    """One good plugin, one that raises at import, one for a newer rainkit, two with one name."""
+    root = tmp_path_factory.mktemp("plugins")
+    raises = "import rainkit_module_that_does_not_exist\n"
+    projects = [
+        write_plugin(root, "rainkit-tiny", "tiny"),
+        write_plugin(root, "rainkit-broken", "broken", spec=raises),
+        write_plugin(root, "rainkit-future", "future", requires="rainkit>=99"),
+        write_plugin(root, "rainkit-twin-a", "twin"),
+        write_plugin(root, "rainkit-twin-b", "twin", version="2.0"),
+    ]
+    install(projects, root / "site")
+    return PluginFolder(root / "site")
+
+
+@pytest.fixture
+def odd_plugin(tmp_path: Path) -> Callable[..., PluginFolder]:
+    """A plugin ``odd`` whose spec has ``old`` replaced by ``new``, laid out as pip leaves it."""
+
+    def make(old: str, new: str, imports: str = "") -> PluginFolder:
+        assert old in SPEC
+        spec = f"{imports}\n{SPEC.replace(old, new)}"
+        project = write_plugin(tmp_path, "rainkit-odd", "odd", spec=spec)
+        about = project / "rainkit_odd-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rainkit-odd\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text("[rainkit.methods]\nodd = rainkit_odd:METHOD\n")
+        return PluginFolder(project)
+
+    return make
