@@ -1,0 +1,59 @@
+"""``rainkit doctor``: is this environment fit, and what is the remedy if it is not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rainkit.cli.console import output, print_json
+
+if TYPE_CHECKING:
+    from rainkit.doctor import Check
+
+__all__ = ["doctor"]
+
+_MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "bold red")}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Examine the environment, the devices and every plugin; exit 1 if there is a problem."""
+    from rainkit.doctor import examine
+
+    checks = examine()
+    problems = [check for check in checks if check.state == "problem"]
+    if as_json:
+        print_json({"problems": len(problems), "checks": [asdict(check) for check in checks]})
+    else:
+        _print(checks)
+        _print_problems(problems)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _print(checks: tuple[Check, ...]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("check", "state", "found", box=box.SIMPLE)
+    for check in checks:
+        word, style = _MARKS[check.state]
+        table.add_row(
+            Text(check.name, overflow="fold"), Text(word, style), Text(check.value, overflow="fold")
+        )
+    output.print(table)
+
+
+def _print_problems(problems: list[Check]) -> None:
+    for check in problems:
+        output.print(f"{check.name}: {check.value}", style="bold red", markup=False, soft_wrap=True)
+        if check.remedy:
+            output.print(f"remedy: {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+        if check.traceback:
+            output.print(check.traceback, markup=False, highlight=False, soft_wrap=True)
+    if not problems:
+        output.print("No problem found.", style="green")

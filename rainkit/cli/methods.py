@@ -1,0 +1,205 @@
+"""``rainkit methods``: what is installed, and everything about one method. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rainkit.cli.console import errors, output, print_json
+
+if TYPE_CHECKING:
+    from rainkit.api import Method
+
+__all__ = ["app", "methods", "show"]
+
+app = typer.Typer()
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.callback(invoke_without_command=True)
+def methods(context: typer.Context, as_json: _Json = False) -> None:
+    """List the installed methods, or show everything about one.
+
+    The list is read from package metadata alone, so that no broken plugin can spoil it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from rainkit import plugins
+
+    rows = plugins.installed()
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    if not rows:
+        errors.print("no method is installed; each is a package: pip install rainkit-METHOD")
+        return
+    troubled = any(row.problem for row in rows)
+    headings = ("method", "package", "version", "summary", *(("problem",) if troubled else ()))
+    _table(
+        headings,
+        (
+            (row.name, row.distribution, row.version, row.summary, row.problem or "")[
+                : len(headings)
+            ]
+            for row in rows
+        ),
+    )
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A method, or PACKAGE:METHOD.")],
+    as_json: _Json = False,
+) -> None:
+    """Show a method: its paper, variants, hyperparameters, parts and weights."""
+    from rainkit import plugins
+
+    method = plugins.get(name)
+    about = _about(method)
+    if as_json:
+        print_json(about)
+        return
+    _print_paper(about)
+    _print_variants(about)
+    _print_hyperparameters(about)
+    _print_weights(about)
+
+
+def _about(method: Method) -> dict[str, Any]:
+    from rainkit import hyperparameters
+
+    default = method.default
+    return {
+        "name": method.name,
+        "title": method.title,
+        "summary": method.summary,
+        "licence": method.licence,
+        "training_data": method.training_data,
+        "image": asdict(method.image(default.network)),
+        "paper": asdict(method.paper),
+        "variants": {
+            name: hyperparameters.differences(values, default)
+            for name, values in method.variants.items()
+        },
+        "hyperparameters": [asdict(row) for row in hyperparameters.describe(default)],
+        "parts": {name: asdict(part) for name, part in method.parts.items()},
+        "weights": [asdict(weights) for weights in method.weights],
+    }
+
+
+def _print_paper(about: dict[str, Any]) -> None:
+    paper = about["paper"]
+    _line(f"{about['title']} ({about['name']}): {about['summary']}", style="bold")
+    _line(f"{', '.join(paper['authors'])}: {paper['title']}.")
+    doi = f", https://doi.org/{paper['doi']}" if paper["doi"] else ""
+    _line(f"{paper['venue']}, {paper['year']}{doi}")
+    data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
+    _line(f"Code under {about['licence']}; learns from {data}.")
+    if paper["results"]:
+        _table(
+            ("data", "PSNR dB", "SSIM", "seconds", "note"),
+            (
+                (
+                    r["dataset"],
+                    _number(r["psnr"], ".2f"),
+                    _number(r["ssim"], ".3f"),
+                    _number(r["seconds"], "g"),
+                    r["note"],
+                )
+                for r in paper["results"]
+            ),
+            title="Results published in the paper (not measured by us)",
+        )
+
+
+def _print_variants(about: dict[str, Any]) -> None:
+    rows = []
+    for name, changes in about["variants"].items():
+        told = "\n".join(f"{path} = {_value(value)}" for path, value in changes.items())
+        same = "what ships" if name == "default" else "the same settings"
+        rows.append((name, told or same))
+    _table(("variant", "differs from default in"), rows, title="Variants (--variant)")
+
+
+def _print_hyperparameters(about: dict[str, Any]) -> None:
+    _table(
+        ("setting", "default", "takes", "meaning"),
+        (
+            (
+                row["path"],
+                _value(row["default"]),
+                f"{row['type']} {row['bounds']}".strip(),
+                row["doc"],
+            )
+            for row in about["hyperparameters"]
+        ),
+        title="Hyperparameters (--set section.name=value)",
+    )
+    if about["parts"]:
+        _table(
+            ("part", "meaning"),
+            ((name, part["doc"]) for name, part in about["parts"].items()),
+            title="Parts (--parts)",
+        )
+
+
+def _print_weights(about: dict[str, Any]) -> None:
+    if not about["weights"]:
+        _line("Weights: none ships with the plugin; train some with rainkit train.")
+        return
+    for weights in about["weights"]:
+        _line(f"\nWeights {about['name']}.{weights['tag']}", style="bold")
+        _line(f"variant {weights['variant']}, licence {weights['licence']}")
+        _line(f"trained on {weights['trained_on']}")
+        _line(f"recipe {weights['recipe']}")
+        if weights["results"]:
+            _table(
+                ("data", "protocol", "pictures", "PSNR dB", "input", "SSIM", "input"),
+                (
+                    (
+                        r["dataset"],
+                        r["protocol"],
+                        str(r["images"]),
+                        f"{r['psnr']:.2f}",
+                        f"{r['input_psnr']:.2f}",
+                        f"{r['ssim']:.4f}",
+                        f"{r['input_ssim']:.4f}",
+                    )
+                    for r in weights["results"]
+                ),
+                title="Results measured by us, beside those of the untouched input",
+            )
+
+
+def _table(
+    headings: Iterable[str], rows: Iterable[Iterable[str]], *, title: str | None = None
+) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=box.SIMPLE, title=title, title_justify="left")
+    for row in rows:
+        # Text, not markup: square brackets in a doc are themselves.
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    output.print(table)
+
+
+def _line(text: str, style: str = "") -> None:
+    output.print(text, style=style, markup=False, highlight=False)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(_value, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,244 @@
+"""Finding installed methods: a broken plugin is a row in a table, never a crash.
+
+Listing reads package metadata alone and imports no plugin; :func:`get` imports the one plugin that
+it is asked for; :func:`resolve` imports its network or objective. Two variables of the environment
+are obeyed:
+
+``RAINKIT_METHODS``
+    Comma-separated names; when set and not empty, every other method is left out unseen.
+``RAINKIT_STRICT``
+    When ``1``, a plugin's own exception is raised as it is, for plugin authors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+import rainkit
+from rainkit.api import API, ENTRY_POINT_GROUP, Hyperparameters, Method
+from rainkit.errors import MethodError, UsageError
+
+__all__ = ["Installed", "get", "installed", "resolve"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installed:
+    """An installed method, as its package's metadata describes it.
+
+    Attributes:
+        name: the method's name, unless another distribution claims it too.
+        distribution: the package that brings it.
+        version: of that package.
+        summary: the package's one-line summary.
+        problem: why it cannot be used, as far as metadata tells; None if nothing speaks against it.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    summary: str
+    problem: str | None
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``, which no other distribution can claim."""
+        return f"{self.distribution}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An entry point with what its distribution says about it."""
+
+    entry: metadata.EntryPoint
+    distribution: str
+    version: str
+    summary: str
+    unsuited: str | None
+
+    def answers_to(self, name: str) -> bool:
+        distribution, colon, short = name.rpartition(":")
+        if not colon:
+            return self.entry.name == name
+        same = canonicalize_name(distribution) == canonicalize_name(self.distribution)
+        return same and self.entry.name == short
+
+
+def installed() -> tuple[Installed, ...]:
+    """Every installed method, sorted by name; imports no plugin and cannot fail because of one."""
+    candidates = _candidates()
+    rows = []
+    for candidate in candidates:
+        name = candidate.entry.name
+        rivals = [other for other in candidates if other.entry.name == name]
+        rows.append(
+            Installed(
+                name=name,
+                distribution=candidate.distribution,
+                version=candidate.version,
+                summary=candidate.summary,
+                problem=candidate.unsuited or (_clash(rivals) if len(rivals) > 1 else None),
+            )
+        )
+    return tuple(rows)
+
+
+def get(name: str) -> Method:
+    """The method of a name, or of ``distribution:name`` where two packages claim one name.
+
+    Raises:
+        UsageError: no installed method has that name, or several have.
+        MethodError: the plugin cannot be imported, is written for another rainkit, or its
+            ``METHOD`` is not what its entry point says.
+    """
+    candidates = _candidates()
+    matches = [candidate for candidate in candidates if candidate.answers_to(name)]
+    if not matches:
+        raise UsageError(_unknown(name, candidates))
+    if len(matches) > 1:
+        raise UsageError(f"method {name} is {_clash(matches)}")
+    return _load(matches[0])
+
+
+def resolve(target: str) -> Any:
+    """Import what a ``"module:callable"`` string of a plugin names.
+
+    Raises:
+        MethodError: there is no such module or attribute, or its import fails.
+    """
+    module, colon, attribute = target.partition(":")
+    if not (module and colon and attribute):
+        raise MethodError(f"{target!r} is no 'module:callable': correct the plugin's METHOD")
+    try:
+        value: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            value = getattr(value, part)
+    except (Exception, SystemExit) as error:
+        if _strict():
+            raise
+        raise MethodError(f"{target} cannot be imported: {_one_line(error)}") from error
+    return value
+
+
+def _candidates() -> list[_Candidate]:
+    chosen = [name.strip() for name in os.environ.get("RAINKIT_METHODS", "").split(",")]
+    limits = [name for name in chosen if name]
+    found = [_candidate(entry) for entry in metadata.entry_points(group=ENTRY_POINT_GROUP)]
+    kept = [c for c in found if not limits or any(c.answers_to(name) for name in limits)]
+    return sorted(kept, key=lambda c: (c.entry.name, c.distribution))
+
+
+def _candidate(entry: metadata.EntryPoint) -> _Candidate:
+    distribution = entry.dist
+    try:
+        if distribution is None:
+            raise LookupError("the entry point belongs to no distribution")
+        about = distribution.metadata
+        return _Candidate(
+            entry,
+            distribution=about["Name"] or "unknown",
+            version=about["Version"] or "unknown",
+            summary=(about["Summary"] or "").strip(),
+            unsuited=_unsuited(distribution),
+        )
+    except Exception as error:
+        # Damaged metadata (half-removed packages) must not take the healthy methods along.
+        reason = f"its package metadata cannot be read ({_one_line(error)}): reinstall it"
+        return _Candidate(entry, "unknown", "unknown", "", reason)
+
+
+def _unsuited(distribution: metadata.Distribution) -> str | None:
+    """Why a distribution's own requirements exclude the running rainkit, if they do."""
+    for line in distribution.requires or ():
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if canonicalize_name(requirement.name) != "rainkit":
+            continue
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        if not requirement.specifier.contains(rainkit.__version__, prereleases=True):
+            return (
+                f"needs rainkit {requirement.specifier} and this is {rainkit.__version__}: "
+                f"upgrade one of the two"
+            )
+    return None
+
+
+def _load(candidate: _Candidate) -> Method:
+    name = candidate.entry.name
+    who = f"method {name} of {candidate.distribution} {candidate.version}"
+    if candidate.unsuited:
+        raise MethodError(f"{who} {candidate.unsuited}")
+    try:
+        method = candidate.entry.load()
+    except (Exception, SystemExit) as error:
+        if _strict():
+            raise
+        raise MethodError(
+            f"{who} cannot be imported: {_one_line(error)} "
+            "(rainkit doctor shows the traceback; reinstall or uninstall the package)"
+        ) from error
+    fault = _fault(method, name)
+    if fault:
+        raise MethodError(f"{who} {fault}")
+    loaded: Method = method
+    return loaded
+
+
+def _fault(method: Any, name: str) -> str | None:
+    """What is wrong with a loaded ``METHOD``, if anything is."""
+    number = getattr(method, "api", API)
+    if number != API:
+        older = isinstance(number, int) and number < API
+        remedy = "upgrade the plugin" if older else "upgrade rainkit"
+        return f"was written for contract {number} and this rainkit speaks {API}: {remedy}"
+    if not isinstance(method, Method):
+        return f"gives a {type(method).__name__}, not a rainkit.api.Method: correct its entry point"
+    if method.name != name:
+        return f"calls itself {method.name!r}: its entry point and METHOD.name must be equal"
+    if "default" not in method.variants:
+        return "has no variant 'default': add one to METHOD.variants"
+    strange = [n for n, v in method.variants.items() if not issubclass(type(v), Hyperparameters)]
+    if strange:
+        return f"has a variant {strange[0]!r} that is no rainkit.api.Hyperparameters"
+    return None
+
+
+def _clash(rivals: list[_Candidate]) -> str:
+    claimants = " and ".join(rival.distribution for rival in rivals)
+    choices = " or ".join(f"{rival.distribution}:{rival.entry.name}" for rival in rivals)
+    return f"claimed by {claimants}: say {choices}, or uninstall one"
+
+
+def _unknown(name: str, candidates: list[_Candidate]) -> str:
+    message = f"no method {name!r} is installed"
+    names = sorted({candidate.entry.name for candidate in candidates})
+    short = name.lower().rpartition(":")[2]
+    near = difflib.get_close_matches(short, names, n=1) or [n for n in names if short in n]
+    if near:
+        return f"{message}: did you mean {near[0]}?"
+    if os.environ.get("RAINKIT_METHODS"):
+        message += f" or let through by RAINKIT_METHODS={os.environ['RAINKIT_METHODS']}"
+    known = f"installed: {', '.join(names)}" if names else "no method is installed"
+    if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name.lower()):
+        return f"{message}; a plugin may exist, try: pip install rainkit-{name.lower()} ({known})"
+    return f"{message} ({known})"
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _strict() -> bool:
+    return os.environ.get("RAINKIT_STRICT") == "1"

@@ -1,0 +1,88 @@
+"""What every command does with errors and with Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from rainkit.cli import app
+from rainkit.errors import MethodError, UsageError
+
+SLOW = """
+import time
+from rainkit import plugins
+def wait(*arguments):
+    print("waiting", flush=True)
+    time.sleep(60)
+plugins.installed = wait
+from rainkit.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("error", "code"), [(UsageError, 2), (MethodError, 1)])
+def test_errors_raised_on_purpose_are_one_line_and_their_code(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception], code: int
+) -> None:
+    def fail() -> None:
+        raise error("photos[1].jpg: a name with [brackets] " + "and many words " * 20)
+
+    monkeypatch.setattr("rainkit.plugins.installed", fail)
+    result = CliRunner().invoke(app, ["methods"])
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: photos[1].jpg: a name with [brackets]")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["methods", "--nonsense"], ["methods", "show"]]
+)
+def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+
+
+def test_ctrl_c_is_one_line_and_130() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, "methods"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(0.1)
+        os.kill(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert told.startswith("stopped by Ctrl-C")
+    assert told.count("\n") == 1
+
+
+def test_threads_sleep_while_they_wait_unless_the_user_chose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = (
+        "import os, sys; from rainkit.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print(os.environ['OMP_WAIT_POLICY'], os.environ['NO_ALBUMENTATIONS_UPDATE'])"
+    )
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    run = [sys.executable, "-c", script, "--version"]
+    assert _last_line(run) == "PASSIVE 1"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert _last_line(run) == "ACTIVE 1"
+
+
+def _last_line(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]

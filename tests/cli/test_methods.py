@@ -1,0 +1,91 @@
+"""``rainkit methods`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def test_the_table_shows_every_method_and_its_problem(plugin_folder) -> None:
+    done = plugin_folder.run("methods")
+    assert done.returncode == 0
+    for word in ("graspp-gan", "tiny", "rainkit-tiny", "future", ">=99", "rainkit-twin-b:twin"):
+        assert word in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_is_plain_however_narrow_the_terminal(plugin_folder) -> None:
+    done = plugin_folder.run("methods", "--json", COLUMNS="20", FORCE_COLOR="1")
+    rows = json.loads(done.stdout)
+    assert {"name", "distribution", "version", "summary", "problem"} == set(rows[0])
+    assert [row["name"] for row in rows] == sorted(row["name"] for row in rows)
+    shown = plugin_folder.run("methods", "show", "tiny", "--json", COLUMNS="20", FORCE_COLOR="1")
+    about = json.loads(shown.stdout)
+    assert about["name"] == "tiny"
+    assert about["variants"] == {"default": {}, "paper": {"network.width": 8}}
+    width = next(row for row in about["hyperparameters"] if row["path"] == "network.width")
+    assert (width["default"], width["bounds"]) == (4, ">= 1 and <= 64")
+
+
+def test_show_tells_everything_about_a_method(plugin_folder) -> None:
+    done = plugin_folder.run("methods", "show", "graspp-gan")
+    assert done.returncode == 0, done.stderr
+    for told in (
+        "Yinglong Wang",
+        "1910.03839",
+        "published in the paper",
+        "30.28",
+        "network.width1 = 64",
+        "training.schedule = plateau",
+        "objective.critic_lr",
+        "learning rate of the critic",
+        "one of mse, l2",
+    ):
+        assert told in done.stdout
+
+
+def test_square_brackets_in_a_doc_are_printed_as_they_are(plugin_folder) -> None:
+    assert "channels [of both layers]" in plugin_folder.run("methods", "show", "tiny").stdout
+
+
+def test_weights_and_what_was_measured_are_shown(odd_plugin) -> None:
+    folder = odd_plugin(
+        'licence="MIT",',
+        'licence="MIT", parts={{"rain": Part(doc="the rain layer", signed=True)}}, '
+        'weights=(Weights(tag="small", variant="default", sha256="0" * 64, file="w.safetensors", '
+        'licence="CC0-1.0", trained_on="ten photographs", recipe="small.toml", results=('
+        'MeasuredResult(dataset="ten pairs", protocol="prenet", images=10, psnr=31.234, '
+        "ssim=0.91234, input_psnr=25.0, input_ssim=0.8),)),),",
+        "from rainkit.api import MeasuredResult, Part, Weights",
+    )
+    done = folder.run("methods", "show", "odd")
+    assert done.returncode == 0, done.stderr
+    for told in ("the rain layer", "odd.small", "CC0-1.0", "ten photographs", "small.toml"):
+        assert told in done.stdout
+    for told in ("measured by us", "prenet", "31.23", "0.9123", "25.00"):
+        assert told in done.stdout
+
+
+def test_no_method_at_all_says_what_to_install(plugin_folder) -> None:
+    done = plugin_folder.run("methods", RAINKIT_METHODS="none-of-them")
+    assert done.returncode == 0
+    assert "pip install rainkit-" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["methods"], ["methods", "show", "graspp-gan"], ["--help"], ["infer", "--help"]]
+)
+def test_light_commands_load_no_torch(plugin_folder, arguments: list[str]) -> None:
+    script = """
+import sys
+from rainkit.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+heavy = {"torch", "numpy", "cv2", "PIL", "timm", "albumentations"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = plugin_folder.python("-c", script, *arguments)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,155 @@
+"""Discovery with real wheels: a broken plugin spoils nothing but itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+import rainkit
+from rainkit import plugins
+from rainkit.errors import MethodError, UsageError
+
+
+def test_the_list_has_a_row_for_each_plugin_and_imports_none(plugin_folder) -> None:
+    script = """
+import json, sys
+from dataclasses import asdict
+from rainkit import plugins
+rows = [asdict(row) for row in plugins.installed()]
+loaded = [name for name in sys.modules if name.startswith("rainkit_")]
+print(json.dumps([rows, loaded]))
+"""
+    done = plugin_folder.python("-c", script)
+    assert done.returncode == 0, done.stderr
+    rows, loaded = json.loads(done.stdout)
+    assert loaded == []
+    found = {row["distribution"]: row for row in rows}
+    assert found["rainkit-tiny"] == {
+        "name": "tiny",
+        "distribution": "rainkit-tiny",
+        "version": "1.0",
+        "summary": "rainkit-tiny for tests",
+        "problem": None,
+    }
+    assert found["rainkit-graspp-gan"]["problem"] is None
+    assert found["rainkit-broken"]["problem"] is None  # metadata cannot tell
+    future = found["rainkit-future"]["problem"]
+    assert ">=99" in future
+    assert rainkit.__version__ in future
+    for twin in ("rainkit-twin-a", "rainkit-twin-b"):
+        assert found[twin]["name"] == "twin"
+        assert "rainkit-twin-a:twin or rainkit-twin-b:twin" in found[twin]["problem"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("broken", 1, "rainkit_module_that_does_not_exist"),
+        ("future", 1, "needs rainkit >=99"),
+        ("twin", 2, "rainkit-twin-a and rainkit-twin-b"),
+        ("tinny", 2, "did you mean tiny?"),
+        ("granite", 2, "pip install rainkit-granite"),
+    ],
+)
+def test_a_method_that_cannot_be_used_is_one_clear_line(plugin_folder, name, code, said) -> None:
+    done = plugin_folder.run("methods", "show", name)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1, "more than one line"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("--version",),
+        ("methods",),
+        ("methods", "--json"),
+        ("methods", "show", "tiny"),
+        ("methods", "show", "graspp-gan"),
+        ("methods", "show", "rainkit-twin-b:twin"),
+        ("infer", "--help"),
+        ("train", "--help"),
+        ("eval", "--help"),
+        ("synth", "--help"),
+        ("bench", "--help"),
+    ],
+)
+def test_broken_plugins_spoil_no_other_command(plugin_folder, arguments) -> None:
+    done = plugin_folder.run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_rainkit_methods_limits_what_is_seen_and_loaded(plugin_folder) -> None:
+    done = plugin_folder.run("methods", "--json", RAINKIT_METHODS="tiny,rainkit-twin-a:twin")
+    rows = json.loads(done.stdout)
+    assert [(row["distribution"], row["problem"]) for row in rows] == [
+        ("rainkit-tiny", None),
+        ("rainkit-twin-a", None),
+    ]
+    left_out = plugin_folder.run("methods", "show", "broken", RAINKIT_METHODS="tiny")
+    assert left_out.returncode == 2
+    assert "RAINKIT_METHODS=tiny" in left_out.stderr
+
+
+def test_strict_raises_what_the_plugin_raised(plugin_folder) -> None:
+    done = plugin_folder.run("methods", "show", "broken", RAINKIT_STRICT="1")
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("api=API", "api=API + 1", "upgrade rainkit"),
+        ("api=API", "api=API - 1", "upgrade the plugin"),
+        ('name="{method}"', 'name="other"', "calls itself 'other'"),
+        ('"default"', '"standard"', "no variant 'default'"),
+        ("METHOD = Method(", "METHOD = dict(", "gives a dict"),
+        ("METHOD = Method(", "raise SystemExit(3)\nMETHOD = Method(", "SystemExit: 3"),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_its_remedy(
+    odd_plugin: Callable, old: str, new: str, said: str
+) -> None:
+    done = odd_plugin(old, new).run("methods", "show", "odd")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "rainkit-odd 1.0" in done.stderr
+
+
+def test_a_qualified_name_finds_the_method() -> None:
+    named = plugins.get("rainkit-graspp-gan:graspp-gan")
+    assert named is plugins.get("graspp-gan")
+    with pytest.raises(UsageError, match="did you mean graspp-gan"):
+        plugins.get("rainkit-other:graspp-gan")
+
+
+@pytest.mark.parametrize("name", ["grasp-gan", "GRASPP-GAN", "graspp", "gan"])
+def test_the_nearest_name_is_told(name: str) -> None:
+    with pytest.raises(UsageError, match="did you mean graspp-gan"):
+        plugins.get(name)
+
+
+@pytest.mark.parametrize("name", ["no such thing", "x; rm -rf /", ""])
+def test_only_a_plausible_name_becomes_a_pip_line(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        plugins.get(name)
+    assert "pip install" not in str(caught.value)
+
+
+def test_resolve_gives_the_object_or_one_line() -> None:
+    assert plugins.resolve("rainkit.plugins:Installed.qualified") is plugins.Installed.qualified
+    for target in ("rainkit.plugins", ":x", "rainkit.plugins:", ""):
+        with pytest.raises(MethodError, match="no 'module:callable'"):
+            plugins.resolve(target)
+    with pytest.raises(MethodError, match="ModuleNotFoundError"):
+        plugins.resolve("rainkit.nowhere:x")
+    with pytest.raises(MethodError, match="AttributeError"):
+        plugins.resolve("rainkit.plugins:nothing")
