@@ -1,0 +1,25 @@
+"""Pictures on disk and in memory: finding, decoding, encoding, atomic writes, tensors."""
+
+from __future__ import annotations
+
+from rainkit.images.atomic import atomic_path
+from rainkit.images.convert import to_array, to_tensor, to_uint8
+from rainkit.images.find import SUFFIXES, Found, find
+from rainkit.images.picture import Picture, Pixels
+from rainkit.images.read import read
+from rainkit.images.write import encode, write
+
+__all__ = [
+    "SUFFIXES",
+    "Found",
+    "Picture",
+    "Pixels",
+    "atomic_path",
+    "encode",
+    "find",
+    "read",
+    "to_array",
+    "to_tensor",
+    "to_uint8",
+    "write",
+]

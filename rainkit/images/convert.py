@@ -1,0 +1,53 @@
+"""The one place where arrays become tensors and tensors arrays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rainkit.images.picture import Pixels
+
+__all__ = ["to_array", "to_tensor", "to_uint8"]
+
+Sample = TypeVar("Sample", np.uint8, np.uint16)
+
+# torch is imported inside the functions: finding and reading files must not wait for it.
+
+
+def to_tensor(rgb: Pixels) -> Tensor:
+    """[H,W,3] uint8 or uint16 -> [1,3,H,W] float32 in [0,1], on the CPU, channels last."""
+    import torch
+
+    if rgb.dtype != np.uint8:
+        scaled = rgb.astype(np.float32)
+        scaled /= np.iinfo(rgb.dtype).max
+        return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None]
+    plain = np.ascontiguousarray(rgb)
+    if not plain.flags.writeable:  # torch warns that it cannot protect such memory
+        plain = plain.copy()
+    return torch.from_numpy(plain).permute(2, 0, 1)[None].float().div_(255)
+
+
+def to_array(picture: Tensor, dtype: type[Sample]) -> NDArray[Sample]:
+    """[1,3,H,W] or [3,H,W] float, clamped to [0,1] -> [H,W,3] of ``dtype``, rounded to nearest."""
+    import torch
+
+    single = picture[0] if picture.dim() == 4 else picture
+    largest = int(np.iinfo(dtype).max)
+    scaled = single.detach().permute(1, 2, 0).float().clamp(0, 1).mul_(largest).round_()
+    if dtype is np.uint8:
+        scaled = scaled.to(torch.uint8)
+    return np.ascontiguousarray(scaled.cpu().numpy().astype(dtype, copy=False))
+
+
+def to_uint8(rgb: Pixels) -> NDArray[np.uint8]:
+    """[...] uint8 as it is; uint16 scaled by 255 / 65535 and rounded to nearest."""
+    if rgb.dtype == np.uint8:
+        return rgb.astype(np.uint8, copy=False)
+    # 65535 = 255 * 257, so adding half of 257 rounds exactly.
+    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)

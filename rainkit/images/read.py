@@ -1,0 +1,183 @@
+"""Decoding picture files."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from rainkit.errors import ImageError
+from rainkit.images.picture import Picture, Pixels
+
+__all__ = ["LARGEST", "read"]
+
+LARGEST = 2**28
+"""Most pixels a picture may have: 16384 x 16384. Larger ones are refused, not half read."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+
+_KEPT_TAGS = (
+    *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model),
+    *(ExifTags.Base.XResolution, ExifTags.Base.YResolution, ExifTags.Base.ResolutionUnit),
+    *(ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist),
+    *(ExifTags.Base.HostComputer, ExifTags.Base.Rating, ExifTags.Base.Copyright),
+    *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
+)
+"""What a picture says about itself. The rest of a TIFF's directory says how its file is laid out,
+and a thumbnail would still show the rain."""
+
+_TURNS: dict[int, tuple[int, bool]] = {
+    # EXIF orientation: quarter turns anticlockwise, then whether to mirror left and right
+    2: (0, True),
+    3: (2, False),
+    4: (2, True),
+    5: (3, True),
+    6: (3, False),
+    7: (1, True),
+    8: (1, False),
+}
+
+_opening = threading.Lock()
+
+
+class _Samples(NamedTuple):
+    rgb: Pixels
+    alpha: Pixels | None
+    grey: bool
+
+
+def read(path: Path | str) -> Picture:
+    """Decode a JPEG, PNG, WebP, TIFF or BMP file, whatever its suffix, and turn it upright.
+
+    Takes 8-bit and 16-bit grey and colour, 1-bit, palettes, alpha and CMYK. Pillow decodes 8-bit
+    files: it refuses truncated ones. OpenCV decodes 16-bit files, which Pillow reduces to 8 bit.
+    Of files with several pages or frames it is the first.
+
+    Raises:
+        ImageError: missing, empty, damaged, not a picture, or of a kind that is not supported.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not data:
+        raise ImageError(f"{path}: is empty (0 bytes)")
+    try:
+        with _open(data) as image:
+            return _decode(path, data, image)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path}: is not a JPEG, PNG, WebP, TIFF or BMP picture") from error
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"{path}: does not fit into memory") from error
+    except Exception as error:  # Pillow's decoders raise errors of many classes
+        raise ImageError(f"{path}: is damaged ({_one_line(error)})") from error
+
+
+def _open(data: bytes) -> Image.Image:
+    # Pillow warns above 89 million pixels; our own bound is checked before anything is decoded.
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(data), formats=_FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
+    width, height = image.size
+    if width * height > LARGEST:
+        raise ImageError(f"{path}: {width}x{height} is more than {LARGEST:,} pixels; cut it up")
+    icc: bytes | None = image.info.get("icc_profile") or None
+    exif = image.getexif()
+    # Pillow and OpenCV turn TIFFs themselves, and nothing else.
+    orientation = 1 if image.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
+    kept = _keep(exif)
+    deep = _is_16_bit(data, image)
+    image.load()  # also before OpenCV decodes: it does not tell truncated files
+    if deep:
+        samples = _decode_16_bit(data, image)
+    elif image.mode in ("I", "F", "I;16S"):
+        raise ImageError(f"{path}: has 32-bit or signed samples; save it with 8 or 16 bits")
+    else:
+        if image.mode == "CMYK":
+            image, icc = _from_cmyk(image, icc), None
+        samples = _decode_8_bit(image)
+    upright = samples if orientation == 1 else _turn(samples, orientation)
+    return Picture(upright.rgb, upright.alpha, kept, icc, upright.grey)
+
+
+def _decode_8_bit(image: Image.Image) -> _Samples:
+    grey = image.mode in ("1", "L", "LA")
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        rgba = np.array(image.convert("RGBA"))
+        return _Samples(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].copy(), grey)
+    return _Samples(np.array(image.convert("RGB")), None, grey)
+
+
+def _is_16_bit(data: bytes, image: Image.Image) -> bool:
+    if image.format == "PNG":
+        return data[24] == 16  # IHDR, the first chunk: bit depth
+    if image.format == "TIFF":
+        tags: dict[int, tuple[int, ...]] = dict(image.tag_v2)  # type: ignore[attr-defined]
+        kind = tags.get(339, (1,))  # SampleFormat: 1 is unsigned integer
+        return set(tags.get(258, (1,))) == {16} and set(kind) == {1}  # BitsPerSample
+    return False
+
+
+def _decode_16_bit(data: bytes, image: Image.Image) -> _Samples:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise ValueError("a kind of 16-bit file that OpenCV does not decode")
+    if decoded.ndim == 2:
+        return _Samples(np.dstack([decoded] * 3), None, True)
+    rgb = np.ascontiguousarray(decoded[..., 2::-1])
+    alpha = decoded[..., 3].copy() if decoded.shape[2] == 4 else None
+    return _Samples(rgb, alpha, image.mode in ("LA", "I;16"))
+
+
+def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """To sRGB, through the embedded profile where there is one that works."""
+    if icc is not None:
+        try:
+            converted = ImageCms.profileToProfile(
+                image, io.BytesIO(icc), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+        except ImageCms.PyCMSError:
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _turn(samples: _Samples, orientation: int) -> _Samples:
+    turns, mirrored = _TURNS.get(orientation, (0, False))
+
+    def turn(array: Pixels) -> Pixels:
+        turned = np.rot90(array, turns)
+        return np.ascontiguousarray(turned[:, ::-1] if mirrored else turned)
+
+    alpha = None if samples.alpha is None else turn(samples.alpha)
+    return _Samples(turn(samples.rgb), alpha, samples.grey)
+
+
+def _keep(exif: Image.Exif) -> bytes | None:
+    kept = Image.Exif()
+    for tag in _KEPT_TAGS:
+        if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            if directory := exif.get_ifd(tag):
+                kept.get_ifd(tag).update(directory)
+        elif tag in exif:
+            kept[tag] = exif[tag]
+    return kept.tobytes() if len(kept) or kept.get_ifd(ExifTags.IFD.Exif) else None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

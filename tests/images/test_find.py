@@ -1,0 +1,74 @@
+"""Files, folders and patterns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rainkit import images
+from rainkit.errors import UsageError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    names = (
+        *("10.jpg", "2.JPG", "a/1.png", "a/b/é 中.webp", "a/b/scan.TIFF", "z.bmp"),
+        *("notes.txt", ".hidden.jpg", ".cache/x.jpg"),
+    )
+    for name in names:
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path / "photos"
+
+
+def names(found: list[images.Found]) -> list[str]:
+    return [each.relative.as_posix() for each in found]
+
+
+def test_a_folder_is_searched_in_natural_order_without_hidden_or_other_files(tree: Path):
+    found = images.find([tree])
+    expected = ["2.JPG", "10.jpg", "a/1.png", "a/b/scan.TIFF", "a/b/é 中.webp", "z.bmp"]
+    assert names(found) == expected
+    assert all(each.root == tree and each.path == tree / each.relative for each in found)
+
+
+def test_a_file_is_itself_even_with_brackets_in_its_name(tree: Path):
+    odd = tree / "a[1].jpg"
+    odd.write_bytes(b"")
+    assert images.find([odd]) == [images.Found(odd, Path("a[1].jpg"))]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("photos/*.jpg", ["10.jpg"]),
+        ("photos/a/*", ["1.png", "b/scan.TIFF", "b/é 中.webp"]),
+        ("photos/**/*.p[mn]g", ["a/1.png"]),
+        ("p*/a/?.png", ["photos/a/1.png"]),
+    ],
+)
+def test_patterns(tree: Path, pattern: str, expected: list[str]):
+    assert names(images.find([str(tree.parent / pattern)])) == expected
+
+
+def test_a_pattern_is_relative_to_its_fixed_part(tree: Path):
+    (found,) = images.find([str(tree / "*.jpg")])
+    assert found.root == tree
+
+
+def test_the_same_file_is_taken_once(tree: Path):
+    assert len(images.find([tree, tree / "z.bmp", tree / "a" / ".." / "a"])) == 6
+
+
+@pytest.mark.parametrize("given", ["missing", "photos/*.gif", "empty"])
+def test_what_holds_nothing_is_named(tree: Path, given: str):
+    (tree.parent / "empty").mkdir()
+    with pytest.raises(UsageError, match=given.replace("*", r"\*")):
+        images.find([tree, str(tree.parent / given)])
+
+
+def test_no_input_at_all():
+    with pytest.raises(UsageError, match="name a picture"):
+        images.find([])
