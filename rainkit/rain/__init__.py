@@ -1,0 +1,21 @@
+"""Rain: drops from a rain rate, their streaks, the veil behind them, and how they blend.
+
+Pure functions of (picture, settings, seed) on numpy arrays: no files, no global state.
+"""
+
+from __future__ import annotations
+
+from rainkit.rain.mixture import Mixture
+from rainkit.rain.render import RENDERER, Rendered, render
+from rainkit.rain.settings import LEVELS, PRESETS, Level, RainSettings
+
+__all__ = [
+    "LEVELS",
+    "PRESETS",
+    "RENDERER",
+    "Level",
+    "Mixture",
+    "RainSettings",
+    "Rendered",
+    "render",
+]

@@ -1,0 +1,176 @@
+"""Rain to train on: a random kind, strength, direction and veil for every sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from rainkit.errors import UsageError
+from rainkit.rain import physics
+from rainkit.rain.settings import RainSettings
+
+__all__ = ["Mixture"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixture:
+    """How often training sees which rain; every field is a number that a recipe can set.
+
+    The four kinds are told apart by their streaks; shares need not add up to 1.
+
+    Attributes:
+        natural: share of rain as a camera sees it: drops of all sizes and distances, streaks that
+            cover the scene with the colour of the sky.
+        sparse: share of few, thin to thick, bright, white streaks that add to the scene, nearly
+            parallel, as in Rain100L.
+        dense: share of many overlapping ones, as in Rain100H.
+        soft: share of short or blurred streaks of low contrast, as in Rain800 and Rain1400.
+        gain_low: least random factor on a kind's streak gain, drawn log-uniformly.
+        gain_high: greatest such factor.
+        tilt_sd_deg: spread of the mean direction of rain from sample to sample, degrees.
+        tilt_most_deg: directions are kept within this many degrees of vertical.
+        veiled: share of samples with the veil of distant rain.
+        veil_most: thickest such veil, as the share of light it takes from the scene.
+        dimmed: share of samples whose scene is darker behind the rain by one factor.
+        dim_least: darkest such factor.
+        darkened: share of soft samples whose scene goes through a darkening tone curve; of other
+            kinds a tenth of it. Three in four of Rain800's inputs are their clean picture to the
+            power 1.8 before the rain; who never saw this removes streaks there and loses PSNR.
+        gamma_most: steepest such curve, as an exponent.
+    """
+
+    natural: float = 0.25
+    sparse: float = 0.25
+    dense: float = 0.3
+    soft: float = 0.2
+    gain_low: float = 0.6
+    gain_high: float = 1.7
+    tilt_sd_deg: float = 13.0
+    tilt_most_deg: float = 40.0
+    veiled: float = 0.2
+    veil_most: float = 0.4
+    dimmed: float = 0.1
+    dim_least: float = 0.6
+    darkened: float = 0.6
+    gamma_most: float = 2.0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"rain mixture: {item.name} must be 0 or more, not {value}")
+        if self.natural + self.sparse + self.dense + self.soft <= 0:
+            raise UsageError("rain mixture: at least one kind of rain needs a share above 0")
+        for name in ("veiled", "veil_most", "dimmed", "dim_least", "darkened"):
+            if getattr(self, name) > 1:
+                raise UsageError(f"rain mixture: {name} is a share, at most 1")
+        if not 0 < self.gain_low <= self.gain_high:
+            raise UsageError("rain mixture: gain_low must be above 0 and not above gain_high")
+        if not 1 <= self.gamma_most <= 4:
+            raise UsageError("rain mixture: gamma_most must be 1 to 4")
+        if self.dim_least < 0.05 or self.veil_most > 0.95 or self.tilt_most_deg > 90:
+            raise UsageError(
+                "rain mixture: keep dim_least >= 0.05, veil_most <= 0.95 and tilt_most_deg <= 90"
+            )
+
+    def draw(self, rng: np.random.Generator) -> tuple[RainSettings, float | None]:
+        """Draw a rain and the distance of a flat scene in metres (None: no veil)."""
+        kinds = (_natural, _sparse, _dense, _soft)
+        shares = np.cumsum([self.natural, self.sparse, self.dense, self.soft])
+        kind = kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+        changes = kind(rng)
+        changes["streak_gain"] *= _log_uniform(rng, self.gain_low, self.gain_high)
+        tilt = float(rng.normal(0.0, self.tilt_sd_deg))
+        changes["roll_deg"] = max(-self.tilt_most_deg, min(self.tilt_most_deg, tilt))
+        if rng.random() < self.dimmed:
+            changes["dim"] = float(rng.uniform(self.dim_least, 1.0))
+        if rng.random() < self.darkened * (1.0 if kind is _soft else 0.1):
+            changes["gamma"] = float(rng.uniform(1.0, self.gamma_most))
+        veiled = rng.random() < self.veiled
+        taken = float(rng.uniform(0.0, self.veil_most))
+        changes["airlight_grey"] = float(rng.uniform(140.0, 240.0))
+        settings = RainSettings(**changes)
+        if not veiled:
+            return settings, None
+        assert settings.rate_mm_h is not None  # noqa: S101 - every kind sets it
+        distance = -math.log1p(-taken) / physics.extinction(settings.rate_mm_h)
+        # Below the last cut the scene would hide streaks; that is no veil but a near wall.
+        return settings, max(distance, settings.cuts_m[-1] + 0.01)
+
+
+def _natural(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "rate_mm_h": _log_uniform(rng, 2.0, 100.0),
+        "streak_gain": 45.0,
+        "exposure_s": _log_uniform(rng, 1 / 250, 1 / 30),
+        "gust_rad": float(rng.uniform(0.02, 0.1)),
+        "psf_px": float(rng.uniform(0.4, 1.0)),
+        "streak_grey": float(rng.uniform(160.0, 250.0)),
+        **_wide_aperture(rng, 0.25),
+    }
+
+
+def _sparse(rng: np.random.Generator) -> dict[str, Any]:
+    near = float(rng.uniform(0.4, 0.9))
+    return {
+        "rate_mm_h": _log_uniform(rng, 12.0, 80.0),
+        "streak_gain": 80.0,
+        "exposure_s": _log_uniform(rng, 1 / 90, 1 / 25),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(1.3, 3.0)),
+        "smallest_mm": float(rng.uniform(1.5, 2.5)),
+        "wind_sd_m_s": 0.3,
+        **_photoshop(rng),
+    }
+
+
+def _dense(rng: np.random.Generator) -> dict[str, Any]:
+    near = float(rng.uniform(0.7, 1.2))
+    return {
+        "rate_mm_h": _log_uniform(rng, 60.0, 150.0),
+        "streak_gain": 85.0,
+        "exposure_s": _log_uniform(rng, 1 / 80, 1 / 20),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(2.5, 3.8)),
+        "smallest_mm": float(rng.uniform(1.5, 2.2)),
+        "wind_sd_m_s": 0.5,
+        **_photoshop(rng),
+    }
+
+
+def _soft(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "rate_mm_h": _log_uniform(rng, 10.0, 100.0),
+        "streak_gain": 30.0,
+        "exposure_s": _log_uniform(rng, 1 / 200, 1 / 40),
+        "gust_rad": float(rng.uniform(0.01, 0.08)),
+        "psf_px": float(rng.uniform(0.6, 1.8)),
+        "wind_sd_m_s": 0.5,
+        "blend": "add" if rng.random() < 0.5 else "alpha",
+        "streak_grey": float(rng.uniform(200.0, 255.0)),
+        **_wide_aperture(rng, 0.3),
+    }
+
+
+def _photoshop(rng: np.random.Generator) -> dict[str, Any]:
+    """White, crisp streaks of nearly one direction that add to the scene."""
+    return {
+        "gust_rad": float(rng.uniform(0.01, 0.14)),
+        "psf_px": float(rng.uniform(0.35, 0.7)),
+        "blend": "add" if rng.random() < 0.85 else "alpha",
+        "streak_grey": float(rng.uniform(225.0, 255.0)),
+    }
+
+
+def _wide_aperture(rng: np.random.Generator, share: float) -> dict[str, Any]:
+    """Defocused streaks with wide, blurry edges, at times."""
+    if rng.random() >= share:
+        return {}
+    return {"focal_mm": 35.0, "f_number": _log_uniform(rng, 1.4, 4.0), "focus_m": 8.0}
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(low * (high / low) ** rng.random())

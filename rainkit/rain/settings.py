@@ -1,0 +1,193 @@
+"""What the rain of one picture is like: settings, named presets and named levels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from rainkit.errors import UsageError
+
+__all__ = ["LEVELS", "PRESETS", "Level", "RainSettings"]
+
+
+class Level(NamedTuple):
+    """A named strength of rain: the bounds of its rates and the usual one, all in mm/h."""
+
+    low: float
+    high: float
+    nominal: float
+
+
+LEVELS: Mapping[str, Level] = MappingProxyType(
+    {
+        "drizzle": Level(0.1, 0.5, 0.3),
+        "light": Level(0.5, 2.0, 2.0),
+        "moderate": Level(2.0, 10.0, 7.0),
+        "heavy": Level(10.0, 50.0, 25.0),
+        "violent": Level(50.0, 150.0, 80.0),
+    }
+)
+"""Named strengths of rain; a level given instead of a rate is drawn log-uniformly inside it."""
+
+
+def _bounded(default: float, low: float, high: float, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc, "low": low, "high": high})
+
+
+def _described(default: object, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RainSettings:
+    """Everything :func:`rainkit.rain.render` may vary, checked when it is made.
+
+    Exactly one of ``rate_mm_h`` and ``level`` is set. Every field's metadata holds its meaning
+    (``doc``) and bounds (``low``, ``high``).
+
+    Raises:
+        UsageError: a value outside its bounds, or values that contradict each other.
+    """
+
+    rate_mm_h: float | None = field(
+        default=7.0, metadata={"doc": "rain rate in mm/h", "low": 0.01, "high": 300.0}
+    )
+    level: str | None = _described(None, "named strength to draw the rate from, instead of a rate")
+    streak_gain: float = _bounded(
+        32.0, 0.0, 2000.0, "optical thickness of streaks over the physical one, which is 1"
+    )
+    fog_gain: float = _bounded(1.0, 0.0, 50.0, "extinction over the physical one, which is 1")
+    fov_deg: float = _bounded(60.0, 5.0, 150.0, "horizontal field of view of the camera in degrees")
+    exposure_s: float = _bounded(1 / 60, 1e-5, 1.0, "exposure time in seconds")
+    focal_mm: float = _bounded(6.0, 1.0, 1000.0, "focal length in mm, for defocus only")
+    f_number: float = _bounded(6.0, 0.7, 64.0, "aperture, for defocus only")
+    focus_m: float = _bounded(6.0, 0.1, 10_000.0, "distance in metres that is in focus")
+    wind_m_s: float = _bounded(0.0, -40.0, 40.0, "mean wind to the right of the picture in m/s")
+    wind_sd_m_s: float = _bounded(1.0, 0.0, 20.0, "spread of the wind from picture to picture")
+    gust_rad: float = _bounded(0.05, 0.0, 1.0, "spread of fall angles from drop to drop in radians")
+    roll_deg: float = _bounded(0.0, -90.0, 90.0, "camera roll: turns all streaks by this angle")
+    near_m: float = _bounded(0.4, 0.05, 100.0, "distance of the nearest drops in metres")
+    far_m: float = _bounded(4.0, 0.1, 200.0, "distance of the farthest drops drawn one by one")
+    smallest_mm: float = _bounded(1.0, 0.5, 5.0, "smallest drops drawn, diameter in mm")
+    cuts_m: tuple[float, ...] = _described(
+        (0.0, 1.5), "rising distances that split the rain into slabs, each hidden by nearer things"
+    )
+    psf_px: float = _bounded(0.5, 0.3, 10.0, "blur of lens and sensor, standard deviation in px")
+    light: str = _described("srgb", "blend the stored values ('srgb') or linear light ('linear')")
+    blend: str = _described(
+        "alpha", "streaks cover the scene ('alpha'), or add to it, clipped at white ('add')"
+    )
+    streak_grey: float | None = field(
+        default=None,
+        metadata={
+            "doc": "brightness of all streaks, 0 to 255; unset: a little over the airlight",
+            "low": 0.0,
+            "high": 255.0,
+        },
+    )
+    streak_low: float = _bounded(1.08, 0.0, 5.0, "least streak brightness over the airlight")
+    streak_high: float = _bounded(1.15, 0.0, 5.0, "greatest streak brightness over the airlight")
+    airlight_grey: float | None = field(
+        default=None,
+        metadata={
+            "doc": "brightness of the airlight, 0 to 255; unset: estimated from the picture",
+            "low": 0.0,
+            "high": 255.0,
+        },
+    )
+    airlight_jitter: float = _bounded(0.05, 0.0, 0.5, "relative spread of the estimated airlight")
+    dim: float = _bounded(1.0, 0.05, 1.0, "factor on the scene's brightness behind the rain")
+    gamma: float = _bounded(
+        1.0, 0.3, 3.0, "exponent of the scene's tone behind the rain; above 1 darkens mid-tones"
+    )
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if "low" not in item.metadata or value is None:
+                continue
+            low, high = item.metadata["low"], item.metadata["high"]
+            if not (math.isfinite(value) and low <= value <= high):
+                raise UsageError(f"rain: {item.name} must be {low:g} to {high:g}, not {value}")
+        if (self.rate_mm_h is None) == (self.level is None):
+            raise UsageError("rain: give either rate_mm_h or level, not both and not neither")
+        if self.level is not None and self.level not in LEVELS:
+            raise UsageError(f"rain: level must be one of {', '.join(LEVELS)}, not {self.level!r}")
+        if self.light not in ("srgb", "linear"):
+            raise UsageError(f"rain: light must be 'srgb' or 'linear', not {self.light!r}")
+        if self.blend not in ("alpha", "add"):
+            raise UsageError(f"rain: blend must be 'alpha' or 'add', not {self.blend!r}")
+        if self.near_m >= self.far_m:
+            raise UsageError(f"rain: near_m {self.near_m:g} must be below far_m {self.far_m:g}")
+        if self.streak_low > self.streak_high:
+            raise UsageError("rain: streak_low must not be above streak_high")
+        if self.focal_mm / 1000 >= self.focus_m:
+            raise UsageError("rain: focus_m must be beyond the focal length")
+        cuts = self.cuts_m
+        if not cuts or cuts[0] != 0 or any(a >= b for a, b in itertools.pairwise(cuts)):
+            raise UsageError(f"rain: cuts_m must rise from 0, not {cuts}")
+
+    def at_rate(self, rate_mm_h: float) -> RainSettings:
+        """These settings at a given rain rate (mm/h)."""
+        return replace(self, rate_mm_h=rate_mm_h, level=None)
+
+    def at_level(self, level: str) -> RainSettings:
+        """These settings with the rate drawn inside a named level."""
+        return replace(self, rate_mm_h=None, level=level)
+
+    def changed(self, values: Mapping[str, Any]) -> RainSettings:
+        """These settings with some fields replaced, by name.
+
+        Raises:
+            UsageError: an unknown name, or a value outside its bounds.
+        """
+        unknown = values.keys() - {item.name for item in fields(self)}
+        if unknown:
+            raise UsageError(f"rain: there is no setting {', '.join(sorted(unknown))}")
+        return replace(self, **values)
+
+    def focal_px(self, frame_width: float) -> float:
+        """Focal length in px of a camera whose pictures are ``frame_width`` px wide."""
+        return frame_width / (2 * math.tan(math.radians(self.fov_deg) / 2))
+
+
+PRESETS: Mapping[str, RainSettings] = MappingProxyType(
+    {
+        "default": RainSettings(),
+        "spa": RainSettings(streak_gain=28.0),
+        "rain12": RainSettings(streak_gain=20.5, blend="add", streak_grey=255.0),
+        "rain100l": RainSettings(
+            rate_mm_h=17.0,
+            streak_gain=103.0,
+            exposure_s=1 / 26,
+            near_m=1.6,
+            far_m=2.7,
+            smallest_mm=2.0,
+            gust_rad=0.06,
+            psf_px=0.4,
+            blend="add",
+            streak_grey=255.0,
+        ),
+        "rain100h": RainSettings(
+            rate_mm_h=120.0,
+            streak_gain=65.0,
+            exposure_s=1 / 36,
+            near_m=1.1,
+            far_m=3.7,
+            smallest_mm=2.0,
+            gust_rad=0.07,
+            psf_px=0.4,
+            blend="add",
+            streak_grey=255.0,
+        ),
+        "wide": RainSettings(streak_gain=46.0, focal_mm=35.0, f_number=1.8, focus_m=8.0),
+        "short": RainSettings(streak_gain=17.0, exposure_s=1 / 250),
+        "physical": RainSettings(streak_gain=1.0),
+        "misty": RainSettings(fog_gain=2.5),
+    }
+)
+"""Settings whose results resemble known sets of rainy pictures, or a kind of rain."""
