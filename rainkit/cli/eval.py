@@ -1,0 +1,159 @@
+"""``rainkit eval``: how well a method, or a folder of pictures, restores the clean pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from rainkit.cli.console import errors, output, print_json
+from rainkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from rainkit.evaluation import Evaluation, FoldersRequest, MethodRequest
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PAIRS... | RESTORED TARGET",
+            help="With --method: dataset folders. Without: restored pictures and their targets.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        str | None, typer.Option(help="Derain the datasets with this method and score it.")
+    ] = None,
+    rainy: Annotated[
+        Path | None,
+        typer.Option("--input", help="The pictures before deraining, for the input row."),
+    ] = None,
+    protocols: Annotated[
+        list[str] | None,
+        typer.Option("--protocol", help="prenet or restormer; repeatable.", show_default="prenet"),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write per_image.csv, metrics.json and table.md to this folder."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the derained pictures to this folder, as PNG.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    fail_below: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUANTITY=NUMBER",
+            help="Exit with 3 if a dataset's mean psnr, ssim, psnr_gain or ssim_gain is lower.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Score this many pictures per dataset.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A weights tag of the method, or a .safetensors file.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Side of tiles in pixels; 0 = whole pictures.", show_default="auto"
+        ),
+    ] = None,
+) -> None:
+    """Score a method on pairs, or restored pictures against their targets.
+
+    PSNR and SSIM are those of luma, under a named protocol. Tables start with
+    the input: the rainy pictures as they are.
+
+    Exit codes: 0 all scored, 1 some pictures failed, 2 wrong use or files that
+    do not pair up, 3 a --fail-below bar missed.
+    """
+    from rainkit import evaluation
+
+    chosen = tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"])))
+    request: MethodRequest | FoldersRequest
+    if method is not None:
+        if rainy is not None:
+            raise UsageError(
+                "--input goes without --method: a dataset holds its own rainy pictures"
+            )
+        request = evaluation.MethodRequest(
+            method=method,
+            datasets=tuple(paths),
+            protocols=chosen,
+            weights=weights,
+            device=device,
+            precision=precision,
+            tile=tile,
+            limit=limit,
+            save=save,
+            overwrite=overwrite,
+        )
+    elif len(paths) == 2:
+        if save is not None or weights is not None:
+            raise UsageError("--save and --weights need --method")
+        request = evaluation.FoldersRequest(
+            restored=paths[0], target=paths[1], protocols=chosen, rainy=rainy, limit=limit
+        )
+    else:
+        raise UsageError(
+            f"{len(paths)} path(s) without --method; give RESTORED and TARGET, or --method NAME"
+        )
+    whole = evaluation.EvalRequest(
+        source=request, output=folder, overwrite=overwrite, bars=tuple(fail_below or ())
+    )
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("scoring", total=None)
+        result = evaluation.run(
+            whole, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    _show(result, as_json=as_json)
+    raise typer.Exit(result.exit_code)
+
+
+def _show(result: Evaluation, *, as_json: bool) -> None:
+    from rainkit import evaluation
+
+    comparison = result.comparison
+    if as_json:
+        print_json(comparison.to_data() | {"missed": list(result.missed)})
+    else:
+        for text in evaluation.tables(comparison):
+            table = Table(title=text.title, title_justify="left", box=box.SIMPLE_HEAD)
+            for i, column in enumerate(evaluation.COLUMNS):
+                names = i in (0, 2)  # figures are never cut; long names take a second line
+                table.add_column(
+                    column,
+                    justify="left" if names else "right",
+                    no_wrap=not names,
+                    overflow="fold",
+                )
+            for row in text.rows:
+                table.add_row(*map(escape, row))
+            output.print(table)
+    for notice in comparison.notices:
+        errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+    for dataset, failure in comparison.failures:
+        line = f"not scored: {dataset}/{failure.name}: {failure.reason}"
+        errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
+    if comparison.failures:
+        errors.print(f"{len(comparison.failures)} picture(s) could not be scored", highlight=False)
+    for bar in result.missed:
+        errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
+    for path in result.written:
+        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)

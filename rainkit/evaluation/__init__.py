@@ -1,0 +1,37 @@
+"""Scores of restored pictures, each under the name of its protocol."""
+
+from __future__ import annotations
+
+from rainkit.evaluation.comparison import Comparison
+from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
+from rainkit.evaluation.methods import MethodRequest, evaluate_method
+from rainkit.evaluation.protocols import PROTOCOLS, Protocol, protocol
+from rainkit.evaluation.run import EvalRequest, Evaluation, run
+from rainkit.evaluation.scores import Failure, Score, Scores, Summary
+from rainkit.evaluation.scoring import PairArrays, score
+from rainkit.evaluation.tables import COLUMNS, Table, markdown, tables, write
+
+__all__ = [
+    "COLUMNS",
+    "PROTOCOLS",
+    "Comparison",
+    "EvalRequest",
+    "Evaluation",
+    "Failure",
+    "FoldersRequest",
+    "MethodRequest",
+    "PairArrays",
+    "Protocol",
+    "Score",
+    "Scores",
+    "Summary",
+    "Table",
+    "evaluate_folders",
+    "evaluate_method",
+    "markdown",
+    "protocol",
+    "run",
+    "score",
+    "tables",
+    "write",
+]

@@ -1,0 +1,127 @@
+"""The result that the command line, ``--json`` and the written files all read."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+
+import rainkit
+from rainkit.errors import UsageError
+from rainkit.evaluation.scores import Failure, Scores
+
+__all__ = ["Advance", "Comparison", "SourceFile", "excluded_notices", "parse_bar", "versions"]
+
+Advance = Callable[[int, int], None]
+"""Told after every picture how many are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file behind the figures. ``role`` is rainy, restored or target."""
+
+    dataset: str
+    role: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """What an evaluation found.
+
+    Attributes:
+        restored: its row's name in tables: the method with its weights, or the folder.
+        scores: one per dataset and protocol; datasets in order, protocols within.
+        about: method, weights, device and versions, for metrics.json.
+        notices: what a reader of the figures must know.
+        files: the files behind the figures.
+    """
+
+    restored: str
+    scores: tuple[Scores, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
+
+    @property
+    def failures(self) -> tuple[tuple[str, Failure], ...]:
+        """Pictures that could not be scored, each once, with the name of their dataset."""
+        pairs = ((scores.dataset, failure) for scores in self.scores for failure in scores.failures)
+        return tuple(dict.fromkeys(pairs))
+
+    def below(self, bars: Iterable[str]) -> tuple[str, ...]:
+        """The bars missed, in words; a bar is ``psnr=30`` and holds for every dataset's mean.
+
+        A quantity that could not be computed misses its bar. Quantities: psnr, ssim, psnr_gain,
+        ssim_gain.
+
+        Raises:
+            UsageError: a bar that is not ``quantity=number``.
+        """
+        missed = []
+        for quantity, bar in map(parse_bar, bars):
+            for scores in self.scores:
+                mean = scores.summary(quantity).mean
+                if not mean >= bar:  # also true for NaN
+                    label = scores.protocol.label
+                    missed.append(f"{scores.dataset}: {quantity} {mean:.4f} < {bar:g} ({label})")
+        return tuple(missed)
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON; the key order is stable."""
+        return {
+            "restored": self.restored,
+            **self.about,
+            "notices": list(self.notices),
+            "results": [scores.to_data() for scores in self.scores],
+        }
+
+
+def parse_bar(text: str) -> tuple[str, float]:
+    """``psnr=30`` as a quantity and a number.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    quantity, _, number = text.partition("=")
+    try:
+        if quantity in ("psnr", "ssim", "psnr_gain", "ssim_gain"):
+            return quantity, float(number)
+    except ValueError:
+        pass
+    raise UsageError(f"--fail-below {text}: write psnr=30, ssim=0.9, psnr_gain=5 or ssim_gain=0.05")
+
+
+def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
+    """Say which pictures the means leave out."""
+    notices = []
+    for each in scores:
+        where = f"{each.dataset} ({each.protocol.label})"
+        if each.psnr.excluded:
+            notices.append(
+                f"{where}: {each.psnr.excluded} picture(s) equal their target; their infinite PSNR"
+                " is left out of the mean"
+            )
+        if each.ssim.excluded:
+            notices.append(
+                f"{where}: {each.ssim.excluded} picture(s) are smaller than SSIM's 11 x 11 window"
+                " and left out of its mean"
+            )
+    return tuple(notices)
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decodes or computes."""
+    return {
+        "rainkit": rainkit.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }

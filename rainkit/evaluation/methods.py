@@ -1,0 +1,162 @@
+"""Scoring a method: derain the rainy side of datasets and compare with the clean side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rainkit import images
+from rainkit.datasets.pairs import Dataset, PairFiles, find_datasets
+from rainkit.errors import UsageError
+from rainkit.evaluation.comparison import (
+    Advance,
+    Comparison,
+    SourceFile,
+    excluded_notices,
+    versions,
+)
+from rainkit.evaluation.protocols import RGB8, Protocol
+from rainkit.evaluation.scores import Scores
+from rainkit.evaluation.scoring import (
+    Outcome,
+    Triple,
+    attempt,
+    check_sizes,
+    collect,
+    derained,
+    read_pair,
+)
+
+__all__ = ["MethodRequest", "evaluate_method"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodRequest:
+    """Derain the rainy side of datasets and score the results.
+
+    Attributes:
+        method: an installed method's name.
+        datasets: folders of pairs, or folders of such folders.
+        protocols: at least one; every picture is derained once for all.
+        weights: a tag or a file; None = the method's first.
+        device: as for :func:`rainkit.networks.choose`.
+        precision: as for :func:`rainkit.networks.choose`.
+        tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
+        limit: pictures per dataset at most; None = all.
+        save: folder for the derained pictures, ``<save>/<dataset>/<name>.png``.
+        overwrite: replace pictures that are there.
+    """
+
+    method: str
+    datasets: tuple[Path, ...]
+    protocols: tuple[Protocol, ...]
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int | None = None
+    limit: int | None = None
+    save: Path | None = None
+    overwrite: bool = False
+
+
+def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> Comparison:
+    """Derain datasets with a method and score the results, rounded to 8 bit like a saved PNG.
+
+    Raises:
+        UsageError: an unknown method, device or weights tag, or pictures that would be replaced.
+        PairingError: files without a partner, or of another size than it.
+        MethodError, WeightsError: the method cannot run.
+    """
+    # Comparing two folders needs no torch: it is imported here, where a method runs.
+    import torch
+
+    from rainkit import inference
+    from rainkit.weights import sha256
+
+    datasets = _datasets(request)
+    _refuse_to_replace(request, datasets)
+    check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
+    derainer = inference.load(
+        request.method,
+        weights=request.weights,
+        device=request.device,
+        precision=request.precision,
+        tile=request.tile,
+    )
+
+    file = derainer.weights
+
+    def derain(rainy: RGB8) -> RGB8:
+        return np.asarray(derainer.derain(rainy), dtype=np.uint8)
+
+    def restore(pair: PairFiles, save: Path | None) -> Triple:
+        triple = derained(derain, read_pair(pair))
+        if save is not None:
+            images.write(save, images.Picture(rgb=triple.restored), overwrite=request.overwrite)
+        return triple
+
+    total, done = sum(len(each.pairs) for each in datasets), 0
+    scores: list[Scores] = []
+    for dataset in datasets:
+        outcomes: list[Outcome] = []
+        for pair in dataset.pairs:
+            save = None if request.save is None else _saved(request.save, dataset, pair)
+            outcomes.append(attempt(pair.name, partial(restore, pair, save), request.protocols))
+            done += 1
+            if advance is not None:
+                advance(done, total)
+        scores += collect(dataset.name, outcomes, request.protocols)
+    return Comparison(
+        restored=f"{request.method} ({file.name})" if request.weights else request.method,
+        scores=tuple(scores),
+        about={
+            "method": request.method,
+            "weights": {"name": file.name, "variant": file.variant, "sha256": sha256(file.path)},
+            "runtime": derainer.runtime.describe(),
+            "versions": versions() | {"torch": torch.__version__},
+        },
+        notices=excluded_notices(scores),
+        files=tuple(
+            SourceFile(each.name, role, path)
+            for each in datasets
+            for pair in each.pairs
+            for role, path in (("rainy", pair.rainy), ("target", pair.clean))
+        ),
+    )
+
+
+def _datasets(request: MethodRequest) -> tuple[Dataset, ...]:
+    """All datasets under distinct names, cut to the limit."""
+    found = [each for root in request.datasets for each in find_datasets(root)]
+    count = Counter(each.name for each in found)
+    named = [
+        each
+        if count[each.name] == 1
+        else replace(each, name=f"{each.root.resolve().parent.name}/{each.name}")
+        for each in found
+    ]
+    for name, times in Counter(each.name for each in named).items():
+        if times > 1:
+            raise UsageError(
+                f"two datasets are called {name}; give each once, or rename one folder"
+            )
+    return tuple(replace(each, pairs=each.pairs[: request.limit]) for each in named)
+
+
+def _saved(folder: Path, dataset: Dataset, pair: PairFiles) -> Path:
+    return folder / dataset.name / f"{pair.name}.png"
+
+
+def _refuse_to_replace(request: MethodRequest, datasets: Iterable[Dataset]) -> None:
+    """Before hours of computing, not after."""
+    if request.save is None or request.overwrite:
+        return
+    for dataset in datasets:
+        for pair in dataset.pairs:
+            if (path := _saved(request.save, dataset, pair)).exists():
+                raise UsageError(f"{path} exists; pass --overwrite, or another folder to --save")

@@ -1,0 +1,188 @@
+"""What an evaluation found: one row per picture, summaries per dataset, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rainkit.evaluation.protocols import Protocol
+
+__all__ = ["Failure", "Score", "Scores", "Summary"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """One picture. PSNR in dB, ``inf`` for equal lumas; SSIM NaN for pictures under 11 px.
+
+    ``input_*`` score the rainy picture itself, None where there is none; ``milliseconds`` is what
+    deraining took, None where nothing was derained.
+    """
+
+    name: str
+    width: int
+    height: int
+    psnr: float
+    ssim: float
+    input_psnr: float | None = None
+    input_ssim: float | None = None
+    milliseconds: float | None = None
+
+    @property
+    def psnr_gain(self) -> float | None:
+        """PSNR over the rainy picture's; 0 where both equal the target."""
+        if self.input_psnr is None:
+            return None
+        return 0.0 if self.psnr == self.input_psnr else self.psnr - self.input_psnr
+
+    @property
+    def ssim_gain(self) -> float | None:
+        """SSIM over the rainy picture's."""
+        return None if self.input_ssim is None else self.ssim - self.input_ssim
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON, which knows neither inf nor NaN: null, with the reason in ``notes``."""
+        notes = [
+            f"{name} is infinite: its luma equals the target's"
+            for name, value in (("psnr", self.psnr), ("input_psnr", self.input_psnr))
+            if value == math.inf
+        ]
+        if math.isnan(self.ssim):
+            notes.append("ssim is undefined: the picture is smaller than its 11 x 11 window")
+        data = asdict(self) | {"psnr_gain": self.psnr_gain, "ssim_gain": self.ssim_gain}
+        finite = {key: _finite(value) for key, value in data.items()}
+        return finite | ({"notes": notes} if notes else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A picture that could not be scored, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """One quantity over the pictures of a dataset.
+
+    ``count`` values are finite and make all figures but ``excluded``, how many were infinite or
+    undefined. With none finite, all are NaN, and ``mean`` is inf where every value was.
+    """
+
+    count: int
+    excluded: int
+    mean: float
+    median: float
+    deviation: float
+    minimum: float
+    maximum: float
+    lower_quartile: float
+    upper_quartile: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Summary:
+        """Summarise any values, infinite and NaN among them."""
+        finite = np.array([value for value in values if math.isfinite(value)])
+        excluded = len(values) - len(finite)
+        if not len(finite):
+            all_infinite = bool(values) and all(value == math.inf for value in values)
+            mean, (low, lower, median, upper, high) = math.nan, [math.nan] * 5
+            return cls(
+                count=0,
+                excluded=excluded,
+                mean=math.inf if all_infinite else mean,
+                median=median,
+                deviation=math.nan,
+                minimum=low,
+                maximum=high,
+                lower_quartile=lower,
+                upper_quartile=upper,
+            )
+        low, lower, median, upper, high = np.percentile(finite, [0, 25, 50, 75, 100]).tolist()
+        return cls(
+            count=len(finite),
+            excluded=excluded,
+            mean=float(finite.mean()),
+            median=median,
+            deviation=float(finite.std(ddof=1)) if len(finite) > 1 else 0.0,
+            minimum=low,
+            maximum=high,
+            lower_quartile=lower,
+            upper_quartile=upper,
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON: inf and NaN become null."""
+        return {key: _finite(value) for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """All pictures of one dataset under one protocol."""
+
+    dataset: str
+    protocol: Protocol
+    rows: tuple[Score, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def has_input(self) -> bool:
+        """Whether the rainy pictures were scored too."""
+        return any(row.input_psnr is not None for row in self.rows)
+
+    @property
+    def psnr(self) -> Summary:
+        """Of the restored pictures, in dB."""
+        return self.summary("psnr")
+
+    @property
+    def ssim(self) -> Summary:
+        """Of the restored pictures."""
+        return self.summary("ssim")
+
+    @property
+    def input_psnr(self) -> Summary:
+        """Of the rainy pictures, in dB."""
+        return self.summary("input_psnr")
+
+    @property
+    def input_ssim(self) -> Summary:
+        """Of the rainy pictures."""
+        return self.summary("input_ssim")
+
+    @property
+    def psnr_gain(self) -> Summary:
+        """Restored over rainy, picture by picture, in dB."""
+        return self.summary("psnr_gain")
+
+    @property
+    def ssim_gain(self) -> Summary:
+        """Restored over rainy, picture by picture."""
+        return self.summary("ssim_gain")
+
+    def summary(self, quantity: str) -> Summary:
+        """Any numeric attribute of :class:`Score` over the pictures that have it."""
+        values = (getattr(row, quantity) for row in self.rows)
+        return Summary.of([value for value in values if value is not None])
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON; the key order is stable."""
+        quantities = ["psnr", "ssim"]
+        if self.has_input:
+            quantities += ["input_psnr", "input_ssim", "psnr_gain", "ssim_gain"]
+        return {
+            "dataset": self.dataset,
+            "protocol": self.protocol.parameters,
+            "images": len(self.rows),
+            "failed": [asdict(failure) for failure in self.failures],
+            "summary": {name: self.summary(name).to_data() for name in quantities},
+            "rows": [row.to_data() for row in self.rows],
+        }
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

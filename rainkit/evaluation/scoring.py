@@ -1,0 +1,204 @@
+"""Scoring pairs: reading, deraining, and measuring, one picture after another."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from rainkit import images
+from rainkit.datasets.pairs import PairFiles
+from rainkit.errors import PairingError, RainkitError, UsageError
+from rainkit.evaluation.protocols import RGB8, Protocol
+from rainkit.evaluation.scores import Failure, Score, Scores
+
+__all__ = [
+    "Derain",
+    "Outcome",
+    "PairArrays",
+    "Triple",
+    "attempt",
+    "check_sizes",
+    "collect",
+    "derained",
+    "read_pair",
+    "read_rgb8",
+    "score",
+]
+
+Derain = Callable[[RGB8], RGB8]
+"""A rainy picture, HWC uint8 RGB, to a clean one of the same size."""
+
+
+class PairArrays(NamedTuple):
+    """A pair in memory, both HWC uint8 RGB."""
+
+    name: str
+    rainy: RGB8
+    clean: RGB8
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """One picture to score: restored against target, and the rainy one where there is one."""
+
+    name: str
+    restored: RGB8
+    target: RGB8
+    rainy: RGB8 | None = None
+    milliseconds: float | None = None
+
+
+Outcome = tuple[Score, ...] | Failure
+"""One picture under every protocol, or why there is no score."""
+
+
+def score(
+    derain: Derain,
+    pairs: Iterable[PairFiles | PairArrays],
+    protocol: Protocol,
+    *,
+    limit: int | None = None,
+    dataset: str = "pairs",
+) -> Scores:
+    """Derain and score pairs; what training validates with.
+
+    Args:
+        derain: called once per pair.
+        pairs: on disk or in memory.
+        protocol: how to score.
+        limit: score this many at most, the first ones.
+        dataset: the name in tables.
+
+    Raises:
+        PairingError: a picture and its target differ in size.
+    """
+
+    def restore(pair: PairFiles | PairArrays) -> Triple:
+        return derained(derain, pair if isinstance(pair, PairArrays) else read_pair(pair))
+
+    outcomes = [
+        attempt(pair.name, partial(restore, pair), (protocol,)) for pair in islice(pairs, limit)
+    ]
+    return collect(dataset, outcomes, (protocol,))[0]
+
+
+def attempt(name: str, restore: Callable[[], Triple], protocols: Sequence[Protocol]) -> Outcome:
+    """Score what ``restore`` gives; a picture that cannot be read, derained or saved is a Failure.
+
+    Raises:
+        UsageError: the request itself cannot work.
+        PairingError: the pictures differ in size; the message names the picture.
+    """
+    try:
+        triple = restore()
+    except UsageError:
+        raise
+    except RainkitError as error:
+        return Failure(name, str(error))
+    try:
+        return tuple(_measure(triple, protocol) for protocol in protocols)
+    except PairingError as error:
+        raise PairingError(f"{name}: {error}") from None
+
+
+def collect(
+    dataset: str, outcomes: Sequence[Outcome], protocols: Sequence[Protocol]
+) -> tuple[Scores, ...]:
+    """The outcomes of a dataset's pictures as one :class:`Scores` per protocol."""
+    failures = tuple(each for each in outcomes if isinstance(each, Failure))
+    scored = [each for each in outcomes if not isinstance(each, Failure)]
+    return tuple(
+        Scores(
+            dataset=dataset,
+            protocol=protocol,
+            rows=tuple(rows[i] for rows in scored),
+            failures=failures,
+        )
+        for i, protocol in enumerate(protocols)
+    )
+
+
+def derained(derain: Derain, pair: PairArrays) -> Triple:
+    """Run a method on a pair and time it."""
+    started = time.perf_counter()
+    restored = derain(pair.rainy)
+    milliseconds = (time.perf_counter() - started) * 1e3
+    return Triple(pair.name, restored, pair.clean, pair.rainy, milliseconds)
+
+
+def read_pair(pair: PairFiles) -> PairArrays:
+    """A pair from disk.
+
+    Raises:
+        ImageError: one of its pictures cannot be read.
+    """
+    return PairArrays(pair.name, read_rgb8(pair.rainy), read_rgb8(pair.clean))
+
+
+def read_rgb8(path: Path) -> RGB8:
+    """A picture as HWC uint8 RGB; 16-bit ones are rounded to 8 bit, which both protocols score.
+
+    Raises:
+        ImageError: the picture cannot be read.
+    """
+    return np.ascontiguousarray(images.to_uint8(images.read(path).rgb), dtype=np.uint8)
+
+
+def check_sizes(groups: Iterable[Sequence[Path]]) -> None:
+    """Refuse groups of files whose pictures differ in size, from their headers alone.
+
+    Files that cannot be opened are left to be reported when they are read.
+
+    Raises:
+        PairingError: sizes differ; the message names the files.
+    """
+    wrong = []
+    for group in groups:
+        sizes = [(path, size) for path in group if (size := _size(path)) is not None]
+        if len({size for _, size in sizes}) > 1:
+            wrong.append(" against ".join(f"{path} {w}x{h}" for path, (w, h) in sizes))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise PairingError(
+            f"sizes differ: {'; '.join(wrong[:3])}{more}; scores need pictures of equal size"
+        )
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Width and height as seen, that is after the EXIF orientation."""
+    try:
+        with warnings.catch_warnings():
+            # Of large pictures; nothing is decoded here, and reading has a bound of its own.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+        with picture:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            width, height = picture.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return (height, width) if turned else (width, height)
+
+
+def _measure(triple: Triple, protocol: Protocol) -> Score:
+    psnr, ssim = protocol.scores(triple.restored, triple.target)
+    before = None if triple.rainy is None else protocol.scores(triple.rainy, triple.target)
+    height, width = triple.target.shape[:2]
+    return Score(
+        name=triple.name,
+        width=width,
+        height=height,
+        psnr=psnr,
+        ssim=ssim,
+        input_psnr=before and before[0],
+        input_ssim=before and before[1],
+        milliseconds=triple.milliseconds,
+    )

@@ -1,0 +1,119 @@
+"""``rainkit eval`` as typed."""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rainkit.cli import main
+
+
+@pytest.fixture
+def rainkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rainkit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    picture = np.random.default_rng(0).integers(50, 150, (30, 40, 3), np.uint8)
+    for name, added in (("clean", 0), ("ours", 2), ("rainy", 40)):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        assert cv2.imwrite(str(tmp_path / "set" / name / "a.png"), picture + np.uint8(added))
+    return tmp_path / "set"
+
+
+def test_two_folders_with_input(rainkit, folders):
+    code, out, _ = rainkit(
+        "eval", folders / "ours", folders / "clean", "--input", folders / "rainy"
+    )
+    assert code == 0
+    assert "prenet/1" in out
+    lines = [line.split() for line in out.splitlines()]
+    # Adding n grey levels to all channels: 20 log10(255 / n) dB and the studio swing's 1.322.
+    assert next(line for line in lines if "input" in line)[:4] == ["set", "1", "input", "17.41"]
+    ours = next(line for line in lines if line[:1] == ["ours"])
+    assert (ours[1], ours[3]) == ("43.43", "+26.02")
+
+
+def test_json_is_one_document_with_both_protocols(rainkit, folders):
+    code, out, _ = rainkit(
+        "eval", folders / "ours", folders / "clean",
+        "--protocol", "restormer", "--protocol", "prenet", "--json",
+    )  # fmt: skip
+    assert code == 0
+    results = json.loads(out)["results"]
+    assert [each["protocol"]["name"] for each in results] == ["restormer", "prenet"]
+    assert results[1]["summary"]["psnr"]["mean"] == pytest.approx(43.43, abs=0.01)
+
+
+def test_output_folder(rainkit, folders):
+    arguments = ("eval", folders / "ours", folders / "clean", "-o", folders / "report")
+    assert rainkit(*arguments)[0] == 0
+    assert sorted(path.name for path in (folders / "report").iterdir()) == [
+        "metrics.json", "per_image.csv", "table.md",
+    ]  # fmt: skip
+    code, _, err = rainkit(*arguments)
+    assert code == 2
+    assert "--overwrite" in err
+    assert rainkit(*arguments, "--overwrite")[0] == 0
+
+
+def test_fail_below_exits_with_3(rainkit, folders):
+    arguments = ("eval", folders / "ours", folders / "clean", "--fail-below")
+    assert rainkit(*arguments, "psnr=43")[0] == 0
+    code, out, err = rainkit(*arguments, "psnr=44")
+    assert code == 3
+    assert "43.43" in out
+    assert "psnr 43.4321 < 44" in err
+
+
+def test_a_damaged_picture_exits_with_1_and_is_named(rainkit, folders):
+    for side in ("ours", "clean"):
+        (folders / side / "b.png").write_text("not a picture")
+    code, out, err = rainkit("eval", folders / "ours", folders / "clean")
+    assert code == 1
+    assert "43.43" in out
+    assert "b.png" in err
+    assert "1 picture(s) could not be scored" in err
+
+
+def test_names_that_do_not_match_exit_with_2_and_are_listed(rainkit, folders):
+    (folders / "ours/a.png").rename(folders / "ours/other.png")
+    code, out, err = rainkit("eval", folders / "ours", folders / "clean")
+    assert (code, out) == (2, "")
+    assert "other.png" in err
+    assert "a.png" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["ours"], "--method NAME"),
+        (["ours", "clean", "rainy"], "--method NAME"),
+        (["ours", "nowhere"], "nowhere does not exist"),
+        (["ours", "clean", "--protocol", "psnr"], "choose from prenet, restormer"),
+        (["ours", "clean", "--save", "x"], "--method"),
+        (["ours", "clean", "--method", "graspp-gan", "--input", "rainy"], "--input"),
+        (["ours", "clean", "--fail-below", "psnr"], "psnr=30"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(rainkit, folders, monkeypatch, arguments, remedy):
+    monkeypatch.chdir(folders)
+    code, out, err = rainkit("eval", *arguments)
+    assert (code, out) == (2, "")
+    assert remedy in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1

@@ -1,0 +1,233 @@
+"""Pairs are matched by name in every layout, and nothing is ever matched silently wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from rainkit.datasets import manifest
+from rainkit.datasets.pairs import find_datasets, find_matches, find_pairs
+from rainkit.errors import DatasetError, PairingError, UsageError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+def pairing(root: Path, **options: str) -> dict[str, str]:
+    return {
+        p.rainy.relative_to(root).as_posix(): p.clean.relative_to(root).as_posix()
+        for p in find_pairs(root, **options)
+    }
+
+
+@pytest.mark.parametrize(
+    ("rainy", "clean"),
+    [
+        ("rainy", "clean"),
+        ("input", "target"),
+        ("Input_val", "Label_val"),
+        ("rainy_image", "ground_truth"),
+        ("lq", "gt"),
+        ("rain", "norain"),
+    ],
+)
+def test_two_folders_under_their_usual_names(tmp_path, rainy, clean):
+    touch(tmp_path, f"{rainy}/a.png", f"{clean}/a.jpg", f"{rainy}/notes.txt", f"{clean}/._a.jpg")
+    assert pairing(tmp_path) == {f"{rainy}/a.png": f"{clean}/a.jpg"}
+
+
+def test_natural_order_and_unique_names(tmp_path):
+    touch(tmp_path, *(f"{side}/{n}.png" for side in ("rainy", "clean") for n in (1, 2, 10)))
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["1", "2", "10"]
+
+
+@pytest.mark.parametrize(
+    ("rainy", "clean"),
+    [
+        ("rain-001.png", "norain-1.png"),
+        ("norain-7.png", "norain-7.png"),  # JORDER-E: the folder's name outranks the file's
+        ("901_14.jpg", "901.jpg"),
+        ("im_0001_s80_a04.png", "im_0001.png"),
+        ("x_leftImg8bit_rain_alpha_0.01_beta_0.005.png", "x_leftImg8bit.png"),
+        ("street/5.png", "street/5.png"),
+    ],
+)
+def test_names_that_differ_by_convention(tmp_path, rainy, clean):
+    touch(tmp_path, f"rainy/{rainy}", f"clean/{clean}")
+    assert pairing(tmp_path) == {f"rainy/{rainy}": f"clean/{clean}"}
+
+
+def test_the_exact_name_wins_over_every_convention(tmp_path):
+    touch(tmp_path, "rainy/a_1.png", "rainy/a.png", "clean/a_1.png", "clean/a.png")
+    assert pairing(tmp_path) == {"rainy/a.png": "clean/a.png", "rainy/a_1.png": "clean/a_1.png"}
+
+
+def test_many_rainy_pictures_share_one_clean_picture(tmp_path):
+    touch(tmp_path, "rainy/1_1.png", "rainy/1_2.png", "clean/1.png")
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["1_1", "1_2"]
+    assert {pair.clean.name for pair in find_pairs(tmp_path)} == {"1.png"}
+
+
+def test_one_folder_of_rain_and_norain(tmp_path):
+    touch(tmp_path, "rain-001.png", "norain-001.png", "rainregion-001.png", "rainstreak-001.png")
+    assert pairing(tmp_path) == {"rain-001.png": "norain-001.png"}
+
+
+def test_rain100h_keeps_its_rainy_pictures_one_folder_down(tmp_path):
+    touch(tmp_path, "norain-001.png", "rainy/rain-001.png", "rainstreak-001.png")
+    assert pairing(tmp_path) == {"rainy/rain-001.png": "norain-001.png"}
+
+
+def write_manifest(root: Path, pairs: dict[str, str]) -> None:
+    manifest.write(
+        root / "manifest.jsonl",
+        [
+            manifest.Record(
+                id=rainy,
+                scene=clean,
+                variant=1,
+                source="s",
+                input=rainy,
+                target=clean,
+                w=1,
+                h=1,
+                seed=(0, 1, 2),
+                rng="PCG64",
+                preset="p",
+                level=None,
+                rate_mm_h=1.0,
+                wind_m_s=0.0,
+                distance=None,
+                frame_width=1.0,
+                beta_per_m=0.0,
+                airlight=(0.0, 0.0, 0.0),
+                streak_rgb=(0.0, 0.0, 0.0),
+                n_drops=0,
+                n_kept=0,
+                settings={},
+                stats=manifest.Stats(y_psnr=None, mean_dy=0.0, coverage=0.0),
+                sha256=manifest.Hashes(clean="0", input="0"),
+                renderer="r",
+                lib={},
+            )
+            for rainy, clean in pairs.items()
+        ],
+    )
+
+
+def test_a_manifest_is_taken_at_its_word_and_knows_splits(tmp_path):
+    pairs = {
+        "train/input/a.png": "train/target/a.png",
+        "test/input/b_1.png": "shared/x.png",
+        "test/input/b_2.png": "shared/x.png",
+    }
+    touch(tmp_path, *pairs, *pairs.values(), "test/input/not_recorded.png")
+    write_manifest(tmp_path, pairs)
+    assert pairing(tmp_path) == pairs
+    assert [pair.name for pair in find_pairs(tmp_path, split="test")] == [
+        "test/input/b_1",
+        "test/input/b_2",
+    ]
+    with pytest.raises(PairingError, match="val"):
+        find_pairs(tmp_path, split="val")
+
+
+def test_a_split_is_a_folder_where_there_is_no_manifest(tmp_path):
+    touch(tmp_path, "test/input/a.png", "test/target/a.png")
+    assert pairing(tmp_path, split="test") == {"test/input/a.png": "test/target/a.png"}
+
+
+def test_a_damaged_manifest_is_named_with_its_line(tmp_path):
+    (tmp_path / "manifest.jsonl").write_text("\n{")
+    with pytest.raises(DatasetError, match=r"manifest\.jsonl, line 2"):
+        find_pairs(tmp_path)
+
+
+def test_a_manifest_may_not_name_missing_files(tmp_path):
+    touch(tmp_path, "a.png")
+    write_manifest(tmp_path, {"a.png": "gone.png"})
+    with pytest.raises(PairingError, match=r"gone\.png"):
+        find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("lonely", ["rainy/lonely.png", "clean/lonely.png"])
+def test_a_file_without_a_partner_is_named_on_either_side(tmp_path, lonely):
+    touch(tmp_path, "rainy/a.png", "clean/a.png", lonely)
+    with pytest.raises(PairingError, match=lonely):
+        find_pairs(tmp_path)
+
+
+def test_many_lonely_files_are_counted_not_all_listed(tmp_path):
+    touch(tmp_path, "clean/a.png", "rainy/a.png", *(f"rainy/x{n}.png" for n in range(50)))
+    with pytest.raises(PairingError, match="and 45 more"):
+        find_pairs(tmp_path)
+
+
+def test_two_possible_partners_are_refused(tmp_path):
+    touch(tmp_path, "rainy/a.webp", "clean/a.png", "clean/a.jpg")
+    with pytest.raises(PairingError, match=r"more than one partner.*a\.webp"):
+        find_pairs(tmp_path)
+
+
+def test_two_rainy_folders_are_refused(tmp_path):
+    touch(tmp_path, "rainy/a.png", "input/a.png", "clean/a.png")
+    with pytest.raises(PairingError, match="input, rainy"):
+        find_pairs(tmp_path)
+
+
+def test_same_stem_twice_still_gives_two_names(tmp_path):
+    touch(tmp_path, "rainy/a.png", "rainy/a.jpg", "clean/a.png", "clean/a.jpg")
+    pairs = find_pairs(tmp_path)
+    assert [pair.name for pair in pairs] == ["a-jpg", "a-png"]
+    assert all(pair.rainy.name == pair.clean.name for pair in pairs)
+
+
+def test_folders_without_pairs_say_what_is_expected(tmp_path):
+    with pytest.raises(PairingError, match="holds no rainy/clean pairs"):
+        find_pairs(tmp_path)
+    (tmp_path / "rainy").mkdir()
+    (tmp_path / "clean").mkdir()
+    with pytest.raises(PairingError, match="holds no pairs"):
+        find_pairs(tmp_path)
+    with pytest.raises(UsageError, match="not a folder"):
+        find_pairs(tmp_path / "missing")
+
+
+def test_a_folder_of_datasets_counts_as_several(tmp_path):
+    touch(
+        tmp_path,
+        "b10/rainy/a.png",
+        "b10/clean/a.png",
+        "b2/rain-1.png",
+        "b2/norain-1.png",
+        "other/x.png",
+    )
+    assert [(d.name, len(d.pairs)) for d in find_datasets(tmp_path)] == [("b2", 1), ("b10", 1)]
+    assert [d.name for d in find_datasets(tmp_path / "b2")] == ["b2"]
+
+
+def test_matches_of_two_folders_or_two_files(tmp_path):
+    touch(tmp_path, "ours/a.png", "ours/b.png", "gt/a.jpg", "gt/b.jpg")
+    matches = find_matches(tmp_path / "ours", tmp_path / "gt")
+    assert [(m.rainy.name, m.clean.name) for m in matches] == [
+        ("a.png", "a.jpg"),
+        ("b.png", "b.jpg"),
+    ]
+    (only,) = find_matches(tmp_path / "ours/a.png", tmp_path / "gt/b.jpg")
+    assert (only.rainy.name, only.clean.name) == ("a.png", "b.jpg")
+
+
+def test_matches_refuse_what_cannot_match(tmp_path):
+    touch(tmp_path, "ours/a.png", "gt/b.png", "empty/readme.txt")
+    with pytest.raises(PairingError, match=r"ours/a\.png"):
+        find_matches(tmp_path / "ours", tmp_path / "gt")
+    with pytest.raises(UsageError, match="does not exist"):
+        find_matches(tmp_path / "ours", tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="not one each"):
+        find_matches(tmp_path / "ours", tmp_path / "gt/b.png")
+    with pytest.raises(PairingError, match="no pictures"):
+        find_matches(tmp_path / "empty", tmp_path / "empty")
