@@ -1,0 +1,136 @@
+"""``rainkit train``: options to one training request."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rainkit.cli.console import errors, output, print_json
+from rainkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from rainkit.training import TrainRequest
+
+__all__ = ["train"]
+
+
+def train(
+    method: Annotated[
+        str | None, typer.Option("--method", "-m", help="Method to train.", show_default=False)
+    ] = None,
+    clean: Annotated[
+        list[str] | None,
+        typer.Option(help="Rain-free photos (file, folder or glob); rain is drawn on the fly."),
+    ] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option(help="Dataset folder of rainy and clean pictures.")
+    ] = None,
+    validate: Annotated[
+        list[str] | None, typer.Option(help="Dataset folder to validate on; never trained on.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Run folder to make (default: runs/METHOD-VARIANT)."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Run folder to continue; needs no other option.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Recipe (TOML).")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant to start from (default: default).")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="One hyperparameter, such as training.lr=1e-4."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Loading processes.", min=0)] = 1,
+    validate_every: Annotated[int, typer.Option(help="Epochs between validations.", min=1)] = 1,
+    keep: Annotated[int, typer.Option(help="Checkpoints kept.", min=1)] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a method on pairs, or on clean photos with rain drawn on the fly.
+
+    Examples:
+
+      rainkit train -m graspp-gan --clean photos/ --validate pairs/ -o runs/mine
+
+      rainkit train --config recipe.toml --clean photos/ --set training.steps=5000
+
+      rainkit train --resume runs/mine
+    """
+    from rainkit.cli.environment import calm_openmp
+
+    calm_openmp()
+    from rainkit import training
+
+    if resume is not None:
+        given = (method, clean, pairs, validate, run, config, variant, settings, seed)
+        if any(option is not None for option in given):
+            raise UsageError("--resume takes everything from the run: give it alone")
+        request = training.reopen(resume, device=device, workers=workers)
+    else:
+        request = _request(
+            method, clean, pairs, validate, run, config, variant, settings, seed,
+            device, precision, workers, validate_every, keep,
+        )  # fmt: skip
+    result = training.train(request, console=errors)
+    if as_json:
+        print_json(result.to_data())
+        return
+    output.print(f"{result.steps} steps in {result.seconds / 60:.1f} min")
+    output.print(f"weights: {result.weights}", soft_wrap=True)
+    if result.best is not None:
+        output.print(f"best on validation: {result.best}", soft_wrap=True)
+
+
+def _request(
+    method: str | None,
+    clean: list[str] | None,
+    pairs: list[str] | None,
+    validate: list[str] | None,
+    run: Path | None,
+    config: Path | None,
+    variant: str | None,
+    settings: list[str] | None,
+    seed: int | None,
+    device: str,
+    precision: str,
+    workers: int,
+    validate_every: int,
+    keep: int,
+) -> TrainRequest:
+    from rainkit import hyperparameters, plugins
+    from rainkit.training import TrainRequest, recipe
+
+    read = recipe.read(config) if config is not None else recipe.Recipe()
+    name = method or read.method
+    if name is None:
+        raise UsageError("no method named: add --method NAME (see `rainkit methods`)")
+    if read.method is not None and name != read.method:
+        raise UsageError(f"--method {name}: the recipe {config} is for {read.method}")
+    found = plugins.get(name)
+    chosen = variant or read.variant or "default"
+    return TrainRequest(
+        method=found,
+        variant=chosen,
+        hyperparameters=hyperparameters.resolve(
+            found, chosen, read.hyperparameters, settings or ()
+        ),
+        data=recipe.data_request(
+            read.data, {"clean": clean or (), "pairs": pairs or (), "validation": validate or ()}
+        ),
+        run=run or Path("runs") / f"{found.name}-{chosen}",
+        seed=seed if seed is not None else (read.seed or 0),
+        device=device,
+        precision=precision,
+        workers=workers,
+        validate_every=validate_every,
+        keep=keep,
+        command=("rainkit", *sys.argv[1:]),
+    )

@@ -1,0 +1,206 @@
+"""What training draws its pairs from: clean photos with rain on the fly, and folders of pairs.
+
+Sample ``k`` of a run is a pure function of (run seed, k): which picture, which crop, which rain.
+The worker count, the number of processes and a resume change nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from rainkit import images
+from rainkit.api import Training
+from rainkit.datasets.augmentation import Augmentation
+from rainkit.datasets.pairs import PairFiles, find_pairs
+from rainkit.errors import DatasetError, UsageError
+from rainkit.rain import Mixture, render
+
+__all__ = ["DataRequest", "Mixed", "PairFolder", "RainOnTheFly", "Source", "open_sources"]
+
+Picture = NDArray[np.uint8]
+
+CACHE_BYTES = 1 << 30
+"""Decoded pictures kept per loading process; what does not fit is decoded again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataRequest:
+    """Where training pictures come from; scalars and lists only, so that a recipe can say it.
+
+    Attributes:
+        clean: files, folders or globs of rain-free photographs; rain is drawn on the fly.
+        pairs: dataset folders with rainy and clean pictures.
+        validation: dataset folders to validate on; never trained on.
+        clean_share: share of samples from ``clean`` when ``pairs`` are given too.
+        rain: the mixture of rain drawn onto clean photographs.
+        rain_free: share of samples left without rain: the network must leave them alone.
+        jpeg: share of rainy pictures compressed as JPEG, quality 60 to 95, before training.
+        shrink: smallest random scale of a clean photograph before it is cropped.
+    """
+
+    clean: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    clean_share: float = 0.5
+    rain: Mixture = field(default_factory=Mixture)
+    rain_free: float = 0.04
+    jpeg: float = 0.3
+    shrink: float = 0.6
+
+
+class Source(ABC):
+    """Something that can be asked for pairs of ``patch`` x ``patch`` pictures."""
+
+    name: str
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Pictures to draw from."""
+
+    @abstractmethod
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """A rainy and a clean crop of picture ``item``, HWC uint8 RGB."""
+
+
+class RainOnTheFly(Source):
+    """Clean photographs with freshly drawn rain: no picture is ever seen twice alike."""
+
+    def __init__(self, request: DataRequest, training: Training) -> None:
+        self.name = "rain on the fly"
+        self._paths = [found.path for found in images.find(request.clean)]
+        self._request = request
+        self._patch = training.patch
+        self._augment = Augmentation(training.patch, turn=training.augment)
+        self._cache = _Cache()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """Crop, turn, rain, compress at times."""
+        request = self._request
+        photo = self._cache.read(self._paths[item])
+        photo = _shrink(photo, rng.uniform(request.shrink, 1.0), self._patch)
+        frame_width = max(photo.shape[:2])
+        clean, _ = self._augment(photo, photo, _seed(rng))
+        if rng.random() < request.rain_free:
+            return _jpeg(clean, rng, request.jpeg), clean
+        settings, distance = request.rain.draw(rng)
+        rained = render(clean, settings, (_seed(rng),), distance=distance, frame_width=frame_width)
+        return _jpeg(rained.rainy, rng, request.jpeg), clean
+
+
+class PairFolder(Source):
+    """Rainy and clean pictures from disk."""
+
+    def __init__(self, folder: Path, training: Training) -> None:
+        self.name = str(folder)
+        self._pairs: Sequence[PairFiles] = find_pairs(folder)
+        self._augment = Augmentation(training.patch, turn=training.augment)
+        self._cache = _Cache()
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """The same crop and turn of both pictures."""
+        files = self._pairs[item]
+        rainy, clean = self._cache.read(files.rainy), self._cache.read(files.clean)
+        if rainy.shape != clean.shape:
+            raise DatasetError(
+                f"{files.rainy} and {files.clean} differ in size: "
+                f"{rainy.shape[1]}x{rainy.shape[0]} and {clean.shape[1]}x{clean.shape[0]}"
+            )
+        return self._augment(rainy, clean, _seed(rng))
+
+
+class Mixed(Dataset[tuple[Tensor, Tensor]]):
+    """Several sources as one endless, indexable run of samples."""
+
+    def __init__(self, sources: Sequence[Source], shares: Sequence[float], seed: int) -> None:
+        self._sources = tuple(sources)
+        self._bounds = np.cumsum(shares)[:-1] / np.sum(shares)
+        self._seed = seed
+
+    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+        """Sample ``k``: rainy and clean, uint8 [3, patch, patch]."""
+        rng = np.random.default_rng([self._seed, k])
+        source = self._sources[int(np.searchsorted(self._bounds, rng.random(), side="right"))]
+        rainy, clean = source.draw(int(rng.integers(len(source))), rng)
+        return _to_channels_first(rainy), _to_channels_first(clean)
+
+    def describe(self) -> str:
+        """For the log: each source with its number of pictures."""
+        return ", ".join(f"{source.name} ({len(source)} pictures)" for source in self._sources)
+
+
+def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
+    """Everything a request names, as one dataset.
+
+    Raises:
+        UsageError: nothing to train on, or a folder without pictures.
+    """
+    sources: list[Source] = []
+    shares: list[float] = []
+    if request.clean:
+        sources.append(RainOnTheFly(request, training))
+        shares.append(request.clean_share if request.pairs else 1.0)
+    folders = [PairFolder(Path(folder), training) for folder in request.pairs]
+    pictures = sum(len(folder) for folder in folders)
+    rest = 1.0 - request.clean_share if request.clean else 1.0
+    sources += folders
+    shares += [rest * len(folder) / pictures for folder in folders]
+    if not sources:
+        raise UsageError("nothing to train on: name clean photos (--clean) or pairs (--pairs)")
+    return Mixed(sources, shares, seed)
+
+
+class _Cache:
+    """Decoded pictures, until the budget is spent."""
+
+    def __init__(self) -> None:
+        self._pictures: dict[Path, Picture] = {}
+        self._free = CACHE_BYTES
+
+    def read(self, path: Path) -> Picture:
+        if path in self._pictures:
+            return self._pictures[path]
+        picture = images.to_uint8(images.read(path).rgb)
+        if picture.nbytes <= self._free:
+            self._pictures[path] = picture
+            self._free -= picture.nbytes
+        return picture
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _shrink(photo: Picture, scale: float, patch: int) -> Picture:
+    scale = max(scale, min(1.0, patch / min(photo.shape[:2])))
+    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    if size == (photo.shape[1], photo.shape[0]):
+        return photo
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _jpeg(picture: Picture, rng: np.random.Generator, share: float) -> Picture:
+    if rng.random() >= share:
+        return picture
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
+    _, code = cv2.imencode(".jpg", picture[..., ::-1], quality)
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR_RGB), np.uint8)
+
+
+def _to_channels_first(picture: Picture) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))

@@ -1,0 +1,9 @@
+"""Training: a loop that drives a plugin's objective, with exact resume."""
+
+from __future__ import annotations
+
+from rainkit.training.loop import TrainResult, train
+from rainkit.training.record import reopen
+from rainkit.training.request import TrainRequest
+
+__all__ = ["TrainRequest", "TrainResult", "reopen", "train"]

@@ -1,0 +1,329 @@
+"""The training loop: drives any plugin's objective; reads from top to bottom.
+
+Accelerate places tensors, runs autocast and the fp16 scaler, and talks between processes. The
+order of samples, the phases, the schedules and the checkpoints are decided here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from rainkit import networks, plugins, weights
+from rainkit.api import Training
+from rainkit.datasets.sources import open_sources
+from rainkit.errors import TrainingError
+from rainkit.objective import Objective, Pair
+from rainkit.training import checkpoints, record
+from rainkit.training.logs import Log
+from rainkit.training.phases import Phases
+from rainkit.training.request import TrainRequest
+from rainkit.training.schedules import Plateau
+from rainkit.training.validation import Validation
+
+__all__ = ["TrainResult", "train"]
+
+LOG_EVERY = 50
+"""Steps between log rows and refreshes of the bar."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """What a finished run left behind.
+
+    Attributes:
+        run: the run folder.
+        weights: the averaged weights after the last step.
+        best: the averaged weights with the highest validation PSNR; None without validation.
+        steps: steps done in all.
+        seconds: wall time of this call.
+        scores: the last validation, ``{"<set>/psnr": dB, ...}``.
+    """
+
+    run: Path
+    weights: Path
+    best: Path | None
+    steps: int
+    seconds: float
+    scores: dict[str, float]
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        data = dataclasses.asdict(self)
+        return {k: str(v) if isinstance(v, Path) else v for k, v in data.items()}
+
+
+def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
+    """Train as requested, from the start or from the run's latest checkpoint.
+
+    Raises:
+        UsageError: settings or folders that cannot work.
+        TrainingError: a run that exists, cannot be continued, or diverges.
+    """
+    return _Run(request, console).train()
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What the loop remembers between steps, beside weights and optimisers."""
+
+    step: int = 0
+    best_psnr: float = -math.inf
+    plateau: Plateau = field(default_factory=Plateau)
+
+    def to_data(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> _Memory:
+        return cls(**{**data, "plateau": Plateau(**data["plateau"])})
+
+
+class _Run:
+    """One training run: everything that lives as long as it does."""
+
+    def __init__(self, request: TrainRequest, console: Console | None) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+        from accelerate.utils import set_seed
+        from timm.utils.model_ema import ModelEmaV3
+
+        self.request = request
+        self.console = console
+        self.training: Training = request.hyperparameters.training
+        method, settings = request.method, request.hyperparameters
+        self.spec = method.image(settings.network)
+        self.runtime = networks.choose(request.device, request.precision, self.spec)
+        networks.tune_allocator()
+        set_seed(request.seed)
+        # Accelerate keeps the first precision of a process for good; a second run may have another.
+        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+        names = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+        self.accelerator = Accelerator(
+            mixed_precision=names[self.runtime.precision], cpu=self.runtime.device.type == "cpu"
+        )
+        self.first = self.accelerator.is_main_process
+        if self.training.batch % self.accelerator.num_processes:
+            raise TrainingError(
+                f"training.batch={self.training.batch} does not divide among "
+                f"{self.accelerator.num_processes} processes"
+            )
+        device = self.accelerator.device
+        layout = self.runtime.memory_format
+        self.network = networks.build(method, settings.network).to(device, memory_format=layout)  # type: ignore[call-overload]
+        objective: Objective = plugins.resolve(method.objective)(settings.objective)
+        objective = objective.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.phases = Phases(self.network, objective, self.training, self.accelerator, request.seed)
+        # Its warm-up matters: a plain average would hold the initialisation for 1/(1-decay) steps.
+        self.average = (
+            ModelEmaV3(self.network, decay=self.training.ema, use_warmup=True)
+            if self.training.ema
+            else None
+        )
+        self.data = open_sources(request.data, self.training, request.seed)
+        self.validation = Validation(request.data.validation, self.spec, self.runtime)
+        self.memory = _Memory()
+
+    def train(self) -> TrainResult:
+        started = time.monotonic()
+        self._open_folder()
+        steps, every = self.training.steps, self.training.epoch_steps
+        log = self._open_log()
+        scores: dict[str, float] = {}
+        epoch_loss, since = _Mean(), _Clock()
+        try:
+            self._announce(log)
+            for batch in self._batches():
+                step = self.memory.step
+                losses, rates = self.phases.step(batch, step, self.memory.plateau)
+                if self.average is not None:
+                    self.average.update(self.network, step=step)
+                self.memory.step = step = step + 1
+                epoch_loss.add(losses[self.phases.main])
+                if step % LOG_EVERY == 0 or step == steps:
+                    values = {name: float(value) for name, value in losses.items()}
+                    self._refuse_nan(step, values)
+                    pace = since.rate(step)
+                    if log:
+                        log.scalars(step, {**values, **rates, "steps per second": pace})
+                        log.advance(step, pace, {"loss": epoch_loss.value()})
+                if step % every == 0 or step == steps:
+                    self.memory.plateau.observe(epoch_loss.value(), self.training.patience)
+                    epoch_loss = _Mean()
+                    epochs = step // every
+                    if epochs % self.request.validate_every == 0 or step == steps:
+                        scores = self._validate(step, log) or scores
+                    self._checkpoint()
+        finally:
+            if log:
+                log.close()
+        best = self.request.run / "best.safetensors"
+        return TrainResult(
+            run=self.request.run,
+            weights=self.request.run / "last.safetensors",
+            best=best if best.is_file() else None,
+            steps=self.memory.step,
+            seconds=time.monotonic() - started,
+            scores=scores,
+        )
+
+    def _batches(self) -> Iterator[Pair]:
+        """Batches from the step reached to the last one, on the device, in [0,1]."""
+        loader = DataLoader(
+            self.data,
+            batch_sampler=self._sampler(),
+            num_workers=self.request.workers,
+            prefetch_factor=4 if self.request.workers else None,
+            worker_init_fn=_quiet_worker,
+            pin_memory=self.runtime.device.type == "cuda",
+        )
+        for rainy, clean in loader:
+            yield Pair(self._unit(rainy), self._unit(clean))
+
+    def _sampler(self) -> list[list[int]]:
+        """Sample numbers of each remaining step; each process takes its share of a batch."""
+        batch, ranks = self.training.batch, self.accelerator.num_processes
+        rank = self.accelerator.process_index
+        return [
+            list(range(step * batch + rank, (step + 1) * batch, ranks))
+            for step in range(self.memory.step, self.training.steps)
+        ]
+
+    def _unit(self, pictures: Tensor) -> Tensor:
+        placed = pictures.to(self.accelerator.device, non_blocking=True)
+        return placed.float().div_(255).contiguous(memory_format=self.runtime.memory_format)
+
+    @property
+    def _shipping(self) -> nn.Module:
+        """The weights to validate and to ship: the average where there is one."""
+        module: nn.Module = self.network if self.average is None else self.average.module
+        return module
+
+    def _validate(self, step: int, log: Log | None) -> dict[str, float]:
+        if not self.validation.sets or not self.first:
+            return {}
+        result = self.validation.run(self._shipping)
+        if log:
+            log.scalars(step, {f"validation/{k}": v for k, v in result.scores.items()})
+            for name, strip in result.pictures.items():
+                log.picture(step, f"validation/{name}", strip)
+            log.say(f"step {step}: {result.line()}")
+        if result.psnr > self.memory.best_psnr:
+            self.memory.best_psnr = result.psnr
+            self._save(self._shipping, self.request.run / "best.safetensors", result.scores)
+        return result.scores
+
+    def _save(self, module: nn.Module, path: Path, scores: dict[str, float] | None = None) -> None:
+        request = self.request
+        about = {"step": str(self.memory.step), "seed": str(request.seed)}
+        if scores:
+            about["validation"] = json.dumps(scores)
+        weights.save(
+            path,
+            module.state_dict(),
+            method=request.method,
+            variant=request.variant,
+            network=request.hyperparameters.network,
+            about=about,
+        )
+
+    def _checkpoint(self) -> None:
+        if not self.first:
+            return
+        run = self.request.run
+        folder = checkpoints.start(run, self.memory.step)
+        self._save(self.network, folder / "model.safetensors")
+        self._save(self._shipping, folder / "average.safetensors")
+        checkpoints.publish(folder, {"memory": self.memory.to_data(), **self.phases.state()})
+        checkpoints.prune(run, self.request.keep)
+        self._save(self._shipping, run / "last.safetensors")
+
+    def _open_folder(self) -> None:
+        if self.request.resume:
+            self._resume(checkpoints.latest(self.request.run))
+        elif self.first:
+            record.create(self.request)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self, folder: Path) -> None:
+        method, state = self.request.method, checkpoints.open_state(folder)
+        weights.load(self.network, weights.open_file(method, folder / "model.safetensors"))
+        if self.average is not None:
+            averaged = weights.open_file(method, folder / "average.safetensors")
+            weights.load(self.average.module, averaged)
+        try:
+            self.phases.restore(state)
+            self.memory = _Memory.from_data(state["memory"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise TrainingError(f"{folder}: not a checkpoint of this run ({error})") from error
+
+    def _open_log(self) -> Log | None:
+        if not self.first:
+            return None
+        run, steps = self.request.run, self.training.steps
+        return Log(run, step=self.memory.step, steps=steps, console=self.console)
+
+    def _announce(self, log: Log | None) -> None:
+        if log:
+            size = networks.parameters(self.network)
+            log.say(
+                f"{self.request.method.name} ({self.request.variant}), {size:,} parameters, "
+                f"{self.runtime.describe()}, {self.data.describe()}, run folder {self.request.run}"
+            )
+
+    def _refuse_nan(self, step: int, values: dict[str, float]) -> None:
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingError(
+                f"{', '.join(broken)} is not finite at step {step}: lower training.lr or set "
+                f"training.clip_norm, then continue from {self.request.run} with --resume"
+            )
+
+
+class _Mean:
+    """Mean of scalar tensors without waiting for the device at every step."""
+
+    def __init__(self) -> None:
+        self._sum: Tensor | None = None
+        self._count = 0
+
+    def add(self, value: Tensor) -> None:
+        self._sum = value if self._sum is None else self._sum + value
+        self._count += 1
+
+    def value(self) -> float:
+        return math.nan if self._sum is None else float(self._sum) / self._count
+
+
+class _Clock:
+    """Steps per second since the last question."""
+
+    def __init__(self) -> None:
+        self._then = time.monotonic()
+        self._step: int | None = None
+
+    def rate(self, step: int) -> float:
+        now = time.monotonic()
+        done = LOG_EVERY if self._step is None else step - self._step
+        pace = done / (now - self._then)
+        self._then, self._step = now, step
+        return pace
+
+
+def _quiet_worker(_: int) -> None:
+    """Loading processes leave the cores to the training."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,172 @@
+"""One training step: every active phase of an objective, each with its own optimiser."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from rainkit.api import Training
+from rainkit.objective import Derained, Loss, Objective, Phase, Progress, weighted_sum
+from rainkit.training.schedules import Plateau, learning_rate
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Phases"]
+
+
+class Phases:
+    """A network, its objective and one optimiser per phase.
+
+    Batch statistics, SSIM and means over the batch are those of each process's share.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        training: Training,
+        accelerator: Accelerator,
+        seed: int,
+    ) -> None:
+        self.network = network
+        self.objective = objective
+        self._training = training
+        self._accelerator = accelerator
+        self._seed = seed
+        # What a plugin froze on purpose stays frozen.
+        self._own = {
+            phase.name: [p for p in self._module(phase).parameters() if p.requires_grad]
+            for phase in objective.phases
+        }
+        self._optimisers = {
+            phase.name: accelerator.prepare_optimizer(
+                _optimiser(self._settings(phase), self._own[phase.name])
+            )
+            for phase in objective.phases
+        }
+
+    @property
+    def main(self) -> str:
+        """The log's name of the loss that plateaus are judged by: the network's."""
+        names = [p.name for p in self.objective.phases if p.trains == "network"]
+        return f"{names[-1]}/total"
+
+    def step(self, batch: Any, step: int, plateau: Plateau) -> tuple[dict[str, Tensor], Rates]:
+        """Train on one batch: critics first, on detached outputs, then the network.
+
+        Returns:
+            Losses by ``<phase>/<term>``, detached and on the device, and learning rates.
+        """
+        progress = Progress(step, self._training.steps, step / self._training.epoch_steps)
+        # A layer that draws random numbers draws the same ones again after a resume.
+        torch.manual_seed(hash((self._seed, step, self._accelerator.process_index)) % 2**63)
+        self.network.train()
+        self.objective.train()
+        active = self.objective.active(progress)
+        with self._accelerator.autocast():
+            outputs = self.objective.outputs(self.network, batch)
+        shown: dict[str, Tensor] = {}
+        rates: Rates = {}
+        for phase in self.objective.phases:
+            if phase.name not in active:
+                continue
+            seen = outputs if phase.trains == "network" else _detached(outputs)
+            with self._only(phase), self._accelerator.autocast():
+                losses = self.objective.losses(phase.name, seen, batch, progress)
+            total = weighted_sum(losses)
+            rates[f"{phase.name}/lr"] = self._descend(phase, total, step, plateau)
+            shown |= _named(phase, losses, total)
+        return shown, rates
+
+    def state(self) -> dict[str, Any]:
+        """Optimisers and helper networks, for a checkpoint."""
+        optimisers = {name: o.optimizer.state_dict() for name, o in self._optimisers.items()}
+        return {"objective": self.objective.state_dict(), "optimisers": optimisers}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take in what :meth:`state` gave."""
+        self.objective.load_state_dict(state["objective"])
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+
+    def _descend(self, phase: Phase, total: Tensor, step: int, plateau: Plateau) -> float:
+        """One optimiser step of a phase; returns its learning rate."""
+        training = self._settings(phase)
+        optimiser, own = self._optimisers[phase.name], self._own[phase.name]
+        rate = learning_rate(training, step, plateau)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        self._accelerator.backward(total)
+        self._average_gradients(own)
+        if training.clip_norm:
+            self._accelerator.unscale_gradients(optimiser)
+            nn.utils.clip_grad_norm_(own, training.clip_norm)
+        optimiser.step()
+        optimiser.zero_grad()
+        return rate
+
+    def _average_gradients(self, own: list[nn.Parameter]) -> None:
+        """All-reduce one phase's gradients as one flat tensor, missing ones as zeros.
+
+        Wrapping in DDP would miss parameters held by the objective, and hangs when the loss of one
+        process has no graph.
+        """
+        if self._accelerator.num_processes == 1:
+            return
+        flat = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in own]
+        )
+        flat = self._accelerator.reduce(flat, reduction="mean")
+        parts = flat.split([p.numel() for p in own])
+        for parameter, part in zip(own, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    @contextmanager
+    def _only(self, phase: Phase) -> Iterator[None]:
+        """Only the phase's own parameters collect gradients.
+
+        Otherwise the generator's step would leave some in the critic.
+        """
+        others = [p for name, own in self._own.items() if name != phase.name for p in own]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def _module(self, phase: Phase) -> nn.Module:
+        helper = phase.trains != "network"
+        return self.objective.get_submodule(phase.trains) if helper else self.network
+
+    def _settings(self, phase: Phase) -> Training:
+        return dataclasses.replace(self._training, **phase.training)
+
+
+Rates = dict[str, float]
+"""Learning rates by ``<phase>/lr``."""
+
+
+def _optimiser(training: Training, own: list[nn.Parameter]) -> torch.optim.Optimizer:
+    decay = training.weight_decay
+    if training.optimiser == "rmsprop":
+        return torch.optim.RMSprop(own, training.lr, alpha=training.beta2, weight_decay=decay)
+    kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
+    return kind(own, training.lr, (training.beta1, training.beta2), weight_decay=decay)
+
+
+def _detached(outputs: Derained) -> Derained:
+    parts = {name: part.detach() for name, part in outputs.parts.items()}
+    return Derained(outputs.image.detach(), parts)
+
+
+def _named(phase: Phase, losses: dict[str, Loss], total: Tensor) -> dict[str, Tensor]:
+    terms = {f"{phase.name}/{name}": loss.value.detach() for name, loss in losses.items()}
+    return {**terms, f"{phase.name}/total": total.detach()}

@@ -1,0 +1,92 @@
+"""Training samples: pure functions of (seed, number), whatever asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+from rainkit import images
+from rainkit.api import Training
+from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.errors import DatasetError, UsageError
+from rainkit.images import Picture
+
+TRAINING = Training(patch=48)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("astronaut", "coffee"):
+        rgb = np.ascontiguousarray(getattr(data, name)()[:160, :200])
+        images.write(folder / f"{name}.png", Picture(rgb=rgb), overwrite=False)
+    return folder
+
+
+def test_a_sample_depends_on_seed_and_number_alone(photos: Path) -> None:
+    request = DataRequest(clean=(str(photos),))
+    first, second = (open_sources(request, TRAINING, seed=3) for _ in range(2))
+    rainy, clean = first[17]
+    first[2]  # what was asked before does not matter
+    assert torch.equal(second[17][0], rainy)
+    assert torch.equal(second[17][1], clean)
+    assert not torch.equal(open_sources(request, TRAINING, seed=4)[17][0], rainy)
+    assert rainy.shape == clean.shape == (3, 48, 48)
+    assert rainy.dtype == torch.uint8
+
+
+def test_most_samples_are_rainy_and_the_stated_share_is_not(photos: Path) -> None:
+    request = DataRequest(clean=(str(photos),), rain_free=0.5, jpeg=0.0)
+    source = open_sources(request, TRAINING, seed=0)
+    dry = [torch.equal(*source[k]) for k in range(60)]
+    assert 15 <= sum(dry) <= 45
+
+
+def test_jpeg_touches_the_rainy_picture_only(photos: Path) -> None:
+    request = DataRequest(clean=(str(photos),), rain_free=1.0, jpeg=1.0)
+    rainy, clean = open_sources(request, TRAINING, seed=0)[0]
+    assert 0 < (rainy.int() - clean.int()).abs().float().mean() < 12
+
+
+def test_pairs_are_cropped_and_turned_together(tmp_path: Path) -> None:
+    clean = data.astronaut()[:90, :120]
+    for folder, rgb in {"input": 255 - clean, "target": clean}.items():
+        images.write(tmp_path / folder / "a.png", Picture(rgb=rgb), overwrite=False)
+    source = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)
+    crops = [source[k] for k in range(4)]
+    assert all(torch.equal(255 - rainy, clean) for rainy, clean in crops)
+    assert not torch.equal(crops[0][1], crops[1][1])
+
+
+def test_pictures_smaller_than_the_patch_are_extended(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", Picture(rgb=data.coffee()[:20, :30]), overwrite=False)
+    rainy, _ = open_sources(DataRequest(clean=(str(tmp_path),)), TRAINING, seed=0)[0]
+    assert rainy.shape == (3, 48, 48)
+
+
+def test_shares_between_sources_are_kept(photos: Path, tmp_path: Path) -> None:
+    grey = np.full((60, 60, 3), 7, np.uint8)
+    for folder in ("input", "target"):
+        images.write(tmp_path / folder / "a.png", Picture(rgb=grey), overwrite=False)
+    request = DataRequest(clean=(str(photos),), pairs=(str(tmp_path),), clean_share=0.75)
+    source = open_sources(request, TRAINING, seed=0)
+    from_pairs = sum(bool((source[k][1] == 7).all()) for k in range(80))
+    assert 8 <= from_pairs <= 34
+
+
+def test_pairs_of_different_sizes_are_named(tmp_path: Path) -> None:
+    for folder, side in {"input": 60, "target": 70}.items():
+        rgb = np.zeros((side, 60, 3), np.uint8)
+        images.write(tmp_path / folder / "a.png", Picture(rgb=rgb), overwrite=False)
+    source = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)
+    with pytest.raises(DatasetError, match=r"a\.png.*60x60 and 60x70"):
+        source[0]
+
+
+def test_an_empty_folder_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        open_sources(DataRequest(clean=(str(tmp_path),)), TRAINING, seed=0)

@@ -1,0 +1,63 @@
+"""Small real photographs, pairs of them, and a network that trains in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rainkit_graspp_gan import METHOD
+from skimage import data
+
+from rainkit import hyperparameters, images
+from rainkit.datasets.sources import DataRequest
+from rainkit.images import Picture
+from rainkit.rain import PRESETS, render
+from rainkit.training import TrainRequest
+
+TINY = (
+    "network.width1=4", "network.width2=4", "network.width3=4", "network.width4=4",
+    "network.context=4", "training.batch=2", "training.patch=32", "training.steps=6",
+    "training.epoch_steps=3", "training.warmup_steps=0", "objective.alone_epochs=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("astronaut", "coffee", "chelsea"):
+        rgb = np.ascontiguousarray(getattr(data, name)()[100:190, 100:220])
+        images.write(folder / f"{name}.png", Picture(rgb=rgb), overwrite=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs(photos: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    for number, found in enumerate(images.find([photos])):
+        clean = images.read(found.path)
+        rainy = Picture(rgb=render(clean.rgb, PRESETS["rain100l"], (number,)).rainy)
+        images.write(folder / "input" / found.relative, rainy, overwrite=False)
+        images.write(folder / "target" / found.relative, clean, overwrite=False)
+    return folder
+
+
+@pytest.fixture
+def request_for(photos: Path, pairs: Path, tmp_path: Path):
+    """Make a request for a tiny run; keyword arguments replace its fields."""
+
+    def make(run: str = "run", settings: tuple[str, ...] = (), **fields) -> TrainRequest:
+        plain = {
+            "method": METHOD,
+            "variant": "default",
+            "hyperparameters": hyperparameters.resolve(METHOD, settings=(*TINY, *settings)),
+            "data": DataRequest(clean=(str(photos),), validation=(str(pairs),)),
+            "run": tmp_path / run,
+            "seed": 5,
+            "device": "cpu",
+            "precision": "fp32",
+            "workers": 0,
+        }
+        return TrainRequest(**{**plain, **fields})
+
+    return make

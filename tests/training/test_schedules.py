@@ -1,0 +1,43 @@
+"""Learning rates as functions of the step."""
+
+from __future__ import annotations
+
+import pytest
+
+from rainkit.api import Training
+from rainkit.training.schedules import Plateau, learning_rate
+
+
+def _rate(training: Training, step: int, falls: int = 0) -> float:
+    return learning_rate(training, step, Plateau(falls=falls))
+
+
+def test_warm_up_rises_linearly_to_the_full_rate() -> None:
+    training = Training(lr=1.0, warmup_steps=4, schedule="constant")
+    assert [_rate(training, step) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_cosine_falls_from_the_rate_to_its_floor() -> None:
+    training = Training(lr=1.0, warmup_steps=10, steps=110, lr_floor=0.1)
+    assert _rate(training, 10) == pytest.approx(1.0)
+    assert _rate(training, 60) == pytest.approx(0.55)
+    assert _rate(training, 110) == pytest.approx(0.1)
+    rates = [_rate(training, step) for step in range(10, 111)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_milestones_count_epochs() -> None:
+    training = Training(
+        lr=1.0, schedule="milestones", milestones=(2, 3), factor=0.2, epoch_steps=10
+    )
+    assert [_rate(training, s) for s in (19, 20, 30)] == pytest.approx([1.0, 0.2, 0.04])
+
+
+def test_plateau_falls_after_its_patience_and_then_waits_again() -> None:
+    training = Training(lr=1.0, schedule="plateau", factor=0.1, patience=1)
+    plateau = Plateau()
+    rates = []
+    for loss in (1.0, 0.9, 0.9, 0.89999, 0.9, 0.9, 0.5):
+        plateau.observe(loss, training.patience)
+        rates.append(learning_rate(training, 0, plateau))
+    assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
