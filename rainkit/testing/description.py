@@ -1,0 +1,95 @@
+"""What a method says about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from rainkit import hyperparameters
+from rainkit.api import Method
+from rainkit.errors import UsageError
+from rainkit.testing.shared import Contract
+
+__all__ = ["Description"]
+
+HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "PIL", "albumentations", "piq")
+
+
+class Description(Contract):
+    """Checks of METHOD itself; none runs a network."""
+
+    def test_describing_it_imports_nothing_heavy(self) -> None:
+        """The module that holds METHOD imports rainkit.api and the standard library alone."""
+        script = (
+            "import sys; from rainkit import plugins; plugins.get(sys.argv[1]); "
+            f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+        )
+        run = [sys.executable, "-c", script, self.method]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"loading {self.method} fails: {done.stderr}"
+        loaded = done.stdout.strip()
+        assert not loaded, f"importing METHOD loads {loaded}: import them in network.py instead"
+
+    def test_names_licence_and_paper_are_told(self) -> None:
+        """The name fits a command line, and whoever reads the table learns where it comes from."""
+        method, paper = self.described(), self.described().paper
+        right = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", method.name)
+        assert right, f"name {method.name!r}: use lower case, digits and hyphens"
+        for name in ("title", "summary", "licence"):
+            assert getattr(method, name).strip(), f"Method.{name} is empty: fill it in"
+        assert paper.authors, "Paper.authors is empty: name them"
+        assert paper.title.strip(), "Paper.title is empty: fill it in"
+        assert paper.venue.strip(), "Paper.venue is empty: fill it in"
+        assert 1950 < paper.year < 2100, f"Paper.year is {paper.year}"
+        assert "\n" not in method.summary, "Method.summary must be one line"
+
+    def test_every_hyperparameter_is_documented(self) -> None:
+        """``methods show`` prints a meaning for each."""
+        rows = hyperparameters.describe(self.described().default)
+        silent = [row.path for row in rows if not row.doc]
+        assert not silent, f"no doc: {', '.join(silent)}; declare them with rainkit.api.option"
+
+    def test_variant_is_valid_and_survives_json(self, variant: str) -> None:
+        """Every preset keeps its own bounds, and a run folder gives it back unchanged."""
+        method = self.described()
+        values = method.variants[variant]
+        kind = method.hyperparameters
+        assert type(values) is kind, f"{variant} is a {type(values).__name__}, not {kind.__name__}"
+        text = json.dumps(hyperparameters.to_data(values), allow_nan=False)
+        again = hyperparameters.from_data(method, json.loads(text))
+        assert again == values, f"{variant} becomes {again} by way of JSON"
+
+    def test_unknown_settings_are_refused_at_every_level(self) -> None:
+        """A typo must not train the wrong network for a day."""
+        method = self.described()
+        for place in ("", *_sections(method.default)):
+            data = hyperparameters.to_data(method.default)
+            table = data
+            for name in filter(None, place.split(".")):
+                table = table[name]
+            table["no_such_setting"] = 1
+            refusal = _refusal(method, data)
+            assert refusal, f"{place or 'the root'} takes a setting it does not have"
+            assert "no_such_setting" in refusal, f"refused without its name: {refusal}"
+
+
+def _refusal(method: Method, data: dict[str, Any]) -> str | None:
+    try:
+        hyperparameters.from_data(method, data)
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+def _sections(like: Any, prefix: str = "") -> Iterator[str]:
+    """Paths of nested dataclasses: ``network``, ``network.encoder``, ..."""
+    for field in dataclasses.fields(like):
+        value = getattr(like, field.name)
+        if dataclasses.is_dataclass(value):
+            yield prefix + field.name
+            yield from _sections(value, f"{prefix}{field.name}.")

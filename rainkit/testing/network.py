@@ -1,0 +1,144 @@
+"""What a method's network does."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from rainkit import networks
+from rainkit.api import Method
+from rainkit.inference import tiles
+from rainkit.objective import Derained
+from rainkit.testing.shared import (
+    NOISE,
+    Contract,
+    difference_of,
+    picture_of,
+    side_of,
+    wrapped,
+)
+
+__all__ = ["Behaviour"]
+
+SIZES = ((29, 37), (1, 1), (5, 5), (3, 40))
+
+
+class Behaviour(Contract):
+    """Checks of the network and of what ``ImageSpec`` claims about it."""
+
+    def test_network_takes_any_size(self, network_variant: str) -> None:
+        """Odd, tiny and narrow pictures come back at their size, finite, with every part."""
+        method, run = self.described(), self.network_of(network_variant)
+        for height, width in SIZES:
+            answer = run.derained(picture_of(1, height, width))
+            size = tuple(answer.image.shape)
+            assert size == (1, 3, height, width), (
+                f"a {width}x{height} picture gives {size}: correct ImageSpec.multiple_of"
+            )
+            assert answer.image.isfinite().all(), f"a {width}x{height} picture gives nan or inf"
+            _check_parts(method, answer, 1)
+
+    def test_network_is_deterministic_and_takes_batches(self, network_variant: str) -> None:
+        """In eval mode a picture's result depends on that picture alone."""
+        method, run = self.described(), self.network_of(network_variant)
+        pictures = picture_of(3, 29, 37)
+        together = run.derained(pictures)
+        _check_parts(method, together, 3)
+        assert torch.equal(run(pictures), together.image), "two runs in eval mode differ"
+        alone = torch.cat([run(picture[None]) for picture in pictures])
+        difference = difference_of(alone, together.image)
+        assert difference <= NOISE, (
+            f"a picture in a batch of 3 differs by {difference:.2g} from the picture alone: "
+            "nothing may be computed over the batch in eval mode"
+        )
+
+    def test_receptive_radius_is_true(self, network_variant: str) -> None:
+        """No input pixel beyond the declared radius changes the output."""
+        spec = self.spec_of(network_variant)
+        radius = spec.receptive_radius
+        if radius is None:
+            assert spec.tiling != "exact", "exact tiling needs ImageSpec.receptive_radius"
+            return
+        seen = _reach(self.network_of(network_variant), radius + 2 * spec.multiple_of + 8)
+        assert seen <= radius, (
+            f"an input pixel {seen} px away changes the output: ImageSpec.receptive_radius is "
+            f"{radius} and must be at least {seen}, or None if every pixel can"
+        )
+
+    def test_exact_tiles_equal_the_whole(self, network_variant: str) -> None:
+        """Tiles with a halo of the receptive radius, where the method claims exact tiling."""
+        spec = self.spec_of(network_variant)
+        if spec.tiling != "exact" or spec.receptive_radius is None:
+            return
+        run, side = self.network_of(network_variant), max(24, 2 * spec.multiple_of)
+        picture = picture_of(1, side + 5, 3 * side)
+        grid = tiles.Grid(
+            side, spec.receptive_radius, multiple_of=spec.multiple_of, min_size=spec.min_size
+        )
+        tiled = tiles.run(
+            run, lambda rows, columns: picture[..., rows, columns], torch.zeros_like(picture), grid
+        )
+        difference = difference_of(tiled, run(picture))
+        assert difference <= NOISE, (
+            f"tiles differ by {difference:.2g} from the whole picture: enlarge "
+            "ImageSpec.receptive_radius, or say that tiling is approximate"
+        )
+
+    def test_half_precision_is_safe(self, network_variant: str) -> None:
+        """The declared half precisions stay within 1/255 of float32."""
+        method, spec = self.described(), self.spec_of(network_variant)
+        network = self.best_network_of(network_variant)
+        picture = picture_of(1, 48, 48)
+        for precision in spec.half:
+            exact = wrapped(copy.deepcopy(network), spec, "fp32")(picture).clamp(0, 1)
+            rounded = wrapped(copy.deepcopy(network), spec, precision)(picture).clamp(0, 1)
+            off = float((exact - rounded).abs().max()) * 255
+            assert off <= 1, (
+                f"{method.name} in {precision} is {off:.2f}/255 off: name more fp32_modules, or "
+                f"leave {precision} out of ImageSpec.half"
+            )
+
+    def test_stages_end_with_the_result(self, network_variant: str) -> None:
+        """An anytime network's last stage is what ``forward`` gives."""
+        run = self.network_of(network_variant)
+        stages = getattr(run.network, "stages", None)
+        if not callable(stages):
+            return
+        side = side_of(run.spec)
+        picture = picture_of(1, side, side)
+        with torch.no_grad():
+            *_, last = stages(picture)
+            difference = difference_of(last.image, run.network(picture).image)
+        assert difference <= NOISE, f"the last stage differs by {difference:.2g} from forward"
+
+
+def _check_parts(method: Method, answer: Derained, batch: int) -> None:
+    declared, given = set(method.parts), set(answer.parts)
+    assert given == declared, (
+        f"parts declared but absent: {sorted(declared - given)}, given but not declared: "
+        f"{sorted(given - declared)}; correct Method.parts or Derained.parts"
+    )
+    for name, part in answer.parts.items():
+        right = part.ndim == 4 and part.shape[0] == batch
+        assert right, f"part {name} is {tuple(part.shape)}: give [B, C, H, W]"
+        assert part.isfinite().all(), f"part {name} has nan or inf"
+
+
+def _reach(run: networks.ImageOnly, margin: int) -> int:
+    """How far from a block of output pixels the input still has a gradient, in pixels.
+
+    The block is ``multiple_of`` wide, so that every phase of strided layers is in it.
+    """
+    block = run.spec.multiple_of
+    start = -(-margin // block) * block
+    side = 2 * start + block
+    rainy = picture_of(1, side, side).requires_grad_()
+    image = run(rainy)[..., start : start + block, start : start + block]
+    generator = torch.Generator().manual_seed(1)
+    (image * torch.rand(image.shape, generator=generator)).sum().backward()
+    assert rainy.grad is not None, "the output does not depend on the input"
+    slope = rainy.grad.abs().amax(dim=(0, 1))
+    touched = (slope > slope.max() * 1e-7).nonzero()
+    first, last = int(touched.min()), int(touched.max())
+    return max(start - first, last - (start + block - 1), 0)

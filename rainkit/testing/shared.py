@@ -1,0 +1,119 @@
+"""What the checks have in common: the method under test, its variants, pictures, networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rainkit import networks, plugins, weights
+from rainkit.api import Hyperparameters, ImageSpec, Method
+
+__all__ = [
+    "NOISE",
+    "Contract",
+    "difference_of",
+    "picture_of",
+    "seeded",
+    "side_of",
+    "streaks_of",
+    "wrapped",
+]
+
+NOISE = 1e-5
+"""Largest difference, relative to the output's range, that reordered float32 sums may make."""
+
+
+class Contract:
+    """A method under test; each of its groups of checks derives from this."""
+
+    method: ClassVar[str]
+
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """Run a test that asks for ``variant`` for every variant, and so on."""
+        variants = plugins.get(self.method).variants
+        for argument, key in (
+            ("variant", lambda values: values),
+            ("network_variant", lambda values: values.network),
+            ("objective_variant", lambda values: (values.network, values.objective)),
+        ):
+            if argument in metafunc.fixturenames:
+                metafunc.parametrize(argument, _distinct(variants, key))
+
+    def described(self) -> Method:
+        """The method under test."""
+        return plugins.get(self.method)
+
+    def spec_of(self, variant: str) -> ImageSpec:
+        """What pictures a variant takes."""
+        method = self.described()
+        return method.image(method.variants[variant].network)
+
+    def network_of(self, variant: str) -> networks.ImageOnly:
+        """A variant's network with fresh weights, in float32 on the CPU."""
+        method = self.described()
+        return wrapped(seeded(method, method.variants[variant].network, 0), self.spec_of(variant))
+
+    def best_network_of(self, variant: str) -> nn.Module:
+        """With the shipped weights where there are some: fresh ones round too kindly."""
+        method = self.described()
+        for declared in method.weights:
+            if declared.variant == variant and declared.file:
+                file = weights.find(method, declared.tag)
+                return weights.load(networks.build(method, file.network), file)
+        return seeded(method, method.variants[variant].network, 0)
+
+
+def picture_of(batch: int, height: int, width: int) -> Tensor:
+    """Always the same pictures [B,3,H,W] in [0,1]: smooth colours with a little grain."""
+    generator = torch.Generator().manual_seed(height * 10_000 + width)
+    coarse = torch.rand(batch, 3, height // 8 + 2, width // 8 + 2, generator=generator)
+    smooth = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=True)
+    grain = torch.rand(batch, 3, height, width, generator=generator)
+    return 0.1 + 0.7 * smooth + 0.1 * grain
+
+
+def streaks_of(batch: int, side: int) -> Tensor:
+    """Always the same bright vertical streaks [B,1,side,side]."""
+    generator = torch.Generator().manual_seed(side)
+    drops = (torch.rand(batch, 1, side, side, generator=generator) > 0.97).float()
+    return F.avg_pool2d(drops, (9, 1), stride=1, padding=(4, 0)) * 3
+
+
+def side_of(spec: ImageSpec) -> int:
+    """A small side that the bare network takes, large enough for critics with strides."""
+    return -(-max(32, spec.min_size) // spec.multiple_of) * spec.multiple_of
+
+
+def seeded(method: Method, settings: Any, seed: int) -> nn.Module:
+    """A network whose fresh weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return networks.build(method, settings)
+
+
+def wrapped(network: nn.Module, spec: ImageSpec, precision: str = "fp32") -> networks.ImageOnly:
+    """A network as rainkit runs it on the CPU, its parameters frozen."""
+    run = networks.prepare(network, spec, networks.choose("cpu", precision, spec))
+    return run.requires_grad_(False)
+
+
+def difference_of(one: Tensor, other: Tensor) -> float:
+    """Largest difference, relative to the range of the second (at least 1)."""
+    return float((one - other).abs().max() / other.abs().max().clamp(min=1))
+
+
+def _distinct(
+    variants: Mapping[str, Hyperparameters], key: Callable[[Hyperparameters], Any]
+) -> list[str]:
+    """The first variant of each distinct value of ``key``."""
+    names: list[str] = []
+    seen: list[Any] = []
+    for name, values in variants.items():
+        if key(values) not in seen:
+            seen.append(key(values))
+            names.append(name)
+    return names

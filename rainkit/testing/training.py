@@ -1,0 +1,145 @@
+"""How a method is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor, nn
+
+from rainkit import plugins
+from rainkit.api import Hyperparameters, ImageSpec, Training
+from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
+from rainkit.testing.shared import Contract, picture_of, seeded, side_of, streaks_of
+
+__all__ = ["Learning"]
+
+STEPS = 12
+
+
+class Learning(Contract):
+    """Checks of the objective, driven as the training loop drives it."""
+
+    def test_phases_are_well_formed(self, objective_variant: str) -> None:
+        """Names are unique, targets exist, overrides are fields of Training, nothing is idle."""
+        _, objective, values = self._pair(objective_variant)
+        names = [phase.name for phase in objective.phases]
+        assert len(set(names)) == len(names), f"phases share a name: {names}"
+        trains = [phase.trains for phase in objective.phases]
+        assert "network" in trains, f"no phase trains the network: {trains}"
+        own = {field.name for field in dataclasses.fields(Training)}
+        modules = dict(objective.named_modules())
+        for phase in objective.phases:
+            strange = set(phase.training) - own
+            assert not strange, f"phase {phase.name} sets {strange}: Training has no such field"
+            there = phase.trains == "network" or phase.trains in modules
+            assert there, (
+                f"phase {phase.name} trains {phase.trains}: the objective has no such module"
+            )
+            assert _moment(objective, phase, values.training), f"phase {phase.name} is never active"
+        idle = [
+            name
+            for name, parameter in objective.named_parameters()
+            if parameter.requires_grad and not any(_inside(name, target) for target in trains)
+        ]
+        assert not idle, f"no phase trains {idle[:3]}: add a phase, or requires_grad_(False)"
+
+    def test_every_parameter_learns_and_none_leaks(self, objective_variant: str) -> None:
+        """Each phase gives each parameter it trains a finite gradient, and others none."""
+        network, objective, values = self._pair(objective_variant)
+        batch = self._batch(self.spec_of(objective_variant))
+        for phase in objective.phases:
+            progress = _moment(objective, phase, values.training)
+            assert progress is not None, f"phase {phase.name} is never active"
+            own = _parameters(network, objective, phase)
+            _loss(network, objective, phase, batch, progress).backward()  # type: ignore[no-untyped-call]
+            for name, parameter in own.items():
+                gradient = parameter.grad
+                assert gradient is not None, f"phase {phase.name} gives {name} no gradient"
+                assert gradient.isfinite().all(), f"phase {phase.name}: gradient of {name} is nan"
+            if phase.trains != "network":
+                leaks = [n for n, p in network.named_parameters() if p.grad is not None]
+                assert not leaks, (
+                    f"phase {phase.name} puts gradients into the network ({leaks[0]}): "
+                    "use the detached outputs it is given"
+                )
+            network.zero_grad()
+            objective.zero_grad()
+
+    def test_training_lowers_the_loss(self, objective_variant: str) -> None:
+        """A few steps on one fixed batch help the network."""
+        network, objective, values = self._pair(objective_variant)
+        batch = self._batch(self.spec_of(objective_variant))
+        phase = next(phase for phase in objective.phases if phase.trains == "network")
+        progress = _moment(objective, phase, values.training)
+        assert progress is not None, f"phase {phase.name} is never active"
+        own = [p for p in network.parameters() if p.requires_grad]
+        rate = dataclasses.replace(values.training, **phase.training).lr
+        optimiser = torch.optim.Adam(own, lr=rate)
+        losses = []
+        for _ in range(STEPS):
+            loss = _loss(network, objective, phase, batch, progress)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            losses.append(loss.item())
+        last = sum(losses[-3:]) / 3
+        assert last < losses[0], (
+            f"{STEPS} steps at lr {rate:g} take the loss from {losses[0]:.4g} to {last:.4g}"
+        )
+
+    def _pair(self, variant: str) -> tuple[nn.Module, Objective, Hyperparameters]:
+        method = self.described()
+        values = method.variants[variant]
+        network = seeded(method, values.network, 0)
+        objective = plugins.resolve(method.objective)(values.objective)
+        assert isinstance(objective, Objective), (
+            f"{method.objective} gives a {type(objective).__name__}, not a rainkit Objective"
+        )
+        return network.train(), objective.train(), values
+
+    def _batch(self, spec: ImageSpec) -> Pair | Frames:
+        side = side_of(spec)
+        clean, rain = picture_of(2, side, side), streaks_of(2, side)
+        rainy = (clean + rain).clamp(0, 1)
+        if self.described().training_data == "pairs":
+            return Pair(rainy, clean)
+        return Frames(rainy, (clean + rain.roll(5, dims=-1)).clamp(0, 1))
+
+
+def _moment(objective: Objective, phase: Phase, training: Training) -> Progress | None:
+    """The first of some moments of a training at which a phase steps."""
+    for hundredth in range(101):
+        step = min(training.steps * hundredth // 100, training.steps - 1)
+        progress = Progress(step, training.steps, step / training.epoch_steps)
+        if phase.name in objective.active(progress):
+            return progress
+    return None
+
+
+def _loss(
+    network: nn.Module, objective: Objective, phase: Phase, batch: Pair | Frames, progress: Progress
+) -> Tensor:
+    """The scalar a phase minimises, from outputs that are detached as the loop detaches them."""
+    outputs = objective.outputs(network, batch)
+    if phase.trains != "network":
+        outputs = Derained(
+            outputs.image.detach(), {name: part.detach() for name, part in outputs.parts.items()}
+        )
+    losses = objective.losses(phase.name, outputs, batch, progress)
+    assert losses, f"phase {phase.name} gives no loss at step {progress.step}"
+    for name, loss in losses.items():
+        assert loss.value.ndim == 0, f"loss {name} is {tuple(loss.value.shape)}: give a scalar"
+        value = float(loss.value.detach())
+        assert math.isfinite(value), f"loss {name} is {value}"
+    return weighted_sum(losses)
+
+
+def _parameters(network: nn.Module, objective: Objective, phase: Phase) -> dict[str, nn.Parameter]:
+    module = network if phase.trains == "network" else objective.get_submodule(phase.trains)
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def _inside(name: str, module: str) -> bool:
+    return name.startswith(f"{module}.")
