@@ -1,0 +1,151 @@
+"""RASPP, the generator of GRASPP-GAN (section 3.2): encoder, atrous spatial pyramid, fusion.
+
+Every convolution has stride 1 and every padding reflects, so that the output has the input's
+resolution and no dark border.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from rainkit.objective import Derained
+from rainkit_graspp_gan import Network
+
+__all__ = ["ASPP", "RASPP", "BasicBlock", "Encoder", "Fusion", "raspp"]
+
+SLOPE = 0.2
+"""Of every LeakyReLU (printed with the discriminator as holding 'in our model')."""
+
+RATES = (1, 2, 4)
+"""Dilations of the atrous branches (section 3.2)."""
+
+
+class BasicBlock(nn.Module):
+    """ResNet-18's residual block without its stride.
+
+    ``act(x + bn2(conv2(act(bn1(conv1(x))))))``; a 1x1 convolution with batch normalisation
+    carries the skip where the width changes. With ``slope=0`` and ``padding_mode="zeros"`` it
+    computes what timm's ``BasicBlock`` of stride 1 computes.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        slope: float = SLOPE,
+        padding_mode: Literal["reflect", "zeros"] = "reflect",
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding_mode, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.act1 = nn.LeakyReLU(slope, inplace=True)
+        self.conv2 = nn.Conv2d(
+            outputs, outputs, 3, padding=1, padding_mode=padding_mode, bias=False
+        )
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.act2 = nn.LeakyReLU(slope, inplace=True)
+        self.downsample = (
+            nn.Identity()
+            if inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        out = self.act1(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        result: Tensor = self.act2(out + self.downsample(x))
+        return result
+
+
+class Encoder(nn.Module):
+    """ResNet-18 without stride and pooling: a 7x7 stem and four layers of two blocks."""
+
+    def __init__(self, widths: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, widths[0], 7, padding=3, padding_mode="reflect", bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        self.act1 = nn.LeakyReLU(SLOPE, inplace=True)
+        inputs = (widths[0], *widths[:3])
+        self.layers = nn.ModuleList(
+            nn.Sequential(BasicBlock(i, w), BasicBlock(w, w))
+            for i, w in zip(inputs, widths, strict=True)
+        )
+
+    def forward(self, rainy: Tensor) -> Tensor:
+        """[B, 3, H, W] -> f1 [B, width4, H, W]."""
+        x: Tensor = self.act1(self.bn1(self.conv1(rainy)))
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid: parallel dilated 3x3 convolutions see rain of several widths."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(inputs, outputs, 3, padding=rate, dilation=rate, padding_mode="reflect"),
+                nn.LeakyReLU(SLOPE, inplace=True),
+                nn.Conv2d(outputs, outputs, 1),
+                nn.LeakyReLU(SLOPE, inplace=True),
+            )
+            for rate in RATES
+        )
+
+    def forward(self, f1: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> f2 [B, 3 outputs, H, W]."""
+        return torch.cat([branch(f1) for branch in self.branches], dim=1)
+
+
+class Fusion(nn.Module):
+    """Three 3x3 convolutions that fuse the pyramid into a picture."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, padding_mode="reflect", bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect", bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.act = nn.ReLU(inplace=True)
+        self.out = nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect")
+
+    def forward(self, f2: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, 3, H, W]."""
+        x = self.act(self.bn1(self.conv1(f2)))
+        x = self.act(self.bn2(self.conv2(x)))
+        result: Tensor = self.out(x)
+        return result
+
+
+class RASPP(nn.Module):
+    """The generator: encoder, ASPP, fusion.
+
+    The paper has no skip from the rainy picture to the result (``residual=False``). With the
+    skip the network starts at the rainy picture and learns the rain, which a short training
+    needs (METHODS: 23.2 dB against 19.2 dB after 100 steps).
+    """
+
+    def __init__(self, settings: Network) -> None:
+        super().__init__()
+        widths = (settings.width1, settings.width2, settings.width3, settings.width4)
+        self.residual = settings.residual
+        self.encoder = Encoder(widths)
+        self.aspp = ASPP(widths[3], settings.context)
+        self.fusion = Fusion(len(RATES) * settings.context, settings.context)
+
+    def forward(self, rainy: Tensor) -> Derained:
+        """[B, 3, H, W] in [0, 1], sides of at least 5 px -> the clean picture, not clamped."""
+        d = self.fusion(self.aspp(self.encoder(rainy)))
+        return Derained(rainy + d if self.residual else d, {})
+
+
+def raspp(settings: Network) -> RASPP:
+    """The network of given hyperparameters, PyTorch's default initialisation."""
+    return RASPP(settings)
