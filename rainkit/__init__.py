@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Load the public API on first use (PEP 562), so that ``import rainkit`` stays free of torch."""
+    """Load the public API on first use (PEP 562): ``import rainkit`` stays free of torch."""
     if name in __all__:
         from rainkit import inference
 

@@ -88,7 +88,7 @@ class ImageSpec:
         channels: input channels; 3 is RGB.
         multiple_of: sides must be multiples of this; the core pads and crops.
         min_size: smallest side in pixels the network takes; the core pads smaller pictures.
-        receptive_radius: how far, in pixels, an input pixel can change the output; None = everywhere.
+        receptive_radius: how far, in pixels, an input pixel can change the output; None = anywhere.
         tiling: ``exact`` (tiles with a halo of ``receptive_radius`` equal the whole picture),
             ``approximate`` (they differ a little) or ``never``.
         half: half precisions whose result stays within 1/255 of float32.

@@ -56,7 +56,7 @@ def train(
 ) -> None:
     """Train a method on pairs, or on clean photos with rain drawn on the fly.
 
-    Examples:
+    For example:
 
       rainkit train -m graspp-gan --clean photos/ --validate pairs/ -o runs/mine
 

@@ -159,7 +159,7 @@ class _Run:
                         log.scalars(step, {**values, **rates, "steps per second": pace})
                         log.advance(step, pace, {"loss": epoch_loss.value()})
                 if step % every == 0 or step == steps:
-                    self.memory.plateau.observe(epoch_loss.value(), self.training.patience)
+                    self.memory.plateau.observe(self._over_all(epoch_loss), self.training.patience)
                     epoch_loss = _Mean()
                     epochs = step // every
                     if epochs % self.request.validate_every == 0 or step == steps:
@@ -177,6 +177,11 @@ class _Run:
             seconds=time.monotonic() - started,
             scores=scores,
         )
+
+    def _over_all(self, mean: _Mean) -> float:
+        """A mean over every process: all must decide alike when a rate falls."""
+        value = torch.tensor(mean.value(), device=self.accelerator.device)
+        return float(self.accelerator.reduce(value, reduction="mean"))
 
     def _batches(self) -> Iterator[Pair]:
         """Batches from the step reached to the last one, on the device, in [0,1]."""

@@ -1,7 +1,8 @@
-"""How RASPP is trained: MSE, Sobel gradient loss and a conditional critic (sections 3.3 and 3.4)."""
+"""How RASPP is trained: MSE, Sobel gradients and a conditional critic (sections 3.3 and 3.4)."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class Critic(nn.Module):
         super().__init__()
         widths = (64, 128, 256, 512)
         layers: list[nn.Module] = [nn.Conv2d(6, widths[0], 4, 2, 1), nn.LeakyReLU(SLOPE, True)]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [
                 nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False),
                 nn.BatchNorm2d(outputs),
