@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -183,3 +183,21 @@ def odd_plugin(tmp_path: Path) -> Callable[..., PluginFolder]:
         return PluginFolder(project)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random network of the graspp-gan plugin, saved the way trained weights are."""
+    import torch
+    from rainkit_graspp_gan import METHOD
+
+    from rainkit import networks, weights
+
+    small = dict.fromkeys(("width1", "width2", "width3", "width4", "context"), 4)
+    settings = replace(METHOD.default.network, **small)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = networks.build(METHOD, settings).state_dict()
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    weights.save(path, state, method=METHOD, variant="default", network=settings)
+    return path

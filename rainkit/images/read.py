@@ -96,10 +96,7 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     if width * height > LARGEST:
         raise ImageError(f"{path}: {width}x{height} is more than {LARGEST:,} pixels; cut it up")
     icc: bytes | None = image.info.get("icc_profile") or None
-    exif = image.getexif()
-    # Pillow and OpenCV turn TIFFs themselves, and nothing else.
-    orientation = 1 if image.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
-    kept = _keep(exif)
+    exif, orientation = _metadata(image)
     deep = _is_16_bit(data, image)
     image.load()  # also before OpenCV decodes: it does not tell truncated files
     if deep:
@@ -111,7 +108,7 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
             image, icc = _from_cmyk(image, icc), None
         samples = _decode_8_bit(image)
     upright = samples if orientation == 1 else _turn(samples, orientation)
-    return Picture(upright.rgb, upright.alpha, kept, icc, upright.grey)
+    return Picture(upright.rgb, upright.alpha, exif, icc, upright.grey)
 
 
 def _decode_8_bit(image: Image.Image) -> _Samples:
@@ -168,15 +165,23 @@ def _turn(samples: _Samples, orientation: int) -> _Samples:
     return _Samples(turn(samples.rgb), alpha, samples.grey)
 
 
-def _keep(exif: Image.Exif) -> bytes | None:
-    kept = Image.Exif()
-    for tag in _KEPT_TAGS:
-        if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-            if directory := exif.get_ifd(tag):
-                kept.get_ifd(tag).update(directory)
-        elif tag in exif:
-            kept[tag] = exif[tag]
-    return kept.tobytes() if len(kept) or kept.get_ifd(ExifTags.IFD.Exif) else None
+def _metadata(image: Image.Image) -> tuple[bytes | None, int]:
+    """EXIF data worth keeping, and the orientation that is left to apply."""
+    try:
+        exif = image.getexif()
+        kept = Image.Exif()
+        for tag in _KEPT_TAGS:
+            if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+                if directory := exif.get_ifd(tag):
+                    kept[tag] = directory
+            elif tag in exif:
+                kept[tag] = exif[tag]
+        data = kept.tobytes() if len(kept) else None
+        # Pillow and OpenCV turn TIFFs themselves, and nothing else.
+        orientation = 1 if image.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # broken metadata, of which Pillow's parser raises many kinds
+        return None, 1  # is no reason to refuse a picture
+    return data, orientation
 
 
 def _one_line(error: Exception) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import zlib
 
-import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 

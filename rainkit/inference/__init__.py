@@ -1,0 +1,21 @@
+"""Taking rain out of pictures: one at a time in Python, or whole folders."""
+
+from __future__ import annotations
+
+from rainkit.inference.derainer import Derainer
+from rainkit.inference.loading import derain, load, only_method
+from rainkit.inference.pipeline import Advance, infer
+from rainkit.inference.request import InferRequest
+from rainkit.inference.result import InferResult, Outcome
+
+__all__ = [
+    "Advance",
+    "Derainer",
+    "InferRequest",
+    "InferResult",
+    "Outcome",
+    "derain",
+    "infer",
+    "load",
+    "only_method",
+]

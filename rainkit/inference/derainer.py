@@ -1,0 +1,178 @@
+"""The Derainer: a method with its weights, ready for pictures of any size and kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from rainkit import images
+from rainkit.api import Method
+from rainkit.errors import MethodError, RainkitError, UsageError
+from rainkit.images import Picture
+from rainkit.inference import tiles
+from rainkit.networks import ImageOnly
+from rainkit.weights import WeightsFile
+
+__all__ = ["SMALLEST_SIDE", "Derainer"]
+
+SMALLEST_SIDE = 64
+"""Tiles are not halved below this when memory runs out, nor taken from a user."""
+
+
+class Derainer:
+    """A network with its weights on a device.
+
+    It keeps nothing between pictures: threads may share it.
+
+    Attributes:
+        method: whose network it is.
+        weights: the weights file in use.
+        network: the prepared network.
+        runtime: device and precision.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: Method,
+        weights: WeightsFile,
+        network: ImageOnly,
+        grid: tiles.Grid,
+    ) -> None:
+        self.method = method
+        self.weights = weights
+        self.network = network
+        self.runtime = network.runtime
+        self._grid = grid
+
+    @overload
+    def derain(self, image: str | Path) -> NDArray[Any]: ...
+    @overload
+    def derain(self, image: Image.Image) -> Image.Image: ...
+    @overload
+    def derain(self, image: NDArray[Any]) -> NDArray[Any]: ...
+    @overload
+    def derain(self, image: Tensor) -> Tensor: ...
+
+    def derain(self, image: Any) -> Any:
+        """Take the rain out of a picture, of the same kind and size as the picture given.
+
+        >>> derainer.derain(array)  # [H,W,3] uint8 or uint16, RGB  # doctest: +SKIP
+        >>> derainer.derain(tensor)  # [3,H,W] or [B,3,H,W] float in [0,1]  # doctest: +SKIP
+        >>> derainer.derain(Image.open("rainy.png")).save("clean.png")  # doctest: +SKIP
+        >>> derainer.derain("rainy.jpg")  # the array of the upright picture  # doctest: +SKIP
+
+        Raises:
+            UsageError: not a picture of these kinds.
+            ImageError: a path that cannot be read.
+            MethodError: the network's result is not made of numbers.
+        """
+        if isinstance(image, (str, Path)):
+            return self._derain_array(images.read(image).rgb)
+        if isinstance(image, Image.Image):
+            return self._derain_pil(image)
+        if isinstance(image, np.ndarray):
+            return self._derain_array(image)
+        if isinstance(image, Tensor):
+            return self._derain_tensor(image)
+        raise UsageError(
+            f"cannot derain a {type(image).__name__}: give a path, a PIL image, "
+            "an [H,W,3] array or a [3,H,W] tensor"
+        )
+
+    def derain_picture(self, picture: Picture) -> Picture:
+        """A decoded file without its rain; alpha, EXIF and colour profile go along."""
+        return dataclasses.replace(picture, rgb=self._derain_array(picture.rgb))
+
+    def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
+            raise UsageError(
+                f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
+                "give [height, width, 3] of uint8 or uint16"
+            )
+        _check_size(*rgb.shape[:2])
+        canvas = self._run(
+            lambda rows, columns: images.to_tensor(rgb[rows, columns]),
+            lambda: torch.zeros((1, 3, *rgb.shape[:2])),
+        )
+        return images.to_array(canvas, np.uint8 if rgb.dtype == np.uint8 else np.uint16)
+
+    def _derain_tensor(self, rainy: Tensor) -> Tensor:
+        batch = rainy[None] if rainy.dim() == 3 else rainy
+        if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
+            raise UsageError(
+                f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
+                "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
+            )
+        _check_size(*batch.shape[2:])
+        canvas = self._run(
+            lambda rows, columns: batch[..., rows, columns].detach().float(),
+            lambda: torch.zeros(batch.shape, device=rainy.device),
+        )
+        return canvas.clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
+
+    def _derain_pil(self, image: Image.Image) -> Image.Image:
+        if image.mode.startswith("I;16"):
+            grey = np.asarray(image).astype(np.uint16)
+            clean = self._derain_array(np.dstack([grey] * 3))
+            return Image.fromarray(clean.mean(axis=2).round().astype(np.uint16))
+        if image.mode in ("I", "F"):
+            raise UsageError(f"cannot derain a PIL image of mode {image.mode}: convert it to RGB")
+        clear = image.has_transparency_data
+        rgba = image.convert("RGBA" if clear else "RGB")
+        clean_image = Image.fromarray(self._derain_array(np.array(rgba)[..., :3]))
+        if image.mode in ("1", "L", "LA"):
+            clean_image = clean_image.convert("L")
+        if clear:
+            clean_image.putalpha(rgba.getchannel("A"))
+        return clean_image
+
+    def _run(self, cut: Callable[[slice, slice], Tensor], blank: Callable[[], Tensor]) -> Tensor:
+        """Tiles halve until they fit into memory; each time the whole picture is done anew."""
+        grid = self._grid
+        while True:
+            canvas = blank()
+            try:
+                return tiles.run(self._network, cut, canvas, grid)
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                side = grid.side or max(canvas.shape[-2:])
+            if self.network.spec.tiling == "never" or side // 2 < SMALLEST_SIDE:
+                raise RainkitError(
+                    f"{self.runtime.device.type} has too little memory for this picture; "
+                    "try --device cpu or a smaller picture"
+                )
+            if self.runtime.device.type == "cuda":
+                torch.cuda.empty_cache()
+            grid = dataclasses.replace(grid, side=min(side, max(canvas.shape[-2:])) // 2)
+
+    def _network(self, rainy: Tensor) -> Tensor:
+        with torch.inference_mode():
+            clean: Tensor = self.network(rainy)
+            if not bool(torch.isfinite(clean).all()):
+                raise MethodError(
+                    f"{self.method.name} gave values that are no numbers in "
+                    f"{self.runtime.precision}; try --precision fp32, or other weights"
+                )
+        return clean
+
+
+def _check_size(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise UsageError(f"cannot derain an empty picture of {width}x{height}")
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's and MPS's allocators raise plain RuntimeErrors.
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "out of memory")
+    )

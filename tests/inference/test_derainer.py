@@ -1,0 +1,214 @@
+"""Pictures of every kind through one Derainer."""
+
+from __future__ import annotations
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rainkit_graspp_gan import METHOD
+from skimage import data
+
+import rainkit
+from rainkit import images, inference, networks
+from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
+
+RGB = np.ascontiguousarray(data.chelsea()[40:120, 60:170])
+
+
+@pytest.fixture(scope="module")
+def clean(derainer: inference.Derainer) -> np.ndarray:
+    result = derainer.derain(RGB)
+    assert np.abs(result.astype(int) - RGB).max() > 2  # the random network does something
+    return result
+
+
+def test_an_array_gives_an_array(clean: np.ndarray, derainer: inference.Derainer):
+    assert (clean.shape, clean.dtype) == (RGB.shape, np.uint8)
+    deep = derainer.derain(RGB.astype(np.uint16) * 257)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - clean).max() <= 0.51
+
+
+def test_a_path_gives_an_array(clean: np.ndarray, derainer: inference.Derainer, tmp_path: Path):
+    images.write(tmp_path / "é.png", images.Picture(RGB))
+    np.testing.assert_array_equal(derainer.derain(tmp_path / "é.png"), clean)
+    np.testing.assert_array_equal(derainer.derain(str(tmp_path / "é.png")), clean)
+
+
+def test_tensors_give_tensors(clean: np.ndarray, derainer: inference.Derainer):
+    one = images.to_tensor(RGB)[0]
+    batch = derainer.derain(torch.stack([one, one.flip(-1)]))
+    assert batch.shape == (2, *one.shape)
+    assert 0 <= float(batch.min()) <= float(batch.max()) <= 1
+    np.testing.assert_array_equal(images.to_array(batch[:1], np.uint8), clean)
+    torch.testing.assert_close(derainer.derain(one), batch[0], rtol=0, atol=1e-6)
+    assert derainer.derain(one.double()).dtype == torch.float64
+
+
+def test_pil_images_give_pil_images(clean: np.ndarray, derainer: inference.Derainer):
+    np.testing.assert_array_equal(np.asarray(derainer.derain(Image.fromarray(RGB))), clean)
+    alpha = Image.fromarray(RGB[..., 0])
+    clear = Image.fromarray(RGB)
+    clear.putalpha(alpha)
+    result = derainer.derain(clear)
+    np.testing.assert_array_equal(np.asarray(result)[..., :3], clean)
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], RGB[..., 0])
+    deep = Image.fromarray(RGB[..., 1].astype(np.uint16) * 257)
+    for image, mode in ((alpha, "L"), (deep, "I;16"), (clear.convert("P"), "RGB")):
+        result = derainer.derain(image)
+        assert (result.mode.replace("RGBA", "RGB"), result.size) == (mode, image.size)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (2, 5), (37, 1)])
+def test_any_size(derainer: inference.Derainer, size: tuple[int, int]):
+    rgb = np.full((*size, 3), 90, np.uint8)
+    assert derainer.derain(rgb).shape == rgb.shape
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        RGB[..., 0],
+        RGB.astype(np.float32),
+        RGB[:0],
+        torch.zeros(1, 80, 80),
+        torch.zeros(3, 8, 8, dtype=torch.uint8),
+        42,
+        None,
+    ],
+)
+def test_what_is_no_picture_is_refused(derainer: inference.Derainer, wrong: object):
+    with pytest.raises(UsageError, match="cannot derain"):
+        derainer.derain(wrong)
+
+
+@pytest.mark.parametrize("tile", [64, 75])
+def test_tiles_equal_the_whole_picture(tiny_weights: Path, tile: int):
+    def load(side: int) -> inference.Derainer:
+        return inference.load(
+            "graspp-gan", weights=tiny_weights, device="cpu", precision="fp32", tile=side
+        )
+
+    rainy = images.to_tensor(np.ascontiguousarray(data.rocket()[:150, :210]))
+    difference = load(tile).derain(rainy) - load(0).derain(rainy)
+    assert float(difference.abs().max()) <= 1e-5
+
+
+def test_threads_do_not_mix_pictures(derainer: inference.Derainer):
+    pictures = [np.ascontiguousarray(data.astronaut()[i * 40 :][: 30 + i, :50]) for i in range(6)]
+    alone = [derainer.derain(picture) for picture in pictures]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(derainer.derain, pictures * 3))
+    for got, wanted in zip(together, alone * 3, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+class _Small(torch.nn.Module):
+    """A network on a device that holds few pixels at a time."""
+
+    def __init__(self, whole: networks.ImageOnly, most: int) -> None:
+        super().__init__()
+        self.whole, self.spec, self.runtime, self.most = whole, whole.spec, whole.runtime, most
+        self.seen: list[int] = []
+
+    def forward(self, rainy: torch.Tensor) -> torch.Tensor:
+        self.seen.append(rainy.shape[-1] * rainy.shape[-2])
+        if self.seen[-1] > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        return self.whole(rainy)
+
+
+def _small(derainer: inference.Derainer, most: int) -> inference.Derainer:
+    return inference.Derainer(
+        method=derainer.method,
+        weights=derainer.weights,
+        network=_Small(derainer.network, most),
+        grid=dataclasses.replace(derainer._grid, side=1024),
+    )
+
+
+def test_tiles_halve_until_they_fit(derainer: inference.Derainer):
+    rgb = np.ascontiguousarray(data.rocket()[:200, :260])
+    small = _small(derainer, 150 * 150)
+    np.testing.assert_array_equal(small.derain(rgb), derainer.derain(rgb))
+    assert max(small.network.seen[-4:]) <= 150 * 150
+    assert small.network.seen[0] == 200 * 260
+
+
+def test_too_little_memory_is_said(derainer: inference.Derainer):
+    with pytest.raises(RainkitError, match="too little memory"):
+        _small(derainer, 10).derain(data.rocket()[:200, :260])
+
+
+def test_numbers_that_are_none_are_no_picture(derainer: inference.Derainer):
+    class Broken(_Small):
+        def forward(self, rainy: torch.Tensor) -> torch.Tensor:
+            return rainy * torch.nan
+
+    broken = inference.Derainer(
+        method=derainer.method,
+        weights=derainer.weights,
+        network=Broken(derainer.network, 0),
+        grid=derainer._grid,
+    )
+    with pytest.raises(MethodError, match="--precision fp32"):
+        broken.derain(RGB)
+
+
+def test_load_refuses_what_cannot_be(tiny_weights: Path):
+    def load(**options) -> None:
+        inference.load("graspp-gan", **({"weights": tiny_weights, "device": "cpu"} | options))
+
+    with pytest.raises(UsageError, match="--tile 7"):
+        load(tile=7)
+    with pytest.raises(UsageError, match="--variant nothing: graspp-gan has the variants default"):
+        load(variant="nothing")
+    with pytest.raises(UsageError, match=r"--variant wide: the weights tiny.safetensors are of"):
+        load(variant="wide")
+    with pytest.raises(UsageError, match="--device"):
+        load(device="abacus")
+    with pytest.raises(WeightsError, match="ships no weights of the variant wide"):
+        load(weights=None, variant="wide")
+    with pytest.raises(UsageError, match="grasp"):
+        inference.load("grasp-gan")
+
+
+def test_methods_that_need_whole_pictures_are_never_tiled(tiny_weights: Path):
+    spec = dataclasses.replace(METHOD.image(METHOD.default.network), tiling="never")
+    whole = dataclasses.replace(METHOD, image=lambda _: spec)
+    rgb = np.ascontiguousarray(data.rocket()[:70, :150])
+    derainer = inference.load(whole, weights=tiny_weights, device="cpu", precision="fp32")
+    small = _Small(derainer.network, 10**9)
+    one = inference.Derainer(
+        method=whole, weights=derainer.weights, network=small, grid=derainer._grid
+    )
+    one.derain(rgb)
+    assert small.seen == [70 * 150]
+    with pytest.raises(UsageError, match="whole pictures"):
+        inference.load(whole, weights=tiny_weights, device="cpu", tile=64)
+
+
+def test_derain_is_load_and_derain(clean: np.ndarray, tiny_weights: Path):
+    options = {"weights": tiny_weights, "device": "cpu", "precision": "fp32"}
+    np.testing.assert_array_equal(rainkit.derain(RGB, "graspp-gan", **options), clean)
+
+
+def test_without_a_compiler_it_goes_on(
+    clean: np.ndarray, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def compile_nothing(*_: object, **__: object):
+        def call(*_: object):
+            raise RuntimeError("no C++ compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compile_nothing)
+    options = {"weights": tiny_weights, "device": "cpu", "precision": "fp32"}
+    with pytest.warns(RuntimeWarning, match="no C"):
+        derainer = inference.load("graspp-gan", compile=True, **options)
+    np.testing.assert_array_equal(derainer.derain(RGB), clean)
