@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+
+# Background jobs of a shell are born deaf to Ctrl-C, and the commands under test would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PYPROJECT = """
 [build-system]

@@ -1,0 +1,162 @@
+"""What the documents say is so: commands and options exist, help texts and links are right."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from rainkit.cli import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+PLUGIN_PAGE = ROOT / "docs" / "plugin-authors.md"
+
+BLOCK = re.compile(r"^```(\w+)(?: title=\"(.+?)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+HELP = re.compile(r"<!-- help:.*?<!-- /help -->", re.DOTALL)
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
+    """Titles and texts of a page's code blocks, but for help texts."""
+    text = HELP.sub("", page.read_text(encoding="utf-8"))
+    return [(found[2], found[3]) for found in BLOCK.finditer(text) if found[1] in languages]
+
+
+def commands(page: Path, program: str) -> list[list[str]]:
+    """Arguments of each line of a page that runs a program, in blocks or between backticks."""
+    lines = [line for _, text in blocks(page, "console") for line in text.splitlines()]
+    lines = [line.removeprefix("$ ") for line in lines]
+    lines += re.findall(r"`([^`\n]+)`", HELP.sub("", page.read_text(encoding="utf-8")))
+    words = [shlex.split(line, comments=True) for line in lines if line.startswith(f"{program} ")]
+    return [rest for _, *rest in words]
+
+
+def test_pages_are_found():
+    names = {page.name for page in PAGES}
+    assert {"README.md", "CHANGELOG.md", "guide.md", "plugin-authors.md"} <= names
+
+
+def test_help_texts_are_the_real_ones():
+    script = [sys.executable, ROOT / "docs" / "help_texts.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_old_help_text_is_noticed(tmp_path: Path):
+    for name in ("help_texts.py", "guide.md"):
+        (tmp_path / name).write_text((ROOT / "docs" / name).read_text(encoding="utf-8"))
+    page = tmp_path / "guide.md"
+    page.write_text(page.read_text().replace("--overwrite", "--replace"))
+    script = [sys.executable, tmp_path / "help_texts.py"]
+    done = subprocess.run([*script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "rainkit infer --help" in done.stdout
+    subprocess.run(script, capture_output=True, check=True)
+    assert "--replace" not in HELP.findall(page.read_text())[0]
+
+
+def test_every_command_has_its_help_in_the_guide():
+    told = set(re.findall(r"<!-- help: (.+?) -->", (ROOT / "docs/guide.md").read_text()))
+    group = typer.main.get_command(app)
+    assert set(group.commands) <= told
+
+
+@pages
+def test_rainkit_commands_exist(page: Path):
+    for words in commands(page, "rainkit"):
+        command = typer.main.get_command(app)
+        rest = list(words)
+        while rest and rest[0] in getattr(command, "commands", {}):
+            command = command.commands[rest.pop(0)]
+        known = {option for p in command.params for option in (*p.opts, *p.secondary_opts)}
+        known |= {"--help", "-h"}
+        wrong = [word for word in rest if word.startswith("-") and word not in known]
+        assert not wrong, f"rainkit {shlex.join(words)}: no option {wrong}"
+        verb = rest[:1] if getattr(command, "commands", {}) else []
+        assert not [v for v in verb if not v.startswith("-")], f"no command rainkit {verb}"
+
+
+@pages
+def test_make_targets_exist(page: Path):
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    variables = set(re.findall(r"^([A-Z]+) [?:]?=", makefile, re.MULTILINE))
+    for words in commands(page, "make"):
+        for word in words:
+            name, assigns, _ = word.partition("=")
+            assert name in (variables if assigns else targets), f"make {word}"
+
+
+@pages
+def test_links_lead_somewhere(page: Path):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page if not path else (page.parent / path).resolve()
+        assert file.exists(), f"{page.name} links to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+            assert anchor in slugs, f"{page.name} links to {target}"
+
+
+@pages
+def test_python_compiles(page: Path):
+    for title, text in blocks(page, "python"):
+        code = text if title or not text.startswith("weights=") else f"dict({text})"
+        ast.parse(code, filename=f"{page.name} {title}")
+
+
+@pytest.fixture(scope="module")
+def drizzle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin of the authors' page: written, built, installed into a folder of its own."""
+    folder = tmp_path_factory.mktemp("drizzle")
+    for title, text in blocks(PLUGIN_PAGE, "toml", "python"):
+        if title:
+            path = folder / title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    project = folder / "rainkit-drizzle"
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+    subprocess.run(build, cwd=project, capture_output=True, check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    wheels = [*folder.glob("*.whl")]
+    subprocess.run([*pip, "--target", folder / "site", *wheels], capture_output=True, check=True)
+    return folder
+
+
+def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(folder / "site"), "COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_plugin_of_the_authors_page_is_found(drizzle: Path):
+    done = run(drizzle, "rainkit", "methods", "show", "drizzle")
+    assert done.returncode == 0, done.stderr
+    assert "three convolutions find the rain and subtract it" in done.stdout
+    assert "network.width" in done.stdout
+    assert "training.lr = 0.001" in done.stdout
+
+
+def test_the_plugin_of_the_authors_page_keeps_its_promises(drizzle: Path):
+    done = run(drizzle, "pytest", "-q", "-p", "no:cacheprovider", "rainkit-drizzle")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
