@@ -64,9 +64,6 @@ def train(
 
       rainkit train --resume runs/mine
     """
-    from rainkit.cli.environment import calm_openmp
-
-    calm_openmp()
     from rainkit import training
 
     if resume is not None:
@@ -79,7 +76,12 @@ def train(
             method, clean, pairs, validate, run, config, variant, settings, seed,
             device, precision, workers, validate_every, keep,
         )  # fmt: skip
-    result = training.train(request, console=errors)
+    try:
+        result = training.train(request, console=errors)
+    except KeyboardInterrupt as stop:
+        errors.print("stopped by Ctrl-C; continue from the last checkpoint with")
+        errors.print(f"  rainkit train --resume {request.run}", markup=False, soft_wrap=True)
+        raise typer.Exit(130) from stop
     if as_json:
         print_json(result.to_data())
         return

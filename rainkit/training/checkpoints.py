@@ -11,36 +11,35 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rainkit.errors import TrainingError
+from rainkit.errors import ImageError, TrainingError
 
-__all__ = ["latest", "open_state", "prune", "publish", "start"]
+__all__ = ["latest", "open_state", "prune", "writing"]
 
 STATE = "state.pt"
 _PREFIX = "step-"
 _UNFINISHED = "unfinished-"
 
 
-def start(run: Path, step: int) -> Path:
-    """An empty folder to write the checkpoint of a step into."""
-    folder = run / "checkpoints" / f"{_UNFINISHED}{step:08d}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def publish(folder: Path, state: dict[str, Any]) -> Path:
-    """Add the state to a folder from :func:`start` and give it its final name.
+@contextmanager
+def writing(run: Path, step: int, state: dict[str, Any]) -> Iterator[Path]:
+    """A folder to put weights into; it gets the state and its final name when the block succeeds.
 
     Raises:
         TrainingError: it cannot be written; what was there before is untouched.
     """
-    final = folder.with_name(folder.name.replace(_UNFINISHED, _PREFIX))
+    final = run / "checkpoints" / f"{_PREFIX}{step:08d}"
+    folder = final.with_name(f"{_UNFINISHED}{step:08d}")
     try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
         with (folder / STATE).open("wb") as file:
             torch.save(state, file)
             file.flush()
@@ -48,12 +47,13 @@ def publish(folder: Path, state: dict[str, Any]) -> Path:
         shutil.rmtree(final, ignore_errors=True)
         folder.rename(final)
         _flush(final.parent)
-    except (OSError, RuntimeError) as error:
-        shutil.rmtree(folder, ignore_errors=True)
+    except (OSError, RuntimeError, ImageError) as error:
         raise TrainingError(
-            f"{final}: checkpoint not written ({error}); free some space"
+            f"{final}: checkpoint not written ({error}); free some space, "
+            f"then continue with --resume {run}"
         ) from error
-    return final
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def prune(run: Path, keep: int) -> None:
@@ -75,7 +75,7 @@ def latest(run: Path) -> Path:
 
 
 def open_state(checkpoint: Path) -> dict[str, Any]:
-    """What :func:`publish` wrote, on the CPU.
+    """What :func:`writing` wrote, on the CPU.
 
     Raises:
         TrainingError: the file is damaged or holds anything but tensors and plain values.

@@ -71,7 +71,13 @@ def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
         UsageError: settings or folders that cannot work.
         TrainingError: a run that exists, cannot be continued, or diverges.
     """
-    return _Run(request, console).train()
+    try:
+        return _Run(request, console).train()
+    except OSError as error:
+        raise TrainingError(
+            f"{request.run}: {error.strerror or error}; free some space, "
+            f"then continue with --resume {request.run}"
+        ) from error
 
 
 @dataclass(slots=True)
@@ -247,10 +253,10 @@ class _Run:
         if not self.first:
             return
         run = self.request.run
-        folder = checkpoints.start(run, self.memory.step)
-        self._save(self.network, folder / "model.safetensors")
-        self._save(self._shipping, folder / "average.safetensors")
-        checkpoints.publish(folder, {"memory": self.memory.to_data(), **self.phases.state()})
+        state = {"memory": self.memory.to_data(), **self.phases.state()}
+        with checkpoints.writing(run, self.memory.step, state) as folder:
+            self._save(self.network, folder / "model.safetensors")
+            self._save(self._shipping, folder / "average.safetensors")
         checkpoints.prune(run, self.request.keep)
         self._save(self._shipping, run / "last.safetensors")
 
