@@ -27,6 +27,7 @@ __all__ = [
     "Runtime",
     "build",
     "choose",
+    "keep_fp32",
     "pad",
     "parameters",
     "prepare",
@@ -133,14 +134,14 @@ def prepare(
 
     Args:
         network: as :func:`build` gives it, weights loaded; it is moved, and sub-modules named in
-            ``spec.fp32_modules`` are replaced when the precision is half.
+            ``spec.fp32_modules`` leave autocast when the precision is half.
         spec: what pictures the network takes.
         runtime: where to run.
         compiled: wrap with ``torch.compile`` (needs a C++ compiler on CPU at run time).
     """
     tune_allocator()
     if runtime.precision != "fp32":
-        _keep_fp32(network, spec, runtime.device.type)
+        keep_fp32(network, spec)
     network = network.to(runtime.device, memory_format=runtime.memory_format)  # type: ignore[call-overload]
     if compiled:
         network.compile()
@@ -212,27 +213,31 @@ def tune_allocator() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-class _Float32(nn.Module):
-    """A sub-module that leaves autocast."""
+def keep_fp32(network: nn.Module, spec: ImageSpec) -> None:
+    """Let the sub-modules that ``spec.fp32_modules`` names leave autocast; state dicts stay.
 
-    def __init__(self, module: nn.Module, device_type: str) -> None:
-        super().__init__()
-        self.module = module
-        self.device_type = device_type
-
-    def forward(self, *inputs: Tensor) -> Any:
-        with torch.autocast(self.device_type, enabled=False):
-            return self.module(*(x.float() for x in inputs))
-
-
-def _keep_fp32(network: nn.Module, spec: ImageSpec, device_type: str) -> None:
+    Raises:
+        MethodError: the network has no such sub-module.
+    """
     for name in spec.fp32_modules:
         try:
             module = network.get_submodule(name)
         except AttributeError as error:
             raise MethodError(f"ImageSpec.fp32_modules names {name}: no such module") from error
-        if not isinstance(module, _Float32):
-            network.set_submodule(name, _Float32(module, device_type))
+        if not getattr(module, "leaves_autocast", False):
+            kind: Any = type(module)
+            module.__class__ = _in_float32(kind)
+
+
+@functools.cache
+def _in_float32(kind: Any) -> Any:
+    """The same module, computing in float32. A class survives deepcopy, a patched method not."""
+
+    def forward(self: nn.Module, *inputs: Tensor) -> Any:
+        with torch.autocast(inputs[0].device.type, enabled=False):
+            return kind.forward(self, *(x.float() for x in inputs))
+
+    return type(kind.__name__, (kind,), {"forward": forward, "leaves_autocast": True})
 
 
 def _device(name: str) -> torch.device:

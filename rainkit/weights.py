@@ -6,7 +6,6 @@ and ``network``, the network hyperparameters as JSON, beside what the training w
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.resources
 import json
@@ -153,7 +152,7 @@ def save(
         "method": method.name,
         "variant": variant,
         "api": str(API),
-        "network": json.dumps(dataclasses.asdict(network)),
+        "network": json.dumps(hyperparameters.section_to_data(network)),
     }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(path, overwrite=overwrite) as temporary:
@@ -171,9 +170,10 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
     path = _package_file(method, weights) if weights.file else _download(name, weights)
     found = sha256(path)
     if found != weights.sha256:
+        remedy = "reinstall the plugin" if weights.file else "remove it to fetch it again"
         raise WeightsError(
             f"{path}: its sha256 is {found[:16]}..., {name} should have "
-            f"{weights.sha256[:16]}...: reinstall the plugin"
+            f"{weights.sha256[:16]}...: {remedy}"
         )
     return open_file(method, path, name)
 

@@ -30,7 +30,8 @@ def evaluate(
         ),
     ],
     method: Annotated[
-        str | None, typer.Option(help="Derain the datasets with this method and score it.")
+        str | None,
+        typer.Option("--method", "-m", help="Derain the datasets with this method and score it."),
     ] = None,
     rainy: Annotated[
         Path | None,

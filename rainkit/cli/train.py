@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +37,8 @@ def train(
         typer.Option("--output", "-o", help="Run folder to make (default: runs/METHOD-VARIANT)."),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Run folder to continue; needs no other option.")
+        Path | None,
+        typer.Option(help="Run folder to continue; with --device and --workers alone."),
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Recipe (TOML).")] = None,
     variant: Annotated[
@@ -47,11 +49,22 @@ def train(
         typer.Option("--set", help="One hyperparameter, such as training.lr=1e-4."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
-    workers: Annotated[int, typer.Option(help="Loading processes.", min=0)] = 1,
-    validate_every: Annotated[int, typer.Option(help="Epochs between validations.", min=1)] = 1,
-    keep: Annotated[int, typer.Option(help="Checkpoints kept.", min=1)] = 2,
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto"),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default="auto")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Loading processes.", min=0, show_default="1")
+    ] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(help="Epochs between validations.", min=1, show_default="1")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option(help="Checkpoints kept.", min=1, show_default="2")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a method on pairs, or on clean photos with rain drawn on the fly.
@@ -68,14 +81,26 @@ def train(
 
     if resume is not None:
         given = (method, clean, pairs, validate, run, config, variant, settings, seed)
-        if any(option is not None for option in given):
-            raise UsageError("--resume takes everything from the run: give it alone")
-        request = training.reopen(resume, device=device, workers=workers)
+        if any(option is not None for option in (*given, precision, validate_every, keep)):
+            raise UsageError("--resume takes all but --device and --workers from the run")
+        here = {"device": device, "workers": workers}
+        changes = {name: value for name, value in here.items() if value is not None}
+        request = training.reopen(resume, **changes)
     else:
         request = _request(
-            method, clean, pairs, validate, run, config, variant, settings, seed,
-            device, precision, workers, validate_every, keep,
-        )  # fmt: skip
+            method=method,
+            folders={"clean": clean or (), "pairs": pairs or (), "validation": validate or ()},
+            run=run,
+            config=config,
+            variant=variant,
+            settings=settings or (),
+            seed=seed,
+            device=device or "auto",
+            precision=precision or "auto",
+            workers=1 if workers is None else workers,
+            validate_every=validate_every or 1,
+            keep=keep or 2,
+        )
     try:
         result = training.train(request, console=errors)
     except KeyboardInterrupt as stop:
@@ -92,14 +117,13 @@ def train(
 
 
 def _request(
+    *,
     method: str | None,
-    clean: list[str] | None,
-    pairs: list[str] | None,
-    validate: list[str] | None,
+    folders: Mapping[str, Sequence[str]],
     run: Path | None,
     config: Path | None,
     variant: str | None,
-    settings: list[str] | None,
+    settings: Sequence[str],
     seed: int | None,
     device: str,
     precision: str,
@@ -121,12 +145,8 @@ def _request(
     return TrainRequest(
         method=found,
         variant=chosen,
-        hyperparameters=hyperparameters.resolve(
-            found, chosen, read.hyperparameters, settings or ()
-        ),
-        data=recipe.data_request(
-            read.data, {"clean": clean or (), "pairs": pairs or (), "validation": validate or ()}
-        ),
+        hyperparameters=hyperparameters.resolve(found, chosen, read.hyperparameters, settings),
+        data=recipe.data_request(read.data, folders),
         run=run or Path("runs") / f"{found.name}-{chosen}",
         seed=seed if seed is not None else (read.seed or 0),
         device=device,

@@ -8,9 +8,9 @@ position in a listing: one missing file would shift every later pair without any
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rainkit.errors import PairingError, UsageError
@@ -25,6 +25,7 @@ __all__ = [
     "find_datasets",
     "find_matches",
     "find_pairs",
+    "named_datasets",
     "natural",
 ]
 
@@ -100,6 +101,28 @@ def find_datasets(root: Path, *, split: str | None = None) -> tuple[Dataset, ...
         if datasets:
             return datasets
     return (Dataset(root.resolve().name, root, find_pairs(root, split=split)),)
+
+
+def named_datasets(roots: Iterable[Path]) -> tuple[Dataset, ...]:
+    """All datasets of several folders under distinct names, the parent's name in front if need be.
+
+    Raises:
+        UsageError: a folder given twice, or two that cannot be told apart.
+    """
+    found = [each for root in roots for each in find_datasets(root)]
+    count = Counter(each.name for each in found)
+    named = tuple(
+        each
+        if count[each.name] == 1
+        else replace(each, name=f"{each.root.resolve().parent.name}/{each.name}")
+        for each in found
+    )
+    for name, times in Counter(each.name for each in named).items():
+        if times > 1:
+            raise UsageError(
+                f"two datasets are called {name}; give each once, or rename one folder"
+            )
+    return named
 
 
 def find_matches(restored: Path, target: Path) -> tuple[PairFiles, ...]:

@@ -22,15 +22,26 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.augmentation import Augmentation
 from rainkit.datasets.pairs import PairFiles, find_pairs
-from rainkit.errors import DatasetError, UsageError
+from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.rain import Mixture, render
 
-__all__ = ["DataRequest", "Mixed", "PairFolder", "RainOnTheFly", "Source", "open_sources"]
+__all__ = [
+    "DataRequest",
+    "Mixed",
+    "PairFolder",
+    "RainOnTheFly",
+    "Source",
+    "collate",
+    "open_sources",
+]
 
 Picture = NDArray[np.uint8]
 
 CACHE_BYTES = 1 << 30
 """Decoded pictures kept per loading process; what does not fit is decoded again."""
+
+Sample = tuple[Tensor, Tensor]
+"""Rainy and clean, uint8 [3, patch, patch]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +68,12 @@ class DataRequest:
     jpeg: float = 0.3
     shrink: float = 0.6
 
+    def __post_init__(self) -> None:
+        for name in ("clean_share", "rain_free", "jpeg", "shrink"):
+            value = getattr(self, name)
+            if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
+                raise UsageError(f"data.{name} = {value}: is a share, at most 1")
+
 
 class Source(ABC):
     """Something that can be asked for pairs of ``patch`` x ``patch`` pictures."""
@@ -75,13 +92,13 @@ class Source(ABC):
 class RainOnTheFly(Source):
     """Clean photographs with freshly drawn rain: no picture is ever seen twice alike."""
 
-    def __init__(self, request: DataRequest, training: Training) -> None:
+    def __init__(self, request: DataRequest, training: Training, cache: _Cache) -> None:
         self.name = "rain on the fly"
         self._paths = [found.path for found in images.find(request.clean)]
         self._request = request
         self._patch = training.patch
         self._augment = Augmentation(training.patch, turn=training.augment)
-        self._cache = _Cache()
+        self._cache = cache
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -103,11 +120,11 @@ class RainOnTheFly(Source):
 class PairFolder(Source):
     """Rainy and clean pictures from disk."""
 
-    def __init__(self, folder: Path, training: Training) -> None:
+    def __init__(self, folder: Path, training: Training, cache: _Cache) -> None:
         self.name = str(folder)
         self._pairs: Sequence[PairFiles] = find_pairs(folder)
         self._augment = Augmentation(training.patch, turn=training.augment)
-        self._cache = _Cache()
+        self._cache = cache
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -124,7 +141,7 @@ class PairFolder(Source):
         return self._augment(rainy, clean, _seed(rng))
 
 
-class Mixed(Dataset[tuple[Tensor, Tensor]]):
+class Mixed(Dataset[Sample | RainkitError]):
     """Several sources as one endless, indexable run of samples."""
 
     def __init__(self, sources: Sequence[Source], shares: Sequence[float], seed: int) -> None:
@@ -132,16 +149,32 @@ class Mixed(Dataset[tuple[Tensor, Tensor]]):
         self._bounds = np.cumsum(shares)[:-1] / np.sum(shares)
         self._seed = seed
 
-    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
-        """Sample ``k``: rainy and clean, uint8 [3, patch, patch]."""
+    def __getitem__(self, k: int) -> Sample | RainkitError:
+        """Sample ``k``, or why there is none.
+
+        An error is given back, not raised: a loading process would wrap it in its traceback.
+        """
         rng = np.random.default_rng([self._seed, k])
         source = self._sources[int(np.searchsorted(self._bounds, rng.random(), side="right"))]
-        rainy, clean = source.draw(int(rng.integers(len(source))), rng)
+        try:
+            rainy, clean = source.draw(int(rng.integers(len(source))), rng)
+        except RainkitError as error:
+            return error
         return _to_channels_first(rainy), _to_channels_first(clean)
 
     def describe(self) -> str:
         """For the log: each source with its number of pictures."""
         return ", ".join(f"{source.name} ({len(source)} pictures)" for source in self._sources)
+
+
+def collate(samples: Sequence[Sample | RainkitError]) -> Sample | RainkitError:
+    """Samples as one batch, uint8 [B, 3, patch, patch] twice, or the first error among them."""
+    whole: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, RainkitError):
+            return sample
+        whole.append(sample)
+    return torch.stack([rainy for rainy, _ in whole]), torch.stack([clean for _, clean in whole])
 
 
 def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
@@ -150,12 +183,13 @@ def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
     Raises:
         UsageError: nothing to train on, or a folder without pictures.
     """
+    cache = _Cache()
     sources: list[Source] = []
     shares: list[float] = []
     if request.clean:
-        sources.append(RainOnTheFly(request, training))
+        sources.append(RainOnTheFly(request, training, cache))
         shares.append(request.clean_share if request.pairs else 1.0)
-    folders = [PairFolder(Path(folder), training) for folder in request.pairs]
+    folders = [PairFolder(Path(folder), training, cache) for folder in request.pairs]
     pictures = sum(len(folder) for folder in folders)
     rest = 1.0 - request.clean_share if request.clean else 1.0
     sources += folders

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rainkit import images
-from rainkit.datasets.pairs import Dataset, PairFiles, find_datasets
+from rainkit.datasets.pairs import Dataset, PairFiles, named_datasets
 from rainkit.errors import UsageError
 from rainkit.evaluation.comparison import (
     Advance,
@@ -78,7 +77,10 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     from rainkit import inference
     from rainkit.weights import sha256
 
-    datasets = _datasets(request)
+    datasets = tuple(
+        replace(each, pairs=each.pairs[: request.limit])
+        for each in named_datasets(request.datasets)
+    )
     _refuse_to_replace(request, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
     derainer = inference.load(
@@ -128,24 +130,6 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
             for role, path in (("rainy", pair.rainy), ("target", pair.clean))
         ),
     )
-
-
-def _datasets(request: MethodRequest) -> tuple[Dataset, ...]:
-    """All datasets under distinct names, cut to the limit."""
-    found = [each for root in request.datasets for each in find_datasets(root)]
-    count = Counter(each.name for each in found)
-    named = [
-        each
-        if count[each.name] == 1
-        else replace(each, name=f"{each.root.resolve().parent.name}/{each.name}")
-        for each in found
-    ]
-    for name, times in Counter(each.name for each in named).items():
-        if times > 1:
-            raise UsageError(
-                f"two datasets are called {name}; give each once, or rename one folder"
-            )
-    return tuple(replace(each, pairs=each.pairs[: request.limit]) for each in named)
 
 
 def _saved(folder: Path, dataset: Dataset, pair: PairFiles) -> Path:

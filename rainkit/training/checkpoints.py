@@ -62,16 +62,10 @@ def prune(run: Path, keep: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def latest(run: Path) -> Path:
-    """The newest whole checkpoint of a run.
-
-    Raises:
-        TrainingError: there is none.
-    """
+def latest(run: Path) -> Path | None:
+    """The newest whole checkpoint of a run; None before the first one."""
     folders = _whole(run)
-    if not folders:
-        raise TrainingError(f"{run}: no checkpoint to resume from; start it without --resume")
-    return folders[-1]
+    return folders[-1] if folders else None
 
 
 def open_state(checkpoint: Path) -> dict[str, Any]:

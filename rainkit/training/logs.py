@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from torch import Tensor
 
+from rainkit.images.atomic import atomic_path
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -83,8 +85,13 @@ class Log:
         rows = []
         if step > 0 and self._path.is_file():
             with self._path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
-        with self._path.open("w", newline="", encoding="utf-8") as file:
+                # The last row may be cut off.
+                whole = [r for r in csv.reader(file) if len(r) == 3 and r[0].isdecimal()]
+            rows = [row for row in whole if int(row[0]) <= step]
+        with (
+            atomic_path(self._path, overwrite=True) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             csv.writer(file).writerows([["step", "name", "value"], *rows])
 
 
@@ -93,4 +100,4 @@ def _tensorboard(run: Path, step: int) -> SummaryWriter:
         warnings.simplefilter("ignore", DeprecationWarning)  # of tensorboard's own imports
         from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(run / "tensorboard"), purge_step=step or None)
+        return SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from torch.utils.data import DataLoader
 
 from rainkit import networks, plugins, weights
 from rainkit.api import Training
-from rainkit.datasets.sources import open_sources
-from rainkit.errors import TrainingError
+from rainkit.datasets.sources import collate, open_sources
+from rainkit.errors import RainkitError, TrainingError
 from rainkit.objective import Objective, Pair
 from rainkit.training import checkpoints, record
 from rainkit.training.logs import Log
+from rainkit.training.meters import Clock, Mean
 from rainkit.training.phases import Phases
-from rainkit.training.request import TrainRequest
+from rainkit.training.request import TrainRequest, refuse_impossible
 from rainkit.training.schedules import Plateau
 from rainkit.training.validation import Validation
 
@@ -69,14 +71,15 @@ def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
 
     Raises:
         UsageError: settings or folders that cannot work.
+        ImageError: a picture that cannot be read, or a file of the run that cannot be written.
         TrainingError: a run that exists, cannot be continued, or diverges.
     """
     try:
         return _Run(request, console).train()
     except OSError as error:
         raise TrainingError(
-            f"{request.run}: {error.strerror or error}; free some space, "
-            f"then continue with --resume {request.run}"
+            f"{error.filename or request.run}: {error.strerror or error}; "
+            f"mend that, then continue with --resume {request.run}"
         ) from error
 
 
@@ -102,7 +105,7 @@ class _Run:
     def __init__(self, request: TrainRequest, console: Console | None) -> None:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
-        from accelerate.utils import set_seed
+        from accelerate.utils import InitProcessGroupKwargs, set_seed
         from timm.utils.model_ema import ModelEmaV3
 
         self.request = request
@@ -111,13 +114,19 @@ class _Run:
         method, settings = request.method, request.hyperparameters
         self.spec = method.image(settings.network)
         self.runtime = networks.choose(request.device, request.precision, self.spec)
+        refuse_impossible(request, self.spec, self.runtime)
         networks.tune_allocator()
         set_seed(request.seed)
         # Accelerate keeps the first precision of a process for good; a second run may have another.
         AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-        names = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+        if self.runtime.device.index is not None:
+            torch.cuda.set_device(self.runtime.device)  # Accelerate takes the current one
+        precision = self.runtime.precision
         self.accelerator = Accelerator(
-            mixed_precision=names[self.runtime.precision], cpu=self.runtime.device.type == "cpu"
+            mixed_precision="no" if precision == "fp32" else precision,
+            cpu=self.runtime.device.type == "cpu",
+            # The other processes wait while the first one validates.
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],
         )
         self.first = self.accelerator.is_main_process
         if self.training.batch % self.accelerator.num_processes:
@@ -128,6 +137,7 @@ class _Run:
         device = self.accelerator.device
         layout = self.runtime.memory_format
         self.network = networks.build(method, settings.network).to(device, memory_format=layout)  # type: ignore[call-overload]
+        networks.keep_fp32(self.network, self.spec)
         objective: Objective = plugins.resolve(method.objective)(settings.objective)
         objective = objective.to(device, memory_format=layout)  # type: ignore[call-overload]
         self.phases = Phases(self.network, objective, self.training, self.accelerator, request.seed)
@@ -147,7 +157,7 @@ class _Run:
         steps, every = self.training.steps, self.training.epoch_steps
         log = self._open_log()
         scores: dict[str, float] = {}
-        epoch_loss, since = _Mean(), _Clock()
+        epoch_loss, since = Mean(), Clock(self.memory.step)
         try:
             self._announce(log)
             for batch in self._batches():
@@ -156,7 +166,8 @@ class _Run:
                 if self.average is not None:
                     self.average.update(self.network, step=step)
                 self.memory.step = step = step + 1
-                epoch_loss.add(losses[self.phases.main])
+                if self.phases.main in losses:
+                    epoch_loss.add(losses[self.phases.main])
                 if step % LOG_EVERY == 0 or step == steps:
                     values = {name: float(value) for name, value in losses.items()}
                     self._refuse_nan(step, values)
@@ -165,8 +176,11 @@ class _Run:
                         log.scalars(step, {**values, **rates, "steps per second": pace})
                         log.advance(step, pace, {"loss": epoch_loss.value()})
                 if step % every == 0 or step == steps:
-                    self.memory.plateau.observe(self._over_all(epoch_loss), self.training.patience)
-                    epoch_loss = _Mean()
+                    self._refuse_broken_weights(step)
+                    if epoch_loss.known:
+                        loss = self._over_all(epoch_loss)
+                        self.memory.plateau.observe(loss, self.training.patience)
+                    epoch_loss = Mean()
                     epochs = step // every
                     if epochs % self.request.validate_every == 0 or step == steps:
                         scores = self._validate(step, log) or scores
@@ -184,7 +198,7 @@ class _Run:
             scores=scores,
         )
 
-    def _over_all(self, mean: _Mean) -> float:
+    def _over_all(self, mean: Mean) -> float:
         """A mean over every process: all must decide alike when a rate falls."""
         value = torch.tensor(mean.value(), device=self.accelerator.device)
         return float(self.accelerator.reduce(value, reduction="mean"))
@@ -197,19 +211,21 @@ class _Run:
             num_workers=self.request.workers,
             prefetch_factor=4 if self.request.workers else None,
             worker_init_fn=_quiet_worker,
+            collate_fn=collate,
             pin_memory=self.runtime.device.type == "cuda",
         )
-        for rainy, clean in loader:
+        for loaded in loader:
+            if isinstance(loaded, RainkitError):
+                raise loaded
+            rainy, clean = loaded
             yield Pair(self._unit(rainy), self._unit(clean))
 
-    def _sampler(self) -> list[list[int]]:
+    def _sampler(self) -> Iterator[list[int]]:
         """Sample numbers of each remaining step; each process takes its share of a batch."""
         batch, ranks = self.training.batch, self.accelerator.num_processes
         rank = self.accelerator.process_index
-        return [
-            list(range(step * batch + rank, (step + 1) * batch, ranks))
-            for step in range(self.memory.step, self.training.steps)
-        ]
+        for step in range(self.memory.step, self.training.steps):
+            yield list(range(step * batch + rank, (step + 1) * batch, ranks))
 
     def _unit(self, pictures: Tensor) -> Tensor:
         placed = pictures.to(self.accelerator.device, non_blocking=True)
@@ -230,6 +246,8 @@ class _Run:
             for name, strip in result.pictures.items():
                 log.picture(step, f"validation/{name}", strip)
             log.say(f"step {step}: {result.line()}")
+            for failure in result.failures:
+                log.say(f"not validated: {failure}")
         if result.psnr > self.memory.best_psnr:
             self.memory.best_psnr = result.psnr
             self._save(self._shipping, self.request.run / "best.safetensors", result.scores)
@@ -237,7 +255,7 @@ class _Run:
 
     def _save(self, module: nn.Module, path: Path, scores: dict[str, float] | None = None) -> None:
         request = self.request
-        about = {"step": str(self.memory.step), "seed": str(request.seed)}
+        about = record.about(request) | {"step": str(self.memory.step)}
         if scores:
             about["validation"] = json.dumps(scores)
         weights.save(
@@ -253,18 +271,23 @@ class _Run:
         if not self.first:
             return
         run = self.request.run
+        # First, so that whoever finds the last checkpoint finds its weights here too.
+        self._save(self._shipping, run / "last.safetensors")
         state = {"memory": self.memory.to_data(), **self.phases.state()}
         with checkpoints.writing(run, self.memory.step, state) as folder:
             self._save(self.network, folder / "model.safetensors")
             self._save(self._shipping, folder / "average.safetensors")
         checkpoints.prune(run, self.request.keep)
-        self._save(self._shipping, run / "last.safetensors")
 
     def _open_folder(self) -> None:
         if self.request.resume:
-            self._resume(checkpoints.latest(self.request.run))
+            # A run stopped before its first checkpoint starts anew: the seed makes it the same.
+            if (checkpoint := checkpoints.latest(self.request.run)) is not None:
+                self._resume(checkpoint)
         elif self.first:
-            record.create(self.request)
+            # 'auto' may mean another precision on the machine that resumes.
+            chosen = dataclasses.replace(self.request, precision=self.runtime.precision)
+            record.create(chosen)
         self.accelerator.wait_for_everyone()
 
     def _resume(self, folder: Path) -> None:
@@ -297,39 +320,17 @@ class _Run:
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             raise TrainingError(
-                f"{', '.join(broken)} is not finite at step {step}: lower training.lr or set "
-                f"training.clip_norm, then continue from {self.request.run} with --resume"
+                f"{', '.join(broken)} is not finite at step {step}: start a new run with a lower "
+                f"training.lr or with training.clip_norm; the last good weights are in "
+                f"{self.request.run}"
             )
 
-
-class _Mean:
-    """Mean of scalar tensors without waiting for the device at every step."""
-
-    def __init__(self) -> None:
-        self._sum: Tensor | None = None
-        self._count = 0
-
-    def add(self, value: Tensor) -> None:
-        self._sum = value if self._sum is None else self._sum + value
-        self._count += 1
-
-    def value(self) -> float:
-        return math.nan if self._sum is None else float(self._sum) / self._count
-
-
-class _Clock:
-    """Steps per second since the last question."""
-
-    def __init__(self) -> None:
-        self._then = time.monotonic()
-        self._step: int | None = None
-
-    def rate(self, step: int) -> float:
-        now = time.monotonic()
-        done = LOG_EVERY if self._step is None else step - self._step
-        pace = done / (now - self._then)
-        self._then, self._step = now, step
-        return pace
+    def _refuse_broken_weights(self, step: int) -> None:
+        """Before a checkpoint replaces a good one."""
+        state = self.network.state_dict().items()
+        tensors = {name: value for name, value in state if value.is_floating_point()}
+        broken = [name for name, value in tensors.items() if not value.isfinite().all()]
+        self._refuse_nan(step, dict.fromkeys(broken[:3], math.nan))
 
 
 def _quiet_worker(_: int) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rainkit.api import Training
+from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Phase, Progress, weighted_sum
 from rainkit.training.schedules import Plateau, learning_rate
 
@@ -39,6 +40,7 @@ class Phases:
         self._training = training
         self._accelerator = accelerator
         self._seed = seed
+        _refuse_shared(network, objective)
         # What a plugin froze on purpose stays frozen.
         self._own = {
             phase.name: [p for p in self._module(phase).parameters() if p.requires_grad]
@@ -87,13 +89,17 @@ class Phases:
     def state(self) -> dict[str, Any]:
         """Optimisers and helper networks, for a checkpoint."""
         optimisers = {name: o.optimizer.state_dict() for name, o in self._optimisers.items()}
-        return {"objective": self.objective.state_dict(), "optimisers": optimisers}
+        state = {"objective": self.objective.state_dict(), "optimisers": optimisers}
+        scaler = self._accelerator.scaler
+        return state if scaler is None else {**state, "scaler": scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take in what :meth:`state` gave."""
         self.objective.load_state_dict(state["objective"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+        if self._accelerator.scaler is not None and "scaler" in state:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
 
     def _descend(self, phase: Phase, total: Tensor, step: int, plateau: Plateau) -> float:
         """One optimiser step of a phase; returns its learning rate."""
@@ -102,7 +108,10 @@ class Phases:
         rate = learning_rate(training, step, plateau)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        self._accelerator.backward(total)
+        # An earlier phase of this step may have left gradients of its own here.
+        optimiser.zero_grad()
+        if total.requires_grad:  # a loss may have no graph on this process, or in a warm-up
+            self._accelerator.backward(total)
         self._average_gradients(own)
         if training.clip_norm:
             self._accelerator.unscale_gradients(optimiser)
@@ -148,6 +157,21 @@ class Phases:
 
     def _settings(self, phase: Phase) -> Training:
         return dataclasses.replace(self._training, **phase.training)
+
+
+def _refuse_shared(network: nn.Module, objective: Objective) -> None:
+    """Two phases that train one module would undo each other's gradients."""
+    trained = [
+        objective.get_submodule(p.trains) if p.trains != "network" else network
+        for p in objective.phases
+    ]
+    seen: set[int] = set()
+    for module in trained:
+        own = {id(parameter) for parameter in module.parameters()}
+        if seen & own:
+            names = ", ".join(phase.trains for phase in objective.phases)
+            raise MethodError(f"phases of {type(objective).__name__} train one module: {names}")
+        seen |= own
 
 
 Rates = dict[str, float]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ from rainkit.images.atomic import atomic_path
 from rainkit.training import recipe
 from rainkit.training.request import TrainRequest
 
-__all__ = ["FILE", "create", "reopen"]
+__all__ = ["FILE", "about", "create", "reopen"]
 
 FILE = "run.json"
 
@@ -42,6 +44,19 @@ def create(request: TrainRequest) -> None:
         temporary.write_text(json.dumps(_to_data(request), indent=2) + "\n", encoding="utf-8")
 
 
+def about(request: TrainRequest) -> dict[str, str]:
+    """What the header of a weights file says of its training, folders left out."""
+    data = dataclasses.asdict(request.data)
+    told = {name: value for name, value in data.items() if not isinstance(value, tuple)}
+    return {
+        "seed": str(request.seed),
+        "training": json.dumps(hyperparameters.section_to_data(request.hyperparameters.training)),
+        "objective": json.dumps(hyperparameters.section_to_data(request.hyperparameters.objective)),
+        "data": json.dumps(told),
+        "versions": json.dumps(_versions(request)),
+    }
+
+
 def reopen(run: Path, **changes: Any) -> TrainRequest:
     """The request of an existing run, to resume it.
 
@@ -64,11 +79,10 @@ def reopen(run: Path, **changes: Any) -> TrainRequest:
             run=run,
             seed=data["seed"],
             resume=True,
-            precision=data["precision"],
             validate_every=data["validate_every"],
             keep=data["keep"],
             command=tuple(data["command"]),
-            **changes,
+            **{name: data[name] for name in ("device", "precision", "workers")} | changes,
         )
     except FileNotFoundError as error:
         raise TrainingError(f"{run}: no {FILE} there, so nothing to resume") from error
@@ -82,13 +96,32 @@ def _to_data(request: TrainRequest) -> dict[str, Any]:
         "method": request.method.name,
         "variant": request.variant,
         "hyperparameters": hyperparameters.to_data(request.hyperparameters),
-        "data": dataclasses.asdict(request.data),
+        "data": _absolute(dataclasses.asdict(request.data)),
         "seed": request.seed,
+        "device": request.device,
         "precision": request.precision,
+        "workers": request.workers,
         "validate_every": request.validate_every,
         "keep": request.keep,
         "command": list(request.command),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "versions": _versions(request),
     }
+
+
+def _absolute(data: dict[str, Any]) -> dict[str, Any]:
+    """Folders as they are found from anywhere, so that a run can be resumed from anywhere."""
+    return {
+        name: [os.path.abspath(folder) for folder in value] if isinstance(value, tuple) else value
+        for name, value in data.items()
+    }
+
+
+def _versions(request: TrainRequest) -> dict[str, str]:
+    plugin = [i.distribution for i in plugins.installed() if i.name == request.method.name]
+    found = {}
+    for name in (*_VERSIONS, *plugin):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rainkit.api import Hyperparameters, Method
+from rainkit.api import Hyperparameters, ImageSpec, Method
 from rainkit.datasets.sources import DataRequest
+from rainkit.errors import UsageError
+from rainkit.networks import Runtime
 
-__all__ = ["TrainRequest"]
+__all__ = ["TrainRequest", "refuse_impossible"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,3 +46,23 @@ class TrainRequest:
     validate_every: int = 1
     keep: int = 2
     command: tuple[str, ...] = ()
+
+
+def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) -> None:
+    """Refuse what can be known to fail before anything is written.
+
+    Raises:
+        UsageError: naming the setting and what it may be.
+    """
+    method, patch = request.method, request.hyperparameters.training.patch
+    if method.training_data != "pairs":
+        raise UsageError(f"{method.name} learns from time-lapse frames, which train cannot read")
+    if patch < spec.min_size or patch % spec.multiple_of:
+        raise UsageError(
+            f"training.patch = {patch}: {method.name} takes multiples of {spec.multiple_of} "
+            f"from {spec.min_size} on"
+        )
+    if not 0 <= request.seed < 2**32:
+        raise UsageError(f"seed {request.seed}: choose 0 to {2**32 - 1}")
+    if runtime.precision == "fp16" and runtime.device.type == "cpu":
+        raise UsageError("--precision fp16 does not train on the CPU: choose bf16 or fp32")

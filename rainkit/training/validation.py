@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rainkit import evaluation, images, networks
 from rainkit.api import ImageSpec
-from rainkit.datasets.pairs import find_datasets
+from rainkit.datasets.pairs import named_datasets
+from rainkit.evaluation.protocols import RGB8
 
 __all__ = ["Validation", "ValidationResult"]
 
@@ -23,14 +23,19 @@ PROTOCOL = "prenet"
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """Scores by ``<set>/psnr`` and ``<set>/ssim``, their mean PSNR, and one strip per set.
+    """What one validation found.
 
-    A strip is rainy | derained | clean, [3,H,3W] in [0,1].
+    Attributes:
+        scores: means by ``<set>/psnr`` and ``<set>/ssim``.
+        psnr: mean PSNR over the sets, by which the best weights are chosen.
+        pictures: one strip per set, rainy | derained | clean, [3,H,3W] in [0,1].
+        failures: pictures that could not be read, each with its reason.
     """
 
     scores: dict[str, float]
     psnr: float
     pictures: dict[str, Tensor]
+    failures: tuple[str, ...]
 
     def line(self) -> str:
         """For the log."""
@@ -38,32 +43,39 @@ class ValidationResult:
 
 
 class Validation:
-    """Datasets that training never sees."""
+    """Datasets that training never sees; they are checked before the training starts.
+
+    Raises:
+        UsageError, PairingError: folders without pairs, or pairs of different sizes.
+        ImageError: the first pair of a set cannot be read.
+    """
 
     def __init__(self, folders: Sequence[str], spec: ImageSpec, runtime: networks.Runtime) -> None:
-        self.sets = [found for folder in folders for found in find_datasets(Path(folder))]
+        self.sets = named_datasets([Path(folder) for folder in folders])
+        evaluation.check_sizes((pair.rainy, pair.clean) for s in self.sets for pair in s.pairs)
+        self._shown = {each.name: evaluation.read_pair(each.pairs[0]) for each in self.sets}
         self._spec = spec
         self._runtime = runtime
 
     def run(self, network: nn.Module) -> ValidationResult:
         """Score a network; the network itself is left as it is."""
-        # A copy, because preparing it for half precision replaces sub-modules.
         prepared = networks.prepare(copy.deepcopy(network).eval(), self._spec, self._runtime)
         protocol = evaluation.PROTOCOLS[PROTOCOL]
 
-        def derain(rainy: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        def derain(rainy: RGB8) -> RGB8:
             with torch.inference_mode():
                 return images.to_array(prepared(images.to_tensor(rainy)), np.uint8)
 
         scores: dict[str, float] = {}
         pictures: dict[str, Tensor] = {}
+        failures: list[str] = []
         for dataset in self.sets:
-            mean = evaluation.score(derain, dataset.pairs, protocol)
-            scores[f"{dataset.name}/psnr"] = mean.psnr.mean
-            scores[f"{dataset.name}/ssim"] = mean.ssim.mean
-            shown = dataset.pairs[0]
-            rainy, clean = images.read(shown.rainy).rgb, images.read(shown.clean).rgb
-            strip = np.concatenate([rainy, derain(rainy), clean], axis=1)
+            found = evaluation.score(derain, dataset.pairs, protocol)
+            failures += [failure.reason for failure in found.failures]
+            scores[f"{dataset.name}/psnr"] = found.psnr.mean
+            scores[f"{dataset.name}/ssim"] = found.ssim.mean
+            shown = self._shown[dataset.name]
+            strip = np.concatenate([shown.rainy, derain(shown.rainy), shown.clean], axis=1)
             pictures[dataset.name] = images.to_tensor(strip)[0]
-        psnrs = [value for name, value in scores.items() if name.endswith("/psnr")]
-        return ValidationResult(scores, float(np.mean(psnrs)), pictures)
+        psnr = float(np.mean([scores[f"{dataset.name}/psnr"] for dataset in self.sets]))
+        return ValidationResult(scores, psnr, pictures, tuple(failures))

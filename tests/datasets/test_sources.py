@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -82,9 +83,17 @@ def test_pairs_of_different_sizes_are_named(tmp_path: Path) -> None:
     for folder, side in {"input": 60, "target": 70}.items():
         rgb = np.zeros((side, 60, 3), np.uint8)
         images.write(tmp_path / folder / "a.png", Picture(rgb=rgb), overwrite=False)
-    source = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)
-    with pytest.raises(DatasetError, match=r"a\.png.*60x60 and 60x70"):
-        source[0]
+    error = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)[0]
+    assert isinstance(error, DatasetError)
+    assert re.search(r"a\.png.*60x60 and 60x70", str(error))
+
+
+@pytest.mark.parametrize("field", ["jpeg", "rain_free", "clean_share", "shrink"])
+def test_shares_have_bounds(field: str) -> None:
+    with pytest.raises(UsageError, match=f"data.{field}"):
+        DataRequest(**{field: 1.5})
+    with pytest.raises(UsageError, match=f"data.{field}"):
+        DataRequest(**{field: -0.1})
 
 
 def test_an_empty_folder_is_a_usage_error(tmp_path: Path) -> None:

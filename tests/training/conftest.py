@@ -43,6 +43,11 @@ def pairs(photos: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def tiny() -> tuple[str, ...]:
+    return TINY
+
+
+@pytest.fixture
 def request_for(photos: Path, pairs: Path, tmp_path: Path):
     """Make a request for a tiny run; keyword arguments replace its fields."""
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rainkit_graspp_gan import METHOD
 from safetensors.torch import load_file
 
-from rainkit import networks, training, weights
+from rainkit import images, networks, training, weights
+from rainkit.api import ImageSpec
 from rainkit.datasets.sources import DataRequest
-from rainkit.errors import TrainingError, UsageError
+from rainkit.errors import ImageError, TrainingError, UsageError
+from rainkit.images import Picture
+from rainkit.training.phases import Phases
 
 
 def _scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -24,6 +32,13 @@ def _scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
         for row in csv.DictReader(file):
             found.setdefault(row["name"], []).append((int(row["step"]), float(row["value"])))
     return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _equal(a: Path, b: Path) -> bool:
@@ -51,29 +66,56 @@ def test_a_run_leaves_weights_checkpoints_logs_and_its_record(request_for) -> No
     record = json.loads((run / "run.json").read_text())
     assert record["hyperparameters"]["training"]["patch"] == 32
     assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert record["versions"]["rainkit-graspp-gan"]
+    assert json.loads(file.header["training"])["patch"] == 32
+    assert "photos" not in str(file.header), "weights do not tell the folders of one machine"
 
 
 def test_a_resumed_run_ends_in_the_same_bits(request_for) -> None:
     """Weights, average, critic and optimisers, with augmentation and rain on the fly."""
-    whole = request_for("whole", keep=9)
+    whole = request_for("whole", settings=("training.steps=9",), keep=9)
     training.train(whole)
     cut = whole.run.with_name("cut")
     shutil.copytree(whole.run, cut)
-    shutil.rmtree(cut / "checkpoints" / "step-00000006")
+    shutil.rmtree(cut / "checkpoints" / "step-00000009")
     (cut / "last.safetensors").unlink()
-    result = training.train(training.reopen(cut, device="cpu", workers=1))
-    assert result.steps == 6
+    result = training.train(training.reopen(cut, workers=1))
+    assert result.steps == 9
     for name in ("model", "average"):
-        last = Path("checkpoints", "step-00000006", f"{name}.safetensors")
+        last = Path("checkpoints", "step-00000009", f"{name}.safetensors")
         assert _equal(whole.run / last, cut / last), name
-    states = [
-        torch.load(run / "checkpoints/step-00000006/state.pt", weights_only=True)
+    first, second = (
+        torch.load(run / "checkpoints/step-00000009/state.pt", weights_only=True)
         for run in (whole.run, cut)
-    ]
-    critics = [state["objective"] for state in states]
-    assert all(torch.equal(critics[0][key], critics[1][key]) for key in critics[0])
-    assert states[0]["memory"] == states[1]["memory"]
+    )
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert first["optimisers"]["critic"]["state"], "the critic has stepped"
     assert _scalars(whole.run)["generator/l2"] == _scalars(cut)["generator/l2"]
+
+
+def test_a_run_stopped_before_its_first_checkpoint_starts_anew(request_for) -> None:
+    request = request_for()
+    training.train(request)
+    cut = request.run.with_name("cut")
+    cut.mkdir()
+    shutil.copy(request.run / "run.json", cut)
+    training.train(training.reopen(cut))
+    assert _equal(request.run / "last.safetensors", cut / "last.safetensors")
+
+
+def test_two_processes_train_as_one(tiny, photos: Path, tmp_path: Path) -> None:
+    """Under torchrun with gloo: one log, whole batches, and one set of weights."""
+    options = [item for setting in tiny for item in ("--set", setting)]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",
+        str(_free_port()), "-m", "rainkit", "train", "-m", "graspp-gan", "--clean", str(photos),
+        "--device", "cpu", "--precision", "fp32", "--workers", "0", "-o", str(tmp_path / "two"),
+    ]  # fmt: skip
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    steps = [step for step, _ in _scalars(tmp_path / "two")["generator/total"]]
+    assert steps == [6]
+    weights.find(METHOD, str(tmp_path / "two" / "last.safetensors"))
 
 
 def test_another_seed_gives_other_weights(request_for) -> None:
@@ -137,6 +179,65 @@ def test_an_unfinished_checkpoint_is_not_taken(request_for) -> None:
 def test_no_data_is_a_usage_error(request_for) -> None:
     with pytest.raises(UsageError, match="nothing to train on"):
         training.train(request_for(data=DataRequest()))
+
+
+def test_validation_pairs_of_different_sizes_are_refused_at_once(
+    request_for, photos: Path, tmp_path: Path
+) -> None:
+    for folder, side in {"input": 40, "target": 50}.items():
+        rgb = np.zeros((side, 40, 3), np.uint8)
+        images.write(tmp_path / "bad" / folder / "a.png", Picture(rgb=rgb), overwrite=False)
+    data = DataRequest(clean=(str(photos),), validation=(str(tmp_path / "bad"),))
+    request = request_for(data=data)
+    with pytest.raises(UsageError, match="sizes differ"):
+        training.train(request)
+    assert not request.run.exists()
+
+
+def test_a_photo_that_cannot_be_read_is_named_in_one_line(request_for, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
+    request = request_for(data=DataRequest(clean=(str(tmp_path / "photos"),)), workers=1)
+    with pytest.raises(ImageError, match=r"broken\.png") as caught:
+        training.train(request)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**32}, "seed 4294967296"),
+        ({"method": dataclasses.replace(METHOD, training_data="timelapse")}, "time-lapse"),
+        (
+            {"method": dataclasses.replace(METHOD, image=lambda _: ImageSpec(multiple_of=48))},
+            "training.patch = 32",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    request_for, change: dict, named: str
+) -> None:
+    request = request_for(**change)
+    with pytest.raises(UsageError, match=named):
+        training.train(request)
+    assert not request.run.exists()
+
+
+def test_weights_that_broke_never_replace_a_good_checkpoint(request_for, monkeypatch) -> None:
+    request = request_for(settings=("training.steps=9",), keep=1)
+    real = Phases.step
+
+    def poisoned(self, batch, step, plateau):
+        shown = real(self, batch, step, plateau)
+        if step == 5:
+            next(self.network.parameters()).data.fill_(math.nan)
+        return shown
+
+    monkeypatch.setattr(Phases, "step", poisoned)
+    with pytest.raises(TrainingError, match="not finite at step 6"):
+        training.train(request)
+    assert [f.name for f in (request.run / "checkpoints").iterdir()] == ["step-00000003"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_itself(request_for) -> None:
