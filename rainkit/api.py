@@ -203,6 +203,8 @@ class Method:
         name: the entry point's name: lower case, digits and hyphens.
         title: the paper's name of the method.
         summary: one line for tables.
+        licence: SPDX name of the code's licence.
+        paper: where the method comes from, with its published results.
         hyperparameters: the plugin's :class:`Hyperparameters` subclass.
         variants: named settings. ``default`` is what ships; ``paper`` holds the printed values.
         network: ``"module:callable"`` taking ``hyperparameters.network``, giving an ``nn.Module``

@@ -138,7 +138,14 @@ def prepare(
         spec: what pictures the network takes.
         runtime: where to run.
         compiled: wrap with ``torch.compile`` (needs a C++ compiler on CPU at run time).
+
+    Raises:
+        MethodError: the spec names a sub-module that is not there, or other channels than RGB.
     """
+    if spec.channels != 3:
+        raise MethodError(
+            f"the network takes {spec.channels} channels; rainkit reads RGB, which is 3"
+        )
     tune_allocator()
     if runtime.precision != "fp32":
         keep_fp32(network, spec)

@@ -152,7 +152,7 @@ def test_importing_rainkit_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"]], ids=" ".join)
 def test_light_commands_take_little_cpu_and_load_nothing_heavy(arguments: list[str]) -> None:
-    timed = [_cpu_seconds([sys.executable, "-m", "rainkit", *arguments]) for _ in range(3)]
+    timed = [_cpu_seconds([sys.executable, "-m", "rainkit", *arguments]) for _ in range(5)]
     assert min(timed) < 0.3
     command = [sys.executable, "-X", "importtime", "-m", "rainkit", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -279,7 +279,7 @@ def test_an_unused_parameter_is_named(contract) -> None:
             super().__init__(settings)
             self.spare = nn.Parameter(torch.zeros(3))
 
-    with pytest.raises(AssertionError, match="phase network gives spare no gradient"):
+    with pytest.raises(AssertionError, match="phase network at step 0 gives spare no gradient"):
         contract(Spare).test_every_parameter_learns_and_none_leaks("default")
 
 

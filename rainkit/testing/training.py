@@ -37,7 +37,8 @@ class Learning(Contract):
             assert there, (
                 f"phase {phase.name} trains {phase.trains}: the objective has no such module"
             )
-            assert _moment(objective, phase, values.training), f"phase {phase.name} is never active"
+            moments = _moments(objective, phase, values.training)
+            assert moments, f"phase {phase.name} is never active"
         idle = [
             name
             for name, parameter in objective.named_parameters()
@@ -50,30 +51,30 @@ class Learning(Contract):
         network, objective, values = self._pair(objective_variant)
         batch = self._batch(self.spec_of(objective_variant))
         for phase in objective.phases:
-            progress = _moment(objective, phase, values.training)
-            assert progress is not None, f"phase {phase.name} is never active"
-            own = _parameters(network, objective, phase)
-            _loss(network, objective, phase, batch, progress).backward()  # type: ignore[no-untyped-call]
-            for name, parameter in own.items():
-                gradient = parameter.grad
-                assert gradient is not None, f"phase {phase.name} gives {name} no gradient"
-                assert gradient.isfinite().all(), f"phase {phase.name}: gradient of {name} is nan"
-            if phase.trains != "network":
-                leaks = [n for n, p in network.named_parameters() if p.grad is not None]
-                assert not leaks, (
-                    f"phase {phase.name} puts gradients into the network ({leaks[0]}): "
-                    "use the detached outputs it is given"
-                )
-            network.zero_grad()
-            objective.zero_grad()
+            # A term may join late, such as an adversarial one after a warm-up.
+            for progress in _moments(objective, phase, values.training):
+                own = _parameters(network, objective, phase)
+                _loss(network, objective, phase, batch, progress).backward()  # type: ignore[no-untyped-call]
+                where = f"phase {phase.name} at step {progress.step}"
+                for name, parameter in own.items():
+                    gradient = parameter.grad
+                    assert gradient is not None, f"{where} gives {name} no gradient"
+                    assert gradient.isfinite().all(), f"{where}: gradient of {name} is nan"
+                if phase.trains != "network":
+                    leaks = [n for n, p in network.named_parameters() if p.grad is not None]
+                    assert not leaks, (
+                        f"{where} puts gradients into the network ({leaks[0]}): "
+                        "use the detached outputs it is given"
+                    )
+                network.zero_grad()
+                objective.zero_grad()
 
     def test_training_lowers_the_loss(self, objective_variant: str) -> None:
         """A few steps on one fixed batch help the network."""
         network, objective, values = self._pair(objective_variant)
         batch = self._batch(self.spec_of(objective_variant))
         phase = next(phase for phase in objective.phases if phase.trains == "network")
-        progress = _moment(objective, phase, values.training)
-        assert progress is not None, f"phase {phase.name} is never active"
+        progress = _moments(objective, phase, values.training)[0]
         own = [p for p in network.parameters() if p.requires_grad]
         rate = dataclasses.replace(values.training, **phase.training).lr
         optimiser = torch.optim.Adam(own, lr=rate)
@@ -93,7 +94,9 @@ class Learning(Contract):
         method = self.described()
         values = method.variants[variant]
         network = seeded(method, values.network, 0)
-        objective = plugins.resolve(method.objective)(values.objective)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            objective = plugins.resolve(method.objective)(values.objective)
         assert isinstance(objective, Objective), (
             f"{method.objective} gives a {type(objective).__name__}, not a rainkit Objective"
         )
@@ -108,14 +111,12 @@ class Learning(Contract):
         return Frames(rainy, (clean + rain.roll(5, dims=-1)).clamp(0, 1))
 
 
-def _moment(objective: Objective, phase: Phase, training: Training) -> Progress | None:
-    """The first of some moments of a training at which a phase steps."""
-    for hundredth in range(101):
-        step = min(training.steps * hundredth // 100, training.steps - 1)
-        progress = Progress(step, training.steps, step / training.epoch_steps)
-        if phase.name in objective.active(progress):
-            return progress
-    return None
+def _moments(objective: Objective, phase: Phase, training: Training) -> list[Progress]:
+    """The first and the last of a hundred moments of a training at which a phase steps."""
+    steps = [min(training.steps * part // 100, training.steps - 1) for part in range(101)]
+    moments = [Progress(step, training.steps, step / training.epoch_steps) for step in steps]
+    active = [moment for moment in moments if phase.name in objective.active(moment)]
+    return active if len(active) < 2 else [active[0], active[-1]]
 
 
 def _loss(
