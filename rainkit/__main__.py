@@ -1,8 +1,21 @@
-"""``python -m rainkit``."""
+"""Where ``rainkit`` and ``python -m rainkit`` start."""
 
-from rainkit.cli import main
+from __future__ import annotations
 
-__all__: list[str] = []
+import sys
+
+__all__ = ["run"]
+
+
+def run() -> None:
+    """Run the command line; Ctrl-C while it is still being loaded ends quietly too."""
+    try:
+        from rainkit.cli import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -172,7 +172,7 @@ class Training:
     steps: int = option(10_000, "optimiser steps in all", ge=1)
     epoch_steps: int = option(1_000, "steps that schedules and validation call an epoch", ge=1)
     batch: int = option(8, "pictures per step, over all processes", ge=1)
-    patch: int = option(128, "side of the random square crop in pixels", ge=16)
+    patch: int = option(128, "side of the random square crop in pixels", ge=16, le=4096)
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 = not clipped", ge=0)
     ema: float = option(0.999, "decay of the averaged weights that ship; 0 = none", ge=0, lt=1)
     augment: bool = option(True, "random flips and quarter turns of the crop")

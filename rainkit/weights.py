@@ -79,13 +79,14 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
     """Read a weights file's header and check that it is this method's.
 
     Raises:
-        WeightsError: missing, damaged, of another method, or for hyperparameters it does not have.
+        UsageError: no such file.
+        WeightsError: damaged, of another method, or for hyperparameters it does not have.
     """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such weights file")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such weights file") from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a whole safetensors file ({error})") from error
     if header.get("method") != method.name:

@@ -70,7 +70,7 @@ def test_tensors_that_do_not_fit_are_refused(saved: Path) -> None:
 def test_an_unknown_tag_names_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no such tag"):
         weights.find(METHOD, "nope")
-    with pytest.raises(WeightsError, match="no such weights file"):
+    with pytest.raises(UsageError, match="no such weights file"):
         weights.find(METHOD, "nope.safetensors")
 
 

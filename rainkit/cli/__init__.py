@@ -28,6 +28,13 @@ class _Commands(TyperGroup):
             line = f"[bold red]error:[/] {escape(str(error))}"
             errors.print(line, highlight=False, soft_wrap=True)
             raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            raise  # Typer ends quietly: the reader, such as `head`, has seen enough
+        except OSError as error:
+            # A full or read-only disk, often the one that standard output is sent to.
+            line = f"{error.filename or 'output'}: {error.strerror or error}"
+            errors.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
             errors.print("stopped by Ctrl-C; files already written are whole")
             raise typer.Exit(130) from stop

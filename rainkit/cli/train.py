@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="One hyperparameter, such as training.lr=1e-4."),
+        typer.Option("--set", help="One setting, such as training.lr=1e-4 or data.jpeg=0.5."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     device: Annotated[
@@ -107,10 +108,15 @@ def train(
         errors.print("stopped by Ctrl-C; continue from the last checkpoint with")
         errors.print(f"  rainkit train --resume {request.run}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from stop
+    if os.environ.get("RANK", "0") != "0":
+        return  # of several processes the first one speaks
     if as_json:
         print_json(result.to_data())
         return
-    output.print(f"{result.steps} steps in {result.seconds / 60:.1f} min")
+    if result.done_now:
+        output.print(f"{result.done_now} steps in {result.seconds / 60:.1f} min")
+    else:
+        output.print(f"nothing left to do: all {result.steps} steps were done before")
     output.print(f"weights: {result.weights}", soft_wrap=True)
     if result.best is not None:
         output.print(f"best on validation: {result.best}", soft_wrap=True)
@@ -135,6 +141,8 @@ def _request(
     from rainkit.training import TrainRequest, recipe
 
     read = recipe.read(config) if config is not None else recipe.Recipe()
+    for_data = [setting for setting in settings if setting.strip().startswith("data.")]
+    others = [setting for setting in settings if setting not in for_data]
     name = method or read.method
     if name is None:
         raise UsageError("no method named: add --method NAME (see `rainkit methods`)")
@@ -145,8 +153,8 @@ def _request(
     return TrainRequest(
         method=found,
         variant=chosen,
-        hyperparameters=hyperparameters.resolve(found, chosen, read.hyperparameters, settings),
-        data=recipe.data_request(read.data, folders),
+        hyperparameters=hyperparameters.resolve(found, chosen, read.hyperparameters, others),
+        data=recipe.data_request(recipe.with_settings(read.data, for_data), folders),
         run=run or Path("runs") / f"{found.name}-{chosen}",
         seed=seed if seed is not None else (read.seed or 0),
         device=device,

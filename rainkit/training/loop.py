@@ -49,6 +49,7 @@ class TrainResult:
         weights: the averaged weights after the last step.
         best: the averaged weights with the highest validation PSNR; None without validation.
         steps: steps done in all.
+        done_now: of these, the steps of this call.
         seconds: wall time of this call.
         scores: the last validation, ``{"<set>/psnr": dB, ...}``.
     """
@@ -57,6 +58,7 @@ class TrainResult:
     weights: Path
     best: Path | None
     steps: int
+    done_now: int
     seconds: float
     scores: dict[str, float]
 
@@ -157,6 +159,7 @@ class _Run:
         steps, every = self.training.steps, self.training.epoch_steps
         log = self._open_log()
         scores: dict[str, float] = {}
+        began = self.memory.step
         epoch_loss, since = Mean(), Clock(self.memory.step)
         try:
             self._announce(log)
@@ -194,6 +197,7 @@ class _Run:
             weights=self.request.run / "last.safetensors",
             best=best if best.is_file() else None,
             steps=self.memory.step,
+            done_now=self.memory.step - began,
             seconds=time.monotonic() - started,
             scores=scores,
         )

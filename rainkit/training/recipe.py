@@ -20,7 +20,7 @@ from rainkit.datasets.sources import DataRequest
 from rainkit.errors import UsageError
 from rainkit.rain import Mixture
 
-__all__ = ["Recipe", "data_request", "read"]
+__all__ = ["Recipe", "data_request", "read", "with_settings"]
 
 _SECTIONS = ("network", "objective", "training")
 
@@ -82,6 +82,25 @@ def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) 
         raise UsageError(f"{path}: {first['msg']}") from error
     named: dict[str, Any] = {name: tuple(given) for name, given in folders.items() if given}
     return replace(request, **named)
+
+
+def with_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A recipe's ``[data]`` changed by ``data.name=value`` settings.
+
+    Raises:
+        UsageError: a setting that is not of this form.
+    """
+    changed: dict[str, Any] = {**data, "rain": dict(data.get("rain", {}))}
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        match path.strip().split("."):
+            case ["data", "rain", name] if equals:
+                changed["rain"][name] = value.strip()
+            case ["data", name] if equals and name not in ("rain", "clean", "pairs", "validation"):
+                changed[name] = value.strip()
+            case _:
+                raise UsageError(f"--set {setting}: write data.name=value or data.rain.name=value")
+    return changed
 
 
 def _refuse_unknown(data: Any, kind: type, path: str) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rainkit import hyperparameters, plugins
-from rainkit.errors import TrainingError
+from rainkit.errors import TrainingError, UsageError
 from rainkit.images.atomic import atomic_path
-from rainkit.training import recipe
+from rainkit.training import checkpoints, recipe
 from rainkit.training.request import TrainRequest
 
 __all__ = ["FILE", "about", "create", "reopen"]
@@ -28,19 +28,22 @@ _VERSIONS = ("rainkit", "torch", "accelerate", "timm", "numpy", "opencv-python",
 def create(request: TrainRequest) -> None:
     """Make the run folder and write down the request.
 
+    A run that stopped before its first checkpoint holds nothing to keep: it is replaced.
+
     Raises:
-        TrainingError: the folder holds a run already, or cannot be made.
+        UsageError: the folder holds a run already.
+        TrainingError: it cannot be made.
     """
     path = request.run / FILE
-    if path.exists():
-        raise TrainingError(
+    if path.exists() and checkpoints.latest(request.run) is not None:
+        raise UsageError(
             f"{request.run} holds a run already: continue it with --resume, or choose another -o"
         )
     try:
         request.run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{request.run}: cannot be made ({error.strerror})") from error
-    with atomic_path(path, overwrite=False) as temporary:
+    with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(_to_data(request), indent=2) + "\n", encoding="utf-8")
 
 
@@ -65,7 +68,8 @@ def reopen(run: Path, **changes: Any) -> TrainRequest:
         changes: what may differ this time: ``device``, ``workers``.
 
     Raises:
-        TrainingError: no run there, or one that cannot be read.
+        UsageError: no run there.
+        TrainingError: its record cannot be read.
     """
     path = run / FILE
     try:
@@ -82,10 +86,11 @@ def reopen(run: Path, **changes: Any) -> TrainRequest:
             validate_every=data["validate_every"],
             keep=data["keep"],
             command=tuple(data["command"]),
-            **{name: data[name] for name in ("device", "precision", "workers")} | changes,
+            precision=data["precision"],
+            **{"device": data.get("device", "auto"), "workers": data.get("workers", 1)} | changes,
         )
     except FileNotFoundError as error:
-        raise TrainingError(f"{run}: no {FILE} there, so nothing to resume") from error
+        raise UsageError(f"{run}: no {FILE} there, so nothing to resume") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path}: not the record of a run ({error})") from error
 

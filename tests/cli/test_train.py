@@ -49,6 +49,7 @@ def test_a_recipe_trains_and_a_run_is_continued(
     )
     run = tmp_path / "run"
     options = ("--clean", photos, "-o", run, "--workers", 0, "--device", "cpu", "--json")
+    options += ("--set", "data.rain_free=0.5", "--set", "data.rain.soft=0")
     assert _run(monkeypatch, "--config", recipe, *options, *TINY) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["steps"] == 2
@@ -56,11 +57,15 @@ def test_a_recipe_trains_and_a_run_is_continued(
     record = json.loads((run / "run.json").read_text())
     assert record["seed"] == 4
     assert record["data"]["rain"]["dense"] == 0.5
+    assert record["data"]["rain"]["soft"] == 0
+    assert record["data"]["rain_free"] == 0.5
     assert record["command"][:2] == ["rainkit", "train"]
     record["hyperparameters"]["training"]["steps"] = 4
     (run / "run.json").write_text(json.dumps(record))
     assert _run(monkeypatch, "--resume", run, "--device", "cpu", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["steps"] == 4
+    assert json.loads(capsys.readouterr().out)["done_now"] == 2
+    assert _run(monkeypatch, "--resume", run) == 0
+    assert "nothing left to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -99,6 +104,10 @@ def test_a_mistake_in_a_recipe_is_named(
         (("-m", "graspp-gan", "--config", "absent.toml"), "absent.toml"),
         (("-m", "graspp-gan", "--clean", "absent/"), "absent"),
         (("-m", "graspp-gan", "--resume", "runs/x"), "--resume"),
+        (("--resume", "runs/x"), "nothing to resume"),
+        (("-m", "graspp-gan", "--set", "data.rainfree=0.1"), "data.rain_free"),
+        (("-m", "graspp-gan", "--set", "data.clean=photos"), "data.name=value"),
+        (("-m", "graspp-gan", "--set", "training.patch=100000"), "training.patch"),
     ],
 )
 def test_wrong_options_are_usage_errors(

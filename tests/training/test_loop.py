@@ -142,14 +142,20 @@ def test_bf16_trains(request_for) -> None:
 
 def test_a_folder_that_holds_a_run_is_refused(request_for) -> None:
     request = request_for()
-    request.run.mkdir()
-    (request.run / "run.json").write_text("{}")
-    with pytest.raises(TrainingError, match="holds a run already"):
+    training.train(request)
+    with pytest.raises(UsageError, match="holds a run already"):
         training.train(request)
 
 
+def test_a_run_without_a_checkpoint_is_replaced(request_for) -> None:
+    request = request_for()
+    request.run.mkdir()
+    (request.run / "run.json").write_text("{}")
+    assert training.train(request).steps == 6
+
+
 def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="nothing to resume"):
+    with pytest.raises(UsageError, match="nothing to resume"):
         training.reopen(tmp_path)
 
 
