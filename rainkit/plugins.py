@@ -27,7 +27,7 @@ import rainkit
 from rainkit.api import API, ENTRY_POINT_GROUP, Hyperparameters, Method
 from rainkit.errors import MethodError, UsageError
 
-__all__ = ["Installed", "get", "installed", "resolve"]
+__all__ = ["Installed", "get", "installed", "none_installed", "resolve"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +89,18 @@ def installed() -> tuple[Installed, ...]:
             )
         )
     return tuple(rows)
+
+
+def none_installed() -> str:
+    """What to tell a user who has no method, or none that works, with the remedy."""
+    if _candidates():
+        return "no installed method can be used: rainkit doctor says why"
+    hidden = len(metadata.entry_points(group=ENTRY_POINT_GROUP))
+    if not hidden:
+        return "no method is installed; each is a package: pip install rainkit-METHOD"
+    methods = "the one installed method" if hidden == 1 else f"all {hidden} installed methods"
+    chosen = os.environ.get("RAINKIT_METHODS", "")
+    return f"RAINKIT_METHODS={chosen} hides {methods}: correct or unset it"
 
 
 def get(name: str) -> Method:

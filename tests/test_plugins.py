@@ -97,6 +97,17 @@ def test_rainkit_methods_limits_what_is_seen_and_loaded(plugin_folder) -> None:
     assert "RAINKIT_METHODS=tiny" in left_out.stderr
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [("nobody", "RAINKIT_METHODS=nobody hides all"), ("future", "rainkit doctor says why")],
+)
+def test_a_user_without_a_method_is_told_why(plugin_folder, chosen: str, said: str) -> None:
+    done = plugin_folder.run("infer", "rainy.png", RAINKIT_METHODS=chosen)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "pip install" not in done.stderr
+
+
 def test_strict_raises_what_the_plugin_raised(plugin_folder) -> None:
     done = plugin_folder.run("methods", "show", "broken", RAINKIT_STRICT="1")
     assert done.returncode == 1

@@ -73,11 +73,19 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A job and its timing, or why there is none."""
+    """A job and its timing, or why there is none.
+
+    Attributes:
+        job: what was to be timed.
+        timing: what came out, if it ran.
+        problem: why it did not.
+        usage: the problem is the request: nothing is wrong with the method or the machine.
+    """
 
     job: Job
     timing: Timing | None = None
     problem: str | None = None
+    usage: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,4 +93,5 @@ class Row:
             "job": asdict(self.job),
             "timing": asdict(self.timing) if self.timing else None,
             "problem": self.problem,
+            "usage": self.usage,
         }

@@ -86,7 +86,8 @@ def run(request: BenchRequest, advance: Advance | None = None) -> Benchmark:
     A method that cannot run is a row with its reason.
 
     Raises:
-        UsageError: an unknown method, device or precision; no method installed.
+        UsageError: an unknown method, device or precision; no method installed; or no row can
+            run as asked for, such as in a precision that every method refuses.
     """
     networks.choose(request.device)
     for precision in request.precisions:
@@ -97,6 +98,8 @@ def run(request: BenchRequest, advance: Advance | None = None) -> Benchmark:
         if advance is not None:
             advance(i, len(jobs), job if isinstance(job, Job) else job.job)
         rows.append(worker.row(job) if isinstance(job, Job) else job)
+    if all(row.usage for row in rows):
+        raise UsageError("; ".join(dict.fromkeys(str(row.problem) for row in rows)))
     return Benchmark(rows=tuple(rows), machine=_machine())
 
 
@@ -106,7 +109,7 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
         each.qualified if each.problem else each.name for each in plugins.installed()
     )
     if not methods:
-        raise UsageError("no method is installed; each is a package: pip install rainkit-METHOD")
+        raise UsageError(plugins.none_installed())
     for method in methods:
         variants: tuple[str, ...] = ("default",)
         problem = None

@@ -51,9 +51,11 @@ def title(benchmark: Benchmark) -> str:
     """The machine in one line: device, threads, torch, passes."""
     timed = [row for row in benchmark.rows if row.timing is not None]
     devices = dict.fromkeys(
-        f"{row.timing.device}, {row.timing.threads} thread(s)" for row in timed if row.timing
+        f"{row.timing.device}, {_counted(row.timing.threads, 'thread')}"
+        for row in timed
+        if row.timing
     )
-    runs = ", ".join(dict.fromkeys(f"{row.job.runs} runs" for row in benchmark.rows))
+    runs = ", ".join(dict.fromkeys(_counted(row.job.runs, "run") for row in benchmark.rows))
     where = "; ".join(devices) or benchmark.machine["system"]
     return f"{where}; torch {benchmark.machine['torch']}; median of {runs}, per picture"
 
@@ -90,6 +92,10 @@ def write(text: str, path: Path, *, overwrite: bool = False) -> None:
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _line(filled: Sequence[str]) -> str:

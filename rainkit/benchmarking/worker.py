@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 
 from rainkit.benchmarking.jobs import Job, Row, Timing
-from rainkit.errors import RainkitError
+from rainkit.errors import RainkitError, UsageError
 
 __all__ = ["main", "row"]
 
@@ -38,7 +38,12 @@ def row(job: Job) -> Row:
     except ValueError:
         return Row(job=job, problem=_death(done.returncode, done.stderr))
     timing = answer["timing"]
-    return Row(job=job, timing=timing and Timing(**timing), problem=answer["problem"])
+    return Row(
+        job=job,
+        timing=timing and Timing(**timing),
+        problem=answer["problem"],
+        usage=answer["usage"],
+    )
 
 
 def _death(code: int, stderr: str) -> str:
@@ -60,7 +65,7 @@ def main() -> None:
 
         result = Row(job=job, timing=measure(job))
     except RainkitError as error:
-        result = Row(job=job, problem=str(error))
+        result = Row(job=job, problem=str(error), usage=isinstance(error, UsageError))
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         result = Row(job=job, problem=f"{type(error).__name__}: {reason}")

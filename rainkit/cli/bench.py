@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import errors, print_json
+from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,22 +98,14 @@ def _show(result: Benchmark, *, as_json: bool) -> None:
     if as_json:
         print_json(result.to_data())
         return
-    table = Table(
-        title=benchmarking.title(result),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for i, column in enumerate(benchmarking.COLUMNS):
-        # Figures are never cut; long names take a second line.
-        table.add_column(
-            column, justify="left" if i < 4 else "right", no_wrap=i > 1, overflow="fold"
+    timed = [benchmarking.cells(row) for row in result.rows if row.timing is not None]
+    if timed:
+        print_table(
+            benchmarking.COLUMNS,
+            timed,
+            figures=benchmarking.COLUMNS[4:],
+            title=benchmarking.title(result),
         )
-    for row in result.rows:
-        if row.timing is not None:
-            table.add_row(*map(escape, benchmarking.cells(row)))
-    output.print(table)
     for row in result.rows:
         if row.problem is not None:
             line = " ".join(benchmarking.cells(row))

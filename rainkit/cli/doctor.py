@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rainkit.cli.console import output, print_json
+from rainkit.cli.tables import print_table
 
 if TYPE_CHECKING:
     from rainkit.doctor import Check
@@ -35,17 +36,13 @@ def doctor(
 
 
 def _print(checks: tuple[Check, ...]) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "state", "found", box=box.SIMPLE)
-    for check in checks:
-        word, style = _MARKS[check.state]
-        table.add_row(
-            Text(check.name, overflow="fold"), Text(word, style), Text(check.value, overflow="fold")
-        )
-    output.print(table)
+    print_table(
+        ("check", "state", "found"),
+        ((check.name, Text(*_MARKS[check.state]), check.value) for check in checks),
+        folded={"check", "found"},
+    )
 
 
 def _print_problems(problems: list[Check]) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import counted, errors, print_json
+from rainkit.cli.options import tile_side
+from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,11 +70,12 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     tile: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Side of tiles in pixels; 0 = whole pictures.", show_default="auto"
-        ),
-    ] = None,
+        str,
+        typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),
+    ] = "auto",
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but what failed or missed a bar.")
+    ] = False,
 ) -> None:
     """Score a method on pairs, or restored pictures against their targets.
 
@@ -87,6 +88,7 @@ def evaluate(
     from rainkit import evaluation
 
     chosen = tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"])))
+    side = tile_side(tile)
     request: MethodRequest | FoldersRequest
     if method is not None:
         if rainy is not None:
@@ -100,7 +102,7 @@ def evaluate(
             weights=weights,
             device=device,
             precision=precision,
-            tile=tile,
+            tile=side,
             limit=limit,
             save=save,
             overwrite=overwrite,
@@ -113,48 +115,46 @@ def evaluate(
         )
     else:
         raise UsageError(
-            f"{len(paths)} path(s) without --method; give RESTORED and TARGET, or --method NAME"
+            f"{counted(len(paths), 'path')} without --method; give RESTORED and TARGET,"
+            " or --method NAME"
         )
     whole = evaluation.EvalRequest(
         source=request, output=folder, overwrite=overwrite, bars=tuple(fail_below or ())
     )
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+    silent = quiet or not errors.is_terminal
+    with Progress(console=errors, transient=True, disable=silent) as progress:
         task = progress.add_task("scoring", total=None)
         result = evaluation.run(
             whole, lambda done, total: progress.update(task, completed=done, total=total)
         )
-    _show(result, as_json=as_json)
+    _show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)
 
 
-def _show(result: Evaluation, *, as_json: bool) -> None:
+def _show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
     from rainkit import evaluation
 
     comparison = result.comparison
     if as_json:
         print_json(comparison.to_data() | {"missed": list(result.missed)})
-    else:
-        for text in evaluation.tables(comparison):
-            table = Table(title=text.title, title_justify="left", box=box.SIMPLE_HEAD)
-            for i, column in enumerate(evaluation.COLUMNS):
-                names = i in (0, 2)  # figures are never cut; long names take a second line
-                table.add_column(
-                    column,
-                    justify="left" if names else "right",
-                    no_wrap=not names,
-                    overflow="fold",
-                )
-            for row in text.rows:
-                table.add_row(*map(escape, row))
-            output.print(table)
-    for notice in comparison.notices:
+    elif not quiet:
+        for table in evaluation.tables(comparison):
+            print_table(
+                evaluation.COLUMNS,
+                table.rows,
+                folded={"dataset"},
+                figures=set(evaluation.COLUMNS) - {"dataset", "result"},
+                title=table.title,
+            )
+    for notice in () if quiet else comparison.notices:
         errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
     for dataset, failure in comparison.failures:
         line = f"not scored: {dataset}/{failure.name}: {failure.reason}"
         errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
     if comparison.failures:
-        errors.print(f"{len(comparison.failures)} picture(s) could not be scored", highlight=False)
+        failed = counted(len(comparison.failures), "picture")
+        errors.print(f"{failed} could not be scored", highlight=False)
     for bar in result.missed:
         errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
-    for path in result.written:
+    for path in () if quiet else result.written:
         errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)

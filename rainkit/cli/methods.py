@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.tables import print_table
 
 if TYPE_CHECKING:
     from rainkit.api import Method
@@ -35,11 +35,12 @@ def methods(context: typer.Context, as_json: _Json = False) -> None:
         print_json([asdict(row) for row in rows])
         return
     if not rows:
-        errors.print("no method is installed; each is a package: pip install rainkit-METHOD")
+        line = plugins.none_installed()
+        errors.print(line, markup=False, highlight=False, soft_wrap=True)
         return
     troubled = any(row.problem for row in rows)
     headings = ("method", "package", "version", "summary", *(("problem",) if troubled else ()))
-    _table(
+    print_table(
         headings,
         (
             (row.name, row.distribution, row.version, row.summary, row.problem or "")[
@@ -47,6 +48,7 @@ def methods(context: typer.Context, as_json: _Json = False) -> None:
             ]
             for row in rows
         ),
+        folded={"summary", "problem"},
     )
 
 
@@ -100,7 +102,7 @@ def _print_paper(about: dict[str, Any]) -> None:
     data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
     _line(f"Code under {about['licence']}; learns from {data}.")
     if paper["results"]:
-        _table(
+        print_table(
             ("data", "PSNR dB", "SSIM", "seconds", "note"),
             (
                 (
@@ -112,6 +114,8 @@ def _print_paper(about: dict[str, Any]) -> None:
                 )
                 for r in paper["results"]
             ),
+            folded={"data", "note"},
+            figures={"PSNR dB", "SSIM", "seconds"},
             title="Results published in the paper (not measured by us)",
         )
 
@@ -122,11 +126,16 @@ def _print_variants(about: dict[str, Any]) -> None:
         told = "\n".join(f"{path} = {_value(value)}" for path, value in changes.items())
         same = "what ships" if name == "default" else "the same settings"
         rows.append((name, told or same))
-    _table(("variant", "differs from default in"), rows, title="Variants (--variant)")
+    print_table(
+        ("variant", "differs from default in"),
+        rows,
+        folded={"differs from default in"},
+        title="Variants (--variant)",
+    )
 
 
 def _print_hyperparameters(about: dict[str, Any]) -> None:
-    _table(
+    print_table(
         ("setting", "default", "takes", "meaning"),
         (
             (
@@ -137,12 +146,14 @@ def _print_hyperparameters(about: dict[str, Any]) -> None:
             )
             for row in about["hyperparameters"]
         ),
+        folded={"default", "takes", "meaning"},
         title="Hyperparameters (--set section.name=value)",
     )
     if about["parts"]:
-        _table(
+        print_table(
             ("part", "meaning"),
             ((name, part["doc"]) for name, part in about["parts"].items()),
+            folded={"meaning"},
             title="Parts (--parts)",
         )
 
@@ -157,8 +168,9 @@ def _print_weights(about: dict[str, Any]) -> None:
         _line(f"trained on {weights['trained_on']}")
         _line(f"recipe {weights['recipe']}")
         if weights["results"]:
-            _table(
-                ("data", "protocol", "pictures", "PSNR dB", "input", "SSIM", "input"),
+            figures = ("pictures", "PSNR dB", "input dB", "SSIM", "input SSIM")
+            print_table(
+                ("data", "protocol", *figures),
                 (
                     (
                         r["dataset"],
@@ -171,22 +183,10 @@ def _print_weights(about: dict[str, Any]) -> None:
                     )
                     for r in weights["results"]
                 ),
+                folded={"data"},
+                figures=figures,
                 title="Results measured by us, beside those of the untouched input",
             )
-
-
-def _table(
-    headings: Iterable[str], rows: Iterable[Iterable[str]], *, title: str | None = None
-) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*headings, box=box.SIMPLE, title=title, title_justify="left")
-    for row in rows:
-        # Text, not markup: square brackets in a doc are themselves.
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    output.print(table)
 
 
 def _line(text: str, style: str = "") -> None:

@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import counted, errors, output, print_json
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
     from rainkit.rain import RainSettings
 
 __all__ = ["synth"]
+
+_OPTIONS = {
+    "rate_mm_h": "--rate",
+    "streak_gain": "--streak-gain",
+    "fog_gain": "--fog-gain",
+    "wind_m_s": "--wind",
+    "dim": "--dim",
+    "gamma": "--gamma",
+}
+"""Names of rain settings as options."""
 
 
 def synth(
@@ -58,12 +68,20 @@ def synth(
     seed: Annotated[int, typer.Option(help="Seed of the dataset.", min=0)] = 0,
     file_format: Annotated[str, typer.Option("--format", help="png, or jpg (quality 95).")] = "png",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Write into a folder that is not empty; the pairs that its manifest lists are "
+            "deleted, and no other file is.",
+        ),
     ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes (default: as many as pay).", min=1)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but what failed.")
+    ] = False,
 ) -> None:
     """Make rainy and clean pairs from clean photographs.
 
@@ -98,7 +116,8 @@ def synth(
     )  # fmt: skip
     if distance is None and (fog_gain is not None or preset == "misty"):
         raise UsageError("a veil needs to know how far away the scene is: add --distance METRES")
-    with Progress(console=errors, transient=True) as progress:
+    silent = quiet or not errors.is_terminal
+    with Progress(console=errors, transient=True, disable=silent) as progress:
         task = progress.add_task("rain", total=None)
         result = synthesise(
             request, lambda done, total: progress.update(task, completed=done, total=total)
@@ -108,10 +127,10 @@ def synth(
         errors.print(f"[bold red]left out:[/] {escape(text)}", highlight=False, soft_wrap=True)
     if as_json:
         print_json(result.to_data())
-    else:
+    elif not quiet:
+        made = f"{counted(result.pairs, 'pair')} of {counted(result.scenes, 'scene')}"
         output.print(
-            f"{result.pairs} pairs of {result.scenes} scenes in {escape(str(result.out))} "
-            f"({result.seconds:.1f} s)",
+            f"{made} in {escape(str(result.out))} ({result.seconds:.1f} s)",
             highlight=False,
             soft_wrap=True,
         )
@@ -125,7 +144,7 @@ def _settings(
     """The preset with what was asked for changed."""
     from difflib import get_close_matches
 
-    from rainkit.rain import PRESETS
+    from rainkit.rain import LEVELS, PRESETS
 
     if preset not in PRESETS:
         near = get_close_matches(preset, PRESETS, n=1)
@@ -133,9 +152,12 @@ def _settings(
         raise UsageError(f"--preset {preset}: unknown; {hint}")
     if level is not None and rate is not None:
         raise UsageError("--level and --rate: give one of them")
+    if level is not None and level not in LEVELS:
+        raise UsageError(f"--level {level}: unknown; choose from {', '.join(LEVELS)}")
+    wanted = {"rate_mm_h": rate, **changes}
+    given = {name: value for name, value in wanted.items() if value is not None}
     settings = PRESETS[preset]
-    if rate is not None:
-        settings = settings.at_rate(rate)
-    if level is not None:
-        settings = settings.at_level(level)
-    return settings.changed({name: value for name, value in changes.items() if value is not None})
+    for name, value in given.items():
+        settings.check(name, value, called=_OPTIONS[name])
+    settings = settings.changed(given | ({} if rate is None else {"level": None}))
+    return settings if level is None else settings.at_level(level)

@@ -45,7 +45,8 @@ class SynthRequest:
         variants: rains per photograph.
         seed: of the dataset.
         format: ``png`` or ``jpg``.
-        overwrite: write into a folder that is not empty.
+        overwrite: write into a folder that is not empty; pairs that its manifest lists are deleted
+            once the new ones are there, and nothing else is.
         workers: processes; None for as many as pay.
     """
 
@@ -62,15 +63,15 @@ class SynthRequest:
 
     def __post_init__(self) -> None:
         if not 1 <= self.variants <= _MOST_VARIANTS:
-            raise UsageError(f"variants: 1 to {_MOST_VARIANTS}, not {self.variants}")
+            raise UsageError(f"--variants: 1 to {_MOST_VARIANTS}, not {self.variants}")
         if self.seed < 0:
-            raise UsageError(f"seed: a whole number from 0 up, not {self.seed}")
+            raise UsageError(f"--seed: a whole number from 0 up, not {self.seed}")
         if self.format not in FORMATS:
-            raise UsageError(f"format: one of {', '.join(FORMATS)}, not {self.format!r}")
+            raise UsageError(f"--format: one of {', '.join(FORMATS)}, not {self.format!r}")
         if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers: at least 1, not {self.workers}")
+            raise UsageError(f"--workers: at least 1, not {self.workers}")
         if self.distance is not None and not (math.isfinite(self.distance) and self.distance > 0):
-            raise UsageError(f"distance: metres above 0, not {self.distance}")
+            raise UsageError(f"--distance: metres above 0, not {self.distance:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

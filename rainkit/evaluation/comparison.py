@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import PIL
 
 import rainkit
 from rainkit.errors import UsageError
-from rainkit.evaluation.scores import Failure, Scores
+from rainkit.evaluation.scores import Failure, Scores, Summary
 
 __all__ = ["Advance", "Comparison", "SourceFile", "excluded_notices", "parse_bar", "versions"]
 
@@ -87,33 +88,49 @@ def parse_bar(text: str) -> tuple[str, float]:
     """``psnr=30`` as a quantity and a number.
 
     Raises:
-        UsageError: it is not one.
+        UsageError: it is not one, or the number is not finite.
     """
     quantity, _, number = text.partition("=")
     try:
         if quantity in ("psnr", "ssim", "psnr_gain", "ssim_gain"):
-            return quantity, float(number)
+            bar = float(number)
+            if math.isfinite(bar):  # nothing reaches nan, and everything or nothing inf
+                return quantity, bar
     except ValueError:
         pass
     raise UsageError(f"--fail-below {text}: write psnr=30, ssim=0.9, psnr_gain=5 or ssim_gain=0.05")
 
 
 def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
-    """Say which pictures the means leave out."""
+    """Say which pictures the means leave out, and where that leaves none."""
+    scores = tuple(scores)
+    several = len({each.dataset for each in scores}) > 1
     notices = []
     for each in scores:
         where = f"{each.dataset} ({each.protocol.label})"
-        if each.psnr.excluded:
-            notices.append(
-                f"{where}: {each.psnr.excluded} picture(s) equal their target; their infinite PSNR"
-                " is left out of the mean"
-            )
+        for role, psnr in (("restored", each.psnr), ("rainy", each.input_psnr)):
+            if psnr.excluded:
+                notices.append(f"{where}: {_equal(psnr, role, several)}")
         if each.ssim.excluded:
+            count = each.ssim.excluded
+            are = "picture is" if count == 1 else "pictures are"
             notices.append(
-                f"{where}: {each.ssim.excluded} picture(s) are smaller than SSIM's 11 x 11 window"
-                " and left out of its mean"
+                f"{where}: {count} {are} smaller than SSIM's 11 x 11 window and left out of its"
+                " mean"
             )
     return tuple(notices)
+
+
+def _equal(psnr: Summary, role: str, several: bool) -> str:
+    """What the table shows for pictures whose luma is their target's: inf only if all are so."""
+    count = psnr.excluded
+    if not psnr.count:
+        all_ = f"the only {role} picture equals its target"
+        if count > 1:
+            all_ = f"all {count} {role} pictures equal their targets"
+        return f"{all_}: PSNR is infinite" + ", and left out of the last row" * several
+    equal = "picture equals its target" if count == 1 else "pictures equal their targets"
+    return f"{count} {role} {equal}; infinite PSNR and gains are left out of the means"
 
 
 def versions() -> dict[str, str]:

@@ -113,7 +113,8 @@ def _jpeg_notice(rows: Sequence[_Files]) -> tuple[str, ...]:
     count = sum(row.restored.suffix.casefold() in _JPEG for row in rows)
     if not count:
         return ()
+    are = "picture is" if count == 1 else "pictures are"
     return (
-        f"{count} restored picture(s) are JPEG: compression alone costs up to 0.04 dB at quality"
-        " 95 and 0.8 dB at 75; score PNG files",
+        f"{count} restored {are} JPEG: compression alone costs up to 0.04 dB at quality 95 and"
+        " 0.8 dB at 75; score PNG files",
     )

@@ -108,11 +108,8 @@ class RainSettings:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if "low" not in item.metadata or value is None:
-                continue
-            low, high = item.metadata["low"], item.metadata["high"]
-            if not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(f"rain: {item.name} must be {low:g} to {high:g}, not {value}")
+            if "low" in item.metadata and value is not None:
+                self.check(item.name, value, called=f"rain: {item.name}")
         if (self.rate_mm_h is None) == (self.level is None):
             raise UsageError("rain: give either rate_mm_h or level, not both and not neither")
         if self.level is not None and self.level not in LEVELS:
@@ -130,6 +127,18 @@ class RainSettings:
         cuts = self.cuts_m
         if not cuts or cuts[0] != 0 or any(a >= b for a, b in itertools.pairwise(cuts)):
             raise UsageError(f"rain: cuts_m must rise from 0, not {cuts}")
+
+    @classmethod
+    def check(cls, name: str, value: float, *, called: str) -> None:
+        """Hold a number against the bounds of the setting ``name``.
+
+        Raises:
+            UsageError: it is outside them; the message starts with ``called``.
+        """
+        bounds = cls.__dataclass_fields__[name].metadata
+        low, high = bounds["low"], bounds["high"]
+        if not (math.isfinite(value) and low <= value <= high):
+            raise UsageError(f"{called} must be {low:g} to {high:g}, not {value:g}")
 
     def at_rate(self, rate_mm_h: float) -> RainSettings:
         """These settings at a given rain rate (mm/h)."""

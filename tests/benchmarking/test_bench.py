@@ -67,6 +67,7 @@ def test_a_wrong_job_is_a_row_with_its_reason():
     assert row.problem is not None
     assert "no variant huge" in row.problem
     assert "paper" in row.problem
+    assert row.usage
 
 
 def test_a_process_that_dies_is_a_row_with_its_last_words(monkeypatch):
@@ -74,6 +75,7 @@ def test_a_process_that_dies_is_a_row_with_its_last_words(monkeypatch):
     row = worker.row(SMALL)
     assert row.problem is not None
     assert "exit code 1" in row.problem
+    assert not row.usage
 
 
 @pytest.fixture

@@ -57,10 +57,40 @@ def test_a_failed_row_is_named_and_exits_with_1(rainkit, monkeypatch: pytest.Mon
     from rainkit.benchmarking import Row, worker
 
     monkeypatch.setattr(worker, "row", lambda job: Row(job=job, problem="[out] of memory"))
-    code, _, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--size", "64x64")
-    assert code == 1
+    code, out, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--size", "64x64")
+    assert (code, out) == (1, ""), "no table without a row"
     assert [line.split()[2] for line in err.splitlines() if "failed" in line] == ["24x32", "64x64"]
     assert "[out] of memory" in err
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, columns: int):
+    from rainkit.benchmarking import Row, Timing, worker
+
+    timing = Timing(
+        device="cpu", precision="fp32", threads=1, median_ms=1234.5, iqr_ms=100.1,
+        fastest_ms=1.0, cpu_s=2.345, parameters=1234567, gflop=115.7, peak_memory_mib=900.0,
+        torch="2",
+    )  # fmt: skip
+    monkeypatch.setattr(worker, "row", lambda job: Row(job=job, timing=timing))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = rainkit("bench", "--method", "graspp-gan", *QUICK)
+    assert (code, err) == (0, "")
+    for whole in ("graspp-gan", "default", "24x32", "1234.5", "1,234,567", "GFLOP", "params"):
+        assert whole in out
+    assert "1 thread;" in out
+    assert "median of 1 run," in out
+
+
+def test_what_no_method_can_do_is_wrong_use(rainkit):
+    code, _, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--precision", "fp16")
+    assert code == 1, "the row in fp32 runs"
+    assert "fp16" in err
+    plain = QUICK[: QUICK.index("--precision")] + QUICK[QUICK.index("--runs") :]
+    code, out, err = rainkit("bench", "--method", "graspp-gan", *plain, "--precision", "fp16")
+    assert (code, out) == (2, "")
+    assert "--precision fp16 is not safe" in err
+    assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

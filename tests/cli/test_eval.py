@@ -48,6 +48,48 @@ def test_two_folders_with_input(rainkit, folders):
     assert (ours[1], ours[3]) == ("43.43", "+26.02")
 
 
+@pytest.mark.parametrize("columns", [20, 40, 59, 60, 80])
+def test_no_terminal_is_too_narrow_for_a_figure(rainkit, folders, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    (folders / "ours").rename(folders / "graspp-gan")
+    code, out, _ = rainkit(
+        "eval", folders / "graspp-gan", folders / "clean", "--input", folders / "rainy"
+    )
+    assert code == 0
+    for whole in ("PSNR dB", "gain SSIM", "images", "43.43", "+26.02", "17.41", "graspp-gan"):
+        assert whole in out
+
+
+def test_a_long_dataset_name_takes_lines_of_its_column(rainkit, folders, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    (folders / "clean").rename(folders / "a-name-of-some-thirty-characters")
+    _, out, _ = rainkit("eval", folders / "ours", folders / "a-name-of-some-thirty-characters")
+    table = out.splitlines()[3:]
+    assert max(map(len, table)) <= 80
+    assert "a-name-of-some-thirty-characters" in "".join(line.split("  ")[0] for line in table)
+
+
+def test_pictures_equal_to_their_targets_are_infinite_in_table_and_note(rainkit, folders):
+    code, out, err = rainkit(
+        "eval", folders / "clean", folders / "clean", "--input", folders / "rainy"
+    )
+    assert code == 0
+    assert "+inf" in out
+    assert "the only restored picture equals its target: PSNR is infinite" in err
+    assert "left out" not in err
+
+
+def test_tile_takes_the_default_it_shows(rainkit, folders):
+    assert rainkit("eval", folders / "ours", folders / "clean", "--tile", "auto")[0] == 0
+
+
+def test_quiet_leaves_missed_bars(rainkit, folders):
+    arguments = ("eval", folders / "ours", folders / "clean", "-q")
+    assert rainkit(*arguments) == (0, "", "")
+    code, out, err = rainkit(*arguments, "--fail-below", "psnr=44")
+    assert (code, out, len(err.splitlines())) == (3, "", 1)
+
+
 def test_json_is_one_document_with_both_protocols(rainkit, folders):
     code, out, _ = rainkit(
         "eval", folders / "ours", folders / "clean",
@@ -87,7 +129,7 @@ def test_a_damaged_picture_exits_with_1_and_is_named(rainkit, folders):
     assert code == 1
     assert "43.43" in out
     assert "b.png" in err
-    assert "1 picture(s) could not be scored" in err
+    assert "1 picture could not be scored" in err
 
 
 def test_names_that_do_not_match_exit_with_2_and_are_listed(rainkit, folders):
@@ -108,6 +150,9 @@ def test_names_that_do_not_match_exit_with_2_and_are_listed(rainkit, folders):
         (["ours", "clean", "--save", "x"], "--method"),
         (["ours", "clean", "--method", "graspp-gan", "--input", "rainy"], "--input"),
         (["ours", "clean", "--fail-below", "psnr"], "psnr=30"),
+        (["ours", "clean", "--fail-below", "psnr=nan"], "psnr=30"),
+        (["ours", "clean", "--fail-below", "ssim=-inf"], "psnr=30"),
+        (["ours", "clean", "--tile", "big"], "--tile big: give auto"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(rainkit, folders, monkeypatch, arguments, remedy):

@@ -45,6 +45,14 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
         assert told in done.stdout
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_names_of_settings_are_never_broken(plugin_folder, columns: str) -> None:
+    whole = plugin_folder.run("methods", "show", "graspp-gan", "--json")
+    narrow = plugin_folder.run("methods", "show", "graspp-gan", COLUMNS=columns)
+    for row in json.loads(whole.stdout)["hyperparameters"]:
+        assert row["path"] in narrow.stdout
+
+
 def test_square_brackets_in_a_doc_are_printed_as_they_are(plugin_folder) -> None:
     assert "channels [of both layers]" in plugin_folder.run("methods", "show", "tiny").stdout
 
@@ -65,11 +73,27 @@ def test_weights_and_what_was_measured_are_shown(odd_plugin) -> None:
         assert told in done.stdout
     for told in ("measured by us", "prenet", "31.23", "0.9123", "25.00"):
         assert told in done.stdout
+    for line in folder.run("methods", "show", "odd", COLUMNS="80").stdout.splitlines():
+        if "31.23" in line:
+            assert line.split()[-5:] == ["10", "31.23", "25.00", "0.9123", "0.8000"]
+            break
+    else:
+        pytest.fail("no line holds the measured figures")
 
 
 def test_no_method_at_all_says_what_to_install(plugin_folder) -> None:
     done = plugin_folder.run("methods", RAINKIT_METHODS="none-of-them")
     assert done.returncode == 0
+    assert "RAINKIT_METHODS=none-of-them hides all" in done.stderr
+    assert "pip install" not in done.stderr
+    script = """
+from importlib import metadata
+metadata.entry_points = lambda **_: ()
+from rainkit.cli import main
+main()
+"""
+    done = plugin_folder.python("-c", script, "methods")
+    assert done.returncode == 0, done.stderr
     assert "pip install rainkit-" in done.stderr
 
 

@@ -35,9 +35,17 @@ def run(monkeypatch: pytest.MonkeyPatch):
 def test_pairs_and_a_line_that_says_where(run, photo: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert run(photo, "-o", out, "--preset", "rain12", "--variants", 2) == 0
-    assert "2 pairs of 1 scenes" in capsys.readouterr().out
+    assert "2 pairs of 1 scene in" in capsys.readouterr().out
     assert (out / "input" / "photo_02.png").exists()
     assert (out / "target" / "photo_02.png").exists()
+
+
+def test_nothing_but_results_where_no_one_watches(run, photo: Path, tmp_path: Path, capsys) -> None:
+    assert run(photo, "-o", tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""
+    assert run(photo, "-o", tmp_path / "quiet", "-q") == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
 
 
 def test_every_option_reaches_the_rain(run, photo: Path, tmp_path: Path) -> None:
@@ -76,12 +84,16 @@ def test_json(run, photo: Path, tmp_path: Path, capsys) -> None:
         (("--preset", "rain100x"), "did you mean rain100"),
         (("--preset", "drizzly-monday"), "choose from"),
         (("--level", "heavy", "--rate", "3"), "one of them"),
-        (("--level", "torrential"), "drizzle, light"),
-        (("--rate", "-1"), "rate_mm_h"),
-        (("--dim", "2"), "dim"),
+        (("--level", "torrential"), "--level torrential: unknown; choose from drizzle, light"),
+        (("--rate", "-1"), "--rate must be 0.01 to 300, not -1"),
+        (("--rate", "nan"), "--rate must be"),
+        (("--dim", "2"), "--dim must be"),
+        (("--wind", "99"), "--wind must be"),
+        (("--streak-gain", "-1"), "--streak-gain must be"),
+        (("--distance", "0"), "--distance: metres"),
         (("--fog-gain", "2"), "--distance"),
         (("--preset", "misty"), "--distance"),
-        (("--format", "gif"), "png, jpg"),
+        (("--format", "gif"), "--format: one of png, jpg"),
     ],
 )
 def test_wrong_options_end_with_one_line(

@@ -5,6 +5,7 @@ The golden values come from GNU Octave 7.3 with its image package (imfilter 'sym
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +140,12 @@ def test_protocols_are_named_and_versioned():
     assert PRENET.parameters != RESTORMER.parameters
     with pytest.raises(UsageError, match="prenet, restormer"):
         protocol("psnr")
+
+
+def test_the_guide_tells_the_protocols_apart_as_they_are():
+    guide = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
+    for name, each in PROTOCOLS.items():
+        (line,) = (line for line in guide.splitlines() if line.startswith(f"| `{name}` |"))
+        luma, ssim = line.split("|")[2:4]
+        assert ("not rounded" in luma) == (not each.rounded)
+        assert ("shrinks" in ssim) == each.reduced

@@ -195,7 +195,26 @@ def test_sixteen_bit_pictures_are_scored_in_eight(tmp_path):
     request = FoldersRequest(restored=tmp_path / "a.png", target=tmp_path / "b.png", protocols=BOTH)
     comparison = evaluation.evaluate_folders(request)
     assert comparison.scores[0].psnr.mean == np.inf
-    assert "equal their target" in comparison.notices[0]
+    assert "the only restored picture equals its target" in comparison.notices[0]
+
+
+def test_the_notes_say_what_the_tables_leave_out(dataset, tmp_path):
+    def notes(ours: dict[int, int]) -> tuple[str, ...]:
+        for i, added in ours.items():
+            write(tmp_path / f"ours/{i}.png", scene(i) + np.uint8(added))
+        request = FoldersRequest(
+            restored=tmp_path / "ours", target=dataset / "clean", protocols=BOTH[:1],
+            rainy=dataset / "clean",
+        )  # fmt: skip
+        return evaluation.evaluate_folders(request).notices
+
+    assert notes({1: 0, 2: 0, 10: 5}) == (
+        "pairs (prenet/1): 2 restored pictures equal their targets; infinite PSNR and gains are"
+        " left out of the means",
+        "pairs (prenet/1): all 3 rainy pictures equal their targets: PSNR is infinite",
+    )
+    (restored, _) = notes({10: 0})
+    assert restored.endswith("all 3 restored pictures equal their targets: PSNR is infinite")
 
 
 def test_jpeg_results_are_noticed(dataset, tmp_path):
