@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,8 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import counted, errors, output, print_json
+from rainkit.cli.options import tile_side
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,11 +34,12 @@ def infer(
         typer.Option("--method", "-m", help="May be left out if only one is installed."),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
-            help="Folder, or file for a single picture (default: beside the input, photos-METHOD/ "
+            metavar="<path>",
+            help="Folder, or file for a single picture (default: beside each input, photos-METHOD/ "
             "for photos/, photo-METHOD.jpg for photo.jpg).",
         ),
     ] = None,
@@ -53,14 +56,17 @@ def infer(
         typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),
     ] = "auto",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing results; never an input.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace existing results (else skipped); never an input."
+        ),
     ] = False,
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP results.")] = 95,
     report: Annotated[
         bool, typer.Option("--report", help="Make a before/after page, OUTPUT/report.html.")
     ] = False,
     report_path: Annotated[
-        Path | None, typer.Option("--report-to", help="Make the page here.")
+        str | None, typer.Option("--report-to", metavar="<path>", help="Make the page here.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[
@@ -70,7 +76,8 @@ def infer(
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF or BMP, of any size.
 
     Results keep the format, tree, transparency, bit depth, EXIF data and colour profile of their
-    inputs. A picture that cannot be read is reported, and the others go on.
+    inputs. A picture that cannot be read is reported, and the others go on. One whose result is
+    there already is skipped.
 
     Exit codes: 0 all done, 1 some failed, 2 wrong use, 130 stopped by Ctrl-C.
 
@@ -94,16 +101,16 @@ def infer(
     request = inference.InferRequest(
         inputs=tuple(inputs),
         method=name,
-        output=out,
+        output=_path("--output", out),
         weights=weights,
         variant=variant,
         device=device,
         precision=precision,
-        tile=_side(tile),
+        tile=tile_side(tile),
         overwrite=overwrite,
         quality=quality,
         report=report,
-        report_path=report_path,
+        report_path=_path("--report-to", report_path),
     )
     columns = (
         TextColumn("deraining"),
@@ -112,57 +119,85 @@ def infer(
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    over = [0, 0, 0]  # done, failed, all
-    with Progress(
+    over: Counter[str] = Counter()
+    bar = Progress(
         *columns, console=errors, transient=True, disable=quiet or not errors.is_terminal
-    ) as progress:
-        task = progress.add_task("", total=None)
+    )
+    task = bar.add_task("", total=None)
 
-        def advance(outcome: Outcome, finished: int, total: int) -> None:
-            over[outcome.error is not None] += 1
-            over[2] = total
-            name = escape(outcome.input.name)
-            progress.update(task, completed=finished, total=total, description=name)
-            if outcome.error is not None:
-                line = f"[red]failed:[/] {escape(outcome.error)}"
-                progress.console.print(line, highlight=False, soft_wrap=True)
+    class Shown(inference.Progress):
+        def start(self, total: int) -> None:
+            over["all"] = total
+            bar.update(task, total=total)
 
+        def tile(self, picture: Path, done: int, total: int) -> None:
+            if total > 1:
+                name = escape(picture.name)
+                bar.update(task, description=f"{name}, tile {done} of {total}")
+
+        def advance(self, outcome: Outcome) -> None:
+            over[outcome.status] += 1
+            bar.update(task, advance=1, description=escape(outcome.input.name))
+            if outcome.status == "failed":
+                _line("failed:", outcome.error or "")
+
+    with bar:
         try:
-            result = inference.infer(request, advance)
+            result = inference.infer(request, Shown())
         except KeyboardInterrupt as stop:
-            progress.stop()
-            done, failed, total = over
-            wrong = f", {failed} failed" if failed else ""
-            errors.print(
-                f"stopped by Ctrl-C: {done} of {total or 'the'} pictures done{wrong}",
-                highlight=False,
-            )
+            bar.stop()
+            errors.print(f"stopped by Ctrl-C: {_stopped_at(over)}", highlight=False)
             raise typer.Exit(130) from stop
     if as_json:
         print_json(result.to_data())
     elif not quiet:
         _summarise(result)
+    if untried := result.not_attempted:
+        _line("not attempted:", f"{counted(len(untried), 'picture')}, after: {untried[0].error}")
+    if result.report_error is not None:
+        _line("error:", result.report_error)
     raise typer.Exit(result.exit_code)
 
 
-def _side(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal():
-        raise UsageError(f"--tile {text}: give auto, 0, or the side of tiles in pixels")
-    return int(text)
+def _path(option: str, text: str | None) -> Path | None:
+    if text == "":  # Path("") would be the working folder
+        raise UsageError(f"{option} is empty: give a name, or . for the working folder")
+    return None if text is None else Path(text)
+
+
+def _line(what: str, line: str) -> None:
+    errors.print(f"[red]{what}[/] {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def _stopped_at(over: Counter[str]) -> str:
+    if not over["all"]:
+        return "no picture done"
+    parts = [f"{over['done']} of {counted(over['all'], 'picture')} done"]
+    parts += [
+        f"{over[status]} {words}"
+        for status, words in (("skipped", "already there"), ("failed", "failed"))
+        if over[status]
+    ]
+    return ", ".join(parts)
 
 
 def _summarise(result: InferResult) -> None:
-    done, failed = len(result.done), len(result.failed)
-    line = f"{done} picture{'' if done == 1 else 's'} derained"
-    if failed:
-        line += f", {failed} failed"
-    if done:
-        line += f", {sum(each.seconds for each in result.done) / done:.2f} s per picture"
-    line += f", on {result.device} with {result.weights}"
-    output.print(line, markup=False, highlight=False, soft_wrap=True)
-    if done:
-        output.print(f"results: {result.output}", markup=False, highlight=False, soft_wrap=True)
+    from rainkit.inference import tally
+
+    def tell(line: str) -> None:
+        output.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    done, total = len(result.done), len(result.outcomes)
+    if len(result.skipped) == total:
+        there = "the result is" if total == 1 else f"all {total} results are"
+        tell(f"nothing to do: {there} there; --overwrite to redo")
+    else:
+        line = tally(result)
+        if done:
+            line += f", {sum(each.seconds for each in result.done) / done:.2f} s per picture"
+        tell(f"{line}, on {result.device} with {result.weights}")
+    if done or result.skipped:
+        for place in result.outputs:
+            tell(f"results: {place}")
     if result.report is not None:
-        output.print(f"report: {result.report}", markup=False, highlight=False, soft_wrap=True)
+        tell(f"report: {result.report}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rainkit.images.atomic import atomic_path
 from rainkit.images.convert import to_array, to_tensor, to_uint8
 from rainkit.images.find import SUFFIXES, Found, find
+from rainkit.images.metadata import fits, metadata
 from rainkit.images.picture import Picture, Pixels
 from rainkit.images.read import read
 from rainkit.images.write import encode, write
@@ -17,6 +18,8 @@ __all__ = [
     "atomic_path",
     "encode",
     "find",
+    "fits",
+    "metadata",
     "read",
     "to_array",
     "to_tensor",

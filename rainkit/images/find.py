@@ -58,6 +58,9 @@ def find(inputs: Sequence[Path | str]) -> list[Found]:
 
 
 def _look(given: Path | str) -> Iterator[Found]:
+    if given == "":
+        # Path("") would be the working folder.
+        raise UsageError("an input is an empty name: name a picture, a folder or a pattern")
     path = Path(given).expanduser()
     if path.is_dir():
         yield from _in_folder(path, path)

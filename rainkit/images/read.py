@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from rainkit.errors import ImageError
+from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
 
 __all__ = ["LARGEST", "read"]
@@ -20,16 +23,6 @@ LARGEST = 2**28
 """Most pixels a picture may have: 16384 x 16384. Larger ones are refused, not half read."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-
-_KEPT_TAGS = (
-    *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model),
-    *(ExifTags.Base.XResolution, ExifTags.Base.YResolution, ExifTags.Base.ResolutionUnit),
-    *(ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist),
-    *(ExifTags.Base.HostComputer, ExifTags.Base.Rating, ExifTags.Base.Copyright),
-    *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
-)
-"""What a picture says about itself. The rest of a TIFF's directory says how its file is laid out,
-and a thumbnail would still show the rain."""
 
 _TURNS: dict[int, tuple[int, bool]] = {
     # EXIF orientation: quarter turns anticlockwise, then whether to mirror left and right
@@ -43,6 +36,10 @@ _TURNS: dict[int, tuple[int, bool]] = {
 }
 
 _opening = threading.Lock()
+_quiet = threading.Lock()
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_REMEDY = "not supported; save it as 8- or 16-bit RGB"
 
 
 class _Samples(NamedTuple):
@@ -72,6 +69,8 @@ def read(path: Path | str) -> Picture:
         with _open(data) as image:
             return _decode(path, data, image)
     except UnidentifiedImageError as error:
+        if data.startswith(_TIFF):
+            raise ImageError(f"{path}: is damaged, or a kind of TIFF that is {_REMEDY}") from error
         raise ImageError(f"{path}: is not a JPEG, PNG, WebP, TIFF or BMP picture") from error
     except ImageError:
         raise
@@ -96,11 +95,11 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     if width * height > LARGEST:
         raise ImageError(f"{path}: {width}x{height} is more than {LARGEST:,} pixels; cut it up")
     icc: bytes | None = image.info.get("icc_profile") or None
-    exif, orientation = _metadata(image)
+    exif, orientation = metadata(image)
     deep = _is_16_bit(data, image)
     image.load()  # also before OpenCV decodes: it does not tell truncated files
     if deep:
-        samples = _decode_16_bit(data, image)
+        samples = _decode_16_bit(path, data, image)
     elif image.mode in ("I", "F", "I;16S"):
         raise ImageError(f"{path}: has 32-bit or signed samples; save it with 8 or 16 bits")
     else:
@@ -129,15 +128,29 @@ def _is_16_bit(data: bytes, image: Image.Image) -> bool:
     return False
 
 
-def _decode_16_bit(data: bytes, image: Image.Image) -> _Samples:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        raise ValueError("a kind of 16-bit file that OpenCV does not decode")
+def _decode_16_bit(path: Path, data: bytes, image: Image.Image) -> _Samples:
+    with _opencv_silent():
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # Of samples that are no grey or RGB, such as CMYK's, OpenCV may make colours that are wrong.
+    if decoded is None or decoded.dtype != np.uint16 or image.mode in ("CMYK", "LAB", "YCbCr"):
+        raise ImageError(f"{path}: is a kind of 16-bit file that is {_REMEDY}")
     if decoded.ndim == 2:
         return _Samples(np.dstack([decoded] * 3), None, True)
     rgb = np.ascontiguousarray(decoded[..., 2::-1])
     alpha = decoded[..., 3].copy() if decoded.shape[2] == 4 else None
     return _Samples(rgb, alpha, image.mode in ("LA", "I;16"))
+
+
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """OpenCV's log level is the process's: it is lowered while it decodes, and put back."""
+    log = cv2.utils.logging
+    with _quiet:
+        level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            log.setLogLevel(level)
 
 
 def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:
@@ -163,25 +176,6 @@ def _turn(samples: _Samples, orientation: int) -> _Samples:
 
     alpha = None if samples.alpha is None else turn(samples.alpha)
     return _Samples(turn(samples.rgb), alpha, samples.grey)
-
-
-def _metadata(image: Image.Image) -> tuple[bytes | None, int]:
-    """EXIF data worth keeping, and the orientation that is left to apply."""
-    try:
-        exif = image.getexif()
-        kept = Image.Exif()
-        for tag in _KEPT_TAGS:
-            if tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-                if directory := exif.get_ifd(tag):
-                    kept[tag] = directory
-            elif tag in exif:
-                kept[tag] = exif[tag]
-        data = kept.tobytes() if len(kept) else None
-        # Pillow and OpenCV turn TIFFs themselves, and nothing else.
-        orientation = 1 if image.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken metadata, of which Pillow's parser raises many kinds
-        return None, 1  # is no reason to refuse a picture
-    return data, orientation
 
 
 def _one_line(error: Exception) -> str:

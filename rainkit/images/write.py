@@ -15,6 +15,7 @@ from PIL import Image
 from rainkit.errors import ImageError
 from rainkit.images.atomic import atomic_path
 from rainkit.images.convert import to_uint8
+from rainkit.images.metadata import fits
 from rainkit.images.picture import Picture, Pixels
 from rainkit.images.tiff import encode_tiff
 
@@ -38,7 +39,7 @@ def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int
     Args:
         path: the file to make; its folder is made if missing.
         picture: grey pictures get one channel. EXIF and the colour profile go into all formats but
-            BMP, alpha into PNG, WebP and TIFF, 16 bits into PNG and TIFF.
+            BMP, alpha into all but JPEG, 16 bits into PNG and TIFF.
         overwrite: replace an existing file.
         quality: of JPEG and WebP, 1 to 100.
 
@@ -61,11 +62,13 @@ def encode(picture: Picture, suffix: str, *, quality: int = 95) -> bytes:
         alpha = picture.alpha is not None
         samples = _samples(picture, alpha=alpha)
         return encode_tiff(samples, alpha=alpha, exif=picture.exif, icc=_profile(picture))
+    if kind == "BMP" and picture.alpha is not None:  # Pillow leaves it out
+        return _by_opencv(picture, ".bmp")
     return _by_pillow(picture, kind, quality)
 
 
 def _by_pillow(picture: Picture, kind: str, quality: int) -> bytes:
-    samples = _samples(picture, alpha=kind in ("PNG", "WEBP"))
+    samples = _samples(picture, alpha=kind == "WEBP")
     image = Image.fromarray(to_uint8(samples))
     options: dict[str, Any] = {"quality": quality}
     if picture.exif is not None:
@@ -79,12 +82,7 @@ def _by_pillow(picture: Picture, kind: str, quality: int) -> bytes:
 
 def _png(picture: Picture) -> bytes:
     """By OpenCV, several times faster than Pillow; metadata chunks are put in after IHDR."""
-    samples = _samples(picture, alpha=True)
-    if samples.ndim == 3 and samples.shape[2] == 2:  # OpenCV has no grey with alpha
-        samples = np.dstack([picture.rgb, samples[..., 1]])
-    if samples.ndim == 3:
-        samples = np.ascontiguousarray(samples[..., [2, 1, 0, 3][: samples.shape[2]]])
-    data = cv2.imencode(".png", samples)[1].tobytes()
+    data = _by_opencv(picture, ".png")
     chunks = b""
     if (icc := _profile(picture)) is not None:
         chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
@@ -92,6 +90,17 @@ def _png(picture: Picture) -> bytes:
         chunks += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
     end = 8 + 25  # signature, IHDR
     return data[:end] + chunks + data[end:]
+
+
+def _by_opencv(picture: Picture, suffix: str) -> bytes:
+    samples = _samples(picture, alpha=True)
+    if samples.ndim == 3 and samples.shape[2] == 2:  # OpenCV has no grey with alpha
+        samples = np.dstack([picture.rgb, samples[..., 1]])
+    if suffix == ".bmp":
+        samples = to_uint8(samples)
+    if samples.ndim == 3:
+        samples = np.ascontiguousarray(samples[..., [2, 1, 0, 3][: samples.shape[2]]])
+    return cv2.imencode(suffix, samples)[1].tobytes()
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
@@ -111,5 +120,4 @@ def _samples(picture: Picture, *, alpha: bool) -> Pixels:
 
 def _profile(picture: Picture) -> bytes | None:
     """The colour profile, unless it is for another number of channels than are written."""
-    wanted = b"GRAY" if picture.grey else b"RGB "
-    return picture.icc if picture.icc is not None and picture.icc[16:20] == wanted else None
+    return picture.icc if fits(picture.icc, grey=picture.grey) else None

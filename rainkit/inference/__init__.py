@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from rainkit.inference.derainer import Derainer
 from rainkit.inference.loading import derain, load, only_method
-from rainkit.inference.pipeline import Advance, infer
+from rainkit.inference.page import tally
+from rainkit.inference.pipeline import infer
+from rainkit.inference.progress import Progress
 from rainkit.inference.request import InferRequest
 from rainkit.inference.result import InferResult, Outcome
 
 __all__ = [
-    "Advance",
     "Derainer",
     "InferRequest",
     "InferResult",
     "Outcome",
+    "Progress",
     "derain",
     "infer",
     "load",
     "only_method",
+    "tally",
 ]

@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from rainkit import images
@@ -68,6 +68,10 @@ class Derainer:
         >>> derainer.derain(array)  # [H,W,3] uint8 or uint16, RGB  # doctest: +SKIP
         >>> derainer.derain(tensor)  # [3,H,W] or [B,3,H,W] float in [0,1]  # doctest: +SKIP
         >>> derainer.derain(Image.open("rainy.png")).save("clean.png")  # doctest: +SKIP
+
+        PIL images are turned upright by their EXIF orientation; the rest of the EXIF data and the
+        colour profile are in the result's ``info``, for ``save(path, exif=image.info["exif"])``.
+
         >>> derainer.derain("rainy.jpg")  # the array of the upright picture  # doctest: +SKIP
 
         Raises:
@@ -88,11 +92,16 @@ class Derainer:
             "an [H,W,3] array or a [3,H,W] tensor"
         )
 
-    def derain_picture(self, picture: Picture) -> Picture:
-        """A decoded file without its rain; alpha, EXIF and colour profile go along."""
-        return dataclasses.replace(picture, rgb=self._derain_array(picture.rgb))
+    def derain_picture(self, picture: Picture, on_tile: tiles.OnTile | None = None) -> Picture:
+        """A decoded file without its rain; alpha, EXIF and colour profile go along.
 
-    def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
+        Args:
+            picture: the rainy one.
+            on_tile: told after each tile how many are done, and how many there are.
+        """
+        return dataclasses.replace(picture, rgb=self._derain_array(picture.rgb, on_tile))
+
+    def _derain_array(self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None) -> NDArray[Any]:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
             raise UsageError(
                 f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
@@ -102,6 +111,7 @@ class Derainer:
         canvas = self._run(
             lambda rows, columns: images.to_tensor(rgb[rows, columns]),
             lambda: torch.zeros((1, 3, *rgb.shape[:2])),
+            on_tile,
         )
         return images.to_array(canvas, np.uint8 if rgb.dtype == np.uint8 else np.uint16)
 
@@ -119,7 +129,18 @@ class Derainer:
         )
         return canvas.clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
 
-    def _derain_pil(self, image: Image.Image) -> Image.Image:
+    def _derain_pil(self, given: Image.Image) -> Image.Image:
+        """The upright picture, with the EXIF data and the colour profile that still hold."""
+        exif, _ = images.metadata(given)
+        clean = self._derain_pixels(_upright(given))
+        if exif is not None:
+            clean.info["exif"] = exif
+        icc = given.info.get("icc_profile")
+        if images.fits(icc, grey=clean.mode in ("L", "LA", "I;16")):
+            clean.info["icc_profile"] = icc
+        return clean
+
+    def _derain_pixels(self, image: Image.Image) -> Image.Image:
         if image.mode.startswith("I;16"):
             grey = np.asarray(image).astype(np.uint16)
             clean = self._derain_array(np.dstack([grey] * 3))
@@ -135,13 +156,18 @@ class Derainer:
             clean_image.putalpha(rgba.getchannel("A"))
         return clean_image
 
-    def _run(self, cut: Callable[[slice, slice], Tensor], blank: Callable[[], Tensor]) -> Tensor:
+    def _run(
+        self,
+        cut: Callable[[slice, slice], Tensor],
+        blank: Callable[[], Tensor],
+        on_tile: tiles.OnTile | None = None,
+    ) -> Tensor:
         """Tiles halve until they fit into memory; each time the whole picture is done anew."""
         grid = self._grid
         while True:
             canvas = blank()
             try:
-                return tiles.run(self._network, cut, canvas, grid)
+                return tiles.run(self._network, cut, canvas, grid, on_tile)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -164,6 +190,15 @@ class Derainer:
                     f"{self.runtime.precision}; try --precision fp32, or other weights"
                 )
         return clean
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except OSError:  # of the pixels: truncated files
+        raise
+    except Exception:  # broken metadata, of which Pillow's parser raises many kinds
+        return image  # is no reason to refuse a picture
 
 
 def _check_size(height: int, width: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -97,7 +98,7 @@ def only_method() -> str:
     if len(names) == 1:
         return names[0]
     if not names:
-        raise UsageError("no method is installed; each is a package: pip install rainkit-METHOD")
+        raise UsageError(plugins.none_installed())
     raise UsageError(f"no method named: add --method with one of {', '.join(names)}")
 
 
@@ -126,7 +127,10 @@ def _find_weights(
 
 def _grid(method: Method, spec: ImageSpec, tile: Side, device: str) -> Grid:
     automatic = tile is None or tile == "auto"
-    side = _AUTO_SIDE[device] if tile is None or tile == "auto" else tile
+    given: object = tile
+    if not automatic and (isinstance(given, bool) or not isinstance(given, Integral)):
+        raise UsageError(f"tile {tile!r}: give auto, 0, or the side of tiles in pixels")
+    side = _AUTO_SIDE[device] if tile is None or tile == "auto" else int(tile)
     if spec.tiling == "never":
         if not automatic and side:
             raise UsageError(f"--tile {tile}: {method.name} needs whole pictures; leave it out")

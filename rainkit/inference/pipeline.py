@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
-import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,21 +11,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from pathlib import Path
 
 from rainkit import images, reports
 from rainkit.errors import ImageError, RainkitError, UsageError
 from rainkit.images import Picture
 from rainkit.inference.derainer import Derainer
 from rainkit.inference.loading import load, only_method
-from rainkit.inference.outputs import Job, check_writable, plan
+from rainkit.inference.outputs import Job, Plan, check_writable, plan
+from rainkit.inference.page import before_after
+from rainkit.inference.progress import Progress
 from rainkit.inference.request import InferRequest
-from rainkit.inference.result import InferResult, Outcome
+from rainkit.inference.result import InferResult, Outcome, Status
+from rainkit.inference.tiles import OnTile
 
-__all__ = ["Advance", "infer"]
-
-Advance: TypeAlias = Callable[[Outcome, int, int], None]
-"""Told after each picture: what became of it, how many are over, how many there are."""
+__all__ = ["infer"]
 
 _AHEAD = 2
 """Pictures decoded ahead, and encoded behind, at most; each is held in memory."""
@@ -36,7 +36,7 @@ _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """What came out of the network, or why nothing did."""
+    """What came out of the network, or why nothing did; empty for a picture that is skipped."""
 
     rainy: Picture | None = None
     clean: Picture | None = None
@@ -53,16 +53,16 @@ class _Finished:
     hopeless: bool = False
 
 
-def infer(request: InferRequest, advance: Advance | None = None) -> InferResult:
+def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
     """Take the rain out of pictures and write the results.
 
-    A picture that fails is counted in the result and does not stop the others; a full disk does.
-    Ctrl-C leaves once the pictures that are computed are written.
+    Pictures whose result is there are skipped. One that fails is counted in the result and does
+    not stop the others; a full disk does. Ctrl-C leaves once the pictures that are computed are
+    written.
 
     Raises:
-        UsageError: nothing to do, or results that would replace inputs or each other, or that
-            all exist.
-        ImageError: the output folder cannot be written.
+        UsageError: no picture found, or results that would replace inputs or each other.
+        ImageError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
     if not 1 <= request.quality <= 100:
@@ -75,9 +75,9 @@ def infer(request: InferRequest, advance: Advance | None = None) -> InferResult:
         overwrite=request.overwrite,
         report=request.report_path,
     )
-    report = planned.report if request.report or request.report_path is not None else None
-    if report is not None and report.exists() and not request.overwrite:
-        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
+    progress = progress or Progress()
+    progress.start(len(planned.jobs))
+    report = _report(request, planned)
     derainer = load(
         name,
         weights=request.weights,
@@ -86,33 +86,53 @@ def infer(request: InferRequest, advance: Advance | None = None) -> InferResult:
         precision=request.precision,
         tile=request.tile,
     )
-    check_writable(planned.jobs[0].output.parent)
+    if not all(job.exists for job in planned.jobs):
+        for folder in planned.folders:
+            check_writable(folder)
+    if report is not None:
+        check_writable(report.parent, "--report-to")
     start = time.perf_counter()
     finished: list[_Finished] = []
 
     def finish(each: _Finished) -> None:
         finished.append(each)
-        if advance is not None:
-            advance(each.outcome, len(finished), len(planned.jobs))
+        progress.advance(each.outcome)
 
     side = reports.thumbnail_side(len(planned.jobs)) if report is not None else 0
     encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
-    _run(planned.jobs, derainer, encode, finish)
+    _run(planned.jobs, derainer, encode, finish, progress)
     result = InferResult(
         outcomes=tuple(each.outcome for each in finished),
         method=name,
         weights=derainer.weights.name,
         device=derainer.runtime.describe(),
         precision=derainer.runtime.precision,
-        output=planned.output,
+        outputs=planned.outputs,
         seconds=time.perf_counter() - start,
-        report=report,
     )
-    if report is not None:
-        shown = [each.shown for each in finished if each.shown is not None]
-        page = _page(derainer, result, shown)
+    if report is None:
+        return result
+    shown = [each.shown for each in finished if each.shown is not None]
+    page = before_after(derainer.method.title, result, shown)
+    try:
         reports.compare_page(page, report, overwrite=request.overwrite)
-    return result
+    except ImageError as error:  # by now the results are more important
+        return dataclasses.replace(result, report_error=str(error))
+    return dataclasses.replace(result, report=report)
+
+
+def _report(request: InferRequest, planned: Plan) -> Path | None:
+    """Where the page goes; None = there is none to make."""
+    if not request.report and request.report_path is None:
+        return None
+    report = planned.report
+    if report.is_dir():
+        raise UsageError(f"{report} is a folder: name a file by --report-to")
+    if report.exists() and not request.overwrite:
+        if all(job.exists for job in planned.jobs):
+            return None
+        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
+    return report
 
 
 def _run(
@@ -120,8 +140,9 @@ def _run(
     derainer: Derainer,
     encode: Callable[[Job, _Computed], _Finished],
     finish: Callable[[_Finished], None],
+    progress: Progress,
 ) -> None:
-    reading: deque[Future[Picture | str]] = deque()
+    reading: deque[Future[Picture | str | None]] = deque()
     writing: deque[Future[_Finished]] = deque()
     unread = iter(jobs)
     hopeless: str | None = None
@@ -139,13 +160,13 @@ def _run(
                 if hopeless is not None:
                     while writing:
                         collect()
-                    reason = f"{job.output}: not attempted after: {hopeless}"
-                    finish(_Finished(Outcome(input=job.input, output=job.output, error=reason)))
+                    finish(_Finished(_untried(job, hopeless)))
                     continue
                 while len(reading) <= _AHEAD and (following := next(unread, None)) is not None:
                     reading.append(decoder.submit(_read, following))
                 picture = reading.popleft().result()
-                writing.append(encoder.submit(encode, job, _compute(picture, derainer)))
+                on_tile = partial(progress.tile, job.input)
+                writing.append(encoder.submit(encode, job, _compute(picture, derainer, on_tile)))
                 while len(writing) > _AHEAD or (writing and writing[0].done()):
                     collect()
         finally:
@@ -163,22 +184,30 @@ def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read(job: Job) -> Picture | str:
-    """The picture, or why there is none."""
+def _untried(job: Job, reason: str) -> Outcome:
     if job.exists:
-        return f"{job.output}: exists; pass --overwrite, or name another --output"
+        return Outcome(input=job.input, output=job.output, status="skipped")
+    return Outcome(input=job.input, output=job.output, status="not attempted", error=reason)
+
+
+def _read(job: Job) -> Picture | str | None:
+    """The picture, or why there is none; None = it is not needed."""
+    if job.exists:
+        return None
     try:
         return images.read(job.input)
     except ImageError as error:
         return str(error)
 
 
-def _compute(picture: Picture | str, derainer: Derainer) -> _Computed:
+def _compute(picture: Picture | str | None, derainer: Derainer, on_tile: OnTile) -> _Computed:
+    if picture is None:
+        return _Computed()
     if isinstance(picture, str):
         return _Computed(error=picture)
     start = time.perf_counter()
     try:
-        clean = derainer.derain_picture(picture)
+        clean = derainer.derain_picture(picture, on_tile)
     except (RainkitError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return _Computed(rainy=picture, error=reason)
@@ -197,9 +226,11 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side
             hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
     elif rainy is not None:
         error = f"{job.input}: {error}"
+    status: Status = "skipped" if job.exists else "done" if error is None else "failed"
     outcome = Outcome(
         input=job.input,
         output=job.output,
+        status=status,
         error=error,
         seconds=computed.seconds,
         size=None if rainy is None else rainy.size,
@@ -214,30 +245,3 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side
         seconds=computed.seconds,
     )
     return _Finished(outcome, shown)
-
-
-def _page(
-    derainer: Derainer, result: InferResult, shown: Sequence[reports.Compared]
-) -> reports.ComparePage:
-    done, failed = len(result.done), len(result.failed)
-    time_taken = f"{result.seconds:.1f} s"
-    if done > 1:
-        middle = statistics.median(each.seconds for each in result.done)
-        time_taken += f", {middle:.2f} s per picture"
-    return reports.ComparePage(
-        title="One picture without its rain"
-        if done == 1
-        else f"{done} pictures without their rain",
-        facts={
-            "Method": f"{derainer.method.title} ({result.method})",
-            "Weights": result.weights,
-            "Device": result.device,
-            "Pictures": f"{done} derained" + (f", {failed} failed" if failed else ""),
-            "Time": time_taken,
-        },
-        pictures=tuple(shown),
-        failures=tuple(
-            (str(each.input), (each.error or "").removeprefix(f"{each.input}: "))
-            for each in result.failed
-        ),
-    )

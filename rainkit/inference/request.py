@@ -24,10 +24,10 @@ class InferRequest:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         tile: side of tiles in pixels; 0 = whole pictures.
-        overwrite: replace existing results; inputs are never replaced.
+        overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
         quality: of JPEG and WebP results, 1 to 100.
         report: make a before/after page.
-        report_path: where; None = ``report.html`` in the output folder.
+        report_path: where; None = ``report.html`` in the first folder of results.
     """
 
     inputs: tuple[Path | str, ...]

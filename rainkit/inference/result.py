@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["InferResult", "Outcome"]
+__all__ = ["InferResult", "Outcome", "Status"]
+
+Status: TypeAlias = Literal["done", "skipped", "failed", "not attempted"]
+"""``skipped``: the result was there already; ``not attempted``: after a full disk, for example."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,21 +19,18 @@ class Outcome:
     Attributes:
         input: the rainy file.
         output: the file that was, or would have been, written.
-        error: why it failed, in one line; None = done.
+        status: what became of it.
+        error: in one line, why there is no result; None = there is one.
         seconds: time in the network, transfers included; 0 for pictures that never got there.
         size: width and height in pixels, as far as it is known.
     """
 
     input: Path
     output: Path
+    status: Status = "done"
     error: str | None = None
     seconds: float = 0.0
     size: tuple[int, int] | None = None
-
-    @property
-    def status(self) -> str:
-        """``done`` or ``failed``."""
-        return "done" if self.error is None else "failed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +43,10 @@ class InferResult:
         weights: the name of the weights.
         device: where it ran.
         precision: in which number format.
-        output: the folder that holds the results, or the one file.
+        outputs: the folders that hold the results, or the one file.
         seconds: wall time of the whole run after loading.
-        report: the page, if one was asked for.
+        report: the page, if one was asked for and made.
+        report_error: why the page that was asked for could not be written, in one line.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -53,24 +54,38 @@ class InferResult:
     weights: str
     device: str
     precision: str
-    output: Path
+    outputs: tuple[Path, ...]
     seconds: float
     report: Path | None = None
+    report_error: str | None = None
 
     @property
     def done(self) -> tuple[Outcome, ...]:
         """Pictures whose result was written."""
-        return tuple(each for each in self.outcomes if each.error is None)
+        return self._of("done")
+
+    @property
+    def skipped(self) -> tuple[Outcome, ...]:
+        """Pictures whose result was there already."""
+        return self._of("skipped")
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        """Pictures without a result."""
-        return tuple(each for each in self.outcomes if each.error is not None)
+        """Pictures that were tried and have no result."""
+        return self._of("failed")
+
+    @property
+    def not_attempted(self) -> tuple[Outcome, ...]:
+        """Pictures that were not tried, as no result could be written any more."""
+        return self._of("not attempted")
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some failed."""
-        return 1 if self.failed else 0
+        """0 every result and the report are there, 1 some are not."""
+        return 1 if self.failed or self.not_attempted or self.report_error is not None else 0
+
+    def _of(self, status: Status) -> tuple[Outcome, ...]:
+        return tuple(each for each in self.outcomes if each.status == status)
 
     def to_data(self) -> dict[str, Any]:
         """As plain data for JSON."""
@@ -79,11 +94,14 @@ class InferResult:
             "weights": self.weights,
             "device": self.device,
             "precision": self.precision,
-            "output": str(self.output),
+            "outputs": [str(each) for each in self.outputs],
             "report": None if self.report is None else str(self.report),
+            "report_error": self.report_error,
             "seconds": self.seconds,
             "done": len(self.done),
+            "skipped": len(self.skipped),
             "failed": len(self.failed),
+            "not_attempted": len(self.not_attempted),
             "pictures": [
                 {
                     "input": str(each.input),

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-__all__ = ["Grid", "Tile", "plan", "run"]
+__all__ = ["Grid", "OnTile", "Tile", "plan", "run"]
+
+OnTile: TypeAlias = Callable[[int, int], None]
+"""Told after each tile how many are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ def run(
     cut: Callable[[slice, slice], Tensor],
     canvas: Tensor,
     grid: Grid,
+    on_tile: OnTile | None = None,
 ) -> Tensor:
     """Apply a function tile by tile.
 
@@ -105,13 +110,17 @@ def run(
             time, so a large uint8 array never becomes one large float tensor.
         canvas: [B,C,H,W] zeros; the result is added to it, on its device and in its dtype.
         grid: how to cut.
+        on_tile: told after each tile.
     """
     height, width = canvas.shape[-2:]
-    for tile in plan(height, width, grid):
+    every = list(plan(height, width, grid))
+    for number, tile in enumerate(every, 1):
         result = function(cut(*tile.read))[(..., *tile.inner)].to(canvas.device)
         if grid.feather:
             result = result * tile.weight().to(canvas.device)
         canvas[(..., *tile.used)] += result
+        if on_tile is not None:
+            on_tile(number, len(every))
     return canvas
 
 

@@ -44,12 +44,14 @@ class ComparePage:
         facts: what to know about the run: method, weights, device, times.
         pictures: of which the first :data:`~rainkit.reports.MOST_SHOWN` are shown.
         failures: file and reason of each picture that failed.
+        notes: lines on the pictures that are neither shown nor failed.
     """
 
     title: str
     facts: Mapping[str, str] = field(default_factory=dict)
     pictures: tuple[Compared, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from rainkit import images
+from rainkit import images, reports
 from rainkit.cli import app
+from rainkit.errors import ImageError
+from rainkit.inference import pipeline
 
 
 @pytest.fixture
@@ -70,6 +75,12 @@ def test_a_failure_is_one_line_and_exit_code_1(infer, photos: Path):
         (["photos", "--variant", "grand"], "--variant grand"),
         (["photos", "-o", "photos"], "is an input and would be lost"),
         (["photos", "-o", "one.png"], "names a picture"),
+        (["photos/[[]0].png", "-o", "one.png"], "names a picture"),
+        (["photos/[0].png", "-o", "one.heic"], "cannot write .heic"),
+        (["photos/[0].png", "-o", "photos/[1].png/x.png"], "[1].png is a file"),
+        ([""], "an empty name"),
+        (["photos", "-o", ""], "--output is empty"),
+        (["photos", "--report-to", ""], "--report-to is empty"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(
@@ -86,6 +97,63 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 
 def test_results_are_replaced_only_when_asked(infer, photos: Path):
     assert infer(photos).exit_code == 0
-    refused = infer(photos)
-    assert (refused.exit_code, "--overwrite" in refused.stderr) == (2, True)
-    assert infer(photos, "--overwrite").exit_code == 0
+    again = infer(photos)
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert "nothing to do: all 2 results are there; --overwrite to redo" in again.stdout
+    assert "2 pictures derained" in infer(photos, "--overwrite").stdout
+
+
+def test_an_added_picture_alone_is_done(infer, photos: Path):
+    assert infer(photos).exit_code == 0
+    images.write(photos / "new.png", images.Picture(np.full((20, 30, 3), 9, np.uint8)))
+    result = infer(photos)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "1 picture derained, 2 already there (--overwrite to redo)" in result.stdout
+    statuses = [each["status"] for each in json.loads(infer(photos, "--json").stdout)["pictures"]]
+    assert statuses == ["skipped"] * 3
+
+
+def test_every_folder_of_results_is_told(infer, photos: Path):
+    images.write(photos.parent / "b" / "b.png", images.Picture(np.full((9, 9, 3), 9, np.uint8)))
+    told = infer(photos, photos.parent / "b").stdout.splitlines()
+    places = [Path(line.removeprefix("results: ")) for line in told if line.startswith("results:")]
+    assert places == [photos.parent / "photos-graspp-gan", photos.parent / "b-graspp-gan"]
+
+
+def test_a_report_that_fails_comes_after_the_summary(
+    infer, photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise ImageError("report.html: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(reports, "compare_page", full)
+    result = infer(photos, "--report")
+    assert result.exit_code == 1
+    assert "2 pictures derained" in result.stdout
+    assert "error: report.html: cannot be written" in result.stderr
+
+
+def test_pictures_not_attempted_are_one_line(infer, photos: Path, monkeypatch: pytest.MonkeyPatch):
+    for i in range(10):
+        (photos / f"{i}.png").write_bytes((photos / "[0].png").read_bytes())
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = infer(photos)
+    assert result.exit_code == 1
+    assert len(re.findall(r"^not attempted: \d+ pictures?, after: ", result.stderr, re.M)) == 1
+    assert "already there" not in result.stdout
+
+
+def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
+    infer, photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "load", interrupt)
+    result = infer(photos)
+    assert result.exit_code == 130
+    assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr

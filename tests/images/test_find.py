@@ -69,6 +69,13 @@ def test_what_holds_nothing_is_named(tree: Path, given: str):
         images.find([tree, str(tree.parent / given)])
 
 
+def test_an_empty_name_is_not_the_working_folder(tree: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tree)
+    with pytest.raises(UsageError, match="an empty name"):
+        images.find([""])
+    assert len(images.find(["."])) == 6
+
+
 def test_no_input_at_all():
     with pytest.raises(UsageError, match="name a picture"):
         images.find([])

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from skimage import data
 
 from rainkit import images
@@ -204,12 +205,19 @@ def test_a_profile_of_another_colour_space_is_left_out(tmp_path: Path):
 
 
 def test_alpha_survives_where_the_format_has_it(tmp_path: Path):
-    for suffix in ("png", "webp", "tif"):
+    for suffix in ("png", "webp", "tif", "bmp"):
         images.write(tmp_path / f"a.{suffix}", Picture(RGB, alpha=GREY))
         np.testing.assert_array_equal(images.read(tmp_path / f"a.{suffix}").alpha, GREY)
-    for suffix in ("jpg", "bmp"):
-        images.write(tmp_path / f"a.{suffix}", Picture(RGB, alpha=GREY))
-        assert images.read(tmp_path / f"a.{suffix}").alpha is None
+    images.write(tmp_path / "a.jpg", Picture(RGB, alpha=GREY))
+    assert images.read(tmp_path / "a.jpg").alpha is None
+
+
+def test_16_bit_grey_with_alpha_becomes_an_8_bit_bmp(tmp_path: Path):
+    grey = np.dstack([GREY] * 3)
+    images.write(tmp_path / "a.bmp", Picture(deep(grey), alpha=deep(GREY), grey=True))
+    again = images.read(tmp_path / "a.bmp")
+    np.testing.assert_array_equal(again.rgb, grey)
+    np.testing.assert_array_equal(again.alpha, GREY)
 
 
 def test_quality_sets_the_size(tmp_path: Path):
@@ -260,6 +268,35 @@ def test_float_and_32_bit_pictures_are_refused(file):
         image = Image.fromarray(GREY).convert(mode)
         with pytest.raises(ImageError, match="8 or 16 bits"):
             images.read(file(image, f"{mode}.tif"))
+
+
+def _tiff(photometric: int, samples: int, kind: int = 1) -> bytes:
+    """A 16-bit TIFF of one grey pixel value, uncompressed."""
+    directory = ImageFileDirectory_v2()
+    directory[256], directory[257], directory[258] = 8, 8, (16,) * samples
+    directory[259], directory[262], directory[277], directory[278] = 1, photometric, samples, 8
+    directory[339] = (kind,) * samples
+    directory[273], directory[279] = (0,), (8 * 8 * 2 * samples,)
+    file = io.BytesIO()
+    directory.save(file)
+    return file.getvalue() + b"\1" * (8 * 8 * 2 * samples)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "samples", "kind"),
+    [(5, 4, 1), (8, 3, 1), (2, 5, 1), (2, 3, 3)],
+    ids=["CMYK", "Lab", "five", "float"],
+)
+def test_16_bit_files_of_other_kinds_are_not_called_damaged_alone_and_opencv_is_silent(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], photometric: int, samples: int, kind: int
+):
+    (tmp_path / "a.tif").write_bytes(_tiff(photometric, samples, kind))
+    log = cv2.utils.logging
+    before = log.getLogLevel()
+    with pytest.raises(ImageError, match="not supported; save it as 8- or 16-bit RGB"):
+        images.read(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
+    assert log.getLogLevel() == before
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 from rainkit_graspp_gan import METHOD
 from skimage import data
 
@@ -62,6 +62,34 @@ def test_pil_images_give_pil_images(clean: np.ndarray, derainer: inference.Derai
     for image, mode in ((alpha, "L"), (deep, "I;16"), (clear.convert("P"), "RGB")):
         result = derainer.derain(image)
         assert (result.mode.replace("RGBA", "RGB"), result.size) == (mode, image.size)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
+def test_pil_images_come_back_upright_with_their_metadata(
+    derainer: inference.Derainer, tmp_path: Path, mode: str
+):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Model] = "Camera"
+    space = "sRGB" if mode.startswith("RGB") else None
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    upright = Image.fromarray(RGB)
+    upright = (
+        Image.fromarray(RGB[..., 1].astype(np.uint16) * 257)
+        if mode == "I;16"
+        else upright.convert(mode)
+    )
+    stored = upright.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "phone.png", exif=exif, icc_profile=icc)
+    with Image.open(tmp_path / "phone.png") as phone:
+        clean = derainer.derain(phone)
+    assert (clean.mode, clean.size) == (mode, upright.size)
+    np.testing.assert_array_equal(np.asarray(clean), np.asarray(derainer.derain(upright)))
+    assert clean.info.get("icc_profile") == (icc if space else None)
+    clean.save(tmp_path / "clean.png", exif=clean.info["exif"])
+    with Image.open(tmp_path / "clean.png") as saved:
+        assert saved.info.get("icc_profile") == (icc if space else None)
+        assert dict(saved.getexif()) == {ExifTags.Base.Model: "Camera"}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2000), (2, 5), (37, 1)])
@@ -166,6 +194,9 @@ def test_load_refuses_what_cannot_be(tiny_weights: Path):
 
     with pytest.raises(UsageError, match="--tile 7"):
         load(tile=7)
+    for tile in ("x", "64", 64.5, True):
+        with pytest.raises(UsageError, match=f"tile {tile!r}: give auto"):
+            load(tile=tile)
     with pytest.raises(UsageError, match="--variant nothing: graspp-gan has the variants default"):
         load(variant="nothing")
     with pytest.raises(UsageError, match=r"--variant wide: the weights tiny.safetensors are of"):

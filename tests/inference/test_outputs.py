@@ -36,7 +36,9 @@ def outputs(*inputs: str, output: str | None = None, overwrite: bool = False) ->
         (["photos"], None, ["photos-m/a.jpg", "photos-m/a.png", "photos-m/trip/b.JPG"]),
         (["photos/"], "out", ["out/a.jpg", "out/a.png", "out/trip/b.JPG"]),
         (["photos/*.jpg"], None, ["photos-m/a.jpg"]),
-        (["photos/a.jpg", "photos/a.png"], None, ["photos-m/a.jpg", "photos-m/a.png"]),
+        (["photos/a.jpg", "photos/a.png"], None, ["photos/a-m.jpg", "photos/a-m.png"]),
+        (["photos/a.jpg", "photos/a.png"], "out", ["out/a.jpg", "out/a.png"]),
+        (["photos/trip", "other/a.jpg"], None, ["photos/trip-m/b.JPG", "other/a-m.jpg"]),
         (["photos/trip", "other"], None, ["photos/trip-m/b.JPG", "other-m/a.jpg"]),
     ],
 )
@@ -69,17 +71,48 @@ def test_several_pictures_do_not_fit_into_one_file(photos: Path):
         outputs("photos", output="one.jpg")
 
 
-def test_existing_results_are_kept_unless_all_are_there(photos: Path):
+def test_an_output_that_is_no_folder_and_no_writable_format_is_refused(photos: Path):
+    for name in ("out.heic", "x.gif", "x.PDF"):
+        with pytest.raises(UsageError, match=rf"cannot write {Path(name).suffix.lower()} .*\.png"):
+            outputs("photos/a.jpg", output=name)
+    with pytest.raises(UsageError, match=r"photos/a\.jpg is a file, not a folder"):
+        outputs("other/a.jpg", output="photos/a.jpg/x.png")
+    Path("notes.txt").touch()
+    with pytest.raises(UsageError, match=r"notes\.txt is a file: name a folder"):
+        outputs("photos", output="notes.txt")
+    with pytest.raises(UsageError, match=r"one\.jpg names a picture, but the input is a folder"):
+        outputs("photos/trip", output="one.jpg")
+    assert outputs("photos/a.jpg", output="results.2024") == ["results.2024/a.jpg"]
+
+
+def test_the_real_folders_are_listed_and_the_report_is_in_the_first(photos: Path):
+    planned = plan(images.find(["photos/trip", "other"]), "m", None, overwrite=False)
+    assert planned.outputs == (Path("photos/trip-m"), Path("other-m"))
+    assert planned.report == Path("photos/trip-m/report.html")
+    beside = plan(images.find(["other/a.jpg", "photos/a.jpg"]), "m", None, overwrite=False)
+    assert beside.outputs == (Path("other"), Path("photos"))
+    assert beside.report == Path("other/report.html")
+
+
+def test_results_that_a_shell_pattern_names_again_are_no_inputs(photos: Path):
+    Path("photos/a-m.jpg").write_bytes(b"old")
+    named = ("photos/a-m.jpg", "photos/a.jpg", "photos/a.png")
+    planned = plan(images.find(named), "m", None, overwrite=False)
+    assert [(job.input.name, job.exists) for job in planned.jobs] == [
+        ("a.jpg", True),
+        ("a.png", False),
+    ]
+    with pytest.raises(UsageError, match="is an input and would be lost"):
+        outputs(*named, overwrite=True)
+
+
+def test_existing_results_are_marked(photos: Path):
     Path("out/trip").mkdir(parents=True)
     Path("out/a.jpg").write_bytes(b"old")
     planned = plan(images.find(["photos"]), "m", Path("out"), overwrite=False)
     assert [job.exists for job in planned.jobs] == [True, False, False]
-    for name in ("out/a.png", "out/trip/b.JPG"):
-        Path(name).write_bytes(b"old")
-    with pytest.raises(UsageError, match="all results are in out; pass --overwrite"):
-        outputs("photos", output="out")
-    with pytest.raises(UsageError, match=r"out/a\.jpg exists; pass --overwrite"):
-        outputs("photos/a.jpg", output="out")
+    planned = plan(images.find(["photos"]), "m", Path("out"), overwrite=True)
+    assert not any(job.exists for job in planned.jobs)
 
 
 def test_results_inside_the_input_folder_are_no_inputs(photos: Path):

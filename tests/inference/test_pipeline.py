@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rainkit import images, inference
-from rainkit.errors import UsageError
+from rainkit import images, inference, reports
+from rainkit.errors import ImageError, UsageError
 from rainkit.inference import InferRequest, InferResult, Outcome
 
 
 @pytest.fixture
 def run(tiny_weights: Path):
-    def infer(*inputs: Path | str, advance=None, **options) -> InferResult:
+    def infer(*inputs: Path | str, progress=None, **options) -> InferResult:
         request = InferRequest(
             inputs=inputs,
             method="graspp-gan",
@@ -27,9 +27,27 @@ def run(tiny_weights: Path):
             precision="fp32",
             **options,
         )
-        return inference.infer(request, advance)
+        return inference.infer(request, progress)
 
     return infer
+
+
+class Seen(inference.Progress):
+    """What a run told."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.names: list[str] = []
+        self.tiles: list[tuple[str, int, int]] = []
+
+    def start(self, total: int) -> None:
+        self.total = total
+
+    def tile(self, picture: Path, done: int, total: int) -> None:
+        self.tiles.append((picture.name, done, total))
+
+    def advance(self, outcome: Outcome) -> None:
+        self.names.append(outcome.input.name)
 
 
 def tree(folder: Path) -> list[str]:
@@ -43,7 +61,7 @@ def test_a_folder_is_mirrored_beside_itself(run, photos: Path, derainer: inferen
     rainy = photos / "trip" / "b.png"
     clean = images.read(place / "trip" / "b.png").rgb
     np.testing.assert_array_equal(clean, derainer.derain(rainy))
-    assert (len(result.done), result.exit_code, result.output) == (2, 0, place)
+    assert (len(result.done), result.exit_code, result.outputs) == (2, 0, (place,))
     assert result.done[1].size == (72, 40)
     assert all(each.seconds > 0 for each in result.done)
 
@@ -66,21 +84,31 @@ def test_bad_pictures_are_counted_and_the_others_done(run, photos: Path):
     (photos / "0.jpg").write_bytes(b"not a picture")
     (photos / "b.jpg").write_bytes((photos / "a.jpg").read_bytes()[:900])
     (photos / "c.jpg").write_bytes(b"")
-    seen: list[tuple[str, int, int]] = []
-    result = run(photos, advance=lambda each, i, n: seen.append((each.input.name, i, n)))
+    seen = Seen()
+    result = run(photos, progress=seen)
     assert [each.input.name for each in result.failed] == ["0.jpg", "b.jpg", "c.jpg"]
     assert result.exit_code == 1
-    assert tree(result.output) == ["a.jpg", "trip/b.png"]
-    names = ["0.jpg", "a.jpg", "b.jpg", "c.jpg", "b.png"]
-    assert seen == [(name, i + 1, 5) for i, name in enumerate(names)]
+    assert tree(result.outputs[0]) == ["a.jpg", "trip/b.png"]
+    assert seen.total == 5
+    assert seen.names == ["0.jpg", "a.jpg", "b.jpg", "c.jpg", "b.png"]
 
 
-def test_existing_results_are_kept_and_counted(run, photos: Path):
+def test_progress_is_told_within_a_picture_of_many_tiles(run, photos: Path):
+    seen = Seen()
+    run(photos / "a.jpg", progress=seen, tile=64)  # 72 x 48
+    assert seen.tiles == [("a.jpg", 1, 2), ("a.jpg", 2, 2)]
+
+
+def test_existing_results_are_skipped_and_counted(run, photos: Path):
     run(photos / "a.jpg", output=photos.parent / "out")
     before = (photos.parent / "out" / "a.jpg").stat().st_mtime_ns
     result = run(photos, output=photos.parent / "out")
-    assert [each.status for each in result.outcomes] == ["failed", "done"]
-    assert "pass --overwrite" in (result.outcomes[0].error or "")
+    assert [each.status for each in result.outcomes] == ["skipped", "done"]
+    assert (len(result.skipped), len(result.failed), result.exit_code) == (1, 0, 0)
+    again = run(photos, output=photos.parent / "out", report=True)
+    assert (len(again.skipped), again.exit_code) == (2, 0)
+    assert "All results were there already" in (again.report or Path()).read_text()
+    assert run(photos, output=photos.parent / "out", report=True).report is None
     assert (photos.parent / "out" / "a.jpg").stat().st_mtime_ns == before
     assert run(photos, output=photos.parent / "out", overwrite=True).exit_code == 0
     assert (photos.parent / "out" / "a.jpg").stat().st_mtime_ns > before
@@ -95,10 +123,31 @@ def test_a_full_disk_stops_the_run(run, photos: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(os, "fsync", full)
     result = run(photos)
-    assert len(result.failed) == len(result.outcomes) == 10
+    assert len(result.failed) + len(result.not_attempted) == len(result.outcomes) == 10
     assert "No space left on device" in (result.outcomes[0].error or "")
-    assert "not attempted" in (result.outcomes[-1].error or "")
-    assert tree(result.output) == []
+    assert result.outcomes[-1].status == "not attempted"
+    assert result.exit_code == 1
+    assert tree(result.outputs[0]) == []
+
+
+def test_a_report_that_cannot_be_written_does_not_lose_the_result(
+    run, photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise ImageError("report.html: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(reports, "compare_page", full)
+    result = run(photos, report=True)
+    assert (len(result.done), result.report, result.exit_code) == (2, None, 1)
+    assert "No space left" in (result.to_data()["report_error"] or "")
+
+
+def test_a_report_that_has_no_place_is_refused_before_anything_is_computed(run, photos: Path):
+    with pytest.raises(ImageError, match=r"the report cannot be written there .* --report-to"):
+        run(photos, report_path=photos / "a.jpg" / "report.html")
+    with pytest.raises(UsageError, match="is a folder: name a file by --report-to"):
+        run(photos, report_path=photos)
+    assert not list(photos.with_name("photos-graspp-gan").glob("*"))
 
 
 def test_ctrl_c_leaves_whole_files(run, photos: Path):
@@ -106,13 +155,14 @@ def test_ctrl_c_leaves_whole_files(run, photos: Path):
         (photos / f"{i}.jpg").write_bytes((photos / "a.jpg").read_bytes())
     seen: list[Outcome] = []
 
-    def interrupt(outcome: Outcome, *_: int) -> None:
-        seen.append(outcome)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
+    class Interrupt(inference.Progress):
+        def advance(self, outcome: Outcome) -> None:
+            seen.append(outcome)
+            if len(seen) == 2:
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(photos, advance=interrupt)
+        run(photos, progress=Interrupt())
     written = tree(photos.with_name("photos-graspp-gan"))
     assert written == [each.output.name for each in seen]
     assert 2 <= len(written) < 8
@@ -123,13 +173,22 @@ def test_ctrl_c_leaves_whole_files(run, photos: Path):
 def test_the_report_holds_pictures_and_failures(run, photos: Path):
     (photos / "<bad> & worse.jpg").write_bytes(b"not a picture")
     result = run(photos, report=True)
-    assert result.report == result.output / "report.html"
+    assert result.report == result.outputs[0] / "report.html"
     page = result.report.read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 4
     assert "&lt;bad&gt; &amp; worse.jpg" in page
     assert "tiny.safetensors" in page
     with pytest.raises(UsageError, match="report-to"):
         run(photos / "a.jpg", report_path=result.report)
+
+
+def test_the_report_tells_skipped_pictures_from_failed_ones(run, photos: Path):
+    run(photos / "trip")
+    (photos / "trip" / "new.png").write_bytes(b"not a picture")
+    page = (run(photos / "trip", report=True).report or Path()).read_text(encoding="utf-8")
+    assert "<h1>No picture could be derained</h1>" in page
+    assert "Skipped: 1 picture whose result was there already" in page
+    assert page.count("<tr>") == 1
 
 
 def test_the_result_is_plain_data(run, photos: Path):

@@ -1,0 +1,88 @@
+"""What the before/after page says about a run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from rainkit import reports
+from rainkit.inference.result import InferResult
+
+__all__ = ["before_after", "counted", "tally"]
+
+
+def counted(number: int, thing: str = "picture") -> str:
+    """Such as ``1 picture`` or ``2 pictures``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def tally(result: InferResult) -> str:
+    """Such as ``2 pictures derained, 1 already there (--overwrite to redo), 1 failed``."""
+    parts = [f"{counted(len(result.done))} derained"]
+    if result.skipped:
+        parts.append(f"{len(result.skipped)} already there (--overwrite to redo)")
+    if result.failed:
+        parts.append(f"{len(result.failed)} failed")
+    if result.not_attempted:
+        parts.append(f"{len(result.not_attempted)} not attempted")
+    return ", ".join(parts)
+
+
+def before_after(
+    title: str, result: InferResult, shown: Sequence[reports.Compared]
+) -> reports.ComparePage:
+    """The page of a run.
+
+    Args:
+        title: of the method.
+        result: of the run.
+        shown: the pictures that were derained.
+    """
+    done = len(result.done)
+    time_taken = f"{result.seconds:.1f} s"
+    if done > 1:
+        middle = statistics.median(each.seconds for each in result.done)
+        time_taken += f", {middle:.2f} s per picture"
+    return reports.ComparePage(
+        title=_heading(result),
+        facts={
+            "Method": f"{title} ({result.method})",
+            "Weights": result.weights,
+            "Device": result.device,
+            "Pictures": tally(result),
+            "Time": time_taken,
+        },
+        pictures=tuple(shown),
+        failures=tuple(
+            (str(each.input), (each.error or "").removeprefix(f"{each.input}: "))
+            for each in result.failed
+        ),
+        notes=_notes(result),
+    )
+
+
+def _heading(result: InferResult) -> str:
+    done = len(result.done)
+    if done:
+        return (
+            "One picture without its rain" if done == 1 else f"{done} pictures without their rain"
+        )
+    if result.failed or result.not_attempted:
+        return "No picture could be derained"
+    return "All results were there already"
+
+
+def _notes(result: InferResult) -> tuple[str, ...]:
+    notes = []
+    if result.skipped:
+        was = "was" if len(result.skipped) == 1 else "were"
+        notes.append(
+            f"Skipped: {counted(len(result.skipped))} whose result {was} there already "
+            "(--overwrite to redo)."
+        )
+    if result.not_attempted:
+        notes.append(
+            f"Not attempted: {counted(len(result.not_attempted))}, "
+            f"after: {result.not_attempted[0].error}."
+        )
+    return tuple(notes)
