@@ -152,8 +152,9 @@ def test_importing_rainkit_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"]], ids=" ".join)
 def test_light_commands_take_little_cpu_and_load_nothing_heavy(arguments: list[str]) -> None:
-    timed = [_cpu_seconds([sys.executable, "-m", "rainkit", *arguments]) for _ in range(5)]
-    assert min(timed) < 0.3
+    # A neighbour on the same core stretches CPU time too; one quiet try in a dozen is enough.
+    tries = (_cpu_seconds([sys.executable, "-m", "rainkit", *arguments]) for _ in range(12))
+    assert any(seconds < 0.3 for seconds in tries)
     command = [sys.executable, "-X", "importtime", "-m", "rainkit", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
