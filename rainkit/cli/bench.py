@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from rainkit.cli.console import errors, print_json
+from rainkit.cli.options import Device
 from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
 
@@ -39,7 +40,7 @@ def bench(
             "--precision", help="auto, fp32, bf16 or fp16; repeatable.", show_default="auto"
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 1,
     runs: Annotated[int, typer.Option(min=1, help="Timed passes per row.")] = 20,
     warmup: Annotated[int, typer.Option(min=1, help="Passes before them.")] = 3,

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from rainkit.cli.console import counted, errors, print_json
-from rainkit.cli.options import tile_side
+from rainkit.cli.options import Device, Precision, Weights, tile_side
 from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
 
@@ -64,11 +64,9 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Score this many pictures per dataset.")
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="A weights tag of the method, or a .safetensors file.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    weights: Weights = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
     tile: Annotated[
         str,
         typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rainkit.cli.console import counted, errors, output, print_json
-from rainkit.cli.options import tile_side
+from rainkit.cli.options import Device, Precision, Weights, tile_side
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,14 +43,12 @@ def infer(
             "for photos/, photo-METHOD.jpg for photo.jpg).",
         ),
     ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="A weights tag of the method, or a .safetensors file.")
-    ] = None,
+    weights: Weights = None,
     variant: Annotated[
         str | None, typer.Option(help="Take the method's weights of this variant.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
     tile: Annotated[
         str,
         typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),
