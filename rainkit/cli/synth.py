@@ -2,90 +2,80 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import counted, errors, output, print_json
+from rainkit.cli import synth_options as o
+from rainkit.cli.synth_recipe import (
+    RAIN,
+    command_line,
+    rain_settings,
+    refuse_others,
+    shard,
+)
+from rainkit.cli.synth_results import make_page, progress, tell_cut, tell_made, tell_verified
 from rainkit.errors import UsageError
-
-if TYPE_CHECKING:
-    from rainkit.rain import RainSettings
 
 __all__ = ["synth"]
 
-_OPTIONS = {
-    "rate_mm_h": "--rate",
-    "streak_gain": "--streak-gain",
-    "fog_gain": "--fog-gain",
-    "wind_m_s": "--wind",
-    "dim": "--dim",
-    "gamma": "--gamma",
+_TELLING = {"config", "as_json", "quiet"}
+_VERIFYING = _TELLING | {"from_manifest", "verify", "photos", "workers"}
+_CUTTING = _TELLING | {"from_video", "out", "sequence", "overwrite"}
+_REBUILDING = _TELLING | {
+    *("from_manifest", "photos", "out", "depth", "depth_format", "depth_camera"),
+    *("layout", "file_format", "workers", "report"),
 }
-"""Names of rain settings as options."""
+"""Parameters that mean something to what is not a synthesis."""
 
 
 def synth(
-    clean: Annotated[
-        list[str], typer.Argument(help="Clean photographs: files, folders or patterns.")
-    ],
-    out: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the dataset.", show_default=False)
-    ],
-    preset: Annotated[
-        str,
-        typer.Option(
-            help="default, spa, rain12, rain100l, rain100h, wide, short, physical or misty."
-        ),
-    ] = "default",
-    level: Annotated[
-        str | None,
-        typer.Option(help="drizzle, light, moderate, heavy or violent: draw rates in its bounds."),
-    ] = None,
-    rate: Annotated[float | None, typer.Option(help="Rain rate in mm/h.")] = None,
-    streak_gain: Annotated[
-        float | None, typer.Option(help="Optical thickness of streaks; 1 is physical.")
-    ] = None,
-    fog_gain: Annotated[
-        float | None, typer.Option(help="Extinction by distant rain; 1 is physical.")
-    ] = None,
-    distance: Annotated[
-        float | None,
-        typer.Option(help="Veil a flat scene so many metres away (default: no veil)."),
-    ] = None,
-    wind: Annotated[
-        float | None, typer.Option(help="Mean wind to the right of the picture in m/s.")
-    ] = None,
-    dim: Annotated[
-        float | None, typer.Option(help="Factor on the scene's brightness behind the rain.")
-    ] = None,
-    gamma: Annotated[
-        float | None, typer.Option(help="Tone of the scene behind the rain; above 1 is darker.")
-    ] = None,
-    variants: Annotated[int, typer.Option(help="Rains per photograph.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the dataset.", min=0)] = 0,
-    file_format: Annotated[str, typer.Option("--format", help="png, or jpg (quality 95).")] = "png",
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Write into a folder that is not empty; the pairs that its manifest lists are "
-            "deleted, and no other file is.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(help="Processes (default: as many as pay).", min=1)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but what failed.")
-    ] = False,
+    context: typer.Context,
+    photos: o.Photos = None,
+    out: o.Out = None,
+    preset: o.Preset = "default",
+    level: o.Level = None,
+    rate: o.Rate = None,
+    streak_gain: o.StreakGain = None,
+    wind: o.Wind = None,
+    dim: o.Dim = None,
+    gamma: o.Gamma = None,
+    light: o.Light = None,
+    settings: o.Settings = None,
+    noise: o.Noise = None,
+    fog_gain: o.FogGain = None,
+    depth: o.Depth = None,
+    depth_format: o.DepthFormat = None,
+    depth_camera: o.DepthCamera = None,
+    distance: o.Distance = None,
+    variants: o.Variants = 1,
+    test_scenes: o.TestScenes = None,
+    group_by: o.GroupBy = None,
+    split_seed: o.SplitSeed = 0,
+    sequence: o.Sequence = None,
+    fps: o.Fps = None,
+    from_video: o.FromVideo = None,
+    layout: o.Layout = None,
+    file_format: o.FileFormat = None,
+    manifest_format: o.ManifestFormat = "jsonl",
+    save: o.Save = "",
+    overwrite: o.Overwrite = False,
+    report: o.Report = False,
+    seed: o.Seed = 0,
+    config: o.Config = None,
+    workers: o.Workers = None,
+    part: o.Part = None,
+    as_json: o.AsJson = False,
+    quiet: o.Quiet = False,
+    from_manifest: o.FromManifest = None,
+    verify: o.Verify = False,
 ) -> None:
     """Make rainy and clean pairs from clean photographs.
 
-    Writes OUTPUT/input, OUTPUT/target (equal names) and OUTPUT/manifest.jsonl.
+    Writes OUTPUT/input, OUTPUT/target (equal names) and OUTPUT/manifest.jsonl, which says how each
+    picture was made. The same photographs, options and seed make the same pixels. A command that
+    was stopped goes on when it is repeated.
 
     For example:
 
@@ -93,71 +83,116 @@ def synth(
 
       rainkit synth photos/ -o pairs/ --preset rain100h --variants 5
 
-      rainkit synth photos/ -o pairs/ --level heavy --distance 200
+      rainkit synth photos/ -o pairs/ --level light --level heavy --variants 12 --test-scenes 25
+
+      rainkit synth --from pairs/manifest.jsonl --verify
     """
-    from rich.progress import Progress
+    if verify:
+        refuse_others(context, "--verify", _VERIFYING)
+        _verify(from_manifest, photos or [], workers, as_json=as_json, quiet=quiet)
+        return
+    if out is None:
+        raise UsageError("no folder for the dataset: add -o DIR")
+    if from_video is not None:
+        refuse_others(context, "--from-video", _CUTTING)
+        _cut(from_video, out, sequence, overwrite=overwrite, as_json=as_json, quiet=quiet)
+        return
+    from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
 
-    from rainkit.datasets.synthesis import SynthRequest, synthesise
+    source = DepthChoice(name=depth, form=depth_format, camera=depth_camera)
+    if from_manifest is not None:
+        from rainkit.datasets.rebuilding import RebuildRequest, rebuild
 
+        refuse_others(context, "--from", _REBUILDING)
+
+        again = RebuildRequest(
+            manifest=from_manifest,
+            out=out,
+            photos=tuple(photos or ()),
+            depth=source,
+            layout=layout,
+            format=file_format,
+            workers=workers,
+        )
+        with progress(quiet) as tell:
+            made = rebuild(again, tell)
+        page = make_page(made, workers, quiet=quiet) if report else None
+        tell_made(made, page, as_json=as_json, quiet=quiet)
+        return
+    if not photos:
+        raise UsageError("no photographs: name files, folders or patterns")
+    given = {
+        "streak_gain": streak_gain,
+        "fog_gain": fog_gain,
+        "wind_m_s": wind,
+        "dim": dim,
+        "gamma": gamma,
+        "light": light,
+    }
+    recipe = context.meta.get(RAIN, {})
+    if noise is not None and (recipe or settings or level or rate or any(given.values())):
+        raise UsageError("--noise: takes no options of rain; leave them out")
     request = SynthRequest(
-        inputs=tuple(clean),
+        inputs=tuple(photos),
         out=out,
-        settings=_settings(
-            preset, level, rate,
-            streak_gain=streak_gain, fog_gain=fog_gain, wind_m_s=wind, dim=dim, gamma=gamma,
-        ),
+        settings=rain_settings(preset, recipe, given, settings or ()),
         preset=preset,
+        levels=tuple(level or ()),
+        rates=tuple(rate or ()),
+        noise=noise,
         distance=distance,
+        depth=source,
         variants=variants,
+        sequence=sequence,
+        fps=fps,
+        test_scenes=test_scenes,
+        group_by=group_by,
+        split_seed=split_seed,
+        layout=layout or "restormer",
+        save=tuple(name.strip() for name in save.split(",") if name.strip()),
         seed=seed,
-        format=file_format,
+        format=file_format or "png",
+        manifest_format=manifest_format,
         overwrite=overwrite,
         workers=workers,
-    )  # fmt: skip
-    if distance is None and (fog_gain is not None or preset == "misty"):
-        raise UsageError("a veil needs to know how far away the scene is: add --distance METRES")
-    silent = quiet or not errors.is_terminal
-    with Progress(console=errors, transient=True, disable=silent) as progress:
-        task = progress.add_task("rain", total=None)
-        result = synthesise(
-            request, lambda done, total: progress.update(task, completed=done, total=total)
+        shard=shard(part),
+        command=command_line(sys.argv[1:]),
+    )
+    if fog_gain and distance is None and request.depth_name == "none":
+        raise UsageError(
+            "--fog-gain: fog needs to know how far away things are: add --depth auto or "
+            "--distance METRES"
         )
-    for path, reason in result.failures:
-        text = reason if reason.startswith(str(path)) else f"{path}: {reason}"
-        errors.print(f"[bold red]left out:[/] {escape(text)}", highlight=False, soft_wrap=True)
-    if as_json:
-        print_json(result.to_data())
-    elif not quiet:
-        made = f"{counted(result.pairs, 'pair')} of {counted(result.scenes, 'scene')}"
-        output.print(
-            f"{made} in {escape(str(result.out))} ({result.seconds:.1f} s)",
-            highlight=False,
-            soft_wrap=True,
+    with progress(quiet) as tell:
+        result = synthesise(request, tell)
+    page = make_page(result, workers, quiet=quiet) if report else None
+    tell_made(result, page, as_json=as_json, quiet=quiet)
+
+
+def _verify(
+    path: Path | None, roots: list[str], workers: int | None, *, as_json: bool, quiet: bool
+) -> None:
+    from rainkit.datasets.verify import verify
+
+    if path is None:
+        raise UsageError("--verify: name the dataset's manifest with --from MANIFEST")
+    if len(roots) > 1:
+        raise UsageError("--verify: give one folder, the dataset's")
+    root = Path(roots[0]) if roots else None
+    with progress(quiet) as tell:
+        result = verify(
+            path, root, workers=workers, on_progress=lambda n, of: tell("verifying", n, of)
         )
-    if result.failures:
-        raise typer.Exit(1)
+    tell_verified(result, as_json=as_json, quiet=quiet)
 
 
-def _settings(
-    preset: str, level: str | None, rate: float | None, **changes: float | None
-) -> RainSettings:
-    """The preset with what was asked for changed."""
-    from difflib import get_close_matches
+def _cut(
+    video: Path, out: Path, frames: int | None, *, overwrite: bool, as_json: bool, quiet: bool
+) -> None:
+    from rainkit.datasets.video import VideoRequest, cut_scenes
 
-    from rainkit.rain import LEVELS, PRESETS
-
-    if preset not in PRESETS:
-        near = get_close_matches(preset, PRESETS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(PRESETS)}"
-        raise UsageError(f"--preset {preset}: unknown; {hint}")
-    if level is not None and rate is not None:
-        raise UsageError("--level and --rate: give one of them")
-    if level is not None and level not in LEVELS:
-        raise UsageError(f"--level {level}: unknown; choose from {', '.join(LEVELS)}")
-    wanted = {"rate_mm_h": rate, **changes}
-    given = {name: value for name, value in wanted.items() if value is not None}
-    settings = PRESETS[preset]
-    for name, value in given.items():
-        settings.check(name, value, called=_OPTIONS[name])
-    settings = settings.changed(given | ({} if rate is None else {"level": None}))
-    return settings if level is None else settings.at_level(level)
+    most = VideoRequest.frames if frames is None else frames
+    request = VideoRequest(video=video, out=out, frames=most, overwrite=overwrite)
+    with progress(quiet) as tell:
+        result = cut_scenes(request, lambda what, done: tell(what, done, None))
+    tell_cut(result, as_json=as_json, quiet=quiet)

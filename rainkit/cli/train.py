@@ -30,6 +30,10 @@ def train(
     pairs: Annotated[
         list[str] | None, typer.Option(help="Dataset folder of rainy and clean pictures.")
     ] = None,
+    scenes: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of time-lapse scenes, for methods that learn from frames."),
+    ] = None,
     validate: Annotated[
         list[str] | None, typer.Option(help="Dataset folder to validate on; never trained on.")
     ] = None,
@@ -68,7 +72,7 @@ def train(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a method on pairs, or on clean photos with rain drawn on the fly.
+    """Train a method on pairs, on clean photos with rain drawn on the fly, or on time-lapse scenes.
 
     For example:
 
@@ -81,7 +85,7 @@ def train(
     from rainkit import training
 
     if resume is not None:
-        given = (method, clean, pairs, validate, run, config, variant, settings, seed)
+        given = (method, clean, pairs, scenes, validate, run, config, variant, settings, seed)
         if any(option is not None for option in (*given, precision, validate_every, keep)):
             raise UsageError("--resume takes all but --device and --workers from the run")
         here = {"device": device, "workers": workers}
@@ -90,7 +94,12 @@ def train(
     else:
         request = _request(
             method=method,
-            folders={"clean": clean or (), "pairs": pairs or (), "validation": validate or ()},
+            folders={
+                "clean": clean or (),
+                "pairs": pairs or (),
+                "scenes": scenes or (),
+                "validation": validate or (),
+            },
             run=run,
             config=config,
             variant=variant,

@@ -1,127 +1,55 @@
-"""``manifest.jsonl``: what a synthesised dataset holds and how each rainy picture was made."""
+"""``manifest.jsonl``: what a synthesised dataset holds and how each rainy picture was made.
+
+A manifest is one file of JSON lines, or one of Parquet, or the parts that the shards of a run
+leave until the last of them is there: ``manifest-00001-of-00004.jsonl`` and so on.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from rainkit.datasets import tabular
+from rainkit.datasets.records import VERSION, DepthUsed, Hashes, Record, Stats
 from rainkit.errors import DatasetError
 from rainkit.images import atomic_path
 
-__all__ = ["MANIFEST", "Hashes", "Record", "Stats", "read", "write"]
+__all__ = [
+    "MANIFEST",
+    "PARQUET",
+    "DepthUsed",
+    "Hashes",
+    "Record",
+    "Stats",
+    "find",
+    "part_name",
+    "read",
+    "records_from_data",
+    "write",
+    "write_parquet",
+]
 
 MANIFEST = "manifest.jsonl"
 """The manifest's name in a dataset folder."""
+PARQUET = "manifest.parquet"
+"""The same as Parquet."""
 
-_VERSION = 1
-_NO_OTHERS = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hashes:
-    """SHA-256 in hex, see :func:`rainkit.datasets.scenes.pixel_hash`.
-
-    Attributes:
-        clean: of the decoded clean picture.
-        input: of the rainy pixels, before any lossy encoding.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
-
-    clean: str
-    input: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stats:
-    """How strong the rain came out, on luma Y (BT.601) of the rainy against the clean picture.
-
-    Attributes:
-        y_psnr: PSNR in dB on Y from 16 to 235 as published tables have it; None when equal.
-        mean_dy: mean change of full-range Y, in levels.
-        coverage: share of pixels that became more than 8 levels brighter.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
-
-    y_psnr: float | None
-    mean_dy: float
-    coverage: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """One rainy picture.
-
-    Attributes:
-        id: unique in the dataset: scene and variant.
-        scene: one clean picture and all its rains; splits must keep scenes whole.
-        variant: counts from 1.
-        source: name of the photograph the scene was made from.
-        input: rainy picture, relative to the dataset folder, with forward slashes.
-        target: clean picture, likewise.
-        w: width in px.
-        h: height in px.
-        seed: dataset seed, scene key (from the clean pixels) and variant.
-        rng: random generator that the seed feeds.
-        preset: name of the preset that the settings started from.
-        level: named strength the rate was drawn from, if any.
-        rate_mm_h: rain rate.
-        wind_m_s: wind to the right of the picture.
-        distance: metres to a flat scene, 'map' for a depth map, None for no veil.
-        frame_width: width in px of the camera's picture.
-        beta_per_m: extinction by the veil, 0 without one.
-        airlight: RGB, 0 to 255.
-        streak_rgb: RGB, 0 to 255.
-        n_drops: drops drawn.
-        n_kept: streaks drawn one by one.
-        settings: every field of RainSettings.
-        stats: strength of the result.
-        sha256: of pixels, not of files.
-        renderer: name and version.
-        lib: versions of the libraries that decide pixels.
-        encode: file format, and quality where there is one.
-        v: version of this record.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
-
-    id: str
-    scene: str
-    variant: int
-    source: str
-    input: str
-    target: str
-    w: int
-    h: int
-    seed: tuple[int, ...]
-    rng: str
-    preset: str
-    level: str | None
-    rate_mm_h: float
-    wind_m_s: float
-    distance: float | str | None
-    frame_width: float
-    beta_per_m: float
-    airlight: tuple[float, float, float]
-    streak_rgb: tuple[float, float, float]
-    n_drops: int
-    n_kept: int
-    settings: dict[str, Any]
-    stats: Stats
-    sha256: Hashes
-    renderer: str
-    lib: dict[str, str]
-    encode: dict[str, str | int] = field(default_factory=lambda: {"fmt": "png"})
-    v: int = _VERSION
-
-
+_PART = re.compile(r"manifest-(\d{5})-of-(\d{5})\.jsonl")
+_REMEDY = "put the original manifest back, or make the dataset again"
 _RECORD = TypeAdapter(Record)
+
+
+def part_name(shard: int, shards: int) -> str:
+    """Name of the manifest of shard 1 to ``shards``."""
+    return f"manifest-{shard:05d}-of-{shards:05d}.jsonl"
 
 
 def write(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> None:
@@ -135,32 +63,138 @@ def write(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> 
         temporary.write_text("".join(lines), encoding="utf-8")
 
 
-def read(path: Path) -> list[Record]:
-    """Read a manifest back.
+def write_parquet(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> None:
+    """Write records as Parquet, see :func:`rainkit.datasets.tabular.write_parquet`.
 
     Raises:
-        DatasetError: a file that cannot be read, or a line that is no record; it names the line.
+        UsageError: pyarrow is not installed.
+        ImageError: as :func:`write`.
     """
+    tabular.write_parquet(path, [asdict(record) for record in records], overwrite=overwrite)
+
+
+def find(path: Path) -> tuple[Path, ...]:
+    """The files of a manifest: ``path`` itself, or what there is in the folder ``path``.
+
+    Raises:
+        DatasetError: none there, or a shard's part is missing.
+    """
+    if not path.is_dir():
+        return (path,)
+    for name in (MANIFEST, PARQUET):
+        if (path / name).is_file():
+            return (path / name,)
+    parts = {name[0]: name for name in map(_PART.fullmatch, _names(path)) if name}
+    if not parts:
+        raise DatasetError(f"{path}: holds no {MANIFEST}; name the folder of a dataset")
+    counts = {int(part[2]) for part in parts.values()}
+    wanted = [part_name(shard, max(counts)) for shard in range(1, max(counts) + 1)]
+    missing = [name for name in wanted if name not in parts]
+    if missing or len(counts) > 1:
+        raise DatasetError(
+            f"{path}: {', '.join(missing) or 'parts of different runs'} among its shards' "
+            "manifests; run the missing shards of rainkit synth, of one --shard I/N"
+        )
+    return tuple(path / name for name in wanted)
+
+
+def read(path: Path, *, root: Path | None = None) -> list[Record]:
+    """Read a manifest back: a file, or the folder that it or all parts of it lie in.
+
+    Args:
+        path: JSON lines, Parquet, or a folder.
+        root: folder that the paths in it start from; default: the one it lies in.
+
+    Raises:
+        DatasetError: a file that cannot be read, a line that is no record, or that names a file
+            outside the dataset's folder; it names the line.
+    """
+    files = find(path)
+    found = [pair for file in files for pair in _read_one(file)]
+    folder = root if root is not None else files[0].parent
+    outside = cache(_leaves)
+    for where, record in found:
+        _check_paths(where, record, folder, outside)
+    for field, names in {
+        "id": Counter(record.id for _, record in found),
+        "input": Counter(record.input for _, record in found),
+    }.items():
+        twice = next((name for name, times in names.items() if times > 1), None)
+        if twice is not None:
+            raise DatasetError(f"{path}: {field} {twice} stands there twice; {_REMEDY}")
+    return [record for _, record in found]
+
+
+def records_from_data(data: Iterable[Any]) -> tuple[Record, ...]:
+    """Records from plain data as ``asdict`` makes it, unchecked where their paths lead.
+
+    Raises:
+        DatasetError: one of them is no record.
+    """
+    return tuple(_validated(json.dumps(each), "record") for each in data)
+
+
+def _read_one(path: Path) -> list[tuple[str, Record]]:
+    """Records with where they stand."""
+    if path.suffix == ".parquet":
+        rows = enumerate(tabular.read_parquet(path), start=1)
+        return [
+            (where := f"{path}, row {number}", _validated(json.dumps(row), where))
+            for number, row in rows
+        ]
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as a manifest ({error})") from error
-    records = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = _RECORD.validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+    return [
+        (f"{path}, line {number}", _validated(line, f"{path}, line {number}"))
+        # Only \n ends a line: names may hold any other separator that Unicode knows.
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
+
+
+def _validated(line: str, where: str) -> Record:
+    try:
+        record = _RECORD.validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DatasetError(f"{where}: {field or 'record'}: {first['msg']}; {_REMEDY}") from error
+    if not 1 <= record.v <= VERSION:
+        raise DatasetError(
+            f"{where}: version {record.v} of the manifest, this rainkit reads up to {VERSION}"
+        )
+    return record
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
+
+
+def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
+    """Refuse what would lead out of the dataset: the manifest may come from anywhere."""
+    named = {"input": record.input, "target": record.target}
+    if record.depth is not None:
+        named["depth.path"] = record.depth.path
+    for field, locator in named.items():
+        path = locator.partition("::")[0]
+        pure = PurePosixPath(path)
+        plain = pure.as_posix() == path and ".." not in pure.parts and path not in ("", ".")
+        if not plain or pure.is_absolute() or re.search(r"[\\\0]|^[A-Za-z]:", path):
             raise DatasetError(
-                f"{path}, line {number}: {where or 'record'}: {first['msg']}; make it again"
-            ) from error
-        if record.v != _VERSION:
-            raise DatasetError(
-                f"{path}, line {number}: version {record.v} of the manifest, this rainkit reads "
-                f"{_VERSION}"
+                f"{where}: {field} {locator!r} is not a plain path below the dataset's folder; "
+                f"{_REMEDY}"
             )
-        records.append(record)
-    return records
+        if leaves(root, pure.parent) or ((root / path).is_symlink() and _leaves(root, pure)):
+            raise DatasetError(
+                f"{where}: {field} {locator!r} is a link that leaves the dataset's folder; "
+                "copy what it points to into the dataset"
+            )
+
+
+def _leaves(root: Path, below: PurePosixPath) -> bool:
+    return not (root / below).resolve().is_relative_to(root.resolve())

@@ -1,166 +1,209 @@
-"""Scenes of a dataset: one clean photograph, the rains that fall on it, and their files."""
+"""Making a scene: one clean photograph, the rains that fall on it, and their files."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-import shutil
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-import rainkit
 from rainkit import images
+from rainkit.datasets import depth as depths
 from rainkit.datasets import manifest
-from rainkit.errors import ImageError
-from rainkit.rain import render
+from rainkit.datasets.degradation import Degradation
+from rainkit.datasets.forms import as_stored, encoding, grey_picture, save_depth
+from rainkit.datasets.layouts import LAYOUTS, Entry, Layout, portable
+from rainkit.datasets.phash import phash
+from rainkit.datasets.plan import Scene, pixel_hash
+from rainkit.datasets.request import SynthRequest, versions
+from rainkit.errors import DatasetError, ImageError
+from rainkit.rain import Rendered
 
-if TYPE_CHECKING:
-    from rainkit.datasets.synthesis import SynthRequest
+__all__ = ["Done", "Maker", "make", "measure"]
 
-__all__ = ["Done", "Scene", "make", "pixel_hash"]
+# BT.601 in thousandths: with whole numbers sums are the same on every processor.
+_LUMA = np.array([[299, 587, 114]], np.float32)
 
-_QUALITY = 95  # of JPEG
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_TOLD = (
+    "renderer",
+    "rng",
+    "rate_mm_h",
+    "wind_m_s",
+    "distance",
+    "frame_width",
+    "beta_per_m",
+    "n_drops",
+    "n_kept",
+)
 
 Picture = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A photograph to rain on.
-
-    Attributes:
-        name: of the scene, unique in the dataset.
-        source: of the photograph, for the record.
-        path: of the photograph.
-    """
-
-    name: str
-    source: str
-    path: Path
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """What came of a scene.
 
     Attributes:
-        path: of the photograph.
         records: one for each pair written.
         reason: why the photograph was left out, or empty.
     """
 
-    path: Path
     records: tuple[manifest.Record, ...] = ()
     reason: str = ""
 
 
-def pixel_hash(rgb: Picture) -> str:
-    """SHA-256 in hex of a picture's height, width (decimal, ``x`` between) and its RGB bytes.
+class Maker:
+    """What a process needs to make scenes: the request, the layout and an open depth source."""
 
-    Of what is seen, not of how it was compressed: re-encoding without loss does not change it.
-    """
-    digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
-    digest.update(np.ascontiguousarray(rgb).data)
-    return digest.hexdigest()
+    def __init__(self, request: SynthRequest) -> None:
+        """Open the depth source.
+
+        Raises:
+            UsageError: there is no such source.
+        """
+        self.request = request
+        self.layout: Layout = LAYOUTS[request.layout]
+        self.source = depths.open_source(
+            request.depth_name, form=request.depth.form, camera=request.depth.camera
+        )
 
 
-def make(request: SynthRequest, scene: Scene) -> Done:
-    """Write all pairs of one scene.
+def make(maker: Maker, task: tuple[Scene, int]) -> Done:
+    """Write all pairs of one scene, the depth map first.
+
+    Args:
+        maker: how.
+        task: the scene, and how many scenes its split has.
 
     Raises:
         ImageError: a result cannot be written.
     """
+    scene, scenes = task
+    request, photo = maker.request, scene.photo
     try:
-        clean = images.to_uint8(images.read(scene.path).rgb)
-    except ImageError as error:
-        return Done(scene.path, reason=str(error))
-    clean_hash = pixel_hash(clean)
-    scene_key = int(clean_hash[:16], 16)
-    first_target: Path | None = None
+        clean = images.to_uint8(images.read(photo.path).rgb)
+        found = maker.source.of(photo.path, clean)
+    except (ImageError, DatasetError) as error:
+        return Done(reason=str(error))
+    # Rain falls on what the target's file will hold, so that JPEG datasets too can be made again
+    # from themselves.
+    shown = as_stored(clean, request.format)
+    depth, z = None, None
+    if found is not None:
+        depth = _depth_used(photo.name, found)
+        z = save_depth(request.out / depth.path, found.z)
+    told: dict[str, Any] = {
+        "scene": photo.name,
+        "source": photo.source,
+        "split": scene.split,
+        "group": scene.group,
+        "w": clean.shape[1],
+        "h": clean.shape[0],
+        "phash": f"{phash(clean):016x}",
+        "depth": depth,
+        "preset": request.preset,
+        "fps": request.fps,
+        "encode": encoding(request.format),
+        "lib": versions(),
+    }
+    key, clean_hash = int(pixel_hash(clean)[:16], 16), pixel_hash(shown)
     records = []
     for variant in range(1, request.variants + 1):
-        rendered = render(
-            clean,
-            request.settings,
-            (request.seed, scene_key, variant),
-            distance=request.distance,
-        )
-        name = f"{scene.name}_{variant:02d}.{request.format}"
-        rainy_path, target = request.out / "input" / name, request.out / "target" / name
-        _save(request, rainy_path, rendered.rainy)
-        if first_target is None:
-            _save(request, target, clean)
-            first_target = target
-        else:
-            _link(first_target, target, overwrite=request.overwrite)
-        record = rendered.record
-        records.append(
-            manifest.Record(
-                id=f"{scene.name}_{variant:02d}",
-                scene=scene.name,
+        rain = request.degradation(key, variant)
+        if found is not None:
+            rain = rain.behind(found.fog_scale)
+        for frame, rendered in enumerate(rain.apply(shown, z), start=1):
+            entry = _entry(request, scene, scenes, variant, frame)
+            maker.layout.write(request.out, entry, rendered.rainy, clean, overwrite=True)
+            place = maker.layout.place(entry)
+            record = manifest.Record(
+                id=_id(entry),
                 variant=variant,
-                source=scene.source,
-                input=f"input/{name}",
-                target=f"target/{name}",
-                w=clean.shape[1],
-                h=clean.shape[0],
-                seed=tuple(record["seed"]),
-                rng=record["rng"],
-                preset=request.preset,
-                level=request.settings.level,
-                rate_mm_h=record["rate_mm_h"],
-                wind_m_s=record["wind_m_s"],
-                distance=record["distance"],
-                frame_width=record["frame_width"],
-                beta_per_m=record["beta_per_m"],
-                airlight=tuple(record["airlight"]),
-                streak_rgb=tuple(record["streak_rgb"]),
-                n_drops=record["n_drops"],
-                n_kept=record["n_kept"],
-                settings=record["settings"],
-                stats=_measure(clean, rendered.rainy),
+                frame=entry.frame,
+                input=place.input,
+                target=place.target,
+                stats=measure(shown, rendered.rainy),
                 sha256=manifest.Hashes(clean=clean_hash, input=pixel_hash(rendered.rainy)),
-                renderer=record["renderer"],
-                lib={
-                    "rainkit": rainkit.__version__,
-                    "numpy": np.__version__,
-                    "opencv": cv2.__version__,
-                },
-                encode=_encoding(request.format),
+                **told,
+                **_drawn(rain, rendered),
             )
-        )
-    return Done(scene.path, tuple(records))
+            _save_sides(request, record.id, rendered)
+            records.append(record)
+    return Done(tuple(records))
 
 
-def _save(request: SynthRequest, path: Path, rgb: Picture) -> None:
-    images.write(path, images.Picture(rgb), overwrite=request.overwrite, quality=_QUALITY)
-
-
-def _link(existing: Path, path: Path, *, overwrite: bool) -> None:
-    """Another name for the same target, or a copy where the file system has no hard links."""
-    with images.atomic_path(path, overwrite=overwrite) as temporary:
-        try:
-            os.link(existing, temporary)
-        except OSError:
-            shutil.copyfile(existing, temporary)
-
-
-def _encoding(form: str) -> dict[str, str | int]:
-    return {"fmt": form, "quality": _QUALITY} if form == "jpg" else {"fmt": form}
-
-
-def _measure(clean: Picture, rainy: Picture) -> manifest.Stats:
-    change = (rainy.astype(np.float32) - clean) @ _LUMA
-    error = float(np.mean(np.square(change, dtype=np.float64))) * (219 / 255) ** 2
+def measure(clean: Picture, rainy: Picture) -> manifest.Stats:
+    """How strong the rain came out."""
+    # Whole numbers in float32: exact, whatever the order of additions.
+    change = cv2.transform(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), _LUMA).ravel()
+    exact = change.astype(np.float64) / 1000
+    error = float(exact @ exact) / exact.size * (219 / 255) ** 2
     return manifest.Stats(
         y_psnr=round(10 * math.log10(255**2 / error), 4) if error > 0 else None,
-        mean_dy=round(float(change.mean(dtype=np.float64)), 4),
-        coverage=round(float(np.mean(change > 8)), 6),
+        mean_dy=round(float(exact.mean()), 4),
+        coverage=round(float(np.mean(change > 8000)), 6),
     )
+
+
+def _entry(request: SynthRequest, scene: Scene, scenes: int, variant: int, frame: int) -> Entry:
+    frames = request.sequence or 1
+    each = request.variants * frames
+    return Entry(
+        scene=scene.photo.name,
+        variant=variant,
+        number=scene.number * each + (variant - 1) * frames + frame,
+        scene_number=scene.number + 1,
+        count=scenes * each,
+        split=scene.split or "",
+        suffix=f".{request.format}",
+        frame=None if request.sequence is None else frame,
+    )
+
+
+def _id(entry: Entry) -> str:
+    """A name for one rainy picture that no other of the dataset has, and any file may."""
+    frame = "" if entry.frame is None else f"_{entry.frame:04d}"
+    return f"{portable(entry.scene)}_{entry.variant:02d}{frame}"
+
+
+def _depth_used(scene: str, found: depths.Depth) -> manifest.DepthUsed:
+    return manifest.DepthUsed(
+        path=f"depth/{portable(scene)}.png",
+        source=found.source,
+        kind=found.kind,
+        metric=found.metric,
+        coverage=round(found.coverage, 6),
+        fog_scale=found.fog_scale,
+    )
+
+
+def _drawn(rain: Degradation, rendered: Rendered) -> dict[str, Any]:
+    """What the renderer was told, and what it tells, as fields of a record."""
+    told = rendered.record
+    settings = rain.settings
+    return {
+        "seed": rain.seed,
+        "level": None if settings is None else settings.level,
+        "settings": {} if settings is None else asdict(settings) | {"cuts_m": [*settings.cuts_m]},
+        "exposure_s": None if settings is None else told.get("exposure_s", settings.exposure_s),
+        "degradation": "noise" if settings is None else "rain",
+        "sigma": rain.sigma,
+        "airlight": tuple(told["airlight"]),
+        "streak_rgb": tuple(told["streak_rgb"]),
+        **{name: told[name] for name in _TOLD},
+    }
+
+
+def _save_sides(request: SynthRequest, record_id: str, rendered: Rendered) -> None:
+    through = rendered.transmission
+    if through is None:
+        through = np.ones_like(rendered.opacity)
+    for side in request.save:
+        if side == "mask":
+            samples: images.Pixels = np.rint(rendered.opacity * 255).astype(np.uint8)
+        else:
+            samples = np.rint(through * 65535).astype(np.uint16)
+        images.write(request.out / side / f"{record_id}.png", grey_picture(samples), overwrite=True)

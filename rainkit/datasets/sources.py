@@ -1,4 +1,4 @@
-"""What training draws its pairs from: clean photos with rain on the fly, and folders of pairs.
+"""What training draws its pairs from: clean photos with rain on the fly, and folders on disk.
 
 Sample ``k`` of a run is a pure function of (run seed, k): which picture, which crop, which rain.
 The worker count, the number of processes and a resume change nothing.
@@ -22,11 +22,13 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.augmentation import Augmentation
 from rainkit.datasets.pairs import PairFiles, find_pairs
+from rainkit.datasets.sequences import find_scenes, pair_of_frames
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.rain import Mixture, render
 
 __all__ = [
     "DataRequest",
+    "FrameScenes",
     "Mixed",
     "PairFolder",
     "RainOnTheFly",
@@ -41,7 +43,7 @@ CACHE_BYTES = 1 << 30
 """Decoded pictures kept per loading process; what does not fit is decoded again."""
 
 Sample = tuple[Tensor, Tensor]
-"""Rainy and clean, uint8 [3, patch, patch]."""
+"""Rainy and clean, or two frames of one scene, uint8 [3, patch, patch]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,7 @@ class DataRequest:
     Attributes:
         clean: files, folders or globs of rain-free photographs; rain is drawn on the fly.
         pairs: dataset folders with rainy and clean pictures.
+        scenes: folders of time-lapse scenes, for methods that learn from their frames.
         validation: dataset folders to validate on; never trained on.
         clean_share: share of samples from ``clean`` when ``pairs`` are given too.
         rain: the mixture of rain drawn onto clean photographs.
@@ -61,6 +64,7 @@ class DataRequest:
 
     clean: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     clean_share: float = 0.5
     rain: Mixture = field(default_factory=Mixture)
@@ -141,6 +145,26 @@ class PairFolder(Source):
         return self._augment(rainy, clean, _seed(rng))
 
 
+class FrameScenes(Source):
+    """Two different frames of a static scene; the test scenes of a split dataset are left out."""
+
+    def __init__(self, folder: Path, training: Training, cache: _Cache) -> None:
+        self.name = str(folder)
+        self._scenes = find_scenes(folder, split="train")
+        self._ends = np.cumsum([len(scene.frames) for scene in self._scenes])
+        self._augment = Augmentation(training.patch, turn=training.augment)
+        self._cache = cache
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """The same crop and turn of two frames of the scene that picture ``item`` belongs to."""
+        scene = self._scenes[int(np.searchsorted(self._ends, item, side="right"))]
+        first, second = (self._cache.read(scene.frames[n]) for n in pair_of_frames(scene, rng))
+        return self._augment(first, second, _seed(rng))
+
+
 class Mixed(Dataset[Sample | RainkitError]):
     """Several sources as one endless, indexable run of samples."""
 
@@ -189,7 +213,8 @@ def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
     if request.clean:
         sources.append(RainOnTheFly(request, training, cache))
         shares.append(request.clean_share if request.pairs else 1.0)
-    folders = [PairFolder(Path(folder), training, cache) for folder in request.pairs]
+    folders: list[Source] = [PairFolder(Path(f), training, cache) for f in request.pairs]
+    folders += [FrameScenes(Path(folder), training, cache) for folder in request.scenes]
     pictures = sum(len(folder) for folder in folders)
     rest = 1.0 - request.clean_share if request.clean else 1.0
     sources += folders

@@ -1,248 +1,166 @@
-"""Making a dataset: rainy and clean pairs from a folder of clean photographs."""
+"""Making a dataset: rainy and clean pairs from clean photographs."""
 
 from __future__ import annotations
 
-import math
+import fcntl
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, suppress
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import cv2
+from rainkit.datasets import folder, manifest
+from rainkit.datasets.finishing import count_depths, count_splits, write_lists
+from rainkit.datasets.journal import Journal
+from rainkit.datasets.plan import Photo, Plan, Scene, find_photos, make_plan
+from rainkit.datasets.records import Record
+from rainkit.datasets.request import (
+    FORMATS,
+    DepthChoice,
+    OnProgress,
+    SynthRequest,
+    SynthResult,
+)
+from rainkit.datasets.scenes import Maker, make
+from rainkit.datasets.workers import Run, open_workers, worth_starting
+from rainkit.errors import DatasetError
 
-from rainkit import images
-from rainkit.datasets import manifest
-from rainkit.datasets.scenes import Done, Scene, make
-from rainkit.errors import DatasetError, RainkitError, UsageError
-from rainkit.rain import PRESETS, RainSettings
-
-__all__ = ["FORMATS", "SynthRequest", "SynthResult", "synthesise"]
-
-FORMATS = ("png", "jpg")
-"""File formats a dataset can be written in."""
-
-_MOST_VARIANTS = 9999
-_PICTURES_PER_PROCESS = 40  # fewer do not pay for starting another process
-
-
-@dataclass(frozen=True, kw_only=True)
-class SynthRequest:
-    """A dataset to make.
-
-    Attributes:
-        inputs: files, folders and patterns of clean photographs.
-        out: folder to write ``input/``, ``target/`` and the manifest to.
-        settings: the rain.
-        preset: name of the preset the settings started from, for the record.
-        distance: metres to the scene, taken as flat; None for streaks without a veil.
-        variants: rains per photograph.
-        seed: of the dataset.
-        format: ``png`` or ``jpg``.
-        overwrite: write into a folder that is not empty; pairs that its manifest lists are deleted
-            once the new ones are there, and nothing else is.
-        workers: processes; None for as many as pay.
-    """
-
-    inputs: tuple[str, ...]
-    out: Path
-    settings: RainSettings = PRESETS["default"]
-    preset: str = "default"
-    distance: float | None = None
-    variants: int = 1
-    seed: int = 0
-    format: str = "png"
-    overwrite: bool = False
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.variants <= _MOST_VARIANTS:
-            raise UsageError(f"--variants: 1 to {_MOST_VARIANTS}, not {self.variants}")
-        if self.seed < 0:
-            raise UsageError(f"--seed: a whole number from 0 up, not {self.seed}")
-        if self.format not in FORMATS:
-            raise UsageError(f"--format: one of {', '.join(FORMATS)}, not {self.format!r}")
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"--workers: at least 1, not {self.workers}")
-        if self.distance is not None and not (math.isfinite(self.distance) and self.distance > 0):
-            raise UsageError(f"--distance: metres above 0, not {self.distance:g}")
+__all__ = ["FORMATS", "DepthChoice", "OnProgress", "SynthRequest", "SynthResult", "synthesise"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SynthResult:
-    """What was made.
-
-    Attributes:
-        out: the dataset folder.
-        manifest: its manifest.
-        scenes: photographs that became scenes.
-        pairs: rainy pictures written.
-        failures: photographs left out, each with the reason.
-        seconds: wall time.
-    """
-
-    out: Path
-    manifest: Path
-    scenes: int
-    pairs: int
-    failures: tuple[tuple[Path, str], ...]
-    seconds: float
-
-    def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "out": str(self.out),
-            "manifest": str(self.manifest),
-            "scenes": self.scenes,
-            "pairs": self.pairs,
-            "failures": [{"path": str(path), "reason": why} for path, why in self.failures],
-            "seconds": round(self.seconds, 3),
-        }
-
-
-def synthesise(
-    request: SynthRequest, on_progress: Callable[[int, int], None] | None = None
-) -> SynthResult:
+def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> SynthResult:
     """Make a dataset of rainy and clean pairs.
 
     The rain of a picture follows from the dataset seed, the clean picture's pixels and the number
-    of the variant: neither other pictures, nor their order, nor the number of workers change it.
-    A photograph that cannot be read is reported in the result and the others are made.
+    of the variant: neither other pictures, nor their order, nor the number of workers or shards
+    change it. A photograph that cannot be read, or whose depth cannot, is reported in the result
+    and the others are made.
+
+    A run that was ended early, by whatever, goes on when it is repeated, and ends with the same
+    files as one that was not.
 
     Args:
         request: what to make.
-        on_progress: called with photographs done and all photographs, after each.
+        on_progress: called after each photograph.
 
     Raises:
-        UsageError: no photograph to be found, or the folder is not empty.
-        ImageError: a result cannot be written; what was made until then stays, with its manifest.
+        UsageError: no photograph to be found, or the folder is not to be written to.
+        ImageError, DatasetError: a result cannot be written; repeat the request to go on.
     """
     started = time.monotonic()
-    scenes = _name_scenes(request)
-    path = request.out / manifest.MANIFEST
-    former = _former_files(request, path)
-    records: list[manifest.Record] = []
-    failures: list[tuple[Path, str]] = []
-    late: list[Done] = []
-    try:
-        with closing(_run(request, scenes, late)) as run:
-            for count, done in enumerate(run, start=1):
-                records += done.records
-                if done.reason:
-                    failures.append((done.path, done.reason))
-                if on_progress is not None:
-                    on_progress(count, len(scenes))
-    except BaseException:
-        # A full disk or Ctrl-C: what is there is whole and can be used, if the list still fits.
-        records += [record for done in late for record in done.records]
-        if records:
-            with suppress(RainkitError):
-                _finish(request, path, records, former)
-        raise
-    _finish(request, path, records, former)
+    tell = on_progress or (lambda what, done, total: None)
+    folder.admit(request)
+    photos = find_photos(request.inputs, request.out, maps=request.depth_name == "auto")
+    Maker(request)  # says what is wrong with the depth source before anything is written
+    shards = 1 if request.shard is None else request.shard[1]
+    pictures = len(photos) * request.variants * (request.sequence or 1)
+    workers = worth_starting(pictures // shards, request.workers, len(photos))
+    with open_workers(workers, Maker, request) as run:
+        plan = make_plan(request, photos, run, lambda done, of: tell("looking", done, of))
+        mine = _share(plan.scenes, request.shard)
+        with folder.begin(request, plan.identity()) as journal:
+            resumed = sum(scene.photo.name in journal.done for scene in mine)
+            failures = _make(request, plan, mine, run, journal, tell)
+            records = [r for scene in mine for r in journal.done.get(scene.photo.name, ())]
+            path = _finish(request, plan, records, journal.former)
+            journal.remove()
+    failed = dict(plan.failures) | failures
     return SynthResult(
         out=request.out,
         manifest=path,
-        scenes=len(scenes) - len(failures),
+        scenes=len({record.scene for record in records}),
         pairs=len(records),
-        failures=tuple(failures),
+        splits=count_splits(records),
+        depths=count_depths(records),
+        resumed=resumed,
+        notes=(plan.note,) if plan.note else (),
+        failures=tuple((photo.path, failed[photo]) for photo in photos if photo in failed),
         seconds=time.monotonic() - started,
     )
 
 
-def _run(
-    request: SynthRequest, scenes: Sequence[Scene], late: list[Done]
-) -> Generator[Done, None, None]:
-    """Make scenes one after another, or in several processes; in order either way.
-
-    ``late`` gets the scenes that other processes had made when the run was stopped.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    pictures = len(scenes) * request.variants
-    workers = request.workers or min(cores or 1, pictures // _PICTURES_PER_PROCESS)
-    workers = min(workers, len(scenes))
-    if workers <= 1:
-        for scene in scenes:
-            yield make(request, scene)
-        return
-    # Spawned, not forked: the caller may have threads of OpenCV or torch running.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-    futures = [pool.submit(make, request, scene) for scene in scenes]
-    taken = 0
-    try:
-        for future in futures:
-            done = future.result()
-            taken += 1
-            yield done
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for future in futures[taken:]:
-            if not future.cancelled() and future.exception() is None:
-                late.append(future.result())
+def _share(scenes: Sequence[Scene], shard: tuple[int, int] | None) -> Sequence[Scene]:
+    """Every n-th scene: all shards get their part of every folder of photographs."""
+    return scenes if shard is None else scenes[shard[0] - 1 :: shard[1]]
 
 
-def _start_worker() -> None:
-    """One thread a process, and Ctrl-C is the parent's to handle."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _name_scenes(request: SynthRequest) -> list[Scene]:
-    """Find the photographs and give each a name of its own, whatever their order."""
-    out = request.out.resolve()
-    # A dataset made earlier inside the folder of photographs is no photograph.
-    found = [each for each in images.find(request.inputs) if out not in each.path.resolve().parents]
-    if not found:
-        raise UsageError(f"nothing but {request.out} itself to be found: name clean photographs")
-    plain = ["-".join(each.relative.with_suffix("").parts) for each in found]
-    count = Counter(name.casefold() for name in plain)
-    names = [
-        name if count[name.casefold()] == 1 else f"{name}-{each.path.suffix[1:]}"
-        for name, each in zip(plain, found, strict=True)
-    ]
-    taken: dict[str, Path] = {}
-    for name, each in zip(names, found, strict=True):
-        other = taken.setdefault(name.casefold(), each.path)
-        if other != each.path:
-            raise UsageError(f"{other} and {each.path} would both become {name}: rename one")
-    return [
-        Scene(name, each.relative.as_posix(), each.path)
-        for name, each in zip(names, found, strict=True)
-    ]
-
-
-def _former_files(request: SynthRequest, path: Path) -> set[str]:
-    """Names of the pairs that a dataset to be overwritten lists."""
-    if request.out.exists() and not request.out.is_dir():
-        raise UsageError(f"{request.out} is a file: name a folder to write to")
-    try:
-        empty = not request.out.is_dir() or not any(request.out.iterdir())
-    except OSError as error:
-        raise UsageError(f"{request.out} cannot be listed ({error.strerror})") from error
-    if empty:
-        return set()
-    if not request.overwrite:
-        raise UsageError(f"{request.out} is not empty: add --overwrite, or name another folder")
-    try:
-        return {name for r in manifest.read(path) for name in (r.input, r.target)}
-    except DatasetError:
-        return set()
+def _make(
+    request: SynthRequest,
+    plan: Plan,
+    mine: Sequence[Scene],
+    run: Run[Maker],
+    journal: Journal,
+    tell: OnProgress,
+) -> dict[Photo, str]:
+    """Make what the journal does not have; the photographs left out, with the reason."""
+    counts = Counter(scene.split for scene in plan.scenes)
+    left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.done]
+    ready = len(mine) - len(left)
+    failures: dict[Photo, str] = {}
+    for count, ((scene, _), done) in enumerate(run(make, left), start=ready + 1):
+        if done.reason:
+            failures[scene.photo] = done.reason
+        else:
+            journal.add(scene.photo.name, done.records)
+        tell("raining", count, len(mine))
+    return failures
 
 
 def _finish(
-    request: SynthRequest, path: Path, records: list[manifest.Record], former: set[str]
-) -> None:
-    """Write the manifest and remove pairs of the overwritten dataset that are not in it."""
-    manifest.write(path, records, overwrite=request.overwrite)
-    kept = {name for record in records for name in (record.input, record.target)}
-    for name in former - kept:
-        stale = request.out / name
-        # Names come from a file: nothing outside the dataset is ever removed.
-        if stale.parent in (request.out / "input", request.out / "target"):
-            stale.unlink(missing_ok=True)
+    request: SynthRequest, plan: Plan, records: list[Record], former: Sequence[str]
+) -> Path:
+    """Write what lists the pairs; the manifest's path.
+
+    Of shards the last to end does so for all; until then each leaves its part of the manifest.
+    """
+    path = folder.manifest_path(request)
+    if request.shard is None:
+        _write_lists(request, records, former)
+        return path
+    with _alone(request.out):
+        whole = request.out / manifest.MANIFEST
+        if not whole.exists():
+            manifest.write(path, records, overwrite=True)
+            parts = [
+                request.out / manifest.part_name(shard, request.shard[1])
+                for shard in range(1, request.shard[1] + 1)
+            ]
+            if not all(part.exists() for part in parts):
+                return path
+            order = {scene.photo.name: number for number, scene in enumerate(plan.scenes)}
+            everything = manifest.read(request.out)
+            _write_lists(request, sorted(everything, key=lambda r: order[r.scene]), former)
+        for part in request.out.glob("manifest-*-of-*.jsonl"):
+            part.unlink()
+        return whole
+
+
+def _write_lists(request: SynthRequest, records: Sequence[Record], former: Sequence[str]) -> None:
+    split = {
+        "test_scenes": request.test_scenes,
+        "split_seed": request.split_seed,
+        "group_by": request.group_by,
+    }
+    write_lists(
+        request.out,
+        records,
+        layout=request.layout,
+        parquet=request.manifest_format == "parquet",
+        split=None if request.test_scenes is None else split,
+        command=request.command,
+        former=former,
+    )
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """While no other shard is here; the system lets go for a process that is killed."""
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    except OSError as error:
+        raise DatasetError(f"{out}: cannot be written ({error.strerror or error})") from error
+    finally:
+        os.close(handle)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from rainkit.errors import ImageError
 from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
+from rainkit.images.silence import opencv_silent
 
 __all__ = ["LARGEST", "read"]
 
@@ -36,7 +35,6 @@ _TURNS: dict[int, tuple[int, bool]] = {
 }
 
 _opening = threading.Lock()
-_quiet = threading.Lock()
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = "not supported; save it as 8- or 16-bit RGB"
@@ -129,7 +127,7 @@ def _is_16_bit(data: bytes, image: Image.Image) -> bool:
 
 
 def _decode_16_bit(path: Path, data: bytes, image: Image.Image) -> _Samples:
-    with _opencv_silent():
+    with opencv_silent():
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     # Of samples that are no grey or RGB, such as CMYK's, OpenCV may make colours that are wrong.
     if decoded is None or decoded.dtype != np.uint16 or image.mode in ("CMYK", "LAB", "YCbCr"):
@@ -139,18 +137,6 @@ def _decode_16_bit(path: Path, data: bytes, image: Image.Image) -> _Samples:
     rgb = np.ascontiguousarray(decoded[..., 2::-1])
     alpha = decoded[..., 3].copy() if decoded.shape[2] == 4 else None
     return _Samples(rgb, alpha, image.mode in ("LA", "I;16"))
-
-
-@contextmanager
-def _opencv_silent() -> Iterator[None]:
-    """OpenCV's log level is the process's: it is lowered while it decodes, and put back."""
-    log = cv2.utils.logging
-    with _quiet:
-        level = log.setLogLevel(log.LOG_LEVEL_SILENT)
-        try:
-            yield
-        finally:
-            log.setLogLevel(level)
 
 
 def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:

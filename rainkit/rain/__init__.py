@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from rainkit.rain.mixture import Mixture
 from rainkit.rain.render import RENDERER, Rendered, render
-from rainkit.rain.settings import LEVELS, PRESETS, Level, RainSettings
+from rainkit.rain.settings import DEPTHLESS, LEVELS, PRESETS, Level, RainSettings
 
 __all__ = [
+    "DEPTHLESS",
     "LEVELS",
     "PRESETS",
     "RENDERER",

@@ -5,15 +5,20 @@ Additive sets such as Rain100L/H leave out the factor (1 - a) and clip at white.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from rainkit.rain.settings import RainSettings
 
-__all__ = ["compose"]
+__all__ = ["Terms", "compose", "terms", "weight"]
 
 Colour = npt.NDArray[np.float64]
+Plane = npt.NDArray[np.float32]
+
+_STRIPE = 64  # rows blended at a time, so that planes stay in the processor's cache
 
 
 def _decode(stored: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -29,42 +34,91 @@ def _encode(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 _TO_STORED = np.rint(255 * _encode(np.arange(65536) / 65535)).astype(np.uint8)
 
 
+class Terms(NamedTuple):
+    """One channel's blend: O = weight * tone[B] + clear * streaks + constant.
+
+    ``tone`` float32 [256] maps stored values behind the rain, less the colour that hides them.
+    """
+
+    tone: Plane
+    streaks: np.float32
+    constant: np.float32
+
+
+def terms(
+    settings: RainSettings, streak: Colour, airlight: Colour, *, veiled: bool
+) -> tuple[Terms, ...]:
+    """Sort O = (B t + A (1 - t)) (1 - a) + E a by what varies, for each of three channels.
+
+    With clear = 1 - a, the weight is t clear where streaks cover, t where they add, and 1 where
+    there is neither veil nor cover. Values are 0 to 255 in the light that the settings blend in.
+    """
+    tone = 255 * settings.dim * (np.arange(256) / 255) ** settings.gamma
+    if settings.light == "linear":
+        tone, streak, airlight = (255 * _decode(part / 255) for part in (tone, streak, airlight))
+    # Rounded so that no processor's logarithm shows.
+    tone, streak, airlight = (np.rint(x * 4096) / 4096 for x in (tone, streak, airlight))
+    rows = []
+    for light, air in zip(streak.tolist(), airlight.tolist(), strict=True):
+        if settings.blend == "add":
+            hidden, streaks, constant = (air if veiled else 0.0), -light, light
+            constant += hidden
+        else:
+            hidden = air if veiled else light
+            streaks, constant = hidden - light, light
+        rows.append(
+            Terms((tone - hidden).astype(np.float32), np.float32(streaks), np.float32(constant))
+        )
+    return tuple(rows)
+
+
+def weight(clear: Plane, through: Plane | None, settings: RainSettings) -> Plane | None:
+    """Share of the scene's own light that is left, see :func:`terms`; None for all of it."""
+    if settings.blend == "add":
+        return through
+    return clear if through is None else np.multiply(clear, through)
+
+
 def compose(
     clean: npt.NDArray[np.uint8],
     *,
-    opacity: npt.NDArray[np.float32],
+    clear: Plane,
     streak: Colour,
-    transmission: npt.NDArray[np.float32] | None,
+    transmission: Plane | None,
     airlight: Colour,
     settings: RainSettings,
 ) -> npt.NDArray[np.uint8]:
     """Blend in float and round once.
 
     ``clean`` [H, W, 3] is darkened as the settings say, then seen through a veil of colour
-    ``airlight`` that lets ``transmission`` [H, W] or [1, 1] through, then through streaks of colour
-    ``streak`` that cover ``opacity`` [H, W] of each pixel. Colours are RGB, 0 to 255, sRGB.
+    ``airlight`` that lets ``transmission`` [H, W] through, then through streaks of colour
+    ``streak`` that leave ``clear`` [H, W] of each pixel. Colours are RGB, 0 to 255, sRGB.
     """
-    linear = settings.light == "linear"
-    tone = 255 * settings.dim * (np.arange(256) / 255) ** settings.gamma
-    if linear:
-        tone, streak, airlight = (255 * _decode(part / 255) for part in (tone, streak, airlight))
-    scene = tone.astype(np.float32)[clean]
-    if transmission is not None:
-        _blend(scene, np.float32(1) - transmission, airlight, cover=True)
-    _blend(scene, opacity, streak, cover=settings.blend == "alpha")
-    if linear:
-        index = np.clip(scene * np.float32(65535 / 255) + np.float32(0.5), 0, 65535)
-        return np.asarray(_TO_STORED[index.astype(np.uint16)], np.uint8)
-    return np.clip(np.rint(scene), 0, 255).astype(np.uint8)
+    channels = terms(settings, streak, airlight, veiled=transmission is not None)
+    rainy = np.empty_like(clean)
+    for top in range(0, len(clean), _STRIPE):
+        rows = slice(top, top + _STRIPE)
+        through = None if transmission is None else transmission[rows]
+        share = weight(clear[rows], through, settings)
+        stored = list(cv2.split(clean[rows]))
+        for index, (tone, streaks, constant) in enumerate(channels):
+            plane = np.asarray(cv2.LUT(stored[index], tone), np.float32)
+            if share is not None:
+                np.multiply(plane, share, out=plane)
+            added: Plane | np.float32 = constant
+            if streaks:
+                added = np.multiply(clear[rows], streaks)
+                added += constant
+            np.add(plane, added, out=plane)
+            stored[index] = _stored(plane, settings)
+        cv2.merge(stored, dst=rainy[rows])
+    return rainy
 
 
-def _blend(
-    scene: npt.NDArray[np.float32], share: npt.NDArray[np.float32], colour: Colour, *, cover: bool
-) -> None:
-    """Lay a share (0 to 1 per pixel) of a colour over a scene, or add it, in place."""
-    height, width = scene.shape[:2]
-    spread = np.ascontiguousarray(np.broadcast_to(share, (height, width)))
-    weights = cv2.merge([spread, spread, spread])
-    # A whole row of the colour at once: broadcasting three values at a time is slow.
-    row = np.tile(colour.astype(np.float32), width).reshape(1, width, 3)
-    scene += (row - scene if cover else row) * weights
+def _stored(plane: Plane, settings: RainSettings) -> npt.NDArray[np.uint8]:
+    """Round to stored values."""
+    if settings.light == "srgb":
+        # A rounding, saturating cast.
+        return np.asarray(cv2.convertScaleAbs(np.maximum(plane, 0, out=plane)), np.uint8)
+    index = np.clip(plane * np.float32(65535 / 255) + np.float32(0.5), 0, 65535)
+    return np.asarray(_TO_STORED[index.astype(np.uint16)], np.uint8)

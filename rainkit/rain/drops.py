@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rainkit.rain import physics
 from rainkit.rain.settings import RainSettings
+from rainkit.rain.weather import Weather
 
-__all__ = ["Drops", "sample"]
+__all__ = ["Drops", "Population", "Shell", "expose", "populate", "sample"]
 
 Floats = npt.NDArray[np.float64]
 
-_FAINTEST = 1 / 255  # peak optical thickness below which a drop joins the uniform veil
+_FAINTEST = 4 / 255  # peak optical thickness below which a drop joins the uniform veil
+_SHELLS = 3  # the nearer, the longer streaks are, and the wider the margin that they start in
 _GUSTS = 4.0  # gusts beyond this many standard deviations may miss the sampled margin
+
+
+class Shell(NamedTuple):
+    """Drops between two distances: entries [first, last) of a population.
+
+    Centres are uniform over [-margin_x, width + margin_x) and [-margin_y, height + margin_y) px,
+    so that streaks may enter the window from any side.
+    """
+
+    first: int
+    last: int
+    margin_x: float
+    margin_y: float
+
+
+@dataclass(frozen=True)
+class Population:
+    """Drops in and around a window of the camera's picture, one entry per drop.
+
+    ``x`` and ``y`` are centres in px (0 at the outer edge of the window's first pixel, y down),
+    ``z`` the distance in metres, ``diameter`` in mm, ``lean`` the gust's turn of the fall in
+    radians. ``shells`` cover all entries in order.
+    """
+
+    x: Floats
+    y: Floats
+    z: Floats
+    diameter: Floats
+    lean: Floats
+    width: int
+    height: int
+    shells: tuple[Shell, ...]
 
 
 @dataclass(frozen=True)
@@ -50,83 +86,120 @@ class Drops:
 def sample(
     settings: RainSettings,
     rng: np.random.Generator,
+    weather: Weather,
     *,
-    rate_mm_h: float,
-    wind_m_s: float,
     width: int,
     height: int,
     focal_px: float,
 ) -> Drops:
-    """Draw the drops in view of a ``width`` x ``height`` px window of the camera's picture.
+    """Draw the drops in view of a ``width`` x ``height`` px window of the camera's picture."""
+    population = populate(settings, rng, weather, width=width, height=height, focal_px=focal_px)
+    return expose(settings, weather, population, focal_px=focal_px)
 
-    Drops are uniform in the viewing frustum between ``near_m`` and ``far_m``. Positions are drawn
-    in a margin around the window too, so that streaks may enter it from any side.
+
+def populate(
+    settings: RainSettings,
+    rng: np.random.Generator,
+    weather: Weather,
+    *,
+    width: int,
+    height: int,
+    focal_px: float,
+) -> Population:
+    """Fill the viewing frustum between ``near_m`` and ``far_m`` with drops, uniformly.
 
     All draws are float64 and rounded to binary fractions far below what a pixel can show: results
     then do not depend on how a processor rounds its logarithms.
     """
-    margin_x, margin_y = _margins(settings, wind_m_s, focal_px)
-    wide, high = width + 2 * margin_x, height + 2 * margin_y
-    near3, far3 = settings.near_m**3, settings.far_m**3
-    volume = wide * high / focal_px**2 * (far3 - near3) / 3
-    n_drops = int(rng.poisson(physics.drop_density(rate_mm_h, settings.smallest_mm) * volume))
+    density = physics.drop_density(weather.rate_mm_h, settings.smallest_mm)
+    edges = settings.near_m * (settings.far_m / settings.near_m) ** (
+        np.arange(_SHELLS + 1) / _SHELLS
+    )
+    shells: list[Shell] = []
+    places: list[tuple[Floats, Floats, Floats]] = []
+    first = 0
+    for near, far in itertools.pairwise(edges.tolist()):
+        margin_x, margin_y = _margins(settings, weather, near, focal_px)
+        area = (width + 2 * margin_x) * (height + 2 * margin_y)
+        count = int(rng.poisson(density * area / focal_px**2 * (far**3 - near**3) / 3))
+        x = rng.uniform(-margin_x, width + margin_x, count)
+        y = rng.uniform(-margin_y, height + margin_y, count)
+        places.append((x, y, rng.uniform(near**3, far**3, count)))
+        shells.append(Shell(first, first + count, margin_x, margin_y))
+        first += count
+    x, y, cubes = (np.concatenate(parts) for parts in zip(*places, strict=True))
+    excess = rng.exponential(1 / physics.size_slope(weather.rate_mm_h), first)
+    diameter = np.minimum(settings.smallest_mm + excess, physics.LARGEST_DROP_MM)
+    return Population(
+        x=_rounded(x, 64),
+        y=_rounded(y, 64),
+        z=_rounded(np.cbrt(cubes), 1024),
+        diameter=_rounded(diameter, 4096),
+        lean=_rounded(rng.normal(0.0, settings.gust_rad, first), 4096),
+        width=width,
+        height=height,
+        shells=tuple(shells),
+    )
 
-    x = _rounded(rng.uniform(-margin_x, width + margin_x, n_drops), 64)
-    y = _rounded(rng.uniform(-margin_y, height + margin_y, n_drops), 64)
-    z = _rounded(np.cbrt(rng.uniform(near3, far3, n_drops)), 1024)
-    mean_excess = 1 / physics.size_slope(rate_mm_h)
-    diameter = settings.smallest_mm + rng.exponential(mean_excess, n_drops)
-    diameter = np.minimum(diameter, physics.LARGEST_DROP_MM)
-    speed = physics.terminal_speed(diameter)
-    angle = np.arctan2(wind_m_s, speed) + math.radians(settings.roll_deg)
-    angle += rng.normal(0.0, settings.gust_rad, n_drops)
 
-    streak_width = focal_px * diameter / (1000 * z)
-    length = focal_px * settings.exposure_s * np.hypot(speed, wind_m_s) / z + streak_width
+def expose(
+    settings: RainSettings, weather: Weather, population: Population, *, focal_px: float
+) -> Drops:
+    """Streaks of a population during the weather's exposure, those out of view left out."""
+    z, wind = population.z, weather.wind_m_s
+    speed = physics.terminal_speed(population.diameter)
+    streak_width = population.diameter * (focal_px / 1000) / z
+    length = np.sqrt(speed**2 + wind**2) * (focal_px * weather.exposure_s) / z + streak_width
     # Optical thickness per px of length: the drop's disc, smeared along its path.
     mass = _rounded(settings.streak_gain * (np.pi / 4) * streak_width**2 / length, 65536)
-    sigma = np.sqrt(
-        settings.psf_px**2 + (streak_width / 4) ** 2 + (_defocus(settings, z, focal_px) / 4) ** 2
-    )
+    defocus = _defocus(settings, z, focal_px)
+    sigma = np.sqrt(settings.psf_px**2 + (streak_width**2 + defocus**2) / 16)
 
     # Streaks shorter than their blur are round spots: their peak is lower than a long streak's.
     peak = mass / (np.sqrt(2 * np.pi) * sigma) * np.minimum(1.0, length / (2.5 * sigma))
     faint = peak < _FAINTEST
-    veil = np.bincount(
-        np.searchsorted(settings.cuts_m, z[faint], side="right") - 1,
-        weights=mass[faint] * length[faint],
-        minlength=len(settings.cuts_m),
-    ) / (wide * high)
-    dx = _rounded(length * np.sin(angle), 64)
-    dy = _rounded(length * np.cos(angle), 64)
-    reach = 4 * sigma + 1
-    in_view = (np.abs(x - width / 2) < width / 2 + np.abs(dx) / 2 + reach) & (
-        np.abs(y - height / 2) < height / 2 + np.abs(dy) / 2 + reach
-    )
-    keep = np.flatnonzero(~faint & in_view)
+    off_x = np.abs(population.x - population.width / 2) - population.width / 2
+    off_y = np.abs(population.y - population.height / 2) - population.height / 2
+    veil = np.zeros(len(settings.cuts_m))
+    if faint.any():
+        inside = np.flatnonzero(faint & (off_x < 0) & (off_y < 0))
+        slabs = np.searchsorted(settings.cuts_m, z[inside], side="right") - 1
+        veil = np.bincount(slabs, weights=mass[inside] * length[inside], minlength=len(veil))
+        veil /= population.width * population.height
+    reach = length / 2 + 4 * sigma + 1
+    keep = np.flatnonzero(~faint & (off_x < reach) & (off_y < reach))
+    angle = population.lean[keep] + (np.arctan2(wind, speed[keep]) + _turn(settings))
+    length = length[keep]
+    dx, dy = _rounded(length * np.sin(angle), 64), _rounded(length * np.cos(angle), 64)
     return Drops(
-        x=x[keep],
-        y=y[keep],
-        dx=dx[keep],
-        dy=dy[keep],
+        x=population.x[keep],
+        y=population.y[keep],
+        dx=dx,
+        dy=dy,
         mass=mass[keep],
         sigma=sigma[keep],
         z=z[keep],
         veil=tuple(_rounded(veil, 2**20).tolist()),
-        n_drops=n_drops,
+        n_drops=len(z),
     )
 
 
-def _margins(settings: RainSettings, wind_m_s: float, focal_px: float) -> tuple[float, float]:
-    """Half the largest streak's extent in x and y, plus its blur, in px."""
+def _turn(settings: RainSettings) -> float:
+    return math.radians(settings.roll_deg)
+
+
+def _margins(
+    settings: RainSettings, weather: Weather, near_m: float, focal_px: float
+) -> tuple[float, float]:
+    """Half the extent in x and y of the largest streak from ``near_m`` on, plus its blur, in px."""
     fastest = float(physics.terminal_speed(np.array([physics.LARGEST_DROP_MM]))[0])
-    nearest = np.array([settings.near_m])
-    turn = math.radians(settings.roll_deg)
-    path = focal_px * settings.exposure_s / settings.near_m
-    strays = _GUSTS * settings.gust_rad * math.hypot(fastest, wind_m_s)
-    along_x = abs(wind_m_s * math.cos(turn)) + abs(fastest * math.sin(turn)) + strays
-    along_y = abs(fastest * math.cos(turn)) + abs(wind_m_s * math.sin(turn)) + strays
-    thickest = focal_px * physics.LARGEST_DROP_MM / (1000 * settings.near_m)
+    nearest = np.array([near_m])
+    wind, turn = weather.wind_m_s, _turn(settings)
+    path = focal_px * weather.exposure_s / near_m
+    strays = _GUSTS * settings.gust_rad * math.hypot(fastest, wind)
+    along_x = abs(wind * math.cos(turn)) + abs(fastest * math.sin(turn)) + strays
+    along_y = abs(fastest * math.cos(turn)) + abs(wind * math.sin(turn)) + strays
+    thickest = focal_px * physics.LARGEST_DROP_MM / (1000 * near_m)
     blur = thickest + float(_defocus(settings, nearest, focal_px)[0]) + 2 * settings.psf_px
     return path * along_x / 2 + blur, path * along_y / 2 + blur
 
@@ -135,7 +208,8 @@ def _defocus(settings: RainSettings, z: Floats, focal_px: float) -> Floats:
     """Diameter in px of the circle of confusion at distances ``z`` (thin lens)."""
     focal_m = settings.focal_mm / 1000
     aperture_m = focal_m / settings.f_number
-    return focal_px * aperture_m * np.abs(z - settings.focus_m) / (z * (settings.focus_m - focal_m))
+    most = focal_px * aperture_m / (settings.focus_m - focal_m)
+    return np.abs(1 - settings.focus_m / z) * most
 
 
 def _rounded(values: Floats, parts: int) -> Floats:

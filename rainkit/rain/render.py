@@ -12,17 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.errors import ImageError, UsageError
-from rainkit.rain import drops as drop_sampling
-from rainkit.rain import physics, streaks, veil
+from rainkit.rain import drops, physics, streaks, veil, weather
 from rainkit.rain.composition import compose
-from rainkit.rain.settings import LEVELS, RainSettings
+from rainkit.rain.settings import RainSettings
 
-__all__ = ["RENDERER", "Rendered", "render"]
+__all__ = ["RENDERER", "Rendered", "Surroundings", "paint", "render", "surroundings"]
 
-RENDERER = "layered/1"
+RENDERER = "layered/2"
 """Name and version of this renderer; a new version means new pixels for an old seed."""
 
-_BRIGHTEST = 250.0  # of streaks estimated from the airlight: not quite white, as in photographs
+Map = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,50 @@ class Rendered:
 
     Attributes:
         rainy: uint8 [H, W, 3] RGB.
-        opacity: float32 [H, W] in [0, 1], how much of each pixel the streaks cover.
+        clear: float32 [H, W] in [0, 1], how much of each pixel the streaks leave uncovered.
         transmission: float32 [H, W] in [0, 1], how much of the scene shines through the veil;
             None without a veil.
         record: every drawn parameter, ready for JSON.
     """
 
     rainy: npt.NDArray[np.uint8]
-    opacity: npt.NDArray[np.float32]
-    transmission: npt.NDArray[np.float32] | None
+    clear: Map
+    transmission: Map | None
     record: dict[str, Any]
+
+    @property
+    def opacity(self) -> Map:
+        """How much of each pixel the streaks cover, float32 [H, W] in [0, 1]."""
+        return np.subtract(np.float32(1), self.clear)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A picture's frame and scene: its size, the camera's focal length and how far things are.
+
+    Attributes:
+        height: of the picture in px.
+        width: of the picture in px.
+        frame_width: of the camera's whole picture in px.
+        focal_px: focal length in px.
+        distance: of a flat scene along the line of sight in metres, if it is flat.
+        depth: along the camera's axis in metres, float32 [H, W], if there is a map.
+    """
+
+    height: int
+    width: int
+    frame_width: float
+    focal_px: float
+    distance: float | None
+    depth: Map | None
+
+    def ranges(self) -> Map | None:
+        """Distances along the lines of sight in metres, [H, W], or None where none are known."""
+        if self.depth is not None:
+            return veil.to_range(self.depth, self.focal_px)
+        if self.distance is not None:
+            return np.full((self.height, self.width), self.distance, np.float32)
+        return None
 
 
 def render(
@@ -48,7 +81,8 @@ def render(
     settings: RainSettings,
     seed: Sequence[int],
     *,
-    distance: npt.NDArray[np.float32] | float | None = None,
+    distance: float | None = None,
+    depth: Map | None = None,
     frame_width: float | None = None,
     airlight: Sequence[float] | None = None,
 ) -> Rendered:
@@ -60,9 +94,10 @@ def render(
         clean: uint8 [H, W, 3] RGB, at least 1 x 1 px.
         settings: what the rain is like.
         seed: one or more whole numbers from 0 up, by convention dataset seed, scene and variant.
-        distance: how far away the scene is in metres along the line of sight: a map float32
-            [H, W], or one number for a flat scene, or None for streaks without a veil. Streaks
-            behind a surface are hidden by it.
+        distance: metres along the line of sight to a scene taken as flat.
+        depth: or a map of it, float32 [H, W], metres along the camera's axis, above 0. The veil
+            thickens with the range that follows from it, and slabs of rain that begin behind a
+            surface are hidden by it. With neither there are streaks and no veil.
         frame_width: width in px of the camera's whole picture when ``clean`` is a crop of it, so
             that streaks are as long, as wide and as dense as in the whole; default: that of
             ``clean``.
@@ -70,117 +105,119 @@ def render(
             estimated from ``clean``.
 
     Raises:
-        ImageError: ``clean`` or ``distance`` has a wrong type, shape or value.
-        UsageError: a bad seed, frame width or airlight.
+        ImageError: ``clean`` or ``depth`` has a wrong type, shape or value.
+        UsageError: a bad seed, frame width, distance or airlight.
+    """
+    around = surroundings(clean, settings, distance=distance, depth=depth, frame_width=frame_width)
+    rng = weather.generator(seed)
+    drawn = weather.draw(clean, settings, rng, airlight=airlight)
+    sampled = drops.sample(
+        settings, rng, drawn, width=around.width, height=around.height, focal_px=around.focal_px
+    )
+    return paint(clean, settings, drawn, sampled, around, seed)
+
+
+def surroundings(
+    clean: npt.NDArray[np.uint8],
+    settings: RainSettings,
+    *,
+    distance: float | None = None,
+    depth: Map | None = None,
+    frame_width: float | None = None,
+) -> Surroundings:
+    """Check a picture and what is known of its scene; see :func:`render`.
+
+    Raises:
+        ImageError: ``clean`` or ``depth`` has a wrong type, shape or value.
+        UsageError: a bad frame width or distance, or both a distance and a depth.
     """
     height, width = _checked_size(clean)
-    where = _checked_distance(distance, height, width)
     if frame_width is None:
         frame_width = width
     if not (math.isfinite(frame_width) and frame_width >= 1):
         raise UsageError(f"rain: frame_width must be at least 1 px, not {frame_width}")
-    rng = _generator(seed)
-
-    rate = _drawn_rate(settings, rng)
-    wind = settings.wind_m_s + settings.wind_sd_m_s * float(rng.standard_normal())
-    jitter = 1 + settings.airlight_jitter * float(rng.uniform(-1, 1))
-    brightness = float(rng.uniform(settings.streak_low, settings.streak_high))
-    if airlight is None and settings.airlight_grey is not None:
-        airlight = (settings.airlight_grey,) * 3
-    air = _airlight(clean, airlight, jitter)
-    if settings.streak_grey is None:
-        streak = np.minimum(air * brightness, _BRIGHTEST)
-    else:
-        streak = np.full(3, settings.streak_grey)
-
-    sampled = drop_sampling.sample(
-        settings,
-        rng,
-        rate_mm_h=rate,
-        wind_m_s=wind,
-        width=width,
+    if distance is not None:
+        if depth is not None:
+            raise UsageError("rain: give a distance or a depth map, not both")
+        if not distance >= 0:
+            raise UsageError(f"rain: distance is a number of metres from 0 up, not {distance!r}")
+    return Surroundings(
         height=height,
+        width=width,
+        frame_width=float(frame_width),
         focal_px=settings.focal_px(frame_width),
+        distance=distance,
+        depth=None if depth is None else _checked_depth(depth, height, width),
     )
-    opacity = _opacity(sampled, settings.cuts_m, where, width, height)
-    through = None if where is None else veil.transmission(where, rate, settings.fog_gain)
+
+
+def paint(
+    clean: npt.NDArray[np.uint8],
+    settings: RainSettings,
+    drawn: weather.Weather,
+    sampled: drops.Drops,
+    around: Surroundings,
+    seed: Sequence[int],
+) -> Rendered:
+    """Lay drops that were drawn over a picture; ``seed`` is for the record alone."""
+    optical = _thickness(sampled, settings.cuts_m, around)
+    # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
+    optical *= np.float32(-1 / streaks.FIXED)
+    clear = np.asarray(cv2.exp(optical), np.float32)
+    ranges = around.ranges()
+    through = None
+    if ranges is not None:
+        through = veil.transmission(ranges, drawn.rate_mm_h, settings.fog_gain)
     rainy = compose(
         clean,
-        opacity=opacity,
-        streak=streak,
+        clear=clear,
+        streak=drawn.streak,
         transmission=through,
-        airlight=air,
+        airlight=drawn.airlight,
         settings=settings,
     )
+    beta = settings.fog_gain * physics.extinction(drawn.rate_mm_h)
     record = {
         "renderer": RENDERER,
         "rng": "PCG64",
         "seed": [int(part) for part in seed],
-        "rate_mm_h": rate,
-        "wind_m_s": wind,
-        "airlight": [round(float(value), 3) for value in air],
-        "streak_rgb": [round(float(value), 3) for value in streak],
-        "beta_per_m": settings.fog_gain * physics.extinction(rate) if where is not None else 0.0,
-        "distance": _described(distance),
-        "frame_width": float(frame_width),
+        "rate_mm_h": drawn.rate_mm_h,
+        "wind_m_s": drawn.wind_m_s,
+        "exposure_s": drawn.exposure_s,
+        "airlight": [round(float(value), 3) for value in drawn.airlight],
+        "streak_rgb": [round(float(value), 3) for value in drawn.streak],
+        "beta_per_m": 0.0 if through is None else beta,
+        "distance": "map" if around.depth is not None else around.distance,
+        "frame_width": around.frame_width,
         "n_drops": sampled.n_drops,
         "n_kept": len(sampled),
-        "coverage": round(float(opacity.mean()), 6),
+        "coverage": round(1 - cv2.mean(clear)[0], 6),
         "settings": {**asdict(settings), "cuts_m": list(settings.cuts_m)},
     }
-    if through is not None:
-        through = np.ascontiguousarray(np.broadcast_to(through, (height, width)))
-    return Rendered(rainy=rainy, opacity=opacity, transmission=through, record=record)
+    return Rendered(rainy=rainy, clear=clear, transmission=through, record=record)
 
 
-def _opacity(
-    drops: drop_sampling.Drops,
-    cuts_m: tuple[float, ...],
-    where: npt.NDArray[np.float32] | None,
-    width: int,
-    height: int,
-) -> npt.NDArray[np.float32]:
-    """How much of each pixel the streaks cover; slabs of rain behind the scene are hidden."""
-    if where is None:
-        depth = streaks.thickness(drops, drops.slab(0.0, math.inf), width, height)
-        depth += np.float32(sum(drops.veil))
-    else:
-        depth = np.zeros((height, width), np.float32)
-        for slab, (near, far) in enumerate(zip(cuts_m, (*cuts_m[1:], math.inf), strict=True)):
-            visible = where > near
-            if visible.any():
-                layer = streaks.thickness(drops, drops.slab(near, far), width, height)
-                layer += np.float32(drops.veil[slab])
-                depth += layer * visible
-    # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
-    return np.float32(1) - np.asarray(cv2.exp(np.negative(depth)), np.float32)
-
-
-def _drawn_rate(settings: RainSettings, rng: np.random.Generator) -> float:
-    """Take the given rate, or draw one log-uniformly inside the level, mm/h."""
-    share = float(rng.uniform())  # drawn either way: all other draws stay what they are
-    if settings.level is None:
-        assert settings.rate_mm_h is not None  # noqa: S101 - RainSettings checks it
-        return float(settings.rate_mm_h)
-    level = LEVELS[settings.level]
-    return float(level.low * (level.high / level.low) ** share)
-
-
-def _generator(seed: Sequence[int]) -> np.random.Generator:
-    if isinstance(seed, int) or not seed or any(part < 0 for part in seed):
-        raise UsageError(f"rain: a seed is one or more whole numbers from 0 up, not {seed!r}")
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(p) for p in seed])))
-
-
-def _airlight(
-    clean: npt.NDArray[np.uint8], given: Sequence[float] | None, jitter: float
-) -> npt.NDArray[np.float64]:
-    if given is None:
-        return np.minimum(veil.estimate_airlight(clean) * jitter, 255.0)
-    colour = np.asarray(given, np.float64)
-    if colour.shape != (3,) or not np.all((colour >= 0) & (colour <= 255)):
-        raise UsageError(f"rain: airlight is three values from 0 to 255, not {given!r}")
-    return colour
+def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
+    """Optical thickness in steps of 1/FIXED of the streaks in view: the scene hides those behind."""
+    width, height = around.width, around.height
+    if around.depth is None:
+        nearest = math.inf if around.distance is None else around.distance
+        cuts = [cut for cut in cuts_m if cut < nearest]
+        far = math.inf if len(cuts) == len(cuts_m) else cuts_m[len(cuts)]
+        flat = streaks.thickness(sampled, sampled.slab(0.0, far), width, height)
+        flat += np.float32(sum(sampled.veil[: len(cuts)]) * streaks.FIXED)
+        return flat
+    layers: list[Map] = []
+    for slab, (near, far) in enumerate(zip(cuts_m, (*cuts_m[1:], math.inf), strict=True)):
+        layer = streaks.thickness(sampled, sampled.slab(near, far), width, height)
+        layer += np.float32(sampled.veil[slab] * streaks.FIXED)
+        layers.append(layer)
+    # The first slab begins at 0: nothing hides it.
+    total = np.ascontiguousarray(layers[0])
+    for near, layer in zip(cuts_m[1:], layers[1:], strict=True):
+        visible = np.greater(around.depth, np.float32(near)).view(np.uint8)
+        cv2.add(total, layer, dst=total, mask=visible)
+    return total
 
 
 def _checked_size(clean: npt.NDArray[np.uint8]) -> tuple[int, int]:
@@ -192,25 +229,10 @@ def _checked_size(clean: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return int(clean.shape[0]), int(clean.shape[1])
 
 
-def _checked_distance(
-    distance: npt.NDArray[np.float32] | float | None, height: int, width: int
-) -> npt.NDArray[np.float32] | None:
-    """Bring a distance to a map [H, W], or [1, 1] for a flat scene."""
-    if distance is None:
-        return None
-    where = np.asarray(distance, np.float32)
-    if where.ndim == 0:
-        where = where.reshape(1, 1)
-    elif where.shape != (height, width):
-        raise ImageError(
-            f"rain: the distance map is {list(where.shape)}, the picture [{height}, {width}]"
-        )
-    if not np.all(where >= 0):
-        raise ImageError("rain: distances are metres from 0 up; fill in missing ones first")
+def _checked_depth(depth: Map, height: int, width: int) -> Map:
+    if depth.shape != (height, width):
+        raise ImageError(f"rain: the depth map is {list(depth.shape)}, not [{height}, {width}]")
+    where = np.ascontiguousarray(depth, np.float32)
+    if not float(where.min()) > 0:  # NaN compares false
+        raise ImageError("rain: depths are metres above 0; fill in missing ones first")
     return where
-
-
-def _described(distance: npt.NDArray[np.float32] | float | None) -> float | str | None:
-    if distance is None or isinstance(distance, int | float):
-        return distance
-    return "map"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rainkit.errors import UsageError
 
-__all__ = ["LEVELS", "PRESETS", "Level", "RainSettings"]
+__all__ = ["DEPTHLESS", "LEVELS", "PRESETS", "Level", "RainSettings"]
 
 
 class Level(NamedTuple):
@@ -63,6 +63,9 @@ class RainSettings:
     fog_gain: float = _bounded(1.0, 0.0, 50.0, "extinction over the physical one, which is 1")
     fov_deg: float = _bounded(60.0, 5.0, 150.0, "horizontal field of view of the camera in degrees")
     exposure_s: float = _bounded(1 / 60, 1e-5, 1.0, "exposure time in seconds")
+    exposure_spread: float = _bounded(
+        1.0, 1.0, 100.0, "exposures vary by up to this factor either way, log-uniformly"
+    )
     focal_mm: float = _bounded(6.0, 1.0, 1000.0, "focal length in mm, for defocus only")
     f_number: float = _bounded(6.0, 0.7, 64.0, "aperture, for defocus only")
     focus_m: float = _bounded(6.0, 0.1, 10_000.0, "distance in metres that is in focus")
@@ -200,3 +203,6 @@ PRESETS: Mapping[str, RainSettings] = MappingProxyType(
     }
 )
 """Settings whose results resemble known sets of rainy pictures, or a kind of rain."""
+
+DEPTHLESS = frozenset({"spa", "rain12", "rain100l", "rain100h"})
+"""Presets that imitate sets whose rain knows no depth: no veil, no streaks hidden by the scene."""

@@ -25,7 +25,7 @@ from rainkit import networks, plugins, weights
 from rainkit.api import Training
 from rainkit.datasets.sources import collate, open_sources
 from rainkit.errors import RainkitError, TrainingError
-from rainkit.objective import Objective, Pair
+from rainkit.objective import Frames, Objective, Pair
 from rainkit.training import checkpoints, record
 from rainkit.training.logs import Log
 from rainkit.training.meters import Clock, Mean
@@ -207,7 +207,7 @@ class _Run:
         value = torch.tensor(mean.value(), device=self.accelerator.device)
         return float(self.accelerator.reduce(value, reduction="mean"))
 
-    def _batches(self) -> Iterator[Pair]:
+    def _batches(self) -> Iterator[Pair | Frames]:
         """Batches from the step reached to the last one, on the device, in [0,1]."""
         loader = DataLoader(
             self.data,
@@ -218,11 +218,12 @@ class _Run:
             collate_fn=collate,
             pin_memory=self.runtime.device.type == "cuda",
         )
+        kind = Frames if self.request.method.training_data == "timelapse" else Pair
         for loaded in loader:
             if isinstance(loaded, RainkitError):
                 raise loaded
-            rainy, clean = loaded
-            yield Pair(self._unit(rainy), self._unit(clean))
+            first, second = loaded
+            yield kind(self._unit(first), self._unit(second))
 
     def _sampler(self) -> Iterator[list[int]]:
         """Sample numbers of each remaining step; each process takes its share of a batch."""

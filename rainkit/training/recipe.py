@@ -23,6 +23,7 @@ from rainkit.rain import Mixture
 __all__ = ["Recipe", "data_request", "read", "with_settings"]
 
 _SECTIONS = ("network", "objective", "training")
+_NOT_SET = ("rain", "clean", "pairs", "scenes", "validation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +97,7 @@ def with_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
         match path.strip().split("."):
             case ["data", "rain", name] if equals:
                 changed["rain"][name] = value.strip()
-            case ["data", name] if equals and name not in ("rain", "clean", "pairs", "validation"):
+            case ["data", name] if equals and name not in _NOT_SET:
                 changed[name] = value.strip()
             case _:
                 raise UsageError(f"--set {setting}: write data.name=value or data.rain.name=value")

@@ -55,8 +55,7 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
         UsageError: naming the setting and what it may be.
     """
     method, patch = request.method, request.hyperparameters.training.patch
-    if method.training_data != "pairs":
-        raise UsageError(f"{method.name} learns from time-lapse frames, which train cannot read")
+    _refuse_other_data(method, request.data)
     if patch < spec.min_size or patch % spec.multiple_of:
         raise UsageError(
             f"training.patch = {patch}: {method.name} takes multiples of {spec.multiple_of} "
@@ -66,3 +65,16 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
         raise UsageError(f"seed {request.seed}: choose 0 to {2**32 - 1}")
     if runtime.precision == "fp16" and runtime.device.type == "cpu":
         raise UsageError("--precision fp16 does not train on the CPU: choose bf16 or fp32")
+
+
+def _refuse_other_data(method: Method, data: DataRequest) -> None:
+    if method.training_data == "pairs" and data.scenes:
+        raise UsageError(f"--scenes: {method.name} learns from pairs; use --clean or --pairs")
+    if method.training_data == "timelapse":
+        if data.clean or data.pairs:
+            name = "clean" if data.clean else "pairs"
+            raise UsageError(f"--{name}: {method.name} learns from time-lapse frames; use --scenes")
+        if not data.scenes:
+            raise UsageError(
+                f"{method.name} learns from time-lapse frames: name a folder (--scenes)"
+            )

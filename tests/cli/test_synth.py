@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -51,12 +53,14 @@ def test_nothing_but_results_where_no_one_watches(run, photo: Path, tmp_path: Pa
 def test_every_option_reaches_the_rain(run, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = "--rate 33 --streak-gain 44 --fog-gain 2 --wind 5 --dim 0.7 --gamma 1.2 --seed 6"
-    code = run(photo, "-o", out, "--distance", 90, "--format", "jpg", *options.split())
+    more = "--light linear --set fov_deg=45 --set cuts_m=0,2 --set streak_grey=none"
+    code = run(photo, "-o", out, "--distance", 90, "--format", "jpg", *f"{options} {more}".split())
     assert code == 0
     (record,) = manifest.read(out / "manifest.jsonl")
     assert record.input == "input/photo_01.jpg"
     assert (record.rate_mm_h, record.distance, record.seed[0]) == (33.0, 90.0, 6)
     expected = {"streak_gain": 44.0, "fog_gain": 2.0, "wind_m_s": 5.0, "dim": 0.7, "gamma": 1.2}
+    expected |= {"light": "linear", "fov_deg": 45.0, "cuts_m": [0.0, 2.0], "streak_grey": None}
     assert record.settings | expected == record.settings
 
 
@@ -65,6 +69,168 @@ def test_a_level_draws_rates_inside_it(run, photo: Path, tmp_path: Path) -> None
     rates = [record.rate_mm_h for record in manifest.read(tmp_path / "out" / "manifest.jsonl")]
     assert len(set(rates)) == 4
     assert all(50 <= rate <= 150 for rate in rates)
+
+
+RECIPE = """
+[synth]
+rate = [2, 30]
+variants = 4
+seed = 3
+depth = "none"
+output = "ignored"
+
+[rain]
+fov_deg = 40
+streak_gain = 20
+cuts_m = [0, 1]
+"""
+
+
+def test_a_recipe_and_options_that_win_over_it(run, photo: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    out = tmp_path / "out"
+    assert run(photo, "-o", out, "--config", recipe, "--seed", 4, "--streak-gain", 21) == 0
+    records = manifest.read(out / "manifest.jsonl")
+    assert [record.rate_mm_h for record in records] == [2.0, 30.0, 2.0, 30.0]
+    assert {record.seed[0] for record in records} == {4}
+    expected = {"fov_deg": 40.0, "streak_gain": 21.0, "cuts_m": [0.0, 1.0]}
+    assert records[0].settings | expected == records[0].settings
+    assert records[0].depth is None
+
+
+def test_a_recipe_can_name_everything(run, photo: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"[synth]\nphotos = '{photo}'\noutput = '{tmp_path / 'out'}'\nquiet = true\n")
+    assert run("--config", recipe) == 2  # how much is printed is not the dataset's
+    recipe.write_text(recipe.read_text().replace("quiet = true", "test_scenes = 1"))
+    assert run("--config", recipe) == 2
+    recipe.write_text(recipe.read_text().replace("test_scenes = 1", "save = 'mask'"))
+    assert run("--config", recipe) == 0
+    assert (tmp_path / "out" / "mask" / "photo_01.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[synth]\nvariant = 2", "[synth] has no variant: unknown; did you mean variants?"),
+        ("[rain]\nfog_gian = 2", "[rain] has no fog_gian: unknown; did you mean fog_gain?"),
+        ("[rian]\nfog_gain = 2", "no section rian: unknown; did you mean rain?"),
+        ("[rain]\nfog_gain = -2", "[rain] fog_gain must be 0 to 50, not -2"),
+        ("[rain]\nfov_deg = 'wide'", "[rain] fov_deg: 'wide' will not do"),
+        ("[synth]\nseed = [1, 2]", "[synth] seed takes one value"),
+        ("synth = 3", "synth must be a table"),
+        ("[synth", "not TOML"),
+    ],
+)
+def test_wrong_recipes_end_with_one_line(
+    run, photo: Path, tmp_path: Path, capsys, text: str, said: str
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(text)
+    assert run(photo, "-o", tmp_path / "out", "--config", recipe) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.count("\n") == 1
+
+
+def test_splits_and_depth_are_told(run, tmp_path: Path, capsys) -> None:
+    photos = tmp_path / "photos"
+    for index in range(4):
+        rng = np.random.default_rng(index)
+        rgb = cv2.resize(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), (40, 40))
+        images.write(photos / f"{index}.png", images.Picture(rgb))
+        z = np.full((40, 40, 3), 2560, np.uint16)
+        images.write(photos / "depth" / f"{index}.png", images.Picture(z, grey=True))
+    code = run(photos, "-o", tmp_path / "out", "--variants", 2, "--test-scenes", 1)
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "8 pairs of 4 scenes (train 6, test 2)" in said
+    assert "depth: 4 maps" in said
+    assert "$ rainkit synth" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_recipe_that_is_shipped(run, tmp_path: Path, capsys) -> None:
+    recipe = Path(__file__).parents[2] / "examples" / "recipes" / "depth-aware-4800.toml"
+    for index in range(5):
+        rng = np.random.default_rng(index)
+        rgb = cv2.resize(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), (24, 24))
+        images.write(tmp_path / "photos" / f"{index}.png", images.Picture(rgb))
+    out = tmp_path / "out"
+    assert run(tmp_path / "photos", "-o", out, "--config", recipe, "--test-scenes", 2) == 0
+    assert "60 pairs of 5 scenes (train 36, test 24)" in capsys.readouterr().out
+    levels = [record.level for record in manifest.read(out)]
+    assert levels[:5] == ["light", "moderate", "heavy", "light", "moderate"]
+
+
+def test_a_report(run, photo: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(photo, "-o", out, "--variants", 2, "--report") == 0
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().out.replace("\n", "")
+    assert (out / "report.html").exists()
+    half = tmp_path / "half"
+    assert run(photo, "-o", half, "--shard", "1/2", "--report", "--json") == 0
+    captured = capsys.readouterr()
+    assert "with the last shard" in captured.err
+    assert json.loads(captured.out)["report"] is None
+
+
+def test_verify(run, photo: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(photo, "-o", out, "--variants", 2, "-q") == 0
+    assert run("--from", out / "manifest.jsonl", "--verify") == 0
+    assert "2 pairs, 2 drawn again with equal pixels: all as" in capsys.readouterr().out
+    (out / "input" / "photo_02.png").unlink()
+    assert run("--from", out, "--verify", "--json") == 1
+    captured = capsys.readouterr()
+    assert "missing: photo_02: input/photo_02.png" in captured.err
+    data = json.loads(captured.out)
+    assert (data["verified"], data["pairs"], data["rendered"]) == (False, 2, 2)
+    assert data["findings"][0]["id"] == "photo_02"
+
+
+def test_from(run, photo: Path, tmp_path: Path, capsys) -> None:
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert run(photo, "-o", out, "-q") == 0
+    assert run("--from", out / "manifest.jsonl", "-o", again) == 0
+    assert "1 pair of 1 scene in" in capsys.readouterr().out
+    assert (again / "manifest.jsonl").read_bytes() == (out / "manifest.jsonl").read_bytes()
+    assert run("--from", tmp_path / "none.jsonl", "-o", again) == 1
+    assert "none.jsonl" in capsys.readouterr().err
+
+
+def test_an_early_end_says_how_to_go_on(
+    run, photo: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    from rainkit.datasets import synthesis
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(synthesis, "write_lists", stop)
+    assert run(photo, "-o", tmp_path / "out") == 130
+    assert "repeat the command to go on" in capsys.readouterr().err
+    monkeypatch.undo()
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_after(photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
+        "from rainkit.cli import main; sys.argv[0] = 'rainkit'; main()"
+    )
+    command = [sys.executable, "-c", limited, "synth", str(photo), "-o", str(out)]
+    command += ["--preset", "rain100h"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written (File too large)" in done.stderr
+    assert not list(out.rglob(".rainkit-*"))
+    assert not (out / "manifest.jsonl").exists()
+    command[2] = limited.replace("(2000, 2000)", "(2000000, 2000000)")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_json(run, photo: Path, tmp_path: Path, capsys) -> None:
@@ -84,16 +250,31 @@ def test_json(run, photo: Path, tmp_path: Path, capsys) -> None:
         (("--preset", "rain100x"), "did you mean rain100"),
         (("--preset", "drizzly-monday"), "choose from"),
         (("--level", "heavy", "--rate", "3"), "one of them"),
-        (("--level", "torrential"), "--level torrential: unknown; choose from drizzle, light"),
+        (("--level", "torrential"), "--level: one of drizzle, light"),
         (("--rate", "-1"), "--rate must be 0.01 to 300, not -1"),
         (("--rate", "nan"), "--rate must be"),
         (("--dim", "2"), "--dim must be"),
         (("--wind", "99"), "--wind must be"),
         (("--streak-gain", "-1"), "--streak-gain must be"),
+        (("--light", "candle"), "'srgb' or 'linear'"),
         (("--distance", "0"), "--distance: metres"),
-        (("--fog-gain", "2"), "--distance"),
-        (("--preset", "misty"), "--distance"),
+        (("--distance", "5", "--depth", "auto"), "--distance and --depth"),
+        (("--depth", "no/such/folder"), "no/such/folder"),
+        (("--depth-format", "inches"), "--depth-format inches"),
+        (("--fog-gain", "2", "--depth", "none"), "--distance"),
+        (("--fog-gain", "2", "--preset", "rain12"), "--distance"),
+        (("--set", "fov_deg"), "write NAME=VALUE"),
+        (("--set", "fov=3"), "--set fov: unknown; did you mean fov_deg?"),
+        (("--set", "fov_deg=3"), "--set fov_deg must be 5 to 150"),
+        (("--set", "dim=0.5"), "use --dim"),
+        (("--noise", "9", "--rate", "3"), "--noise: takes no options of rain"),
         (("--format", "gif"), "--format: one of png, jpg"),
+        (("--shard", "2"), "--shard 2: write I/N"),
+        (("--shard", "3/2"), "--shard 3/2"),
+        (("--test-scenes", "4"), "--test-scenes 4: a split needs"),
+        (("--verify",), "--output: means nothing with --verify"),
+        (("--from", "manifest.jsonl", "--rate", "3"), "--rate: means nothing with --from"),
+        (("--from-video", "rain.mp4"), "--photos: means nothing with --from-video"),
     ],
 )
 def test_wrong_options_end_with_one_line(
@@ -104,6 +285,22 @@ def test_wrong_options_end_with_one_line(
     assert said in message
     assert message.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("photo.png",), "add -o"),
+        (("-o", "out"), "no photographs"),
+        (("no", "-o", "out"), "no such"),
+    ],
+)
+def test_what_is_missing_is_named(
+    run, photo: Path, monkeypatch, capsys, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    assert run(*arguments) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_a_usage_error(run, tmp_path: Path, capsys) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 
 from rainkit import images
 from rainkit.datasets import manifest
-from rainkit.datasets.scenes import pixel_hash
-from rainkit.datasets.synthesis import SynthRequest, synthesise
-from rainkit.errors import ImageError, UsageError
+from rainkit.datasets.layouts import LAYOUTS
+from rainkit.datasets.plan import pixel_hash
+from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
+from rainkit.datasets.verify import verify
+from rainkit.errors import DatasetError, ImageError, UsageError
 from rainkit.rain import PRESETS, RainSettings, render
 
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}
@@ -61,7 +64,8 @@ def test_pairs_have_equal_names_and_the_manifest_lists_them_all(request_: SynthR
     records = manifest.read(result.manifest)
     assert {record.input for record in records} == {f"input/{name}" for name in names}
     assert {record.source for record in records} == set(SIZES)
-    assert len(list(request_.out.rglob("*"))) == 12 + 3  # nothing temporary is left
+    # With two folders, the manifest, the request and the card: nothing temporary is left.
+    assert len(list(request_.out.rglob("*"))) == 12 + 5
 
 
 def test_the_target_is_the_photograph_and_shared_by_its_variants(
@@ -131,11 +135,11 @@ def test_one_bad_photograph_is_reported_and_the_others_are_made(
     request_: SynthRequest, photos: Path
 ) -> None:
     (photos / "bad.jpg").write_text("not a picture")
-    steps: list[tuple[int, int]] = []
-    result = synthesise(request_, lambda done, total: steps.append((done, total)))
+    steps: list[tuple[str, int, int]] = []
+    result = synthesise(request_, lambda *step: steps.append(step))
     assert [path.name for path, _ in result.failures] == ["bad.jpg"]
     assert (result.scenes, result.pairs) == (3, 6)
-    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps == [("raining", done, 4) for done in (1, 2, 3, 4)]
     assert not list(request_.out.rglob("*bad*"))
 
 
@@ -147,7 +151,7 @@ def test_16_bit_and_grey_photographs_and_alpha(tmp_path: Path) -> None:
     images.write(folder / "dot.png", images.Picture(np.zeros((1, 1, 3), np.uint8), alpha))
     result = synthesise(SynthRequest(inputs=(str(folder),), out=tmp_path / "out", workers=1))
     assert (result.pairs, result.failures) == (2, ())
-    for path in (tmp_path / "out").rglob("*.png"):
+    for path in (tmp_path / "out").glob("*put/*.png"):
         picture = images.read(path)
         assert picture.rgb.dtype == np.uint8
         assert picture.alpha is None
@@ -212,21 +216,205 @@ def test_a_dataset_inside_the_photographs_is_not_rained_on_again(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_stopped_run_keeps_whole_pairs_and_their_manifest(
+def test_a_stopped_run_goes_on_and_ends_like_one_that_was_not(
     request_: SynthRequest, workers: int
 ) -> None:
-    def stop(done: int, total: int) -> None:
+    synthesise(replace(request_, out=request_.out.with_name("alone")))
+
+    def stop(what: str, done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         synthesise(replace(request_, workers=workers), stop)
-    records = manifest.read(request_.out / manifest.MANIFEST)
-    assert len(records) >= 4
-    listed = {record.input for record in records}
-    assert listed == {f"input/{path.name}" for path in (request_.out / "input").iterdir()}
-    for record in records:
-        assert images.read(request_.out / record.input).size == (record.w, record.h)
+    assert not (request_.out / manifest.MANIFEST).exists()
+    steps: list[int] = []
+    result = synthesise(
+        replace(request_, workers=workers), lambda what, done, total: steps.append(done)
+    )
+    assert (result.scenes, result.pairs, result.resumed) == (3, 6, 2)
+    assert steps == [3]
+    assert files(request_.out) == files(request_.out.with_name("alone"))
+
+
+def test_what_was_half_written_when_a_run_was_killed_is_made_again(request_: SynthRequest) -> None:
+    synthesise(replace(request_, out=request_.out.with_name("alone")))
+    synthesise(request_)
+    half = request_.out
+    (half / manifest.MANIFEST).unlink()
+    (half / "input" / "a_01.png").write_bytes(b"half")
+    (half / "input" / ".rainkit-0123456789ab.png").write_bytes(b"temporary")
+    result = synthesise(request_)
+    assert result.resumed == 0
+    assert files(half) == files(half.with_name("alone"))
+
+
+def test_an_unfinished_dataset_is_not_finished_otherwise(
+    request_: SynthRequest, photos: Path
+) -> None:
+    def stop(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesise(request_, stop)
+    with pytest.raises(
+        UsageError, match=r"made otherwise \(variants, seed\).*--overwrite"
+    ) as error:
+        synthesise(replace(request_, seed=3, variants=5))
+    assert "\n" not in str(error.value)
+    images.write(photos / "b.png", images.read(photos / "a.png"), overwrite=True)
+    with pytest.raises(UsageError, match="photographs"):
+        synthesise(request_)
+    result = synthesise(replace(request_, variants=1, overwrite=True))
+    assert (result.pairs, result.resumed) == (3, 0)
+    assert len(list((request_.out / "input").iterdir())) == 3
+
+
+def test_two_runs_do_not_write_to_one_folder(request_: SynthRequest) -> None:
+    def start_another(what: str, done: int, total: int) -> None:
+        with pytest.raises(UsageError, match="another rainkit synth"):
+            synthesise(request_)
+
+    assert synthesise(request_, start_another).pairs == 6
+
+
+def test_shards_together_make_what_one_run_makes(request_: SynthRequest) -> None:
+    whole = replace(request_, out=request_.out.with_name("whole"), test_scenes=1, layout="hf")
+    synthesise(whole)
+    parts = [replace(whole, out=request_.out, shard=(part, 3)) for part in (2, 1, 3)]
+    for part in parts:
+        with pytest.raises(DatasetError, match="manifest"):
+            manifest.read(request_.out)
+        assert synthesise(part).pairs == 2
+    assert files(request_.out) == files(whole.out)
+    with pytest.raises(UsageError, match="already, finished: add --overwrite"):
+        synthesise(parts[0])
+
+
+def test_a_shard_is_made_once(request_: SynthRequest) -> None:
+    part = replace(request_, shard=(1, 3))
+    synthesise(part)
+    with pytest.raises(UsageError, match="holds shard 1 already"):
+        synthesise(part)
+
+
+def test_variants_take_turns(request_: SynthRequest) -> None:
+    result = synthesise(replace(request_, rates=(2.0, 40.0), variants=3))
+    rates = {(r.variant, r.rate_mm_h) for r in manifest.read(result.manifest)}
+    assert rates == {(1, 2.0), (2, 40.0), (3, 2.0)}
+    levels = replace(request_, levels=("light", "violent"), out=request_.out.with_name("levels"))
+    for record in manifest.read(synthesise(levels).manifest):
+        assert record.level == ("light", "violent")[record.variant - 1]
+        assert (record.rate_mm_h > 2) == (record.level == "violent")
+
+
+def test_a_split_keeps_scenes_whole_and_is_written_down(
+    request_: SynthRequest, photos: Path
+) -> None:
+    for index in range(7):
+        rng = np.random.default_rng(100 + index)
+        rgb = cv2.resize(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), (48, 48))
+        images.write(photos / f"more{index}.png", images.Picture(rgb))
+    images.write(photos / "again.png", images.read(photos / "more3.png"))
+    request = replace(request_, test_scenes=4, variants=3)
+    result = synthesise(request)
+    records = manifest.read(result.manifest)
+    assert result.splits == {"train": (7, 21), "test": (4, 12)}
+    assert {Path(record.input).parts[0] for record in records} == {"train", "test"}
+    twins = {record.split for record in records if record.scene in ("again", "more3")}
+    assert len(twins) == 1
+    data = json.loads((request.out / "splits.json").read_text())
+    assert (data["test"]["scenes"], data["train"]["scenes"], data["test_scenes"]) == (4, 7, 4)
+    groups = data["train"]["groups"] | data["test"]["groups"]
+    assert groups["again"] == ["again", "more3"]
+
+
+def test_depth_is_stored_and_hides_what_is_behind(request_: SynthRequest, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    for name, (height, width) in SIZES.items():
+        z = np.full((height, width, 3), 10 * 256, np.uint16)
+        z[:, : width // 2] = 65535
+        images.write((maps / name).with_suffix(".png"), images.Picture(z, grey=True))
+    depth = DepthChoice(name=str(maps), form="kitti")
+    request = replace(request_, depth=depth, preset="default", settings=RainSettings(rate_mm_h=80))
+    result = synthesise(request)
+    assert result.depths == {"map": 3}
+    for record in manifest.read(result.manifest):
+        assert record.depth is not None
+        assert record.beta_per_m > 0
+        stored = images.read(request.out / record.depth.path).rgb[..., 0]
+        assert set(np.unique(stored)) == {2560, 65535}
+        change = images.read(request.out / record.input).rgb.astype(float)
+        change -= images.read(request.out / record.target).rgb
+        far, near = np.array_split(np.abs(change).mean(axis=(0, 2)), 2)
+        assert far.mean() > 2 * near.mean()
+    assert verify(request.out).findings == ()
+
+
+def test_a_photograph_without_its_map_is_left_out(request_: SynthRequest, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    images.write(maps / "b.png", images.Picture(np.full((33, 21, 3), 2560, np.uint16), grey=True))
+    result = synthesise(replace(request_, depth=DepthChoice(name=str(maps), form="kitti")))
+    assert (result.scenes, result.pairs) == (1, 2)
+    assert [path.name for path, _ in result.failures] == ["a.png", "a.png"]
+    assert all("depth map" in reason for _, reason in result.failures)
+
+
+def test_side_outputs(request_: SynthRequest) -> None:
+    synthesise(replace(request_, save=("mask", "trans"), distance=100.0, variants=1))
+    mask = images.read(request_.out / "mask" / "a_01.png").rgb
+    through = images.read(request_.out / "trans" / "a_01.png").rgb
+    assert mask.dtype == np.uint8
+    assert mask.max() > 0
+    assert through.dtype == np.uint16
+    assert 0 < int(through.max()) < 65535
+
+
+def test_noise_instead_of_rain(request_: SynthRequest) -> None:
+    result = synthesise(replace(request_, noise=25.0))
+    for record in manifest.read(result.manifest):
+        assert (record.degradation, record.sigma, record.n_drops) == ("noise", 25.0, 0)
+        assert record.stats.y_psnr is not None
+        assert 20 < record.stats.y_psnr < 27
+    assert verify(request_.out).findings == ()
+
+
+@pytest.mark.parametrize("fps", [None, 25.0])
+def test_sequences(request_: SynthRequest, fps: float | None) -> None:
+    result = synthesise(replace(request_, sequence=3, fps=fps, variants=1))
+    records = manifest.read(result.manifest)
+    assert [record.frame for record in records] == [1, 2, 3] * 3
+    assert len({record.sha256.input for record in records}) == 9
+    assert len({record.target for record in records}) == 3
+    assert verify(request_.out).findings == ()
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_odd_names(tmp_path: Path, layout: str) -> None:
+    photos = tmp_path / "photos"
+    for name in ("a b.png", "c:d\\e.png", "neu\n::ñ%.png", ".".join("fgh") + ".png"):
+        images.write(photos / name, images.Picture(np.full((16, 16, 3), 90, np.uint8)))
+    latin = photos / os.fsdecode(b"\xe9.png")
+    os.rename(photos / "a b.png", latin)
+    out = tmp_path / "out"
+    request = SynthRequest(
+        inputs=(str(photos),), out=out, layout=layout, depth=DepthChoice(name="auto"), workers=1
+    )
+    assert synthesise(request).pairs == 4
+    found = verify(out)
+    assert (found.pairs, found.rendered, found.findings) == (4, 4, ())
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_every_layout_can_be_drawn_again(request_: SynthRequest, layout: str) -> None:
+    synthesise(replace(request_, layout=layout, test_scenes=1))
+    found = verify(request_.out)
+    assert (found.pairs, found.rendered, found.findings) == (6, 6, ())
+
+
+def test_a_parquet_manifest_says_the_same(request_: SynthRequest) -> None:
+    result = synthesise(replace(request_, manifest_format="parquet"))
+    assert manifest.read(request_.out / manifest.PARQUET) == manifest.read(result.manifest)
 
 
 def test_results_that_cannot_be_written_end_the_run(request_: SynthRequest, tmp_path: Path) -> None:
@@ -235,6 +423,8 @@ def test_results_that_cannot_be_written_end_the_run(request_: SynthRequest, tmp_
     (blocked / "input").write_text("a file where a folder must be")
     with pytest.raises(ImageError, match="input"):
         synthesise(replace(request_, out=blocked, overwrite=True))
+    with pytest.raises(DatasetError, match="cannot be made"):
+        synthesise(replace(request_, out=blocked / "input" / "deeper"))
     with pytest.raises(UsageError, match="is a file"):
         synthesise(replace(request_, out=blocked / "input"))
 
@@ -249,6 +439,22 @@ def test_results_that_cannot_be_written_end_the_run(request_: SynthRequest, tmp_
         ({"workers": 0}, "workers"),
         ({"distance": 0.0}, "distance"),
         ({"distance": float("inf")}, "distance"),
+        ({"distance": 9.0, "depth": DepthChoice(name="auto")}, "--distance and --depth"),
+        ({"noise": -1.0}, "noise"),
+        ({"noise": 5.0, "sequence": 3}, "--noise"),
+        ({"levels": ("heavy",), "rates": (3.0,)}, "one of them"),
+        ({"levels": ("torrential",)}, "--level: one of drizzle, light"),
+        ({"rates": (0.0,)}, "--rate must be"),
+        ({"fps": 25.0}, "--sequence"),
+        ({"sequence": 3, "layout": "ddn"}, "no place for sequences"),
+        ({"group_by": "(a)"}, "--test-scenes"),
+        ({"layout": "imagenet"}, "--layout: one of restormer"),
+        ({"layout": "did", "format": "jpg"}, "--format png"),
+        ({"save": ("depths",)}, "--save: one of mask, trans"),
+        ({"manifest_format": "csv"}, "--manifest-format"),
+        ({"shard": (4, 3)}, "--shard 4/3"),
+        ({"shard": (1, 3), "overwrite": True}, "--overwrite"),
+        ({"test_scenes": 0}, "--test-scenes"),
     ],
 )
 def test_wrong_requests_are_refused(tmp_path: Path, values: dict, named: str) -> None:

@@ -1,0 +1,274 @@
+"""Making one dataset of pairs out of several."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import rainkit
+from rainkit.datasets.manifest import MANIFEST
+from rainkit.datasets.mixing import Chosen, admit, begin, finish, take
+from rainkit.datasets.pairs import PairFiles, find_pairs
+from rainkit.datasets.phash import LIMIT
+from rainkit.datasets.seen import clean_pictures, common_names, look, near
+from rainkit.datasets.workers import open_workers, worth_starting
+from rainkit.errors import DatasetError, PairingError, UsageError
+
+__all__ = ["MixRequest", "MixResult", "MixSource", "Taken", "mix"]
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is going on, and how many of how many are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixSource:
+    """A dataset to take pairs from: its folder, or ``FOLDER/SPLIT``, and how many; None for all."""
+
+    path: Path
+    pairs: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> MixSource:
+        """``FOLDER`` or ``FOLDER:COUNT``.
+
+        Raises:
+            UsageError: a count that is none.
+        """
+        folder, colon, count = text.rpartition(":")
+        if not colon or Path(text).exists():
+            return cls(Path(text))
+        if not (folder and count.isdecimal() and int(count) > 0):
+            raise UsageError(f"{text}: write FOLDER:COUNT, such as pairs/train:4000")
+        return cls(Path(folder), int(count))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixRequest:
+    """A mix to make.
+
+    Attributes:
+        sources: where the pairs come from.
+        out: folder to write to.
+        seed: decides which pairs are taken.
+        against: sets whose scenes are left out, such as those that are tested on.
+        limit: bits in which perceptual hashes of one scene may differ.
+        copy: copy files, where the default makes hard links if it can.
+        overwrite: write over an earlier mix; its files that are not in the new one are deleted.
+        workers: processes; None for as many as pay.
+    """
+
+    sources: tuple[MixSource, ...]
+    out: Path
+    seed: int = 0
+    against: tuple[Path, ...] = ()
+    limit: int = LIMIT
+    copy: bool = False
+    overwrite: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise UsageError("no dataset to take pairs from: name FOLDER:COUNT, twice or more")
+        if self.seed < 0:
+            raise UsageError(f"--seed: a whole number from 0 up, not {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """What a source gave.
+
+    Attributes:
+        name: of the source.
+        path: as it was given.
+        pairs: how many it has.
+        left_out: how many of them show scenes of the sets to stay away from.
+        taken: how many were taken.
+    """
+
+    name: str
+    path: str
+    pairs: int
+    left_out: int
+    taken: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MixResult:
+    """What was made.
+
+    Attributes:
+        out: the folder.
+        sources: what each gave.
+        failures: pairs that are missing because they could not be read, and why.
+        pairs: how many there are.
+    """
+
+    out: Path
+    sources: tuple[Taken, ...]
+    failures: tuple[tuple[str, str], ...]
+    pairs: int
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "output": str(self.out),
+            "pairs": self.pairs,
+            "sources": [asdict(source) for source in self.sources],
+            "failures": [{"pair": name, "reason": why} for name, why in self.failures],
+        }
+
+
+def mix(request: MixRequest, on_progress: OnProgress | None = None) -> MixResult:
+    """Make a dataset ``input/``, ``target/`` of pairs from several, and ``mix.json`` beside them.
+
+    Which pairs are taken follows from the seed, the source folder's name and the pairs' names:
+    those whose SHA-256 is lowest. Pictures that are files are hard links or copies; members of tar
+    files and halves of pictures become PNG. A mix that was ended early goes on when it is asked
+    for again.
+
+    Args:
+        request: what to make.
+        on_progress: called after each picture looked at, and each pair taken.
+
+    Raises:
+        UsageError: a source has too few pairs, or the folder is not to be written to.
+        DatasetError, PairingError: a source that cannot be read.
+        ImageError: a result cannot be written.
+    """
+    tell = on_progress or (lambda what, done, total: None)
+    names = common_names([source.path for source in request.sources])
+    found = {
+        name: _pairs_of(source.path, request.out)
+        for name, source in zip(names, request.sources, strict=True)
+    }
+    fair = _apart(request, found, tell)
+    sources, chosen = [], []
+    for name, source in zip(names, request.sources, strict=True):
+        kept = _choose(fair[name], source, name, request.seed, len(found[name]))
+        chosen += _named(name, kept)
+        sources.append(
+            Taken(
+                name=name,
+                path=str(source.path),
+                pairs=len(found[name]),
+                left_out=len(found[name]) - len(fair[name]),
+                taken=len(kept),
+            )
+        )
+    about = {
+        "v": 1,
+        "rainkit": rainkit.__version__,
+        "seed": request.seed,
+        "against": [str(path) for path in request.against],
+        "limit": request.limit,
+        "sources": [asdict(source) for source in sources],
+    }
+    admit(request.out, about, chosen, overwrite=request.overwrite)
+    former = begin(request.out, about, chosen)
+    done: dict[str, tuple[str, str]] = {}
+    failures: dict[str, str] = {}
+    workers = worth_starting(len(chosen), request.workers, len(chosen))
+    with open_workers(workers, _Where, request.out, request.copy) as run:
+        for each, result in run(_take, chosen):
+            if isinstance(result, str):
+                failures[each.name] = result
+            else:
+                done[each.name] = result
+            tell("mixing", len(done) + len(failures), len(chosen))
+    finish(request.out, about, [(c, done[c.name]) for c in chosen if c.name in done], former)
+    return MixResult(
+        out=request.out,
+        sources=tuple(sources),
+        failures=tuple((c.name, failures[c.name]) for c in chosen if c.name in failures),
+        pairs=len(done),
+    )
+
+
+@dataclass(frozen=True)
+class _Where:
+    """What a worker needs to know."""
+
+    out: Path
+    copy: bool
+
+
+def _take(where: _Where, chosen: Chosen) -> tuple[str, str] | str:
+    return take(where.out, chosen, copy=where.copy)
+
+
+def _pairs_of(path: Path, out: Path) -> tuple[PairFiles, ...]:
+    """Of a dataset, or of the split of one that the last part of the path names."""
+    if path.resolve() in (out.resolve(), *out.resolve().parents):
+        raise UsageError(f"{out}: lies in {path}, which pairs are taken from; name another folder")
+    try:
+        return find_pairs(path)
+    except (UsageError, PairingError):
+        if not (path.parent / MANIFEST).is_file():
+            raise
+    return find_pairs(path.parent, split=path.name)
+
+
+def _apart(
+    request: MixRequest, found: dict[str, tuple[PairFiles, ...]], tell: OnProgress
+) -> dict[str, list[PairFiles]]:
+    """The pairs that show no scene of the sets to stay away from."""
+    if not request.against:
+        return {name: list(pairs) for name, pairs in found.items()}
+    theirs = [p for path in request.against for p in clean_pictures(path, photos=False)[0]]
+    ours = list(dict.fromkeys(pair.clean for pairs in found.values() for pair in pairs))
+    seen, failures = look(
+        list(dict.fromkeys([*theirs, *ours])),
+        workers=request.workers,
+        on_progress=lambda done, total: tell("looking", done, total),
+    )
+    if failures:
+        raise DatasetError(f"{failures[0][1]}; --against needs to see every clean picture")
+    bits = {place: one.phash for one in seen for place in one.places}
+    at = near(
+        (bits[picture] for picture in ours),
+        (bits[picture] for picture in theirs),
+        request.limit,
+    )
+    leaking = {ours[index] for index, _, _ in at}
+    return {
+        name: [pair for pair in pairs if pair.clean not in leaking] for name, pairs in found.items()
+    }
+
+
+def _choose(
+    pairs: Sequence[PairFiles], source: MixSource, name: str, seed: int, all_pairs: int
+) -> list[PairFiles]:
+    wanted = len(pairs) if source.pairs is None else source.pairs
+    if wanted > len(pairs):
+        apart = f", {all_pairs - len(pairs)} of them left out" if all_pairs > len(pairs) else ""
+        raise UsageError(
+            f"{source.path}:{wanted}: holds {all_pairs} pairs{apart}; ask for {len(pairs)} at most"
+        )
+
+    def rank(pair: PairFiles) -> bytes:
+        text = "\0".join((str(seed), source.path.resolve().name, pair.name))
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+    taken = set(sorted(pairs, key=rank)[:wanted])
+    return [pair for pair in pairs if pair in taken]
+
+
+def _named(source: str, pairs: Sequence[PairFiles]) -> list[Chosen]:
+    """Give each a name that no other has, also where letters have no case."""
+    prefix = source.replace("/", "-")
+    short = Counter(Path(pair.name).name.casefold() for pair in pairs)
+    taken: set[str] = set()
+    chosen = []
+    for pair in pairs:
+        last = Path(pair.name).name
+        stem = last if short[last.casefold()] == 1 else pair.name.replace("/", "-")
+        name, number = f"{prefix}-{stem}", 2
+        while name.casefold() in taken:
+            name, number = f"{prefix}-{stem}-{number}", number + 1
+        taken.add(name.casefold())
+        chosen.append(Chosen(name, source, pair))
+    return chosen

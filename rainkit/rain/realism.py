@@ -1,0 +1,213 @@
+"""Measures of rain in a picture, to hold synthetic rain against real and published one.
+
+All look at the residual r = Y(rainy) - Y(clean), in levels of full-range luma Y (BT.601, 0 to
+255). Tables that have Y from 16 to 235 show 219/255 of these levels.
+
+Angles are tilts: degrees from the vertical of a picture whose y points down, positive where the
+lower end of a streak is its right one, as wind to the right has it. They lie in (-90, 90].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rainkit.rain.physics import LARGEST_DROP_MM, size_slope, terminal_speed
+
+__all__ = ["Fit", "Measures", "coverage_slope", "expected_tilt", "fog_fit", "measure", "residual"]
+
+_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
+_SEEN = 8.0  # levels; less is hardly visible
+_REACH = 128  # px; streaks up to twice as long can be measured
+_LARGEST = 1024  # px; of larger pictures the middle will do
+_TENSOR_SD = 1.5  # px; smooths the structure tensor, not the residual
+_CONTRAST = 40.0  # levels; what is nearer to the airlight tells little of the fog
+
+RGB8 = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measures:
+    """What the rain of one picture is like. NaN where there is no rain to be measured.
+
+    Attributes:
+        y_psnr: PSNR in dB on Y from 16 to 235, as published tables have it; inf when equal.
+        mean_dy: mean of r in levels.
+        brighter: share of pixels with r > 8, their coverage by streaks.
+        darker: share of pixels with r < -8.
+        p99: 99th percentile of r in levels.
+        tilt_deg: mean tilt, weighted with the energy of the structure tensor of r.
+        tilt_sd_deg: standard deviation of the tilt within the picture, likewise.
+        length_px: full width at half maximum of the autocorrelation of r along the mean tilt. A
+            streak of even brightness and length L has L. Inf above 256.
+        width_px: likewise across; a Gaussian profile of deviation s has 3.33 s.
+        chroma: root mean square of what is not grey in the residual, relative to the residual.
+    """
+
+    y_psnr: float
+    mean_dy: float
+    brighter: float
+    darker: float
+    p99: float
+    tilt_deg: float
+    tilt_sd_deg: float
+    length_px: float
+    width_px: float
+    chroma: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A straight line through points: its slope, and their correlation r with it."""
+
+    slope: float
+    r: float
+
+
+def residual(clean: RGB8, rainy: RGB8) -> Plane:
+    """The residual r [H,W] float32 in levels, of two pictures [H,W,3]."""
+    return np.asarray(cv2.transform(_change(clean, rainy), _LUMA), np.float32)
+
+
+def _change(clean: RGB8, rainy: RGB8) -> Plane:
+    return np.asarray(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), np.float32)
+
+
+def measure(clean: RGB8, rainy: RGB8) -> Measures:
+    """Measure the rain of one picture, [H,W,3] uint8 RGB both."""
+    r = residual(clean, rainy)
+    error = float(np.square(r, dtype=np.float64).mean()) * (219 / 255) ** 2
+    tilt, spread = _tilt(r)
+    length, width = _extent(r, tilt)
+    change = _change(clean, rainy)
+    power = float(np.square(change, dtype=np.float64).sum())
+    colour = float(np.square(change - r[..., None], dtype=np.float64).sum())
+    return Measures(
+        y_psnr=10 * math.log10(255**2 / error) if error > 0 else math.inf,
+        mean_dy=float(r.mean(dtype=np.float64)),
+        brighter=float(np.mean(r > _SEEN)),
+        darker=float(np.mean(r < -_SEEN)),
+        p99=float(np.percentile(r, 99)),
+        tilt_deg=tilt,
+        tilt_sd_deg=spread,
+        length_px=length,
+        width_px=width,
+        chroma=math.sqrt(colour / power) if power > 0 else math.nan,
+    )
+
+
+def expected_tilt(rate_mm_h: float, wind_m_s: float, smallest_mm: float) -> float:
+    """Mean tilt in degrees of falling drops in a wind to the right, weighted as :func:`measure` does.
+
+    A drop of diameter D leans by atan(wind / speed(D)). The energy of its gradients, which is what
+    the structure tensor weighs with, goes with the square of its opacity, (D² / speed)², times its
+    length. Of Marshall and Palmer's drops from ``smallest_mm`` up; camera roll comes on top.
+    """
+    diameter = np.linspace(smallest_mm, LARGEST_DROP_MM, 200)
+    speed = terminal_speed(diameter)
+    weight = np.exp(-size_slope(rate_mm_h) * diameter) * diameter**4 / np.hypot(speed, wind_m_s)
+    lean = np.arctan(wind_m_s / speed)
+    return math.degrees(np.average(lean, weights=weight))
+
+
+def fog_fit(
+    clean: RGB8, foggy: RGB8, airlight: Sequence[float], distance_m: Plane, beta_per_m: float
+) -> Fit | None:
+    """Does the fog follow Koschmieder's law? Slope and correlation are 1 where it does.
+
+    Transmission is estimated as (foggy - airlight) / (clean - airlight) where the denominator is
+    above 40 levels, and -ln of it set against optical depth.
+
+    Args:
+        clean: [H,W,3] what lies behind the fog.
+        foggy: the same through fog, without streaks.
+        airlight: RGB, 0 to 255.
+        distance_m: [H,W] metres along the line of sight.
+        beta_per_m: extinction the fog should have.
+
+    Returns:
+        None where contrast or depth do not suffice.
+    """
+    light = np.asarray(airlight, np.float32)
+    before, after = clean - light, foggy - light
+    usable = np.abs(before) > _CONTRAST
+    through = after[usable] / before[usable]
+    depth = np.broadcast_to(distance_m[..., None] * beta_per_m, before.shape)[usable]
+    # What is all but hidden has lost its value to rounding.
+    clear = depth < 2.0
+    x, y = depth[clear].astype(np.float64), -np.log(np.maximum(through[clear], 1e-3))
+    if x.size < 1000 or x.std() < 0.02:
+        return None
+    return _fit(x, y.astype(np.float64))
+
+
+def coverage_slope(rates_mm_h: Sequence[float], coverage: Sequence[float]) -> Fit | None:
+    """How fast coverage grows with the rain rate: slope of log against log.
+
+    Only pictures at 0.5 to 8 mm/h count: above, streaks begin to hide each other.
+
+    Returns:
+        None with fewer than eight such pictures, or rates within a factor of 2.
+    """
+    rate, cover = np.array(rates_mm_h, np.float64), np.array(coverage, np.float64)
+    fair = (rate >= 0.5) & (rate <= 8) & (cover > 0)
+    rate, cover = rate[fair], cover[fair]
+    if rate.size < 8 or rate.max() < 2 * rate.min():
+        return None
+    return _fit(np.log(rate), np.log(cover))
+
+
+def _fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Fit:
+    across, along, rise = np.cov(x, y)[[0, 1, 0], [0, 1, 1]]
+    return Fit(float(rise / across), float(rise / math.sqrt(across * along)) if along > 0 else 0.0)
+
+
+def _tilt(r: Plane) -> tuple[float, float]:
+    """Mean and deviation of the tilt, by the structure tensor (Bigün and Granlund 1987)."""
+    # Sobel's operator would turn thin streaks by up to 2.3 degrees towards the axes.
+    gx, gy = cv2.Scharr(r, cv2.CV_32F, 1, 0), cv2.Scharr(r, cv2.CV_32F, 0, 1)
+    xx, xy, yy = (
+        cv2.GaussianBlur(product, (0, 0), _TENSOR_SD) for product in (gx * gx, gx * gy, gy * gy)
+    )
+    # Twice the tilt: gradients stand across the streaks, so that one turns against the other.
+    double = -np.arctan2(2 * xy, xx - yy).astype(np.float64)
+    weight = np.hypot(xx - yy, 2 * xy).astype(np.float64)
+    total = float(weight.sum())
+    if total == 0:
+        return math.nan, math.nan
+    up, across = float((weight * np.sin(double)).sum()), float((weight * np.cos(double)).sum())
+    mean = math.atan2(up, across)
+    away = (double - mean + math.pi) % (2 * math.pi) - math.pi
+    spread = math.sqrt(float((weight * away * away).sum()) / total)
+    return math.degrees(mean) / 2, math.degrees(spread) / 2
+
+
+def _extent(r: Plane, tilt_deg: float) -> tuple[float, float]:
+    """Length and width of the streaks by the autocorrelation of r, see :class:`Measures`."""
+    if math.isnan(tilt_deg):
+        return math.nan, math.nan
+    top, left = (max(0, (side - _LARGEST) // 2) for side in r.shape)
+    r = r[top : top + _LARGEST, left : left + _LARGEST]
+    padded = [cv2.getOptimalDFTSize(side + _REACH) for side in r.shape]
+    spectrum = np.fft.rfft2(r - r.mean(), padded)
+    full = np.fft.irfft2(np.abs(spectrum) ** 2, padded)
+    here = np.arange(-_REACH, _REACH + 1)
+    peak = full[np.ix_(here % padded[0], here % padded[1])].astype(np.float32)
+    turn = math.radians(tilt_deg)
+    along = _half_width(peak, math.sin(turn), math.cos(turn))
+    return 2 * along, 2 * _half_width(peak, math.cos(turn), -math.sin(turn))
+
+
+def _half_width(peak: Plane, dx: float, dy: float) -> float:
+    """Px from the middle of ``peak`` to where it is half as high, in a direction; inf if never."""
+    t = np.arange(0, _REACH, 0.05).astype(np.float32)
+    x, y = (_REACH + t * dx)[None], (_REACH + t * dy)[None]
+    profile = cv2.remap(peak, x, y, cv2.INTER_CUBIC)[0]
+    below = np.flatnonzero(profile < profile[0] / 2)
+    return float(t[below[0]]) if below.size else math.inf

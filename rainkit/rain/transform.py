@@ -1,0 +1,136 @@
+"""Rain as a step of an albumentations pipeline.
+
+The one module here that imports albumentations, so it is loaded on first use only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rainkit.errors import UsageError
+from rainkit.rain.mixture import Mixture
+from rainkit.rain.render import render
+from rainkit.rain.settings import PRESETS, RainSettings
+
+# It asks the network for its newest version at import otherwise.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+from albumentations import ImageOnlyTransform  # noqa: TID253 - a base class
+
+__all__ = ["RainTransform"]
+
+
+class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
+    """Rain on uint8 RGB pictures; masks, boxes and keypoints stay as they are.
+
+    Seeds come from the pipeline's own generator: ``set_random_seed`` reproduces the rain.
+
+    >>> pipeline = A.Compose([A.RandomCrop(256, 256), rainkit.RainTransform("rain100h")], seed=1)
+    >>> rainy = pipeline(image=clean)["image"]
+
+    Args:
+        rain: name of a preset, settings, or a mixture that draws other settings every time; or the
+            fields of either as a mapping, which is how they are serialised.
+        distance: metres to a flat scene, for a veil of rain; a mixture draws its own.
+        depth: name of the pipeline's argument with a depth map, float32 [H, W] in metres along the
+            optical axis. Declare it as a mask where the pipeline crops or turns:
+            ``Compose([..., RainTransform(depth="z")], additional_targets={"z": "mask"})``.
+        frame_width: width in px of the camera's whole picture where the pipeline sees crops of it.
+        p: probability of rain.
+
+    Raises:
+        UsageError: no such preset, settings outside their bounds, or arguments that exclude each
+            other. Calls raise what :func:`rainkit.rain.render` raises.
+    """
+
+    def __init__(
+        self,
+        rain: str | RainSettings | Mixture | Mapping[str, Any] = "default",
+        *,
+        distance: float | None = None,
+        depth: str | None = None,
+        frame_width: float | None = None,
+        p: float = 0.5,
+    ) -> None:
+        super().__init__(p=p)
+        self.rain = _named(rain) if isinstance(rain, Mapping) else rain
+        if isinstance(rain, str) and rain not in PRESETS:
+            raise UsageError(f"rain: no preset {rain!r}; choose {', '.join(PRESETS)}")
+        if isinstance(self.rain, Mixture) and distance is not None:
+            raise UsageError("rain: a mixture draws its own distances; leave out distance")
+        if depth is not None and distance is not None:
+            raise UsageError("rain: give either distance or depth, not both")
+        self.distance = distance
+        self.depth = depth
+        self.frame_width = frame_width
+
+    @property
+    def targets_as_params(self) -> list[str]:
+        """The depth map, where there is one."""
+        return [] if self.depth is None else [self.depth]
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw this call's rain."""
+        distance = self.distance
+        if isinstance(self.rain, Mixture):
+            settings, distance = self.rain.draw(self.random_generator)
+        else:
+            settings = PRESETS[self.rain] if isinstance(self.rain, str) else self.rain
+        seed = int(self.random_generator.integers(2**63))
+        return {"settings": settings, "rain_seed": seed, "distance": distance}
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Take this call's depth map."""
+        if self.depth is None:
+            return {}
+        # A mixture's flat scene gives way to the true one.
+        return {"distance": None, "depth_map": data[self.depth]}
+
+    def apply(
+        self,
+        img: npt.NDArray[np.uint8],
+        settings: RainSettings,
+        rain_seed: int,
+        distance: float | None,
+        depth_map: npt.NDArray[np.float32] | None = None,
+        **_: Any,
+    ) -> npt.NDArray[np.uint8]:
+        """Render the rain."""
+        return render(
+            img,
+            settings,
+            (rain_seed,),
+            distance=distance,
+            depth=depth_map,
+            frame_width=self.frame_width,
+        ).rainy
+
+    def get_transform_init_args(self) -> dict[str, Any]:
+        """Arguments as plain data, from which the same transform can be made."""
+        rain = self.rain
+        return {
+            "rain": rain if isinstance(rain, str) else _plain(rain),
+            "distance": self.distance,
+            "depth": self.depth,
+            "frame_width": self.frame_width,
+        }
+
+
+def _plain(rain: RainSettings | Mixture) -> dict[str, Any]:
+    values = asdict(rain)
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def _named(values: Mapping[str, Any]) -> RainSettings | Mixture:
+    """Make settings or a mixture from their fields, told apart by the names."""
+    plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+    if plain.keys() <= Mixture.__dataclass_fields__.keys():
+        return Mixture(**plain)
+    return RainSettings().changed(plain)

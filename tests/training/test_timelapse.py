@@ -1,0 +1,141 @@
+"""Training a method that learns from frames of static scenes, without clean pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rainkit_graspp_gan import METHOD
+from safetensors.torch import load_file
+from skimage import data
+
+from rainkit import images, training
+from rainkit.api import Training
+from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.errors import UsageError
+from rainkit.images import Picture
+from rainkit.rain import PRESETS, render
+from rainkit.training import TrainRequest
+
+OBJECTIVE = """
+from rainkit.objective import Frames, Loss, Objective
+
+class FromFrames(Objective):
+    def __init__(self, settings):
+        super().__init__()
+
+    def losses(self, phase, outputs, batch, progress):
+        assert isinstance(batch, Frames)
+        assert not (batch.first == batch.second).flatten(1).all(1).any()
+        return {"loss": Loss((outputs.image - batch.second).abs().mean())}
+"""
+
+Make = Callable[..., TrainRequest]
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two scenes to learn from, and one that is the test set's."""
+    root = tmp_path_factory.mktemp("scenes")
+    for place, photo in {
+        "train/seq/a_01": "astronaut",
+        "train/seq/b_01": "coffee",
+        "test/seq/c_01": "chelsea",
+    }.items():
+        clean = np.ascontiguousarray(getattr(data, photo)()[100:170, 100:200])
+        folder = root / place
+        for frame in range(1, 5):
+            rainy = render(clean, PRESETS["rain100l"], (frame,)).rainy
+            images.write(folder / f"{frame:04d}.png", Picture(rgb=rainy))
+        images.write(folder / "clean.png", Picture(rgb=clean))
+    return root
+
+
+@pytest.fixture
+def timelapse(
+    request_for: Make, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Make:
+    """A throw-away method: a network that ships, with an objective of its own."""
+    (tmp_path / "from_frames.py").write_text(OBJECTIVE)
+    monkeypatch.syspath_prepend(tmp_path)
+    method = dataclasses.replace(
+        METHOD, training_data="timelapse", objective="from_frames:FromFrames"
+    )
+
+    def make(run: str = "run", **fields: object) -> TrainRequest:
+        wanted = {"method": method, "data": DataRequest(scenes=(str(scenes),))}
+        return request_for(run, **{**wanted, **fields})
+
+    return make
+
+
+def test_frames_train_and_resume_to_the_same_bits(timelapse: Make) -> None:
+    through = training.train(timelapse("through"))
+    assert through.steps == 6
+    record = json.loads((through.run / "run.json").read_text())
+    assert [Path(folder).is_absolute() for folder in record["data"]["scenes"]] == [True]
+    short = timelapse("stopped")
+    training.train(short)
+    (last,) = (short.run / "checkpoints").glob("*6")
+    for file in last.iterdir():
+        file.unlink()
+    last.rmdir()
+    resumed = training.train(dataclasses.replace(short, resume=True))
+    assert resumed.done_now == 3
+    one, other = load_file(through.weights), load_file(resumed.weights)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_sample_is_one_place_in_two_frames_of_a_training_scene(scenes: Path) -> None:
+    request = DataRequest(scenes=(str(scenes),))
+    source, again = (open_sources(request, Training(patch=32), seed=2) for _ in range(2))
+    frames = {
+        path: images.read(path).rgb for path in scenes.glob("train/seq/*/0*.png")
+    }  # 4 frames of 2 scenes
+    assert "(8 pictures)" in source.describe()
+    drawn = set()
+    for k in range(12):
+        first, second = source[k]
+        assert torch.equal(first, again[k][0])
+        assert first.dtype == torch.uint8
+        assert first.shape == second.shape == (3, 32, 32)
+        places = [_find(crop.permute(1, 2, 0).numpy(), frames) for crop in (first, second)]
+        (one, where), (other, there) = places
+        assert one.parent == other.parent
+        assert one != other
+        assert where == there, "cropped at one place and turned alike"
+        drawn.add(one.parent.name)
+    assert drawn == {"a_01", "b_01"}
+
+
+def _find(crop: np.ndarray, frames: dict[Path, np.ndarray]) -> tuple[Path, tuple[int, ...]]:
+    """Which frame a crop is from, and row, column, mirroring and quarter turns of the crop."""
+    side = len(crop)
+    for mirrored in (0, 1):
+        for turns in range(4):
+            upright = np.rot90(crop[:, ::-1] if mirrored else crop, turns)
+            for path, frame in frames.items():
+                windows = np.lib.stride_tricks.sliding_window_view(frame, (side, side), (0, 1))
+                rows, columns = np.nonzero((windows[..., 0, 0] == upright[0, 0]).all(axis=2))
+                for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                    if np.array_equal(frame[row : row + side, column : column + side], upright):
+                        return path, (row, column, mirrored, turns)
+    raise AssertionError("the crop is of no frame: it was resized or recoloured")
+
+
+def test_data_of_the_other_kind_is_refused(
+    timelapse: Make, request_for: Make, photos: Path, pairs: Path, scenes: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"learns from time-lapse frames.*\(--scenes\)"):
+        training.train(timelapse(data=DataRequest()))
+    with pytest.raises(UsageError, match=r"--clean: .* use --scenes"):
+        training.train(timelapse(data=DataRequest(clean=(str(photos),), scenes=(str(scenes),))))
+    with pytest.raises(UsageError, match=r"--pairs: .* use --scenes"):
+        training.train(timelapse(data=DataRequest(pairs=(str(pairs),))))
+    with pytest.raises(UsageError, match="--scenes: graspp-gan learns from pairs"):
+        training.train(request_for(data=DataRequest(scenes=(str(scenes),))))
