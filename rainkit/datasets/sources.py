@@ -1,4 +1,4 @@
-"""What training draws its pairs from: clean photos with rain on the fly, and folders on disk.
+"""What training draws its pairs from: clean photos degraded on the fly, and folders on disk.
 
 Sample ``k`` of a run is a pure function of (run seed, k): which picture, which crop, which rain.
 The worker count, the number of processes and a resume change nothing.
@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,19 +22,21 @@ from torch.utils.data import Dataset
 from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.augmentation import Augmentation
+from rainkit.datasets.batches import Sample
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sequences import find_scenes, pair_of_frames
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.rain import Mixture, render
+from rainkit.rain.batched import Shower, draw
+from rainkit.rain.noise import Noise, add_noise
 
 __all__ = [
     "DataRequest",
     "FrameScenes",
     "Mixed",
     "PairFolder",
-    "RainOnTheFly",
+    "Photos",
     "Source",
-    "collate",
     "open_sources",
 ]
 
@@ -42,23 +45,25 @@ Picture = NDArray[np.uint8]
 CACHE_BYTES = 1 << 30
 """Decoded pictures kept per loading process; what does not fit is decoded again."""
 
-Sample = tuple[Tensor, Tensor]
-"""Rainy and clean, or two frames of one scene, uint8 [3, patch, patch]."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataRequest:
     """Where training pictures come from; scalars and lists only, so that a recipe can say it.
 
     Attributes:
-        clean: files, folders or globs of rain-free photographs; rain is drawn on the fly.
+        clean: files, folders or globs of clean photographs, degraded on the fly.
         pairs: dataset folders with rainy and clean pictures.
         scenes: folders of time-lapse scenes, for methods that learn from their frames.
         validation: dataset folders to validate on; never trained on.
         clean_share: share of samples from ``clean`` when ``pairs`` are given too.
-        rain: the mixture of rain drawn onto clean photographs.
-        rain_free: share of samples left without rain: the network must leave them alone.
-        jpeg: share of rainy pictures compressed as JPEG, quality 60 to 95, before training.
+        degradation: what befalls clean photographs: ``rain`` or ``noise``.
+        rain: the mixture of rain drawn onto them.
+        rain_on: who paints that rain: the loading processes (``workers``), or the device that
+            trains, from what they drew (``device``): the same rain, a level apart here and there.
+        noise: how strong the noise added to them is.
+        rain_free: share of samples left without either: the network must leave them alone.
+        jpeg: share of rainy pictures compressed as JPEG, quality 60 to 95, before training; noise
+            stays white.
         shrink: smallest random scale of a clean photograph before it is cropped.
     """
 
@@ -67,7 +72,10 @@ class DataRequest:
     scenes: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
     clean_share: float = 0.5
+    degradation: Literal["rain", "noise"] = "rain"
     rain: Mixture = field(default_factory=Mixture)
+    rain_on: Literal["workers", "device"] = "workers"
+    noise: Noise = field(default_factory=Noise)
     rain_free: float = 0.04
     jpeg: float = 0.3
     shrink: float = 0.6
@@ -77,6 +85,14 @@ class DataRequest:
             value = getattr(self, name)
             if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
                 raise UsageError(f"data.{name} = {value}: is a share, at most 1")
+        for name, known in {"degradation": ("rain", "noise"), "rain_on": ("workers", "device")}.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"data.{name} = {getattr(self, name)}: is {' or '.join(known)}")
+        if self.rain_on == "device" and self.jpeg > 0:
+            raise UsageError(
+                f"data.jpeg = {self.jpeg}: only workers compress pictures; "
+                "set data.jpeg = 0 or data.rain_on = workers"
+            )
 
 
 class Source(ABC):
@@ -89,15 +105,18 @@ class Source(ABC):
         """Pictures to draw from."""
 
     @abstractmethod
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        """A rainy and a clean crop of picture ``item``, HWC uint8 RGB."""
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture | Shower, Picture]:
+        """A degraded and a clean crop of picture ``item``, HWC uint8 RGB.
+
+        Or the rain that is to be painted over the clean crop, and that crop.
+        """
 
 
-class RainOnTheFly(Source):
-    """Clean photographs with freshly drawn rain: no picture is ever seen twice alike."""
+class Photos(Source):
+    """Clean photographs with fresh rain or noise: no picture is ever seen twice alike."""
 
     def __init__(self, request: DataRequest, training: Training, cache: _Cache) -> None:
-        self.name = "rain on the fly"
+        self.name = f"{request.degradation} on the fly"
         self._paths = [found.path for found in images.find(request.clean)]
         self._request = request
         self._patch = training.patch
@@ -107,17 +126,24 @@ class RainOnTheFly(Source):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
-        """Crop, turn, rain, compress at times."""
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture | Shower, Picture]:
+        """Crop, turn, then rain, compressed at times, or noise."""
         request = self._request
         photo = self._cache.read(self._paths[item])
         photo = _shrink(photo, rng.uniform(request.shrink, 1.0), self._patch)
         frame_width = max(photo.shape[:2])
         clean, _ = self._augment(photo, photo, _seed(rng))
-        if rng.random() < request.rain_free:
+        untouched = rng.random() < request.rain_free
+        if request.degradation == "noise":
+            sigma = 0.0 if untouched else request.noise.draw(rng)
+            return add_noise(clean, sigma, (_seed(rng),)), clean
+        if untouched:
             return _jpeg(clean, rng, request.jpeg), clean
         settings, distance = request.rain.draw(rng)
-        rained = render(clean, settings, (_seed(rng),), distance=distance, frame_width=frame_width)
+        seed = (_seed(rng),)
+        if request.rain_on == "device":
+            return draw(clean, settings, seed, distance=distance, frame_width=frame_width), clean
+        rained = render(clean, settings, seed, distance=distance, frame_width=frame_width)
         return _jpeg(rained.rainy, rng, request.jpeg), clean
 
 
@@ -181,24 +207,16 @@ class Mixed(Dataset[Sample | RainkitError]):
         rng = np.random.default_rng([self._seed, k])
         source = self._sources[int(np.searchsorted(self._bounds, rng.random(), side="right"))]
         try:
-            rainy, clean = source.draw(int(rng.integers(len(source))), rng)
+            first, second = source.draw(int(rng.integers(len(source))), rng)
         except RainkitError as error:
             return error
-        return _to_channels_first(rainy), _to_channels_first(clean)
+        if not isinstance(first, Shower):
+            return _to_channels_first(first), _to_channels_first(second)
+        return first, _to_channels_first(second)
 
     def describe(self) -> str:
         """For the log: each source with its number of pictures."""
         return ", ".join(f"{source.name} ({len(source)} pictures)" for source in self._sources)
-
-
-def collate(samples: Sequence[Sample | RainkitError]) -> Sample | RainkitError:
-    """Samples as one batch, uint8 [B, 3, patch, patch] twice, or the first error among them."""
-    whole: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, RainkitError):
-            return sample
-        whole.append(sample)
-    return torch.stack([rainy for rainy, _ in whole]), torch.stack([clean for _, clean in whole])
 
 
 def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
@@ -211,7 +229,7 @@ def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
     sources: list[Source] = []
     shares: list[float] = []
     if request.clean:
-        sources.append(RainOnTheFly(request, training, cache))
+        sources.append(Photos(request, training, cache))
         shares.append(request.clean_share if request.pairs else 1.0)
     folders: list[Source] = [PairFolder(Path(f), training, cache) for f in request.pairs]
     folders += [FrameScenes(Path(folder), training, cache) for folder in request.scenes]

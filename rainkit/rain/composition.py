@@ -118,7 +118,7 @@ def compose(
 def _stored(plane: Plane, settings: RainSettings) -> npt.NDArray[np.uint8]:
     """Round to stored values."""
     if settings.light == "srgb":
-        # A rounding, saturating cast.
-        return np.asarray(cv2.convertScaleAbs(np.maximum(plane, 0, out=plane)), np.uint8)
+        # A rounding, saturating cast; sums of light are not negative but for their last bit.
+        return np.asarray(cv2.convertScaleAbs(plane), np.uint8)
     index = np.clip(plane * np.float32(65535 / 255) + np.float32(0.5), 0, 65535)
     return np.asarray(_TO_STORED[index.astype(np.uint16)], np.uint8)

@@ -118,7 +118,7 @@ def populate(
     shells: list[Shell] = []
     places: list[tuple[Floats, Floats, Floats]] = []
     first = 0
-    for near, far in itertools.pairwise(edges.tolist()):
+    for near, far in itertools.pairwise(edges):
         margin_x, margin_y = _margins(settings, weather, near, focal_px)
         area = (width + 2 * margin_x) * (height + 2 * margin_y)
         count = int(rng.poisson(density * area / focal_px**2 * (far**3 - near**3) / 3))
@@ -164,8 +164,8 @@ def expose(
     if faint.any():
         inside = np.flatnonzero(faint & (off_x < 0) & (off_y < 0))
         slabs = np.searchsorted(settings.cuts_m, z[inside], side="right") - 1
-        veil = np.bincount(slabs, weights=mass[inside] * length[inside], minlength=len(veil))
-        veil /= population.width * population.height
+        weights = mass[inside] * length[inside] / (population.width * population.height)
+        veil += np.bincount(slabs, weights=weights, minlength=len(veil))
     reach = length / 2 + 4 * sigma + 1
     keep = np.flatnonzero(~faint & (off_x < reach) & (off_y < reach))
     angle = population.lean[keep] + (np.arctan2(wind, speed[keep]) + _turn(settings))

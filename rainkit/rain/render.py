@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -192,13 +192,13 @@ def paint(
         "n_drops": sampled.n_drops,
         "n_kept": len(sampled),
         "coverage": round(1 - cv2.mean(clear)[0], 6),
-        "settings": {**asdict(settings), "cuts_m": list(settings.cuts_m)},
+        "settings": {**vars(settings), "cuts_m": list(settings.cuts_m)},
     }
     return Rendered(rainy=rainy, clear=clear, transmission=through, record=record)
 
 
 def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
-    """Optical thickness in steps of 1/FIXED of the streaks in view: the scene hides those behind."""
+    """Optical thickness of the streaks in view, in steps of 1/FIXED."""
     width, height = around.width, around.height
     if around.depth is None:
         nearest = math.inf if around.distance is None else around.distance
@@ -210,7 +210,8 @@ def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surround
     layers: list[Map] = []
     for slab, (near, far) in enumerate(zip(cuts_m, (*cuts_m[1:], math.inf), strict=True)):
         layer = streaks.thickness(sampled, sampled.slab(near, far), width, height)
-        layer += np.float32(sampled.veil[slab] * streaks.FIXED)
+        if sampled.veil[slab]:
+            layer += np.float32(sampled.veil[slab] * streaks.FIXED)
         layers.append(layer)
     # The first slab begins at 0: nothing hides it.
     total = np.ascontiguousarray(layers[0])

@@ -160,8 +160,9 @@ class _Lines(NamedTuple):
     """Lines to walk, one entry each.
 
     ``offset`` is the minor coordinate of the first sample in steps of 1/_PARTS px and ``slope`` its
-    change per px, ``base`` the address of the first row, ``mass`` what a whole px adds, ``head`` what the first sample
-    adds, ``tail`` the share of the last one that is covered, ``counts`` the number of samples.
+    change per px, ``base`` the address of the first row, ``mass`` what a whole px adds, ``head``
+    what the first sample adds, ``tail`` the share of the last one that is covered, ``counts`` the
+    number of samples.
     """
 
     offset: Whole

@@ -63,4 +63,4 @@ def transmission(
     beta = fog_gain * physics.extinction(rate_mm_h)
     depth = np.multiply(distance_m, np.float32(-beta))
     # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
-    return np.asarray(cv2.exp(np.maximum(depth, np.float32(-80), out=depth)), np.float32)
+    return np.asarray(cv2.exp(depth, dst=depth), np.float32)

@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader
 
 from rainkit import networks, plugins, weights
 from rainkit.api import Training
-from rainkit.datasets.sources import collate, open_sources
+from rainkit.datasets.batches import collate
+from rainkit.datasets.sources import open_sources
 from rainkit.errors import RainkitError, TrainingError
 from rainkit.objective import Frames, Objective, Pair
 from rainkit.training import checkpoints, record
@@ -222,7 +223,7 @@ class _Run:
         for loaded in loader:
             if isinstance(loaded, RainkitError):
                 raise loaded
-            first, second = loaded
+            first, second = loaded.on(self.accelerator.device)
             yield kind(self._unit(first), self._unit(second))
 
     def _sampler(self) -> Iterator[list[int]]:
@@ -233,8 +234,7 @@ class _Run:
             yield list(range(step * batch + rank, (step + 1) * batch, ranks))
 
     def _unit(self, pictures: Tensor) -> Tensor:
-        placed = pictures.to(self.accelerator.device, non_blocking=True)
-        return placed.float().div_(255).contiguous(memory_format=self.runtime.memory_format)
+        return pictures.float().div_(255).contiguous(memory_format=self.runtime.memory_format)
 
     @property
     def _shipping(self) -> nn.Module:

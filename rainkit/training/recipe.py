@@ -19,11 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import UsageError
 from rainkit.rain import Mixture
+from rainkit.rain.noise import Noise
 
 __all__ = ["Recipe", "data_request", "read", "with_settings"]
 
 _SECTIONS = ("network", "objective", "training")
-_NOT_SET = ("rain", "clean", "pairs", "scenes", "validation")
+_TABLES: Mapping[str, type] = {"rain": Mixture, "noise": Noise}
+_NOT_SET = ("clean", "pairs", "scenes", "validation")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,8 @@ def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) 
         UsageError: an unknown key or a value of the wrong type.
     """
     _refuse_unknown(data, DataRequest, "data")
-    _refuse_unknown(data.get("rain", {}), Mixture, "data.rain")
+    for name, kind in _TABLES.items():
+        _refuse_unknown(data.get(name, {}), kind, f"data.{name}")
     try:
         request = TypeAdapter(DataRequest).validate_python(dict(data))
     except ValidationError as error:
@@ -91,13 +94,13 @@ def with_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
     Raises:
         UsageError: a setting that is not of this form.
     """
-    changed: dict[str, Any] = {**data, "rain": dict(data.get("rain", {}))}
+    changed: dict[str, Any] = {**data, **{name: dict(data.get(name, {})) for name in _TABLES}}
     for setting in settings:
         path, equals, value = setting.partition("=")
         match path.strip().split("."):
-            case ["data", "rain", name] if equals:
-                changed["rain"][name] = value.strip()
-            case ["data", name] if equals and name not in _NOT_SET:
+            case ["data", table, name] if equals and table in _TABLES:
+                changed[table][name] = value.strip()
+            case ["data", name] if equals and name not in (*_TABLES, *_NOT_SET):
                 changed[name] = value.strip()
             case _:
                 raise UsageError(f"--set {setting}: write data.name=value or data.rain.name=value")
