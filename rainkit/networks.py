@@ -5,9 +5,7 @@ These choices are made here, once, for infer, eval, bench and the validation of 
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rainkit import plugins
+from rainkit.allocator import keep_large_blocks
 from rainkit.api import ImageSpec, Method
 from rainkit.errors import MethodError, UsageError
 from rainkit.objective import Derained
@@ -31,7 +30,6 @@ __all__ = [
     "pad",
     "parameters",
     "prepare",
-    "tune_allocator",
 ]
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -41,10 +39,6 @@ _DTYPES: dict[str, torch.dtype] = {
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
-
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_MAX = -4
-"""Numbers of glibc's malloc.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +140,7 @@ def prepare(
         raise MethodError(
             f"the network takes {spec.channels} channels; rainkit reads RGB, which is 3"
         )
-    tune_allocator()
+    keep_large_blocks()
     if runtime.precision != "fp32":
         keep_fp32(network, spec)
     network = network.to(runtime.device, memory_format=runtime.memory_format)  # type: ignore[call-overload]
@@ -203,21 +197,6 @@ def pad(pictures: Tensor, spec: ImageSpec) -> Tensor:
                 below_or_right = (0, 0, 0, amount) if dimension == -2 else (0, amount, 0, 0)
                 pictures = F.pad(pictures, below_or_right, mode=mode)
     return pictures
-
-
-@functools.cache
-def tune_allocator() -> None:
-    """Keep glibc from handing every large tensor back to the system.
-
-    It returns each block over 32 MB and pays its page faults again at the next layer; keeping
-    them made 512x512 inference 2 to 4 times faster. Other C libraries are left alone.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def keep_fp32(network: nn.Module, spec: ImageSpec) -> None:

@@ -26,7 +26,7 @@ LEVELS = (
     {"datasets", "networks", "weights", "hyperparameters"},
     {"rain", "images", "objective"},
     {"plugins"},
-    {"api", "errors"},
+    {"api", "errors", "allocator"},
 )
 """From the top down: a room imports from its own level or from below."""
 

@@ -122,7 +122,7 @@ def _settings(values: Mapping[str, Any]) -> RainSettings:
 
 
 def _noisy(clean: npt.NDArray[np.uint8], sigma: float, seed: tuple[int, ...]) -> Rendered:
-    nothing = np.zeros(clean.shape[:2], np.float32)
+    clear = np.ones(clean.shape[:2], np.float32)
     record = {
         "renderer": NOISE,
         "rng": "PCG64",
@@ -137,5 +137,5 @@ def _noisy(clean: npt.NDArray[np.uint8], sigma: float, seed: tuple[int, ...]) ->
         "n_kept": 0,
     }
     return Rendered(
-        rainy=add_noise(clean, sigma, seed), opacity=nothing, transmission=None, record=record
+        rainy=add_noise(clean, sigma, seed), clear=clear, transmission=None, record=record
     )

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import cv2
 
+from rainkit.allocator import keep_large_blocks
 from rainkit.errors import RainkitError
 
 __all__ = ["Run", "open_workers", "worth_starting"]
@@ -53,6 +54,7 @@ def open_workers(count: int, build: Callable[..., State], *arguments: Any) -> It
     ``build`` and its arguments must be picklable. With a count of 1 all happens in this process.
     """
     if count == 1:
+        keep_large_blocks()
         state = build(*arguments)
 
         def run_here(
@@ -90,6 +92,7 @@ def _start(build: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """One thread a process; Ctrl-C is the parent's to handle, and its end is everyone's."""
     global _state
     cv2.setNumThreads(1)
+    keep_large_blocks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -7,7 +7,7 @@ from rainkit.images.convert import to_array, to_tensor, to_uint8
 from rainkit.images.find import SUFFIXES, Found, find
 from rainkit.images.metadata import fits, metadata
 from rainkit.images.picture import Picture, Pixels
-from rainkit.images.read import read
+from rainkit.images.read import decode, read
 from rainkit.images.write import encode, write
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Picture",
     "Pixels",
     "atomic_path",
+    "decode",
     "encode",
     "find",
     "fits",

@@ -16,7 +16,7 @@ from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
 from rainkit.images.silence import opencv_silent
 
-__all__ = ["LARGEST", "read"]
+__all__ = ["LARGEST", "decode", "read"]
 
 LARGEST = 2**28
 """Most pixels a picture may have: 16384 x 16384. Larger ones are refused, not half read."""
@@ -61,6 +61,16 @@ def read(path: Path | str) -> Picture:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return decode(data, path)
+
+
+def decode(data: bytes, name: Path | str) -> Picture:
+    """Decode the bytes of a picture file as :func:`read` does; ``name`` is for messages.
+
+    Raises:
+        ImageError: empty, damaged, not a picture, or of a kind that is not supported.
+    """
+    path = Path(name)
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
     try:

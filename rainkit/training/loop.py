@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rainkit import networks, plugins, weights
+from rainkit.allocator import keep_large_blocks
 from rainkit.api import Training
 from rainkit.datasets.batches import collate
 from rainkit.datasets.sources import open_sources
@@ -118,7 +119,7 @@ class _Run:
         self.spec = method.image(settings.network)
         self.runtime = networks.choose(request.device, request.precision, self.spec)
         refuse_impossible(request, self.spec, self.runtime)
-        networks.tune_allocator()
+        keep_large_blocks()
         set_seed(request.seed)
         # Accelerate keeps the first precision of a process for good; a second run may have another.
         AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
@@ -343,4 +344,5 @@ def _quiet_worker(_: int) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    keep_large_blocks()
     torch.set_num_threads(1)

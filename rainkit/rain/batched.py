@@ -1,0 +1,271 @@
+"""The torch twin of :func:`rainkit.rain.render`: whole batches, on the device that trains.
+
+Weather, drops and lines come from the same code on the CPU, so that a seed means the same rain.
+The device adds up the same integers, in whatever order; only its blur and blending round
+differently, by a level here and there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rainkit.errors import ImageError, UsageError
+from rainkit.rain import drops, physics, streaks, weather
+from rainkit.rain.composition import encode, tones
+from rainkit.rain.render import Surroundings, layers, surroundings
+from rainkit.rain.settings import RainSettings
+
+__all__ = ["Shower", "draw", "paint_batch", "render_batch"]
+
+Map = npt.NDArray[np.float32]
+
+_CHUNK = 1 << 20  # samples of lines at a time: bounds the memory they take to some 50 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Shower:
+    """Rain drawn for one picture and not yet painted; numpy arrays, made to be sent around.
+
+    Attributes:
+        settings: what the rain is like.
+        weather: rate, wind and colours.
+        drops: the streaks in view.
+        around: size of the picture, and what is known of its scene.
+    """
+
+    settings: RainSettings
+    weather: weather.Weather
+    drops: drops.Drops
+    around: Surroundings
+
+
+def render_batch(
+    clean: Tensor,
+    settings: Sequence[RainSettings],
+    seeds: Sequence[Sequence[int]],
+    *,
+    distances: Sequence[float | None] | None = None,
+    depths: Sequence[Map | None] | None = None,
+    frame_widths: Sequence[float | None] | None = None,
+    airlights: Sequence[Sequence[float] | None] | None = None,
+) -> Tensor:
+    """Render rain over a batch, uint8 [B, 3, H, W] in and out, on the batch's device.
+
+    Each argument holds for every picture what :func:`rainkit.rain.render` takes for one. Results
+    are within a level of that function's, and on one device the same every time.
+
+    Raises:
+        ImageError: ``clean`` or a depth map has a wrong type, shape or value.
+        UsageError: a bad seed, frame width, distance or airlight, or a list of another length.
+    """
+    _check(clean)
+    count = len(clean)
+    lists = {
+        "settings": settings,
+        "seeds": seeds,
+        "distances": distances or [None] * count,
+        "depths": depths or [None] * count,
+        "frame_widths": frame_widths or [None] * count,
+        "airlights": airlights or [None] * count,
+    }
+    for name, given in lists.items():
+        if len(given) != count:
+            raise UsageError(f"rain: {len(given)} {name} for a batch of {count}")
+    pictures = clean.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    showers = [
+        draw(
+            picture, setting, seed, distance=distance, depth=depth, frame_width=wide, airlight=air
+        )
+        for picture, setting, seed, distance, depth, wide, air in zip(
+            pictures, *lists.values(), strict=True
+        )
+    ]
+    return paint_batch(clean, showers)
+
+
+def draw(
+    clean: npt.NDArray[np.uint8],
+    settings: RainSettings,
+    seed: Sequence[int],
+    *,
+    distance: float | None = None,
+    depth: Map | None = None,
+    frame_width: float | None = None,
+    airlight: Sequence[float] | None = None,
+) -> Shower:
+    """Draw the rain that :func:`rainkit.rain.render` would paint, without painting it.
+
+    Takes and raises what that function does.
+    """
+    around = surroundings(clean, settings, distance=distance, depth=depth, frame_width=frame_width)
+    rng = weather.generator(seed)
+    drawn = weather.draw(clean, settings, rng, airlight=airlight)
+    sampled = drops.sample(
+        settings, rng, drawn, width=around.width, height=around.height, focal_px=around.focal_px
+    )
+    return Shower(settings, drawn, sampled, around)
+
+
+def paint_batch(clean: Tensor, showers: Sequence[Shower]) -> Tensor:
+    """Paint a shower over each picture of a batch, uint8 [B, 3, H, W] in and out.
+
+    Raises:
+        ImageError: ``clean`` is no such batch, or a shower was drawn for another size.
+    """
+    _check(clean)
+    sizes = {(shower.around.height, shower.around.width) for shower in showers}
+    if len(showers) != len(clean) or sizes != {tuple(clean.shape[2:])}:
+        raise ImageError(
+            f"rain: showers for {len(showers)} pictures of {sorted(sizes)} px do not fit a batch "
+            f"of {list(clean.shape)}: draw them for its pictures"
+        )
+    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.FIXED)).unsqueeze(1)
+    looks = [tones(s.settings, s.weather.streak, s.weather.airlight) for s in showers]
+    tone, streak, airlight = (
+        torch.from_numpy(np.stack(part).astype(np.float32)).to(clean.device)
+        for part in zip(*looks, strict=True)
+    )
+    streak, airlight = streak.view(-1, 3, 1, 1), airlight.view(-1, 3, 1, 1)
+    scene = tone.gather(1, clean.flatten(1).long()).view(clean.shape)
+    through = _transmission(showers, clean.device)
+    if through is not None:
+        scene = torch.lerp(airlight, scene, through)
+    adds = torch.tensor([s.settings.blend == "add" for s in showers], device=clean.device)
+    kept = clear.masked_fill(adds.view(-1, 1, 1, 1), 1.0)
+    rainy = scene.mul_(kept).add_(streak * (1 - clear))
+    return _stored(rainy, [s.settings.light == "linear" for s in showers])
+
+
+def _check(clean: Tensor) -> None:
+    if clean.dtype != torch.uint8 or clean.ndim != 4 or clean.shape[1] != 3 or 0 in clean.shape:
+        raise ImageError(
+            "rain is rendered over uint8 RGB batches of shape [batch, 3, height, width], "
+            f"not {clean.dtype} {list(clean.shape)}: convert it first"
+        )
+
+
+def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
+    """Optical thickness of the streaks in view, float32 [B, H, W] in steps of 1/FIXED."""
+    around = showers[0].around
+    parts = [layers(s.drops, s.settings.cuts_m, s.around) for s in showers]
+    deepest = max(len(part) for part in parts)
+    # One slot for each layer of each picture; every drop of the batch knows its own.
+    every, first = _joined([s.drops for s in showers])
+    slot, chosen = np.zeros(len(every), np.int64), []
+    veil, near = (torch.zeros(len(showers), deepest, 1, 1) for _ in range(2))
+    for number, part in enumerate(parts):
+        for depth, layer in enumerate(part):
+            members = layer.chosen + first[number]
+            slot[members] = number * deepest + depth
+            chosen.append(members)
+            veil[number, depth] = layer.veil * streaks.FIXED
+            near[number, depth] = layer.near_m
+    slots = _drawn(every, np.concatenate(chosen), slot, (len(showers) * deepest, around), device)
+    total = slots.view(len(showers), deepest, around.height, around.width) + veil.to(device)
+    if any(s.around.depth is not None for s in showers):
+        nowhere = np.full((around.height, around.width), np.inf, np.float32)
+        maps = [nowhere if s.around.depth is None else s.around.depth for s in showers]
+        depths = torch.from_numpy(np.stack(maps)).to(device).unsqueeze(1)
+        total = total.masked_fill_(depths <= near.to(device), 0.0)
+    return total.sum(1)
+
+
+def _joined(batch: Sequence[drops.Drops]) -> tuple[drops.Drops, list[int]]:
+    """All drops of a batch as one, and where each picture's begin."""
+    ends = np.cumsum([len(each) for each in batch])
+    names = ("x", "y", "dx", "dy", "mass", "sigma", "z")
+    arrays = {name: np.concatenate([getattr(each, name) for each in batch]) for name in names}
+    return drops.Drops(**arrays, veil=(), n_drops=int(ends[-1])), [0, *ends.tolist()]
+
+
+def _drawn(
+    every: drops.Drops,
+    chosen: npt.NDArray[np.intp],
+    slot: npt.NDArray[np.int64],
+    shape: tuple[int, Surroundings],
+    device: torch.device,
+) -> Tensor:
+    """Blurred streaks of the chosen drops, float32 [slots, H, W] in steps of 1/FIXED."""
+    slots, around = shape
+    total = torch.zeros(slots, around.height, around.width, device=device)
+    for blur in streaks.blurs(every, chosen):
+        rows, columns = around.height + 2 * blur.pad, around.width + 2 * blur.pad
+        used = np.unique(slot[blur.chosen])  # wide blurs are rare: most slots need no canvas
+        canvas = torch.zeros(len(used) * rows * columns, dtype=torch.int32, device=device)
+        for lines in streaks.lines(every, blur, rows, columns):
+            start = np.searchsorted(used, slot[lines.drop]) * (rows * columns)
+            for part, origin in lines.chunks(_CHUNK, start):
+                _walk(canvas, part, origin)
+        inner = canvas.view(-1, rows, columns)[:, 1:-1, 1:-1].float()
+        total[torch.from_numpy(used).to(device)] += _blurred(inner, streaks.kernel(blur))
+    return total
+
+
+def _walk(canvas: Tensor, lines: streaks.Lines, origin: npt.NDArray[np.int64]) -> None:
+    """Add lines to flat canvases; ``origin`` is where each line's canvas begins."""
+    whole = np.stack([lines.counts, lines.offset, lines.slope])
+    real = np.stack([lines.mass, lines.head, lines.tail])
+    counts, offset, slope = torch.from_numpy(whole).to(canvas.device)
+    each, head, tail = torch.from_numpy(real).to(canvas.device)
+    base = torch.from_numpy(origin + lines.base).to(canvas.device)
+
+    line = torch.repeat_interleave(counts, output_size=int(lines.counts.sum()))
+    ends = counts.cumsum(0)
+    starts = ends - counts
+    k = torch.arange(len(line), device=canvas.device) - starts[line]  # sample k of its line
+    across = slope[line] * k.int() + offset[line]
+    across.clamp_(0, lines.last * streaks.PARTS)
+    column = across // streaks.PARTS
+    mass = each[line]
+    mass[starts] = head
+    mass[ends - 1] *= tail
+    right = ((across - column * streaks.PARTS) * mass * (1 / streaks.PARTS)).int()
+    at = base[line] + k * lines.stride + column * lines.step
+    # Integers: their sums do not depend on the order in which a device takes them.
+    canvas.scatter_add_(0, at, mass.int() - right)
+    canvas.scatter_add_(0, at + lines.step, right)
+
+
+def _blurred(planes: Tensor, weights: Map) -> Tensor:
+    """Blur [N, H + 2 r, W + 2 r] along both axes with 2 r + 1 weights, to [N, H, W].
+
+    As sums of shifted planes: on a CPU a convolution of one channel takes ten times as long.
+    """
+    for axis in (1, 2):
+        size = planes.shape[axis] - len(weights) + 1
+        parts = [planes.narrow(axis, shift, size) for shift in range(len(weights))]
+        total = parts[0] * float(weights[0])
+        for part, weight in zip(parts[1:], weights[1:].tolist(), strict=True):
+            total.add_(part, alpha=weight)
+        planes = total
+    return planes
+
+
+def _transmission(showers: Sequence[Shower], device: torch.device) -> Tensor | None:
+    """Share of light that crosses the rain, float32 [B, 1, H, W]; None where all see through."""
+    ranges = [shower.around.ranges() for shower in showers]
+    if all(each is None for each in ranges):
+        return None
+    around = showers[0].around
+    near = np.zeros((around.height, around.width), np.float32)
+    distance = torch.from_numpy(np.stack([near if each is None else each for each in ranges]))
+    beta = [s.settings.fog_gain * physics.extinction(s.weather.rate_mm_h) for s in showers]
+    depth = distance.to(device) * torch.tensor(beta, device=device).view(-1, 1, 1)
+    return torch.exp(depth.clamp_(max=80.0).neg_()).unsqueeze(1)
+
+
+def _stored(rainy: Tensor, linear: Sequence[bool]) -> Tensor:
+    """Round to uint8 [B, 3, H, W]; ``linear`` tells which pictures are linear light."""
+    rows = [number for number, each in enumerate(linear) if each]
+    stored = rainy.round().clamp_(0, 255).to(torch.uint8)
+    if rows:
+        table = torch.from_numpy(encode(np.arange(65536, dtype=np.float32) * (255 / 65535)))
+        index = (rainy[rows] * (65535 / 255) + 0.5).clamp_(0, 65535).long()
+        stored[rows] = table.to(rainy.device)[index]
+    return stored
