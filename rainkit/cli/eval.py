@@ -10,7 +10,15 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from rainkit.cli.console import counted, errors, print_json
-from rainkit.cli.options import Device, Precision, Weights, tile_side
+from rainkit.cli.options import (
+    CropToCommon,
+    Device,
+    Layout,
+    Precision,
+    RainySide,
+    Weights,
+    tile_side,
+)
 from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
 
@@ -64,6 +72,9 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Score this many pictures per dataset.")
     ] = None,
+    layout: Layout = None,
+    rainy_side: RainySide = None,
+    crop_to_common: CropToCommon = False,
     weights: Weights = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -84,7 +95,9 @@ def evaluate(
     do not pair up, 3 a --fail-below bar missed.
     """
     from rainkit import evaluation
+    from rainkit.datasets.pairs import ReadOptions
 
+    reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
     chosen = tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"])))
     side = tile_side(tile)
     request: MethodRequest | FoldersRequest
@@ -104,8 +117,11 @@ def evaluate(
             limit=limit,
             save=save,
             overwrite=overwrite,
+            reading=reading,
         )
     elif len(paths) == 2:
+        if reading != ReadOptions():
+            raise UsageError("--layout, --rainy-side and --crop-to-common need --method")
         if save is not None or weights is not None:
             raise UsageError("--save and --weights need --method")
         request = evaluation.FoldersRequest(

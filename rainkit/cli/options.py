@@ -8,12 +8,27 @@ import typer
 
 from rainkit.errors import UsageError
 
-__all__ = ["Device", "Precision", "Weights", "tile_side"]
+__all__ = ["CropToCommon", "Device", "Layout", "Precision", "RainySide", "Weights", "tile_side"]
 
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Precision: TypeAlias = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
 Weights: TypeAlias = Annotated[
     str | None, typer.Option(help="A weights tag of the method, or a .safetensors file.")
+]
+Layout: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Layout of pairs, if not to be found out: rainkit, wds, hf, spa, folders, rain100, "
+        "side-by-side, lmdb or meta-info."
+    ),
+]
+RainySide: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Rainy half of side-by-side pictures, left or right.", metavar="SIDE"),
+]
+CropToCommon: TypeAlias = Annotated[
+    bool,
+    typer.Option("--crop-to-common", help="Cut pairs of two sizes to the common one, top left."),
 ]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.options import CropToCommon, Layout, RainySide
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def train(
     variant: Annotated[
         str | None, typer.Option(help="Variant to start from (default: default).")
     ] = None,
+    layout: Layout = None,
+    rainy_side: RainySide = None,
+    crop_to_common: CropToCommon = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="One setting, such as training.lr=1e-4 or data.jpeg=0.5."),
@@ -86,12 +90,15 @@ def train(
 
     if resume is not None:
         given = (method, clean, pairs, scenes, validate, run, config, variant, settings, seed)
-        if any(option is not None for option in (*given, precision, validate_every, keep)):
+        more = (layout, rainy_side, crop_to_common or None, precision, validate_every, keep)
+        if any(option is not None for option in (*given, *more)):
             raise UsageError("--resume takes all but --device and --workers from the run")
         here = {"device": device, "workers": workers}
         changes = {name: value for name, value in here.items() if value is not None}
         request = training.reopen(resume, **changes)
     else:
+        said = {"layout": layout, "rainy_side": rainy_side, "crop_to_common": crop_to_common}
+        reading = [f"data.{name}={value}" for name, value in said.items() if value]
         request = _request(
             method=method,
             folders={
@@ -103,7 +110,7 @@ def train(
             run=run,
             config=config,
             variant=variant,
-            settings=settings or (),
+            settings=[*reading, *(settings or ())],
             seed=seed,
             device=device or "auto",
             precision=precision or "auto",

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -23,8 +23,9 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.augmentation import Augmentation
 from rainkit.datasets.batches import Sample
-from rainkit.datasets.pairs import PairFiles, find_pairs
+from rainkit.datasets.pairs import PairFiles, ReadOptions, find_pairs
 from rainkit.datasets.sequences import find_scenes, pair_of_frames
+from rainkit.datasets.stored import Stored
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.rain import Mixture, render
 from rainkit.rain.batched import Shower, draw
@@ -41,6 +42,10 @@ __all__ = [
 ]
 
 Picture = NDArray[np.uint8]
+Degraded = Literal["rain", "noise"]
+Painter = Literal["workers", "device"]
+
+_CHOICES = {"degradation": get_args(Degraded), "rain_on": get_args(Painter)}
 
 CACHE_BYTES = 1 << 30
 """Decoded pictures kept per loading process; what does not fit is decoded again."""
@@ -55,6 +60,9 @@ class DataRequest:
         pairs: dataset folders with rainy and clean pictures.
         scenes: folders of time-lapse scenes, for methods that learn from their frames.
         validation: dataset folders to validate on; never trained on.
+        layout: layout of the folders of ``pairs``; None to find it out.
+        rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their detail.
+        crop_to_common: crop pairs of two sizes instead of refusing them.
         clean_share: share of samples from ``clean`` when ``pairs`` are given too.
         degradation: what befalls clean photographs: ``rain`` or ``noise``.
         rain: the mixture of rain drawn onto them.
@@ -71,21 +79,31 @@ class DataRequest:
     pairs: tuple[str, ...] = ()
     scenes: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
+    layout: str | None = None
+    rainy_side: str | None = None
+    crop_to_common: bool = False
     clean_share: float = 0.5
-    degradation: Literal["rain", "noise"] = "rain"
+    degradation: Degraded = "rain"
     rain: Mixture = field(default_factory=Mixture)
-    rain_on: Literal["workers", "device"] = "workers"
+    rain_on: Painter = "workers"
     noise: Noise = field(default_factory=Noise)
     rain_free: float = 0.04
     jpeg: float = 0.3
     shrink: float = 0.6
 
+    def reading(self) -> ReadOptions:
+        """How the folders of ``pairs`` are read."""
+        return ReadOptions(
+            layout=self.layout, rainy_side=self.rainy_side, crop_to_common=self.crop_to_common
+        )
+
     def __post_init__(self) -> None:
+        self.reading()  # refuses what it does not know
         for name in ("clean_share", "rain_free", "jpeg", "shrink"):
             value = getattr(self, name)
             if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
                 raise UsageError(f"data.{name} = {value}: is a share, at most 1")
-        for name, known in {"degradation": ("rain", "noise"), "rain_on": ("workers", "device")}.items():
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise UsageError(f"data.{name} = {getattr(self, name)}: is {' or '.join(known)}")
         if self.rain_on == "device" and self.jpeg > 0:
@@ -150,9 +168,11 @@ class Photos(Source):
 class PairFolder(Source):
     """Rainy and clean pictures from disk."""
 
-    def __init__(self, folder: Path, training: Training, cache: _Cache) -> None:
+    def __init__(
+        self, folder: Path, options: ReadOptions, training: Training, cache: _Cache
+    ) -> None:
         self.name = str(folder)
-        self._pairs: Sequence[PairFiles] = find_pairs(folder)
+        self._pairs: Sequence[PairFiles] = find_pairs(folder, options=options)
         self._augment = Augmentation(training.patch, turn=training.augment)
         self._cache = cache
 
@@ -231,7 +251,9 @@ def open_sources(request: DataRequest, training: Training, seed: int) -> Mixed:
     if request.clean:
         sources.append(Photos(request, training, cache))
         shares.append(request.clean_share if request.pairs else 1.0)
-    folders: list[Source] = [PairFolder(Path(f), training, cache) for f in request.pairs]
+    folders: list[Source] = [
+        PairFolder(Path(f), request.reading(), training, cache) for f in request.pairs
+    ]
     folders += [FrameScenes(Path(folder), training, cache) for folder in request.scenes]
     pictures = sum(len(folder) for folder in folders)
     rest = 1.0 - request.clean_share if request.clean else 1.0
@@ -246,15 +268,16 @@ class _Cache:
     """Decoded pictures, until the budget is spent."""
 
     def __init__(self) -> None:
-        self._pictures: dict[Path, Picture] = {}
+        self._pictures: dict[Stored, Picture] = {}
         self._free = CACHE_BYTES
 
-    def read(self, path: Path) -> Picture:
-        if path in self._pictures:
-            return self._pictures[path]
-        picture = images.to_uint8(images.read(path).rgb)
+    def read(self, picture_of: Stored | Path) -> Picture:
+        stored = Stored(picture_of) if isinstance(picture_of, Path) else picture_of
+        if stored in self._pictures:
+            return self._pictures[stored]
+        picture = stored.read()
         if picture.nbytes <= self._free:
-            self._pictures[path] = picture
+            self._pictures[stored] = picture
             self._free -= picture.nbytes
         return picture
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,8 @@ class Stored:
         )
 
     def _bytes(self) -> bytes:
+        if self.path.suffix == ".lmdb":
+            return self._value()
         try:
             about = self.path.stat()
             first, size = members(self.path, about.st_mtime_ns, about.st_size)[self.member]
@@ -103,6 +106,26 @@ class Stored:
             raise ImageError(f"{self}: cannot be read ({error.strerror or error})") from error
         except KeyError as error:
             raise DatasetError(f"{self.path}: holds no file {self.member}") from error
+
+    def _value(self) -> bytes:
+        import lmdb
+
+        try:
+            with _environment(self.path).begin() as transaction:
+                value = transaction.get(self.member.encode())
+        except lmdb.Error as error:
+            raise DatasetError(f"{self.path}: cannot be read ({error})") from error
+        if value is None:
+            raise DatasetError(f"{self.path}: holds no key {self.member}")
+        return bytes(value)
+
+
+@lru_cache(maxsize=8)
+def _environment(path: Path) -> Any:
+    """One open LMDB for each process; it may not be opened twice."""
+    import lmdb
+
+    return lmdb.open(str(path), readonly=True, lock=False, readahead=False)
 
 
 @lru_cache(maxsize=64)

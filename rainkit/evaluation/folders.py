@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rainkit.datasets.pairs import CLEAN_FOLDERS, find_matches
+from rainkit.datasets.stored import Stored
 from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
@@ -70,7 +71,7 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
         PairingError: files without a partner, or of another size than it.
     """
     rows = _rows(request)
-    check_sizes(tuple(row.roles.values()) for row in rows)
+    check_sizes(tuple(Stored(path) for path in row.roles.values()) for row in rows)
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         attempts = pool.map(lambda row: attempt(row.name, row.read, request.protocols), rows)
@@ -94,13 +95,16 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
 def _rows(request: FoldersRequest) -> tuple[_Files, ...]:
     matches = find_matches(request.restored, request.target)
     if request.rainy is None:
-        rows = [_Files(each.name, each.rainy, each.clean, None) for each in matches]
+        rows = [_Files(each.name, each.rainy.path, each.clean.path, None) for each in matches]
     else:
         # One rainy picture per restored one: matched with each other, not through the target,
         # since several rainy pictures may share a target.
         before = find_matches(request.restored, request.rainy)
-        rainy = {each.rainy: each.clean for each in before}
-        rows = [_Files(each.name, each.rainy, each.clean, rainy[each.rainy]) for each in matches]
+        rainy = {each.rainy.path: each.clean.path for each in before}
+        rows = [
+            _Files(each.name, each.rainy.path, each.clean.path, rainy[each.rainy.path])
+            for each in matches
+        ]
     return tuple(rows[: request.limit])
 
 

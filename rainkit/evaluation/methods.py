@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from rainkit import images
-from rainkit.datasets.pairs import Dataset, PairFiles, named_datasets
+from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
 from rainkit.errors import UsageError
 from rainkit.evaluation.comparison import (
     Advance,
@@ -49,6 +49,7 @@ class MethodRequest:
         limit: pictures per dataset at most; None = all.
         save: folder for the derained pictures, ``<save>/<dataset>/<name>.png``.
         overwrite: replace pictures that are there.
+        reading: how dataset folders are read.
     """
 
     method: str
@@ -61,6 +62,7 @@ class MethodRequest:
     limit: int | None = None
     save: Path | None = None
     overwrite: bool = False
+    reading: ReadOptions = field(default_factory=ReadOptions)
 
 
 def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> Comparison:
@@ -79,7 +81,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
 
     datasets = tuple(
         replace(each, pairs=each.pairs[: request.limit])
-        for each in named_datasets(request.datasets)
+        for each in named_datasets(request.datasets, options=request.reading)
     )
     _refuse_to_replace(request, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
@@ -127,7 +129,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
             SourceFile(each.name, role, path)
             for each in datasets
             for pair in each.pairs
-            for role, path in (("rainy", pair.rainy), ("target", pair.clean))
+            for role, path in (("rainy", pair.rainy.path), ("target", pair.clean.path))
         ),
     )
 

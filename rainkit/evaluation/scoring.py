@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
 
 from rainkit import images
 from rainkit.datasets.pairs import PairFiles
+from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.protocols import RGB8, Protocol
 from rainkit.evaluation.scores import Failure, Score, Scores
@@ -139,9 +138,9 @@ def read_pair(pair: PairFiles) -> PairArrays:
     """A pair from disk.
 
     Raises:
-        ImageError: one of its pictures cannot be read.
+        ImageError, DatasetError: one of its pictures cannot be read.
     """
-    return PairArrays(pair.name, read_rgb8(pair.rainy), read_rgb8(pair.clean))
+    return PairArrays(pair.name, pair.rainy.read(), pair.clean.read())
 
 
 def read_rgb8(path: Path) -> RGB8:
@@ -153,39 +152,32 @@ def read_rgb8(path: Path) -> RGB8:
     return np.ascontiguousarray(images.to_uint8(images.read(path).rgb), dtype=np.uint8)
 
 
-def check_sizes(groups: Iterable[Sequence[Path]]) -> None:
-    """Refuse groups of files whose pictures differ in size, from their headers alone.
+def check_sizes(groups: Iterable[Sequence[Stored]]) -> None:
+    """Refuse groups of pictures that differ in size, from their headers alone where possible.
 
-    Files that cannot be opened are left to be reported when they are read.
+    Pictures that cannot be opened are left to be reported when they are read.
 
     Raises:
         PairingError: sizes differ; the message names the files.
     """
     wrong = []
     for group in groups:
-        sizes = [(path, size) for path in group if (size := _size(path)) is not None]
+        sizes = [(stored, size) for stored in group if (size := _size(stored)) is not None]
         if len({size for _, size in sizes}) > 1:
-            wrong.append(" against ".join(f"{path} {w}x{h}" for path, (w, h) in sizes))
+            wrong.append(" against ".join(f"{stored} {w}x{h}" for stored, (w, h) in sizes))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise PairingError(
             f"sizes differ: {'; '.join(wrong[:3])}{more}; scores need pictures of equal size"
+            " (--crop-to-common cuts pairs of a dataset)"
         )
 
 
-def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height as seen, that is after the EXIF orientation."""
+def _size(stored: Stored) -> tuple[int, int] | None:
     try:
-        with warnings.catch_warnings():
-            # Of large pictures; nothing is decoded here, and reading has a bound of its own.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        with picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            width, height = picture.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return stored.size()
+    except RainkitError:
         return None
-    return (height, width) if turned else (width, height)
 
 
 def _measure(triple: Triple, protocol: Protocol) -> Score:

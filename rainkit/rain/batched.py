@@ -7,8 +7,10 @@ differently, by a level here and there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ from torch import Tensor
 
 from rainkit.errors import ImageError, UsageError
 from rainkit.rain import drops, physics, streaks, weather
-from rainkit.rain.composition import encode, tones
+from rainkit.rain.composition import TO_STORED, terms
 from rainkit.rain.render import Surroundings, layers, surroundings
 from rainkit.rain.settings import RainSettings
 
@@ -58,7 +60,7 @@ def render_batch(
     """Render rain over a batch, uint8 [B, 3, H, W] in and out, on the batch's device.
 
     Each argument holds for every picture what :func:`rainkit.rain.render` takes for one. Results
-    are within a level of that function's, and on one device the same every time.
+    are within a level of that function's, and the same every time on one device.
 
     Raises:
         ImageError: ``clean`` or a depth map has a wrong type, shape or value.
@@ -66,25 +68,22 @@ def render_batch(
     """
     _check(clean)
     count = len(clean)
-    lists = {
+    lists: dict[str, Sequence[Any] | None] = {
         "settings": settings,
         "seeds": seeds,
-        "distances": distances or [None] * count,
-        "depths": depths or [None] * count,
-        "frame_widths": frame_widths or [None] * count,
-        "airlights": airlights or [None] * count,
+        "distances": distances,
+        "depths": depths,
+        "frame_widths": frame_widths,
+        "airlights": airlights,
     }
     for name, given in lists.items():
-        if len(given) != count:
+        if given is not None and len(given) != count:
             raise UsageError(f"rain: {len(given)} {name} for a batch of {count}")
+    each = zip(*(given or itertools.repeat(None, count) for given in lists.values()), strict=True)
     pictures = clean.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     showers = [
-        draw(
-            picture, setting, seed, distance=distance, depth=depth, frame_width=wide, airlight=air
-        )
-        for picture, setting, seed, distance, depth, wide, air in zip(
-            pictures, *lists.values(), strict=True
-        )
+        draw(picture, setting, seed, distance=distance, depth=depth, frame_width=wide, airlight=air)
+        for picture, (setting, seed, distance, depth, wide, air) in zip(pictures, each, strict=True)
     ]
     return paint_batch(clean, showers)
 
@@ -125,20 +124,24 @@ def paint_batch(clean: Tensor, showers: Sequence[Shower]) -> Tensor:
             f"rain: showers for {len(showers)} pictures of {sorted(sizes)} px do not fit a batch "
             f"of {list(clean.shape)}: draw them for its pictures"
         )
-    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.FIXED)).unsqueeze(1)
-    looks = [tones(s.settings, s.weather.streak, s.weather.airlight) for s in showers]
-    tone, streak, airlight = (
-        torch.from_numpy(np.stack(part).astype(np.float32)).to(clean.device)
-        for part in zip(*looks, strict=True)
+    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.FIXED))
+    ranges = [shower.around.ranges() for shower in showers]
+    through = _transmission(showers, ranges, clean.device)
+    channels = [
+        terms(s.settings, s.weather.streak, s.weather.airlight, veiled=where is not None)
+        for s, where in zip(showers, ranges, strict=True)
+    ]
+    tone, streak, constant = (
+        torch.from_numpy(np.stack(part)).to(clean.device)
+        for part in zip(*(channel for picture in channels for channel in picture), strict=True)
     )
-    streak, airlight = streak.view(-1, 3, 1, 1), airlight.view(-1, 3, 1, 1)
-    scene = tone.gather(1, clean.flatten(1).long()).view(clean.shape)
-    through = _transmission(showers, clean.device)
-    if through is not None:
-        scene = torch.lerp(airlight, scene, through)
+    scene = tone.gather(1, clean.reshape(len(tone), -1).long()).view(clean.shape)
     adds = torch.tensor([s.settings.blend == "add" for s in showers], device=clean.device)
-    kept = clear.masked_fill(adds.view(-1, 1, 1, 1), 1.0)
-    rainy = scene.mul_(kept).add_(streak * (1 - clear))
+    weight = clear.masked_fill(adds.view(-1, 1, 1), 1.0)
+    if through is not None:
+        weight *= through
+    rainy = scene.mul_(weight.unsqueeze(1)).addcmul_(clear.unsqueeze(1), streak.view(-1, 3, 1, 1))
+    rainy += constant.view(-1, 3, 1, 1)
     return _stored(rainy, [s.settings.light == "linear" for s in showers])
 
 
@@ -166,8 +169,9 @@ def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
             chosen.append(members)
             veil[number, depth] = layer.veil * streaks.FIXED
             near[number, depth] = layer.near_m
-    slots = _drawn(every, np.concatenate(chosen), slot, (len(showers) * deepest, around), device)
-    total = slots.view(len(showers), deepest, around.height, around.width) + veil.to(device)
+    planes = torch.zeros(veil.numel(), around.height, around.width, device=device)
+    _draw_streaks(planes, every, np.concatenate(chosen), slot)
+    total = planes.view(*veil.shape[:2], *planes.shape[1:]) + veil.to(device)
     if any(s.around.depth is not None for s in showers):
         nowhere = np.full((around.height, around.width), np.inf, np.float32)
         maps = [nowhere if s.around.depth is None else s.around.depth for s in showers]
@@ -184,36 +188,33 @@ def _joined(batch: Sequence[drops.Drops]) -> tuple[drops.Drops, list[int]]:
     return drops.Drops(**arrays, veil=(), n_drops=int(ends[-1])), [0, *ends.tolist()]
 
 
-def _drawn(
+def _draw_streaks(
+    planes: Tensor,
     every: drops.Drops,
     chosen: npt.NDArray[np.intp],
     slot: npt.NDArray[np.int64],
-    shape: tuple[int, Surroundings],
-    device: torch.device,
-) -> Tensor:
-    """Blurred streaks of the chosen drops, float32 [slots, H, W] in steps of 1/FIXED."""
-    slots, around = shape
-    total = torch.zeros(slots, around.height, around.width, device=device)
+) -> None:
+    """Add the blurred streaks of the chosen drops to planes [slots, H, W], in steps of 1/FIXED."""
+    _, height, width = planes.shape
     for blur in streaks.blurs(every, chosen):
-        rows, columns = around.height + 2 * blur.pad, around.width + 2 * blur.pad
-        used = np.unique(slot[blur.chosen])  # wide blurs are rare: most slots need no canvas
-        canvas = torch.zeros(len(used) * rows * columns, dtype=torch.int32, device=device)
+        rows, columns = height + 2 * blur.pad, width + 2 * blur.pad
+        used = np.unique(slot[blur.chosen])  # wide blurs are rare: most planes need no canvas
+        canvas = torch.zeros(len(used) * rows * columns, dtype=torch.int32, device=planes.device)
         for lines in streaks.lines(every, blur, rows, columns):
-            start = np.searchsorted(used, slot[lines.drop]) * (rows * columns)
-            for part, origin in lines.chunks(_CHUNK, start):
-                _walk(canvas, part, origin)
+            for part in lines.chunks(_CHUNK):
+                number = np.searchsorted(used, slot[part.drop])
+                _walk(canvas, part, number * (rows * columns) + part.base)
         inner = canvas.view(-1, rows, columns)[:, 1:-1, 1:-1].float()
-        total[torch.from_numpy(used).to(device)] += _blurred(inner, streaks.kernel(blur))
-    return total
+        blurred = _blurred(inner, streaks.kernel(blur))
+        planes[torch.from_numpy(used).to(planes.device)] += blurred
 
 
-def _walk(canvas: Tensor, lines: streaks.Lines, origin: npt.NDArray[np.int64]) -> None:
-    """Add lines to flat canvases; ``origin`` is where each line's canvas begins."""
+def _walk(canvas: Tensor, lines: streaks.Lines, base: npt.NDArray[np.int64]) -> None:
+    """Add lines to flat canvases; ``base`` is where on which canvas each begins."""
     whole = np.stack([lines.counts, lines.offset, lines.slope])
     real = np.stack([lines.mass, lines.head, lines.tail])
     counts, offset, slope = torch.from_numpy(whole).to(canvas.device)
     each, head, tail = torch.from_numpy(real).to(canvas.device)
-    base = torch.from_numpy(origin + lines.base).to(canvas.device)
 
     line = torch.repeat_interleave(counts, output_size=int(lines.counts.sum()))
     ends = counts.cumsum(0)
@@ -226,7 +227,7 @@ def _walk(canvas: Tensor, lines: streaks.Lines, origin: npt.NDArray[np.int64]) -
     mass[starts] = head
     mass[ends - 1] *= tail
     right = ((across - column * streaks.PARTS) * mass * (1 / streaks.PARTS)).int()
-    at = base[line] + k * lines.stride + column * lines.step
+    at = torch.from_numpy(base).to(canvas.device)[line] + k * lines.stride + column * lines.step
     # Integers: their sums do not depend on the order in which a device takes them.
     canvas.scatter_add_(0, at, mass.int() - right)
     canvas.scatter_add_(0, at + lines.step, right)
@@ -247,25 +248,24 @@ def _blurred(planes: Tensor, weights: Map) -> Tensor:
     return planes
 
 
-def _transmission(showers: Sequence[Shower], device: torch.device) -> Tensor | None:
-    """Share of light that crosses the rain, float32 [B, 1, H, W]; None where all see through."""
-    ranges = [shower.around.ranges() for shower in showers]
-    if all(each is None for each in ranges):
-        return None
+def _transmission(
+    showers: Sequence[Shower], ranges: Sequence[Map | None], device: torch.device
+) -> Tensor | None:
+    """Share of light that crosses the rain, float32 [B, H, W]; None where nothing veils."""
     around = showers[0].around
-    near = np.zeros((around.height, around.width), np.float32)
-    distance = torch.from_numpy(np.stack([near if each is None else each for each in ranges]))
+    nothing = np.zeros((around.height, around.width), np.float32)
+    if all(where is None for where in ranges):
+        return None
+    distance = np.stack([nothing if where is None else where for where in ranges])
     beta = [s.settings.fog_gain * physics.extinction(s.weather.rate_mm_h) for s in showers]
-    depth = distance.to(device) * torch.tensor(beta, device=device).view(-1, 1, 1)
-    return torch.exp(depth.clamp_(max=80.0).neg_()).unsqueeze(1)
+    depth = torch.from_numpy(distance).to(device) * torch.tensor(beta, device=device).view(-1, 1, 1)
+    return torch.exp(depth.clamp_(max=80.0).neg_())
 
 
 def _stored(rainy: Tensor, linear: Sequence[bool]) -> Tensor:
-    """Round to uint8 [B, 3, H, W]; ``linear`` tells which pictures are linear light."""
+    """Round to uint8 [B, 3, H, W], in place; ``linear`` tells which pictures are linear light."""
     rows = [number for number, each in enumerate(linear) if each]
-    stored = rainy.round().clamp_(0, 255).to(torch.uint8)
     if rows:
-        table = torch.from_numpy(encode(np.arange(65536, dtype=np.float32) * (255 / 65535)))
         index = (rainy[rows] * (65535 / 255) + 0.5).clamp_(0, 65535).long()
-        stored[rows] = table.to(rainy.device)[index]
-    return stored
+        rainy[rows] = torch.from_numpy(TO_STORED).to(rainy.device)[index].float()
+    return rainy.round_().clamp_(0, 255).to(torch.uint8)

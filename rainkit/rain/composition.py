@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from rainkit.rain.settings import RainSettings
 
-__all__ = ["Terms", "compose", "terms", "weight"]
+__all__ = ["TO_STORED", "Terms", "compose", "terms", "weight"]
 
 Colour = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float32]
 
-_STRIPE = 64  # rows blended at a time, so that planes stay in the processor's cache
+_STRIPE = 256  # rows blended at a time, so that planes stay in the processor's cache
 
 
 def _decode(stored: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -31,7 +31,8 @@ def _encode(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-_TO_STORED = np.rint(255 * _encode(np.arange(65536) / 65535)).astype(np.uint8)
+TO_STORED = np.rint(255 * _encode(np.arange(65536) / 65535)).astype(np.uint8)
+"""Stored values of linear light in 16 bits, uint8 [65536]."""
 
 
 class Terms(NamedTuple):
@@ -121,4 +122,4 @@ def _stored(plane: Plane, settings: RainSettings) -> npt.NDArray[np.uint8]:
         # A rounding, saturating cast; sums of light are not negative but for their last bit.
         return np.asarray(cv2.convertScaleAbs(plane), np.uint8)
     index = np.clip(plane * np.float32(65535 / 255) + np.float32(0.5), 0, 65535)
-    return np.asarray(_TO_STORED[index.astype(np.uint16)], np.uint8)
+    return np.asarray(TO_STORED[index.astype(np.uint16)], np.uint8)

@@ -18,7 +18,7 @@ __all__ = ["Drops", "Population", "Shell", "expose", "populate", "sample"]
 
 Floats = npt.NDArray[np.float64]
 
-_FAINTEST = 4 / 255  # peak optical thickness below which a drop joins the uniform veil
+_FAINTEST = 1 / 255  # peak optical thickness below which a drop joins the uniform veil
 _SHELLS = 3  # the nearer, the longer streaks are, and the wider the margin that they start in
 _GUSTS = 4.0  # gusts beyond this many standard deviations may miss the sampled margin
 
@@ -168,9 +168,8 @@ def expose(
         veil += np.bincount(slabs, weights=weights, minlength=len(veil))
     reach = length / 2 + 4 * sigma + 1
     keep = np.flatnonzero(~faint & (off_x < reach) & (off_y < reach))
-    angle = population.lean[keep] + (np.arctan2(wind, speed[keep]) + _turn(settings))
-    length = length[keep]
-    dx, dy = _rounded(length * np.sin(angle), 64), _rounded(length * np.cos(angle), 64)
+    across, down = _falling(settings, wind, speed[keep], population.lean[keep])
+    dx, dy = _rounded(length[keep] * across, 64), _rounded(length[keep] * down, 64)
     return Drops(
         x=population.x[keep],
         y=population.y[keep],
@@ -182,6 +181,20 @@ def expose(
         veil=tuple(_rounded(veil, 2**20).tolist()),
         n_drops=len(z),
     )
+
+
+def _falling(
+    settings: RainSettings, wind: float, speed: Floats, lean: Floats
+) -> tuple[Floats, Floats]:
+    """Unit vectors along which drops fall: across to the right, and down."""
+    cos, sin = math.cos(_turn(settings)), math.sin(_turn(settings))
+    scale = 1 / np.sqrt(speed**2 + wind**2)
+    across, down = (wind * cos + speed * sin) * scale, (speed * cos - wind * sin) * scale
+    # A rotation by 2 atan(lean / 2), which is lean for gusts, without any trigonometry.
+    half = lean / 2
+    share = 2 / (1 + half**2)
+    turned, kept = half * share, share - 1
+    return across * kept + down * turned, down * kept - across * turned
 
 
 def _turn(settings: RainSettings) -> float:

@@ -103,7 +103,7 @@ def measure(clean: RGB8, rainy: RGB8) -> Measures:
 
 
 def expected_tilt(rate_mm_h: float, wind_m_s: float, smallest_mm: float) -> float:
-    """Mean tilt in degrees of falling drops in a wind to the right, weighted as :func:`measure` does.
+    """Mean tilt in degrees of drops in a wind to the right, weighted as :func:`measure` does.
 
     A drop of diameter D leans by atan(wind / speed(D)). The energy of its gradients, which is what
     the structure tensor weighs with, goes with the square of its opacity, (D² / speed)², times its

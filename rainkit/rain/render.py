@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +17,16 @@ from rainkit.rain import drops, physics, streaks, veil, weather
 from rainkit.rain.composition import compose
 from rainkit.rain.settings import RainSettings
 
-__all__ = ["RENDERER", "Rendered", "Surroundings", "paint", "render", "surroundings"]
+__all__ = [
+    "RENDERER",
+    "Layer",
+    "Rendered",
+    "Surroundings",
+    "layers",
+    "paint",
+    "render",
+    "surroundings",
+]
 
 RENDERER = "layered/2"
 """Name and version of this renderer; a new version means new pixels for an old seed."""
@@ -74,6 +84,18 @@ class Surroundings:
         if self.distance is not None:
             return np.full((self.height, self.width), self.distance, np.float32)
         return None
+
+
+class Layer(NamedTuple):
+    """Rain that only a scene nearer than ``near_m`` metres hides.
+
+    ``veil`` is the uniform optical thickness of its faint drops, ``chosen`` the indices of the
+    others.
+    """
+
+    near_m: float
+    veil: float
+    chosen: npt.NDArray[np.intp]
 
 
 def render(
@@ -197,27 +219,37 @@ def paint(
     return Rendered(rainy=rainy, clear=clear, transmission=through, record=record)
 
 
-def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
-    """Optical thickness of the streaks in view, in steps of 1/FIXED."""
-    width, height = around.width, around.height
+def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> list[Layer]:
+    """Rain before the scene: all of it in one, or over a depth map one layer for each slab."""
     if around.depth is None:
         nearest = math.inf if around.distance is None else around.distance
         cuts = [cut for cut in cuts_m if cut < nearest]
         far = math.inf if len(cuts) == len(cuts_m) else cuts_m[len(cuts)]
-        flat = streaks.thickness(sampled, sampled.slab(0.0, far), width, height)
-        flat += np.float32(sum(sampled.veil[: len(cuts)]) * streaks.FIXED)
-        return flat
-    layers: list[Map] = []
-    for slab, (near, far) in enumerate(zip(cuts_m, (*cuts_m[1:], math.inf), strict=True)):
-        layer = streaks.thickness(sampled, sampled.slab(near, far), width, height)
-        if sampled.veil[slab]:
-            layer += np.float32(sampled.veil[slab] * streaks.FIXED)
-        layers.append(layer)
-    # The first slab begins at 0: nothing hides it.
-    total = np.ascontiguousarray(layers[0])
-    for near, layer in zip(cuts_m[1:], layers[1:], strict=True):
-        visible = np.greater(around.depth, np.float32(near)).view(np.uint8)
-        cv2.add(total, layer, dst=total, mask=visible)
+        return [Layer(0.0, sum(sampled.veil[: len(cuts)]), sampled.slab(0.0, far))]
+    # Slabs that begin nearer than the nearest surface are hidden nowhere: one layer for them all.
+    bare = max(1, sum(cut < float(around.depth.min()) for cut in cuts_m))
+    faint = (sum(sampled.veil[:bare]), *sampled.veil[bare:])
+    bounds = itertools.pairwise((cuts_m[0], *cuts_m[bare:], math.inf))
+    return [
+        Layer(near, veiled, sampled.slab(near, far))
+        for (near, far), veiled in zip(bounds, faint, strict=True)
+    ]
+
+
+def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
+    """Optical thickness of the streaks in view, in steps of 1/FIXED."""
+    planes: list[tuple[float, Map]] = []
+    for layer in layers(sampled, cuts_m, around):
+        plane = streaks.thickness(sampled, layer.chosen, around.width, around.height)
+        if layer.veil:
+            plane += np.float32(layer.veil * streaks.FIXED)
+        planes.append((layer.near_m, plane))
+    # The first layer begins at 0: nothing hides it.
+    total = np.ascontiguousarray(planes[0][1])
+    if around.depth is not None:
+        for near, plane in planes[1:]:
+            visible = np.greater(around.depth, np.float32(near)).view(np.uint8)
+            cv2.add(total, plane, dst=total, mask=visible)
     return total
 
 

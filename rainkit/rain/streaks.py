@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -13,15 +14,29 @@ import numpy.typing as npt
 
 from rainkit.rain.drops import Drops
 
-__all__ = ["FIXED", "Blur", "Samples", "blurs", "kernel", "samples", "thickness"]
+__all__ = [
+    "FIXED",
+    "PARTS",
+    "Blur",
+    "Lines",
+    "Samples",
+    "blurs",
+    "kernel",
+    "lines",
+    "samples",
+    "thickness",
+]
 
 FIXED = 2.0**20
 """Steps of an integer canvas per unit of thickness: integer sums do not depend on the order of
 their terms, float sums do."""
 
+PARTS = 4096
+"""Steps of a position across a streak per px."""
+
 _MOST = 64.0  # thickness a single sample may add; more is opaque anyway and could overflow
-_CHUNK = 32_768  # samples drawn at a time, so that temporaries stay in the processor's cache
-_PARTS = 4096  # steps of a position across a streak per px
+_CHUNK = 65_536  # samples drawn at a time, so that temporaries stay in the processor's cache
+_FEW = 64  # drops, below which it pays to look where they are
 _SHARPEST = 0.55  # px; blur widths are grouped into classes a factor 2 apart from here
 
 Ints = npt.NDArray[np.int64]
@@ -46,6 +61,50 @@ class Blur(NamedTuple):
         return self.radius + 1
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Lines to walk one px at a time over a flat canvas, one entry each.
+
+    ``drop`` is the index of its drop, ``offset`` the minor coordinate of the first sample in steps
+    of 1/PARTS px and ``slope`` its change per px, ``base`` the address of the first row, ``mass``
+    what a whole px adds, ``head`` what the first sample adds, ``tail`` the share of the last one
+    that is covered, ``counts`` the number of samples. From a sample to the next is ``stride``
+    addresses, to the pixel beside it ``step``; ``last`` is the outermost minor coordinate.
+    """
+
+    drop: Ints
+    offset: Whole
+    slope: Whole
+    base: Whole
+    mass: Singles
+    head: Singles
+    tail: Singles
+    counts: Whole
+    stride: int
+    step: int
+    last: int
+
+    def chunks(self, most: int) -> Iterator[Lines]:
+        """Runs of these lines with about ``most`` samples each."""
+        done = np.cumsum(self.counts)
+        if not done.size:
+            return
+        cuts = np.searchsorted(done, np.arange(most, done[-1], most), side="right")
+        for low, high in itertools.pairwise(np.unique([0, *cuts, len(done)]).tolist()):
+            of = slice(low, high)
+            yield replace(
+                self,
+                drop=self.drop[of],
+                offset=self.offset[of],
+                slope=self.slope[of],
+                base=self.base[of],
+                mass=self.mass[of],
+                head=self.head[of],
+                tail=self.tail[of],
+                counts=self.counts[of],
+            )
+
+
 class Samples(NamedTuple):
     """What a chunk of streaks adds to a flat canvas: ``left`` at ``at``, ``right`` a step on.
 
@@ -65,19 +124,54 @@ def thickness(
 
     Each blur class has a canvas of its own, drawn as sharp lines and blurred once.
     """
-    total: npt.NDArray[np.float32] | None = None
+    total = np.zeros((height, width), np.float32)
     for blur in blurs(drops, chosen):
-        pad, size = blur.pad, 2 * blur.radius + 1
-        canvas = np.zeros((height + 2 * pad, width + 2 * pad), np.int32)
+        view = _view(drops, blur, width, height)
+        rows, columns, pad = view.bottom - view.top, view.right - view.left, blur.pad
+        if rows <= 0 or columns <= 0:
+            continue
+        seen = drops
+        if view.left or view.top:
+            seen = replace(drops, x=drops.x - view.left, y=drops.y - view.top)
+        canvas = np.zeros((rows + 2 * pad, columns + 2 * pad), np.int32)
         flat = canvas.reshape(-1)
-        for part in samples(drops, blur, *canvas.shape):
+        for part in samples(seen, blur, *canvas.shape):
             np.add.at(flat, part.at, part.left)
             part.at[...] += part.step
             np.add.at(flat, part.at, part.right)
-        blurred = cv2.GaussianBlur(canvas.astype(np.float32), (size, size), blur.sigma)
-        layer = np.asarray(blurred[pad : pad + height, pad : pad + width], np.float32)
-        total = layer if total is None else np.add(total, layer, out=total)
-    return np.zeros((height, width), np.float32) if total is None else total
+        # Whole numbers times weights of few bits: float64 holds every sum exactly, so that it does
+        # not matter in which order, or with which instructions, a processor adds them up.
+        weights = kernel(blur).astype(np.float64)
+        blurred = cv2.sepFilter2D(canvas.astype(np.float64), cv2.CV_64F, weights, weights)
+        layer = blurred[pad : pad + rows, pad : pad + columns].astype(np.float32)
+        total[view.top : view.bottom, view.left : view.right] += layer
+    return total
+
+
+class _View(NamedTuple):
+    """A part of the picture, in whole px."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def _view(drops: Drops, blur: Blur, width: int, height: int) -> _View:
+    """The part of the picture that a blur class can reach; all of it when it has many drops.
+
+    Most classes hold a handful of near drops, and blurring is what they cost.
+    """
+    of = blur.chosen
+    if len(of) > _FEW:
+        return _View(0, 0, width, height)
+    half_x, half_y = np.abs(drops.dx[of]) / 2 + blur.pad, np.abs(drops.dy[of]) / 2 + blur.pad
+    return _View(
+        left=max(0, math.floor((drops.x[of] - half_x).min())),
+        top=max(0, math.floor((drops.y[of] - half_y).min())),
+        right=min(width, math.ceil((drops.x[of] + half_x).max())),
+        bottom=min(height, math.ceil((drops.y[of] + half_y).max())),
+    )
 
 
 def blurs(drops: Drops, chosen: npt.NDArray[np.intp]) -> Iterator[Blur]:
@@ -94,10 +188,12 @@ def blurs(drops: Drops, chosen: npt.NDArray[np.intp]) -> Iterator[Blur]:
 
 
 def kernel(blur: Blur) -> Singles:
-    """The blur's weights along one axis, float32 [2 radius + 1]."""
-    return np.asarray(
-        cv2.getGaussianKernel(2 * blur.radius + 1, blur.sigma, cv2.CV_32F), np.float32
-    ).reshape(-1)
+    """The blur's weights along one axis, multiples of 1/4096 that add up to 1, [2 radius + 1]."""
+    reach = np.arange(-blur.radius, blur.radius + 1) / blur.sigma
+    bell = np.exp(-np.square(reach) / 2)
+    weights = np.rint(bell / bell.sum() * 4096)
+    weights[blur.radius] += 4096 - weights.sum()
+    return np.asarray(weights / 4096, np.float32)
 
 
 def samples(drops: Drops, blur: Blur, rows: int, columns: int) -> Iterator[Samples]:
@@ -106,17 +202,26 @@ def samples(drops: Drops, blur: Blur, rows: int, columns: int) -> Iterator[Sampl
     A streak is walked one px at a time along the axis in which it is longer, spread over the two
     nearest pixels across that axis, and exact in coverage along it.
     """
+    for walked in lines(drops, blur, rows, columns):
+        for part in walked.chunks(_CHUNK):
+            yield _spread(part)
+
+
+def lines(drops: Drops, blur: Blur, rows: int, columns: int) -> Iterator[Lines]:
+    """Streaks of one blur class as lines on a padded canvas [rows, columns], and clipped to it.
+
+    Those longer along y come first, those longer along x second.
+    """
     flat = np.abs(drops.dx[blur.chosen]) > np.abs(drops.dy[blur.chosen])
     for swapped in (False, True):
         chosen = blur.chosen[flat] if swapped else blur.chosen[~flat]
         if chosen.size:
-            yield from _walk(drops, chosen, blur.pad, rows, columns, swapped=swapped)
+            yield _lines(drops, chosen, blur.pad, rows, columns, swapped=swapped)
 
 
-def _walk(
+def _lines(
     drops: Drops, chosen: Ints, pad: int, rows: int, columns: int, *, swapped: bool
-) -> Iterator[Samples]:
-    """Lines along y, or along x when ``swapped``."""
+) -> Lines:
     major, minor = drops.y[chosen] + pad, drops.x[chosen] + pad
     along, across = drops.dy[chosen], drops.dx[chosen]
     most, wide = rows, columns
@@ -138,55 +243,23 @@ def _walk(
     tail = np.where(counts > 1, end - (first + counts - 1), 1.0)
 
     mass = np.minimum(mass, _MOST) * FIXED
-    whole_counts = counts.astype(np.int32)
-    rounded = _Lines(
-        offset=np.rint(offset * _PARTS).astype(np.int32),
-        slope=np.rint(slope * _PARTS).astype(np.int32),
+    return Lines(
+        drop=chosen[seen],
+        offset=np.rint(offset * PARTS).astype(np.int32),
+        slope=np.rint(slope * PARTS).astype(np.int32),
         base=first.astype(np.int32) * stride,
         mass=mass.astype(np.float32),
         head=(mass * head).astype(np.float32),
         tail=tail.astype(np.float32),
-        counts=whole_counts,
+        counts=counts.astype(np.int32),
+        stride=stride,
+        step=step,
+        last=wide - 2,
     )
-    done = np.cumsum(whole_counts)
-    if not done.size:
-        return
-    cuts = np.searchsorted(done, np.arange(_CHUNK, done[-1], _CHUNK), side="right")
-    for low, high in itertools.pairwise(np.unique([0, *cuts, len(done)]).tolist()):
-        yield _spread(rounded.part(slice(low, high)), stride, step, wide - 2)
 
 
-class _Lines(NamedTuple):
-    """Lines to walk, one entry each.
-
-    ``offset`` is the minor coordinate of the first sample in steps of 1/_PARTS px and ``slope`` its
-    change per px, ``base`` the address of the first row, ``mass`` what a whole px adds, ``head``
-    what the first sample adds, ``tail`` the share of the last one that is covered, ``counts`` the
-    number of samples.
-    """
-
-    offset: Whole
-    slope: Whole
-    base: Whole
-    mass: Singles
-    head: Singles
-    tail: Singles
-    counts: Whole
-
-    def part(self, of: slice) -> _Lines:
-        return _Lines(
-            offset=self.offset[of],
-            slope=self.slope[of],
-            base=self.base[of],
-            mass=self.mass[of],
-            head=self.head[of],
-            tail=self.tail[of],
-            counts=self.counts[of],
-        )
-
-
-def _spread(lines: _Lines, stride: int, step: int, last: int) -> Samples:
-    counts = lines.counts
+def _spread(lines: Lines) -> Samples:
+    counts, stride, step = lines.counts, lines.stride, lines.step
     ends = np.cumsum(counts, dtype=np.int32)
     starts = ends - counts
     index = np.arange(ends[-1], dtype=np.int32)
@@ -195,18 +268,18 @@ def _spread(lines: _Lines, stride: int, step: int, last: int) -> Samples:
     across *= index
     across += np.repeat(lines.offset - lines.slope * starts, counts)
     # What leaves the canvas lands in its outermost columns, which the blur keeps out of the view.
-    np.clip(across, 0, last * _PARTS, out=across)
+    np.clip(across, 0, lines.last * PARTS, out=across)
     mass = np.repeat(lines.mass, counts)
     mass[starts] = lines.head
     mass[ends - 1] *= lines.tail
-    right = (across & (_PARTS - 1)).astype(np.float32)
+    right = (across & (PARTS - 1)).astype(np.float32)
     right *= mass
-    right *= np.float32(1 / _PARTS)
+    right *= np.float32(1 / PARTS)
     whole, part = mass.astype(np.int32), right.astype(np.int32)
     whole -= part
     index *= stride
     index += np.repeat(lines.base - starts * stride, counts)
-    across >>= _PARTS.bit_length() - 1
+    across >>= PARTS.bit_length() - 1
     if step != 1:
         across *= step
     index += across

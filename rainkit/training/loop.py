@@ -343,6 +343,6 @@ def _quiet_worker(_: int) -> None:
     """Loading processes leave the cores to the training."""
     import cv2
 
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(0)  # not 1: that waits for threads which a forked process does not have
     keep_large_blocks()
     torch.set_num_threads(1)

@@ -38,7 +38,7 @@ def pairs(folder: Path, count: int, *, first: int = 0) -> Path:
 def sides(folder: Path, count: int) -> Path:
     """Rainy on the left, clean on the right."""
     for number in range(count):
-        smooth = np.repeat(np.repeat(picture(number)[:2, :2], 16, 0), 16, 1)
+        smooth = np.repeat(np.repeat(picture(number)[:8, :8], 8, 0), 8, 1)
         rng = np.random.default_rng(number)
         rough = np.clip(smooth.astype(int) + rng.integers(-40, 41, smooth.shape), 0, 255)
         write(folder / f"{number}.png", np.hstack([rough.astype(np.uint8), smooth]))

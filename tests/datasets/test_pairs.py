@@ -19,7 +19,7 @@ def touch(root: Path, *names: str) -> Path:
 
 def pairing(root: Path, **options: str) -> dict[str, str]:
     return {
-        p.rainy.relative_to(root).as_posix(): p.clean.relative_to(root).as_posix()
+        p.rainy.path.relative_to(root).as_posix(): p.clean.path.relative_to(root).as_posix()
         for p in find_pairs(root, **options)
     }
 
@@ -69,7 +69,7 @@ def test_the_exact_name_wins_over_every_convention(tmp_path):
 def test_many_rainy_pictures_share_one_clean_picture(tmp_path):
     touch(tmp_path, "rainy/1_1.png", "rainy/1_2.png", "clean/1.png")
     assert [pair.name for pair in find_pairs(tmp_path)] == ["1_1", "1_2"]
-    assert {pair.clean.name for pair in find_pairs(tmp_path)} == {"1.png"}
+    assert {pair.clean.path.name for pair in find_pairs(tmp_path)} == {"1.png"}
 
 
 def test_one_folder_of_rain_and_norain(tmp_path):
@@ -183,7 +183,7 @@ def test_same_stem_twice_still_gives_two_names(tmp_path):
     touch(tmp_path, "rainy/a.png", "rainy/a.jpg", "clean/a.png", "clean/a.jpg")
     pairs = find_pairs(tmp_path)
     assert [pair.name for pair in pairs] == ["a-jpg", "a-png"]
-    assert all(pair.rainy.name == pair.clean.name for pair in pairs)
+    assert all(pair.rainy.path.name == pair.clean.path.name for pair in pairs)
 
 
 def test_folders_without_pairs_say_what_is_expected(tmp_path):
@@ -213,12 +213,12 @@ def test_a_folder_of_datasets_counts_as_several(tmp_path):
 def test_matches_of_two_folders_or_two_files(tmp_path):
     touch(tmp_path, "ours/a.png", "ours/b.png", "gt/a.jpg", "gt/b.jpg")
     matches = find_matches(tmp_path / "ours", tmp_path / "gt")
-    assert [(m.rainy.name, m.clean.name) for m in matches] == [
+    assert [(m.rainy.path.name, m.clean.path.name) for m in matches] == [
         ("a.png", "a.jpg"),
         ("b.png", "b.jpg"),
     ]
     (only,) = find_matches(tmp_path / "ours/a.png", tmp_path / "gt/b.jpg")
-    assert (only.rainy.name, only.clean.name) == ("a.png", "b.jpg")
+    assert (only.rainy.path.name, only.clean.path.name) == ("a.png", "b.jpg")
 
 
 def test_matches_refuse_what_cannot_match(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ from skimage import data
 
 from rainkit import images
 from rainkit.api import Training
+from rainkit.datasets.batches import Batch, collate
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import DatasetError, UsageError
 from rainkit.images import Picture
+from rainkit.rain.noise import Noise
 
 TRAINING = Training(patch=48)
 
@@ -86,6 +89,90 @@ def test_pairs_of_different_sizes_are_named(tmp_path: Path) -> None:
     error = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)[0]
     assert isinstance(error, DatasetError)
     assert re.search(r"a\.png.*60x60 and 60x70", str(error))
+
+
+def test_the_device_paints_the_rain_that_workers_would(photos: Path, tmp_path: Path) -> None:
+    """Sample for sample, a level apart at most, with dry samples and stored pairs in between."""
+    for folder in ("input", "target"):
+        rgb = Picture(rgb=data.chelsea()[:80, :80])
+        images.write(tmp_path / folder / "a.png", rgb, overwrite=False)
+    common = {"clean": (str(photos),), "pairs": (str(tmp_path),), "clean_share": 0.7}
+    request = DataRequest(**common, rain_free=0.2, jpeg=0.0)
+    workers = open_sources(request, TRAINING, seed=7)
+    device = open_sources(replace(request, rain_on="device"), TRAINING, seed=7)
+    expected = collate([workers[k] for k in range(40)])
+    batch = collate([device[k] for k in range(40)])
+    assert isinstance(expected, Batch)
+    assert isinstance(batch, Batch)
+    assert not expected.showers
+    painted = sum(shower is not None for shower in batch.showers)
+    assert 10 <= painted <= 35, "pairs and dry samples need no painting"
+    first, second = batch.on(torch.device("cpu"))
+    assert torch.equal(second, expected.second)
+    apart = (first.int() - expected.first.int()).abs()
+    assert apart.max() <= 1
+    assert apart.float().mean() < 0.01
+    wet = (expected.first != expected.second).flatten(1).any(1)
+    assert painted - 3 <= wet.sum() <= painted
+
+
+def test_rain_for_the_device_depends_on_seed_and_number_alone(photos: Path) -> None:
+    request = DataRequest(clean=(str(photos),), rain_on="device", rain_free=0.0, jpeg=0.0)
+    first, second = (open_sources(request, TRAINING, seed=3) for _ in range(2))
+    cpu = torch.device("cpu")
+    together = collate([first[k] for k in (4, 17, 9)]).on(cpu)
+    alone = collate([second[17]]).on(cpu)
+    assert torch.equal(together[0][1], alone[0][0])
+    assert torch.equal(together[1][1], alone[1][0])
+    other = collate([open_sources(request, TRAINING, seed=4)[17]]).on(cpu)
+    assert not torch.equal(other[0], alone[0])
+
+
+def test_the_first_error_of_a_batch_is_the_batch(photos: Path) -> None:
+    source = open_sources(DataRequest(clean=(str(photos),)), TRAINING, seed=0)
+    errors = [DatasetError("one"), DatasetError("two")]
+    assert collate([source[0], *errors]) is errors[0]
+
+
+def test_noise_is_as_strong_as_asked_and_a_share_is_spared(photos: Path) -> None:
+    noise = Noise(sigma_low=30.0, sigma_high=30.0)
+    request = DataRequest(
+        clean=(str(photos),), degradation="noise", noise=noise, rain_free=0.3, jpeg=1.0
+    )
+    source, again = (open_sources(request, TRAINING, seed=1) for _ in range(2))
+    spared = 0
+    for k in range(30):
+        noisy, clean = source[k]
+        assert torch.equal(noisy, again[k][0])
+        if torch.equal(noisy, clean):
+            spared += 1
+            continue
+        inside = (clean > 110) & (clean < 145)  # where hardly anything is clipped
+        if inside.sum() > 500:
+            assert (noisy.float() - clean.float())[inside].std() == pytest.approx(30, rel=0.1)
+    assert 3 <= spared <= 15
+    assert "noise on the fly" in source.describe()
+
+
+def test_strengths_of_noise_vary_from_sample_to_sample(photos: Path) -> None:
+    request = DataRequest(clean=(str(photos),), degradation="noise", rain_free=0.0)
+    source = open_sources(request, TRAINING, seed=1)
+    strengths = [
+        (noisy.float() - clean.float()).std() for noisy, clean in map(source.__getitem__, range(20))
+    ]
+    assert min(strengths) < 25
+    assert max(strengths) > 40
+
+
+def test_who_paints_and_what_befalls_are_checked() -> None:
+    with pytest.raises(UsageError, match=r"data\.degradation = fog: is rain or noise"):
+        DataRequest(degradation="fog")
+    with pytest.raises(UsageError, match=r"data\.rain_on = gpu: is workers or device"):
+        DataRequest(rain_on="gpu")
+    with pytest.raises(
+        UsageError, match=r"data\.jpeg = 0\.3: .*set data\.jpeg = 0 or data\.rain_on"
+    ):
+        DataRequest(rain_on="device")
 
 
 @pytest.mark.parametrize("field", ["jpeg", "rain_free", "clean_share", "shrink"])

@@ -250,3 +250,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_itself(request_for) -
     request = request_for(settings=("training.lr=1e30",))
     with pytest.raises(TrainingError, match="not finite at step"):
         training.train(dataclasses.replace(request))
+
+
+def test_loading_processes_start_whatever_opencv_did_before() -> None:
+    """A forked process that asks OpenCV for one thread waits for its parent's threads for ever."""
+    script = (
+        "import multiprocessing, warnings, cv2, numpy\n"
+        "from rainkit.training.loop import _quiet_worker\n"
+        "warnings.simplefilter('ignore')\n"
+        "cv2.setNumThreads(2)\n"
+        "cv2.resize(numpy.zeros((2000, 2000, 3), numpy.uint8), (3000, 3000))\n"
+        "worker = multiprocessing.get_context('fork').Process(target=_quiet_worker, args=(0,))\n"
+        "worker.start(); worker.join(20); code = worker.exitcode; worker.kill()\n"
+        "raise SystemExit(code is None or code)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

@@ -1,0 +1,156 @@
+"""Matching rainy and clean files by name, never by position in a listing.
+
+One missing file would shift every later pair without anybody noticing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rainkit.datasets.stored import Stored
+from rainkit.errors import PairingError
+from rainkit.images import SUFFIXES
+
+__all__ = [
+    "CLEAN_FOLDERS",
+    "RAINY_FOLDERS",
+    "PairFiles",
+    "listed",
+    "match",
+    "named",
+    "natural",
+    "pictures_in",
+    "sub_folder",
+]
+
+RAINY_FOLDERS = frozenset(
+    {"input", "rain", "rainy", "lq", "rainy_image", "input_val", "inputcrop", "in"}
+)
+CLEAN_FOLDERS = frozenset(
+    {"target", "gt", "norain", "clean", "ground_truth", "label", "label_val", "cleancrop"}
+    | {"groundtruth", "hq"}
+)
+
+_PREFIX = re.compile(r"^(?:no)?rain[-_](?=.)", re.IGNORECASE)
+_LISTED = 5
+"""File names that a message spells out before it says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairFiles:
+    """One rainy picture and its clean one. ``name`` is unique in its dataset, without suffix."""
+
+    name: str
+    rainy: Stored
+    clean: Stored
+
+
+def natural(text: str) -> tuple[str | int, ...]:
+    """Sort key that counts: ``a2`` before ``a10``."""
+    parts = re.split(r"(\d+)", text)
+    return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts))
+
+
+def sub_folder(root: Path, names: frozenset[str]) -> Path | None:
+    """The folder in ``root`` under one of several names.
+
+    Raises:
+        PairingError: there are several.
+    """
+    found = [f for f in root.iterdir() if f.is_dir() and f.name.casefold() in names]
+    if len(found) > 1:
+        several = listed([folder.name for folder in found])
+        raise PairingError(f"{root} has more than one folder of a kind: {several}; keep one")
+    return found[0] if found else None
+
+
+def pictures_in(folder: Path, *, deep: bool = True) -> list[Path]:
+    """Picture files of a folder, and below it if ``deep``; hidden ones are passed over."""
+    paths = folder.rglob("*") if deep else folder.iterdir()
+    return [path for path in paths if _is_picture(path.relative_to(folder)) and path.is_file()]
+
+
+def _is_picture(relative: Path) -> bool:
+    hidden = any(part.startswith(".") for part in relative.parts)
+    return relative.suffix.casefold() in SUFFIXES and not hidden
+
+
+def match(
+    rainy_root: Path, rainy: Iterable[Path], clean_root: Path, clean: Sequence[Path]
+) -> tuple[PairFiles, ...]:
+    """Give every rainy file its clean one; many may share one, none may be left over."""
+    index: defaultdict[str, set[Path]] = defaultdict(set)
+    for path in clean:
+        relative = path.relative_to(clean_root)
+        stem = relative.with_suffix("").as_posix()
+        for key in (relative.as_posix(), stem, _plain(stem)):
+            index[key].add(path)
+    pairs: list[PairFiles] = []
+    unmatched: list[str] = []
+    ambiguous: list[str] = []
+    for path in rainy:
+        relative = path.relative_to(rainy_root)
+        stem = relative.with_suffix("").as_posix()
+        partners = next((index[key] for key in _keys(relative) if key in index), set())
+        if not partners:
+            unmatched.append(str(path))
+        elif len(partners) > 1:
+            ambiguous.append(f"{path} ({', '.join(sorted(p.name for p in partners))})")
+        else:
+            pairs.append(PairFiles(stem, Stored(path), Stored(next(iter(partners)))))
+    left = [str(path) for path in set(clean) - {pair.clean.path for pair in pairs}]
+    if ambiguous:
+        raise PairingError(f"more than one partner for {listed(ambiguous)}; keep one of each")
+    if unmatched or left:
+        raise PairingError(
+            f"no partner for {listed(unmatched + left)};"
+            f" names in {rainy_root} and {clean_root} must match"
+        )
+    return named(pairs)
+
+
+def _keys(rainy: Path) -> Iterable[str]:
+    """Names that the clean file may have, the likeliest first.
+
+    ``901_1`` is a rainy version of ``901`` and ``im_0001_s80_a04`` one of ``im_0001``.
+    """
+    yield rainy.as_posix()
+    stem = rainy.with_suffix("").as_posix()
+    yield stem
+    yield _plain(stem)
+    while "_" in stem.rpartition("/")[2]:
+        stem = stem.rpartition("_")[0]
+        yield stem
+        yield _plain(stem)
+
+
+def _plain(stem: str) -> str:
+    """Without ``rain-``/``norain-`` and without the padding of numbers: ``rain-001`` is ``1``."""
+    folder, slash, name = stem.rpartition("/")
+    name = re.sub(r"\d+", lambda digits: str(int(digits[0])), _PREFIX.sub("", name))
+    return f"{folder}{slash}{name}"
+
+
+def named(pairs: Sequence[PairFiles]) -> tuple[PairFiles, ...]:
+    """In natural order; where two rainy files share a stem, the suffix becomes part of the name."""
+    count: defaultdict[str, int] = defaultdict(int)
+    for pair in pairs:
+        count[pair.name] += 1
+    named = (
+        pair
+        if count[pair.name] == 1
+        else replace(pair, name=pair.name + pair.rainy.path.suffix.replace(".", "-"))
+        for pair in pairs
+    )
+    return tuple(sorted(named, key=lambda pair: natural(pair.name)))
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, for a message, and how many more there are."""
+    shown = sorted(names, key=natural)[:_LISTED]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,0 +1,58 @@
+"""Layouts of pairs that are read, in the order in which they are tried.
+
+A reader takes a folder, the split that is asked for (or None) and the options; it answers None for
+a folder that is not of its kind. A new layout is one more function in :data:`LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from rainkit.datasets.matching import PairFiles
+from rainkit.datasets.readers.archives import lmdb_folders, tar_files
+from rainkit.datasets.readers.folders import one_folder, two_folders
+from rainkit.datasets.readers.halves import side_by_side
+from rainkit.datasets.readers.lists import meta_info, metadata_table, path_list
+from rainkit.datasets.readers.manifests import manifest_records
+from rainkit.datasets.readers.options import ReadOptions
+from rainkit.errors import UsageError
+
+__all__ = ["LAYOUTS", "ReadOptions", "read"]
+
+Reader = Callable[[Path, str | None, ReadOptions], tuple[PairFiles, ...] | None]
+
+LAYOUTS: Mapping[str, Reader] = MappingProxyType(
+    {
+        "rainkit": manifest_records,
+        "wds": tar_files,
+        "hf": metadata_table,
+        "spa": path_list,
+        "folders": two_folders,
+        "rain100": one_folder,
+        "side-by-side": side_by_side,
+        "lmdb": lmdb_folders,
+        "meta-info": meta_info,
+    }
+)
+"""Readers by the names that ``--layout`` knows, in the order in which they are tried."""
+
+
+def read(root: Path, split: str | None, options: ReadOptions) -> tuple[PairFiles, ...] | None:
+    """The pairs of a folder, or of its sub-folder ``split``; None if no layout fits.
+
+    Raises:
+        UsageError: there is no such layout.
+        PairingError, DatasetError: it is of a layout, but not as it should be.
+    """
+    if options.layout is not None and options.layout not in LAYOUTS:
+        raise UsageError(f"--layout {options.layout}: choose from {', '.join(LAYOUTS)}")
+    for name, reader in LAYOUTS.items():
+        if options.layout in (None, name):
+            pairs = reader(root, split, options)
+            if pairs is not None:
+                return pairs
+    if split is not None and (root / split).is_dir():
+        return read(root / split, None, options)
+    return None
