@@ -70,8 +70,9 @@ def find_pairs(
         )
     if pairs is None:
         held = "pictures without partners" if find_unpaired(root) else "no rainy/clean pairs"
+        where = f" of a split {split!r}" if split else ""
         raise PairingError(
-            f"{root} holds {held}; expected manifest.jsonl, two folders such as"
+            f"{root} holds {held}{where}; expected manifest.jsonl, two folders such as"
             " rainy/ and clean/ (or input/ and target/), rain-* beside norain-* files, or another"
             f" of the layouts {', '.join(LAYOUTS)}"
         )

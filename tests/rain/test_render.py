@@ -254,22 +254,39 @@ def test_the_airlight_is_judged_from_the_sky() -> None:
     assert given["airlight"] == [1.0, 2.0, 3.0]
 
 
-# --- distance ---
+# --- distance and depth ---
+
+
+def ranges(depth: np.ndarray, settings: RainSettings) -> np.ndarray:
+    """Distances along the lines of sight of a whole picture, from the pinhole camera's rays."""
+    height, width = depth.shape
+    focal = width / (2 * math.tan(math.radians(settings.fov_deg) / 2))
+    y, x = np.mgrid[:height, :width] + 0.5
+    rays = np.stack([(x - width / 2) / focal, (y - height / 2) / focal, np.ones_like(x)])
+    return np.linalg.norm(rays * depth, axis=0)
 
 
 def test_the_veil_follows_the_extinction_law() -> None:
     rng = np.random.default_rng(0)
     clean = rng.integers(0, 110, (200, 200, 3), dtype=np.uint8)
-    distance = np.broadcast_to(np.linspace(5, 400, 200, dtype=np.float32), (200, 200))
+    depth = np.repeat(np.linspace(5, 400, 200, dtype=np.float32)[None], 200, axis=0)
     for rate in (2.0, 25.0, 80.0):
         settings = STILL.at_rate(rate).changed({"streak_gain": 0.0})
-        out = render(clean, settings, (0,), distance=distance, airlight=(220.0,) * 3)
-        beta = physics.extinction(rate)
+        out = render(clean, settings, (0,), depth=depth, airlight=(220.0,) * 3)
+        beta, distance = physics.extinction(rate), ranges(depth, settings)
         np.testing.assert_allclose(out.transmission, np.exp(-beta * distance), atol=1e-5)
         # Recovered from the picture alone: the slope of -ln t over the distance is β.
         through = (out.rainy - 220.0).sum(axis=(0, 2)) / (clean - 220.0).sum(axis=(0, 2))
-        slope, _ = np.polyfit(distance[0], -np.log(through), 1)
+        slope, _ = np.polyfit(distance.mean(axis=0), -np.log(through), 1)
         assert slope == pytest.approx(beta, rel=0.03)
+
+
+def test_the_veil_thickens_with_range_not_depth() -> None:
+    through = render(GREY, STILL, (0,), depth=np.full((256, 256), 100, np.float32)).transmission
+    assert through is not None
+    # A corner of the picture lies f / cos away: at 60 degrees, 1.29 times as far as the middle.
+    far = np.log(through[0, 0]) / np.log(through[128, 128])
+    assert far == pytest.approx(math.sqrt(1 + 2 * math.tan(math.radians(30)) ** 2), rel=0.01)
 
 
 def test_fog_gain_multiplies_extinction() -> None:
@@ -278,22 +295,39 @@ def test_fog_gain_multiplies_extinction() -> None:
     np.testing.assert_allclose(np.log(thick), 2.5 * np.log(thin), rtol=1e-4)
 
 
-def test_a_flat_scene_is_a_map_of_one_distance() -> None:
+def test_a_flat_scene_is_a_map_of_one_range() -> None:
     flat = render(GREY, STILL, (0,), distance=60.0)
-    mapped = render(GREY, STILL, (0,), distance=np.full((256, 256), 60.0, np.float32))
-    np.testing.assert_array_equal(flat.rainy, mapped.rainy)
+    secant = ranges(np.ones((256, 256)), STILL)
+    mapped = render(GREY, STILL, (0,), depth=(60.0 / secant).astype(np.float32))
+    np.testing.assert_allclose(flat.transmission, mapped.transmission, rtol=1e-6)
+    # The map sums up its slabs one by one, which may move a value across a rounding.
+    np.testing.assert_allclose(flat.rainy, mapped.rainy, atol=1)
+    np.testing.assert_allclose(flat.opacity, mapped.opacity, atol=1e-5)
 
 
 def test_no_streaks_behind_a_near_surface() -> None:
-    distance = np.full((256, 256), 50.0, np.float32)
-    distance[:, :128] = 1.0
-    out = render(GREY, STILL.changed({"near_m": 1.5, "far_m": 4.0}), (0,), distance=distance)
+    depth = np.full((256, 256), 50.0, np.float32)
+    depth[:, :128] = 1.0
+    out = render(GREY, STILL.changed({"near_m": 1.5, "far_m": 4.0}), (0,), depth=depth)
     assert not out.opacity[:, :128].any()
     assert out.opacity[:, 128:].any()
     # Nearer rain falls in front of both.
-    everywhere = render(GREY, STILL, (0,), distance=distance).opacity
+    everywhere = render(GREY, STILL, (0,), depth=depth).opacity
     assert everywhere[:, :128].any()
     assert everywhere[:, 128:].mean() > everywhere[:, :128].mean()
+
+
+def test_rain_over_a_step_in_depth_is_that_of_each_side_up_to_the_edge() -> None:
+    # No halo: what a pixel shows depends on its own depth, not on its neighbours'.
+    near, far = np.full((256, 256), 1.0, np.float32), np.full((256, 256), 50.0, np.float32)
+    step = np.where(np.arange(256) < 128, near, far)
+    heavy = STILL.at_rate(25.0)
+    sides = [render(GREY, heavy, (0,), depth=depth) for depth in (near, far)]
+    edge = render(GREY, heavy, (0,), depth=step)
+    np.testing.assert_array_equal(edge.opacity[:, :128], sides[0].opacity[:, :128])
+    np.testing.assert_array_equal(edge.opacity[:, 128:], sides[1].opacity[:, 128:])
+    np.testing.assert_array_equal(edge.rainy[:, :128], sides[0].rainy[:, :128])
+    np.testing.assert_array_equal(edge.rainy[:, 128:], sides[1].rainy[:, 128:])
 
 
 def test_far_scenes_get_the_same_streaks_as_scenes_without_a_distance() -> None:
@@ -302,10 +336,15 @@ def test_far_scenes_get_the_same_streaks_as_scenes_without_a_distance() -> None:
     np.testing.assert_allclose(far, without, atol=1e-5)
 
 
-def test_infinitely_far_is_all_airlight() -> None:
+@pytest.mark.parametrize("flat", [True, False])
+def test_infinitely_far_is_all_airlight(flat: bool) -> None:
     settings = STILL.changed({"streak_gain": 0.0})
-    sky = np.full((256, 256), np.inf, np.float32)
-    out = render(GREY, settings, (0,), distance=sky, airlight=(200.0, 210.0, 220.0))
+    airlight = (200.0, 210.0, 220.0)
+    if flat:
+        out = render(GREY, settings, (0,), distance=math.inf, airlight=airlight)
+    else:
+        sky = np.full((256, 256), np.inf, np.float32)
+        out = render(GREY, settings, (0,), depth=sky, airlight=airlight)
     assert np.all(out.rainy == (200, 210, 220))
 
 
@@ -334,11 +373,22 @@ def test_bad_seeds_are_refused(seed: object) -> None:
 
 
 def test_bad_distances_frames_and_airlights_are_refused() -> None:
-    with pytest.raises(ImageError, match="distance map"):
-        render(GREY, STILL, (0,), distance=np.ones((2, 2), np.float32))
-    with pytest.raises(ImageError, match="distances"):
-        render(GREY, STILL, (0,), distance=float("nan"))
+    for distance in (-1.0, math.nan):
+        with pytest.raises(UsageError, match="distance is a number of metres"):
+            render(GREY, STILL, (0,), distance=distance)
     with pytest.raises(UsageError, match="frame_width"):
         render(GREY, STILL, (0,), frame_width=0)
     with pytest.raises(UsageError, match="airlight"):
         render(GREY, STILL, (0,), airlight=(1.0, 2.0))
+
+
+def test_bad_depth_maps_are_refused() -> None:
+    with pytest.raises(ImageError, match="depth map is"):
+        render(GREY, STILL, (0,), depth=np.ones((2, 2), np.float32))
+    for bad in (0.0, -1.0, math.nan):
+        depth = np.full((256, 256), 5, np.float32)
+        depth[3, 4] = bad
+        with pytest.raises(ImageError, match="metres above 0"):
+            render(GREY, STILL, (0,), depth=depth)
+    with pytest.raises(UsageError, match="not both"):
+        render(GREY, STILL, (0,), distance=5.0, depth=np.ones((256, 256), np.float32))
