@@ -169,8 +169,8 @@ class RainSettings:
 
 PRESETS: Mapping[str, RainSettings] = MappingProxyType(
     {
-        "default": RainSettings(),
-        "spa": RainSettings(streak_gain=28.0),
+        "default": RainSettings(streak_gain=28.0),
+        "spa": RainSettings(streak_gain=27.0),
         "rain12": RainSettings(streak_gain=20.5, blend="add", streak_grey=255.0),
         "rain100l": RainSettings(
             rate_mm_h=17.0,
@@ -196,10 +196,10 @@ PRESETS: Mapping[str, RainSettings] = MappingProxyType(
             blend="add",
             streak_grey=255.0,
         ),
-        "wide": RainSettings(streak_gain=46.0, focal_mm=35.0, f_number=1.8, focus_m=8.0),
-        "short": RainSettings(streak_gain=17.0, exposure_s=1 / 250),
+        "wide": RainSettings(streak_gain=43.0, focal_mm=35.0, f_number=1.8, focus_m=8.0),
+        "short": RainSettings(streak_gain=16.0, exposure_s=1 / 250),
         "physical": RainSettings(streak_gain=1.0),
-        "misty": RainSettings(fog_gain=2.5),
+        "misty": RainSettings(streak_gain=28.0, fog_gain=2.5),
     }
 )
 """Settings whose results resemble known sets of rainy pictures, or a kind of rain."""
