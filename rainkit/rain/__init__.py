@@ -5,6 +5,7 @@ Pure functions of (picture, settings, seed) on numpy arrays: no files, no global
 
 from __future__ import annotations
 
+from rainkit.rain.bank import Bank
 from rainkit.rain.mixture import Mixture
 from rainkit.rain.render import RENDERER, Rendered, render
 from rainkit.rain.settings import DEPTHLESS, LEVELS, PRESETS, Level, RainSettings
@@ -14,6 +15,7 @@ __all__ = [
     "LEVELS",
     "PRESETS",
     "RENDERER",
+    "Bank",
     "Level",
     "Mixture",
     "RainSettings",

@@ -1,14 +1,14 @@
-"""A bank of rain drawn once, from which pictures get theirs in a fraction of the time.
+"""Rain out of a store: streaks drawn once on large tiles, of which each picture gets a part.
 
-For training on the fly: a tile is a picture of rain alone, of which each rainy picture shows
-another part, mirrored and made thinner or denser at random. Less varied than
-:func:`rainkit.rain.render`, and blind to depth but for a flat scene's.
+Cheap variety for pictures by the million: a part of a tile, mirrored or not, with its strength
+varied. Rate, wind and exposure are those of the tile. Nothing is hidden by a scene with depth.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,13 +16,160 @@ import numpy.typing as npt
 
 from rainkit.errors import UsageError
 from rainkit.rain import drops, physics, weather
-from rainkit.rain.composition import TO_STORED, terms
-from rainkit.rain.render import Rendered, paint, surroundings
+from rainkit.rain.composition import compose, darkened
+from rainkit.rain.render import Rendered, clear_share, surroundings
 from rainkit.rain.settings import RainSettings
 
-__all__ = ["RENDERER", "Bank"]
+__all__ = ["BANK", "Bank"]
 
-RENDERER = "bank/1"
+BANK = "bank/1"
 """Name and version of this renderer; a new version means new pixels for an old seed."""
 
-_GAINS = 0.8, 1.25  # factors on optical thickness, drawn log-uniformly
+_STRENGTH = 1.5  # optical thickness varies by up to this factor either way
+_LEVELS = np.arange(256) / 255
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class _Tile(NamedTuple):
+    """Streaks: ``clear`` uint8 [side, side], the share they leave uncovered, and their weather."""
+
+    clear: Bytes
+    drawn: weather.Weather
+    n_drops: int
+    n_kept: int
+
+
+class Bank:
+    """Tiles of rain, a pure function of the settings and the seed."""
+
+    def __init__(
+        self,
+        settings: RainSettings,
+        seed: Sequence[int],
+        *,
+        tiles: int = 4,
+        side: int = 1536,
+        frame_width: float = 512,
+    ) -> None:
+        """Draw the tiles.
+
+        Args:
+            settings: what the rain is like.
+            seed: of the tiles.
+            tiles: how many.
+            side: of a tile in px; pictures may not be larger.
+            frame_width: width in px of the camera's picture, see :func:`rainkit.rain.render`.
+
+        Raises:
+            UsageError: a bad number.
+        """
+        if tiles < 1 or side < 1:
+            raise UsageError(f"rain: a bank has at least 1 tile of 1 px, not {tiles} of {side}")
+        self.settings = settings
+        self.side = side
+        self.frame_width = float(frame_width)
+        blank = np.zeros((side, side, 3), np.uint8)
+        around = surroundings(blank, settings, frame_width=frame_width)
+        self._tiles: list[_Tile] = []
+        for number in range(tiles):
+            rng = weather.generator((*seed, number))
+            drawn = weather.draw(blank, settings, rng, airlight=(0, 0, 0))
+            sampled = drops.sample(
+                settings, rng, drawn, width=side, height=side, focal_px=around.focal_px
+            )
+            clear = clear_share(sampled, settings.cuts_m, around)
+            stored = np.rint(clear * 255).astype(np.uint8)
+            self._tiles.append(_Tile(stored, drawn, sampled.n_drops, len(sampled)))
+
+    def render(
+        self,
+        clean: Bytes,
+        seed: Sequence[int],
+        *,
+        distance: float | None = None,
+        airlight: Sequence[float] | None = None,
+    ) -> Rendered:
+        """Lay rain over ``clean``, uint8 [H, W, 3] RGB; see :func:`rainkit.rain.render`.
+
+        Raises:
+            ImageError: ``clean`` is no such picture.
+            UsageError: it is larger than a tile, or a bad seed, distance or airlight.
+        """
+        settings = self.settings
+        around = surroundings(clean, settings, distance=distance, frame_width=self.frame_width)
+        height, width = around.height, around.width
+        if max(height, width) > self.side:
+            raise UsageError(
+                f"rain: a picture of {width}x{height} px needs a bank with a side of "
+                f"{max(height, width)}, not {self.side}"
+            )
+        rng = weather.generator(seed)
+        drawn = weather.draw(clean, settings, rng, airlight=airlight)
+        number, top, left = rng.integers(
+            [len(self._tiles), self.side - height + 1, self.side - width + 1]
+        ).tolist()
+        mirrored = bool(rng.integers(2))
+        power = float(_STRENGTH ** rng.uniform(-1, 1))
+        tile = self._tiles[number]
+        part = tile.clear[top : top + height, left : left + width]
+        # To the power p: p times the optical thickness.
+        stronger = np.rint(255 * _LEVELS**power).astype(np.uint8)
+        clear = np.asarray(cv2.LUT(part, stronger), np.uint8)
+        if mirrored:
+            clear = np.asarray(cv2.flip(clear, 1), np.uint8)
+        beta = settings.fog_gain * physics.extinction(tile.drawn.rate_mm_h)
+        through = 1.0 if distance is None else math.exp(-beta * distance)
+        floats = np.multiply(clear, np.float32(1 / 255), dtype=np.float32)
+        veil = None if distance is None else np.full((height, width), through, np.float32)
+        if settings.light == "linear":
+            rainy = compose(
+                clean,
+                clear=floats,
+                streak=drawn.streak,
+                transmission=veil,
+                airlight=drawn.airlight,
+                settings=settings,
+            )
+        else:
+            rainy = self._blend(clean, clear, through, drawn)
+        record = {
+            "renderer": BANK,
+            "rng": "PCG64",
+            "seed": [int(part) for part in seed],
+            "tile": number,
+            "strength": power,
+            "rate_mm_h": tile.drawn.rate_mm_h,
+            "wind_m_s": tile.drawn.wind_m_s,
+            "exposure_s": tile.drawn.exposure_s,
+            "airlight": [round(float(value), 3) for value in drawn.airlight],
+            "streak_rgb": [round(float(value), 3) for value in drawn.streak],
+            "beta_per_m": 0.0 if distance is None else beta,
+            "distance": distance,
+            "frame_width": self.frame_width,
+            "n_drops": tile.n_drops,
+            "n_kept": tile.n_kept,
+            "coverage": round(1 - cv2.mean(clear)[0] / 255, 6),
+            "settings": {**vars(settings), "cuts_m": list(settings.cuts_m)},
+        }
+        return Rendered(rainy=rainy, clear=floats, transmission=veil, record=record)
+
+    def _blend(self, clean: Bytes, clear: Bytes, through: float, drawn: weather.Weather) -> Bytes:
+        """In whole numbers; what streaks and veil add is linear in how clear a pixel is."""
+        settings = self.settings
+        adding = settings.blend == "add"
+        scene = clean
+        if settings.dim != 1 or settings.gamma != 1:
+            tone = np.rint(darkened(settings)).astype(np.uint8)
+            scene = np.asarray(cv2.LUT(clean, tone), np.uint8)
+        if not adding:
+            shares = cv2.merge([clear, clear, clear])
+            scene = np.asarray(cv2.multiply(scene, shares, scale=through / 255), np.uint8)
+        elif through != 1:
+            scene = np.asarray(cv2.convertScaleAbs(scene, alpha=through), np.uint8)
+        added = []
+        for air, light in zip(drawn.airlight.tolist(), drawn.streak.tolist(), strict=True):
+            veil = air * (1 - through)
+            slope, least = (-light, light + veil) if adding else (veil - light, light)
+            added.append(cv2.convertScaleAbs(clear, alpha=slope / 255, beta=least))
+        return np.asarray(cv2.add(scene, cv2.merge(added)), np.uint8)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rainkit.rain.settings import RainSettings
 
-__all__ = ["TO_STORED", "Terms", "compose", "terms", "weight"]
+__all__ = ["TO_STORED", "Terms", "compose", "darkened", "terms", "weight"]
 
 Colour = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float32]
@@ -46,6 +46,11 @@ class Terms(NamedTuple):
     constant: np.float32
 
 
+def darkened(settings: RainSettings) -> npt.NDArray[np.float64]:
+    """What stored values 0 to 255 become behind the rain, float64 [256]."""
+    return 255 * settings.dim * (np.arange(256) / 255) ** settings.gamma
+
+
 def terms(
     settings: RainSettings, streak: Colour, airlight: Colour, *, veiled: bool
 ) -> tuple[Terms, ...]:
@@ -54,7 +59,7 @@ def terms(
     With clear = 1 - a, the weight is t clear where streaks cover, t where they add, and 1 where
     there is neither veil nor cover. Values are 0 to 255 in the light that the settings blend in.
     """
-    tone = 255 * settings.dim * (np.arange(256) / 255) ** settings.gamma
+    tone = darkened(settings)
     if settings.light == "linear":
         tone, streak, airlight = (255 * _decode(part / 255) for part in (tone, streak, airlight))
     # Rounded so that no processor's logarithm shows.

@@ -22,6 +22,7 @@ __all__ = [
     "Layer",
     "Rendered",
     "Surroundings",
+    "clear_share",
     "layers",
     "paint",
     "render",
@@ -182,10 +183,7 @@ def paint(
     seed: Sequence[int],
 ) -> Rendered:
     """Lay drops that were drawn over a picture; ``seed`` is for the record alone."""
-    optical = _thickness(sampled, settings.cuts_m, around)
-    # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
-    optical *= np.float32(-1 / streaks.FIXED)
-    clear = np.asarray(cv2.exp(optical), np.float32)
+    clear = clear_share(sampled, settings.cuts_m, around)
     ranges = around.ranges()
     through = None
     if ranges is not None:
@@ -234,6 +232,14 @@ def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings
         Layer(near, veiled, sampled.slab(near, far))
         for (near, far), veiled in zip(bounds, faint, strict=True)
     ]
+
+
+def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
+    """How much of each pixel the streaks in view leave uncovered, float32 [H, W] in [0, 1]."""
+    optical = _thickness(sampled, cuts_m, around)
+    optical *= np.float32(-1 / streaks.FIXED)
+    # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
+    return np.asarray(cv2.exp(optical), np.float32)
 
 
 def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:

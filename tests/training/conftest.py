@@ -36,7 +36,7 @@ def pairs(photos: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     for number, found in enumerate(images.find([photos])):
         clean = images.read(found.path)
-        rainy = Picture(rgb=render(clean.rgb, PRESETS["rain100l"], (number,)).rainy)
+        rainy = Picture(rgb=render(clean.rgb, PRESETS["rain100h"], (number,)).rainy)
         images.write(folder / "input" / found.relative, rainy, overwrite=False)
         images.write(folder / "target" / found.relative, clean, overwrite=False)
     return folder
