@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rainkit.datasets import manifest
@@ -137,7 +137,12 @@ def begin(request: SynthRequest, plan: str) -> Journal:
 def remove_former(out: Path, former: Iterable[str], records: Iterable[Record]) -> None:
     """Delete files of an overwritten dataset that are not in the new one, and nothing else."""
     kept = {name for record in records for name in record.files}
-    for name in set(former) - kept:
+    stale = set(former) - kept
+    # Splits that are gone leave their list or table, which would name pictures that are gone.
+    gone = {PurePosixPath(name).parts[0] for name in stale}
+    for split in gone - {PurePosixPath(name).parts[0] for name in kept}:
+        stale |= {f"{split}.txt", f"{split}/metadata.jsonl", f"{split}/metadata.parquet"}
+    for name in stale:
         path = out / name
         # The names come from a file: nothing outside the dataset is ever removed.
         if path.resolve().is_relative_to(out.resolve()):

@@ -460,3 +460,13 @@ def test_results_that_cannot_be_written_end_the_run(request_: SynthRequest, tmp_
 def test_wrong_requests_are_refused(tmp_path: Path, values: dict, named: str) -> None:
     with pytest.raises(UsageError, match=named):
         SynthRequest(inputs=("x",), out=tmp_path / "out", **values)
+
+
+@pytest.mark.parametrize("layout", ["hf", "spa"])
+def test_a_split_that_is_gone_leaves_no_list(request_: SynthRequest, layout: str) -> None:
+    split = replace(request_, layout=layout, test_scenes=1)
+    synthesise(split)
+    listed = [path for path in files(request_.out) if Path(path).name.startswith(("test", "meta"))]
+    assert any("test" in path for path in listed)
+    synthesise(replace(split, test_scenes=None, overwrite=True))
+    assert not any("test" in path for path in files(request_.out))
