@@ -120,12 +120,17 @@ def evaluate(
             reading=reading,
         )
     elif len(paths) == 2:
-        if reading != ReadOptions():
-            raise UsageError("--layout, --rainy-side and --crop-to-common need --method")
+        if layout is not None or rainy_side is not None:
+            raise UsageError("--layout and --rainy-side need --method")
         if save is not None or weights is not None:
             raise UsageError("--save and --weights need --method")
         request = evaluation.FoldersRequest(
-            restored=paths[0], target=paths[1], protocols=chosen, rainy=rainy, limit=limit
+            restored=paths[0],
+            target=paths[1],
+            protocols=chosen,
+            rainy=rainy,
+            limit=limit,
+            crop_to_common=crop_to_common,
         )
     else:
         raise UsageError(

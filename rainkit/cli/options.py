@@ -19,7 +19,7 @@ Layout: TypeAlias = Annotated[
     str | None,
     typer.Option(
         help="Layout of pairs, if not to be found out: rainkit, wds, hf, spa, folders, rain100, "
-        "side-by-side, lmdb or meta-info."
+        "side-by-side, lmdb or meta-info; or restormer, ddn or did."
     ),
 ]
 RainySide: TypeAlias = Annotated[
@@ -28,7 +28,10 @@ RainySide: TypeAlias = Annotated[
 ]
 CropToCommon: TypeAlias = Annotated[
     bool,
-    typer.Option("--crop-to-common", help="Cut pairs of two sizes to the common one, top left."),
+    typer.Option(
+        "--crop-to-common",
+        help="Cut pictures of a pair that differ in size to the common one, top left.",
+    ),
 ]
 
 

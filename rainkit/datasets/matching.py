@@ -36,6 +36,7 @@ CLEAN_FOLDERS = frozenset(
 )
 
 _PREFIX = re.compile(r"^(?:no)?rain[-_](?=.)", re.IGNORECASE)
+_CITYSCAPES = re.compile(r"(?:_leftImg8bit)?_rain_alpha.*", re.DOTALL)
 _LISTED = 5
 """File names that a message spells out before it says how many more there are."""
 
@@ -116,12 +117,14 @@ def match(
 def _keys(rainy: Path) -> Iterable[str]:
     """Names that the clean file may have, the likeliest first.
 
-    ``901_1`` is a rainy version of ``901`` and ``im_0001_s80_a04`` one of ``im_0001``.
+    ``901_1`` is a rainy version of ``901``, ``im_0001_s80_a04`` one of ``im_0001``, and
+    ``ulm_1_rain_alpha_0.01_beta_0.005`` one of ``ulm_1_leftImg8bit``.
     """
     yield rainy.as_posix()
     stem = rainy.with_suffix("").as_posix()
     yield stem
     yield _plain(stem)
+    yield _CITYSCAPES.sub("_leftImg8bit", stem)
     while "_" in stem.rpartition("/")[2]:
         stem = stem.rpartition("_")[0]
         yield stem

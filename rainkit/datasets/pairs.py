@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from rainkit.datasets.matching import (
     pictures_in,
 )
 from rainkit.datasets.readers import LAYOUTS, ReadOptions, read
+from rainkit.datasets.sizes import cropped
 from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError, UsageError
 
@@ -39,21 +40,27 @@ _AS_FOUND = ReadOptions()
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The pairs of one folder, in natural order (2 before 10)."""
+    """The pairs of one folder, in natural order (2 before 10), or of one ``split`` of it."""
 
     name: str
     root: Path
     pairs: tuple[PairFiles, ...]
+    split: str | None = None
 
 
 def find_pairs(
-    root: Path, *, split: str | None = None, options: ReadOptions = _AS_FOUND
+    root: Path,
+    *,
+    split: str | None = None,
+    prefer: Sequence[str] = (),
+    options: ReadOptions = _AS_FOUND,
 ) -> tuple[PairFiles, ...]:
     """The pairs of one dataset folder, in natural order of their names.
 
     Args:
         root: a folder in one of :data:`LAYOUTS`.
         split: keep only the pairs of the split, or in the sub-folder, so named, such as ``test``.
+        prefer: without ``split``, take the first of these that there is; all pairs if none.
         options: the layout, if it is not to be found out, and what to do about sizes.
 
     Raises:
@@ -63,12 +70,12 @@ def find_pairs(
     """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; give the folder of a pairs dataset")
-    pairs = read(root, split, options)
-    if pairs is None and options.layout is not None:
+    found = _find(root, split, prefer, options)
+    if found is None and options.layout is not None:
         raise PairingError(
             f"{root} is not of the layout {options.layout}; leave out --layout to find out which"
         )
-    if pairs is None:
+    if found is None:
         held = "pictures without partners" if find_unpaired(root) else "no rainy/clean pairs"
         where = f" of a split {split!r}" if split else ""
         raise PairingError(
@@ -76,10 +83,10 @@ def find_pairs(
             " rainy/ and clean/ (or input/ and target/), rain-* beside norain-* files, or another"
             f" of the layouts {', '.join(LAYOUTS)}"
         )
-    if not pairs:
+    if not found.pairs:
         where = f" of split {split!r}" if split else ""
         raise PairingError(f"{root} holds no pairs{where}; put pictures in, or name another folder")
-    return tuple(_cropped(pair) for pair in pairs) if options.crop_to_common else pairs
+    return found.pairs
 
 
 def find_unpaired(root: Path) -> tuple[Stored, ...]:
@@ -89,35 +96,41 @@ def find_unpaired(root: Path) -> tuple[Stored, ...]:
 
 
 def find_datasets(
-    root: Path, *, split: str | None = None, options: ReadOptions = _AS_FOUND
+    root: Path,
+    *,
+    split: str | None = None,
+    prefer: Sequence[str] = (),
+    options: ReadOptions = _AS_FOUND,
 ) -> tuple[Dataset, ...]:
     """``root`` as one dataset, or else each sub-folder that is one, in natural order.
+
+    Where a preferred split is a folder of datasets, those, and not the other splits.
 
     Raises:
         UsageError, PairingError, DatasetError: as :func:`find_pairs`.
     """
-    if root.is_dir() and read(root, split, options) is None:
-        folders = sorted((f for f in root.iterdir() if f.is_dir()), key=lambda f: natural(f.name))
-        visible = [f for f in folders if not f.name.startswith(".")]
-        datasets = tuple(
-            Dataset(f.name, f, find_pairs(f, split=split, options=options))
-            for f in visible
-            if read(f, split, options)
-        )
-        if datasets:
-            return datasets
-    return (Dataset(root.resolve().name, root, find_pairs(root, split=split, options=options)),)
+    whole = _find(root, split, prefer, options) if root.is_dir() else None
+    if whole is not None and whole.pairs:
+        return (whole,)
+    if root.is_dir() and whole is None:
+        for home in (*(root / name for name in prefer if (root / name).is_dir()), root):
+            folders = (f for f in home.iterdir() if f.is_dir() and not f.name.startswith("."))
+            ordered = sorted(folders, key=lambda folder: natural(folder.name))
+            found = [_find(folder, split, prefer, options) for folder in ordered]
+            if datasets := tuple(each for each in found if each and each.pairs):
+                return datasets
+    return (Dataset(root.name, root, find_pairs(root, split=split, options=options)),)  # or why not
 
 
 def named_datasets(
-    roots: Iterable[Path], *, options: ReadOptions = _AS_FOUND
+    roots: Iterable[Path], *, prefer: Sequence[str] = (), options: ReadOptions = _AS_FOUND
 ) -> tuple[Dataset, ...]:
     """All datasets of several folders under distinct names, the parent's name in front if need be.
 
     Raises:
         UsageError: a folder given twice, or two that cannot be told apart.
     """
-    found = [each for root in roots for each in find_datasets(root, options=options)]
+    found = [each for root in roots for each in find_datasets(root, prefer=prefer, options=options)]
     count = Counter(each.name for each in found)
     named = tuple(
         each
@@ -156,10 +169,19 @@ def find_matches(restored: Path, target: Path) -> tuple[PairFiles, ...]:
     return match(restored, found[restored], target, found[target])
 
 
+def _find(
+    root: Path, split: str | None, prefer: Sequence[str], options: ReadOptions
+) -> Dataset | None:
+    """The first split with pairs, or all of a folder; None if no layout fits."""
+    for name in (split,) if split is not None else (*prefer, None):
+        pairs = read(root, name, options)
+        if pairs or (pairs is not None and name == split):
+            if options.crop_to_common:
+                pairs = tuple(_cropped(pair) for pair in pairs)
+            return Dataset(root.resolve().name, root, pairs, name)
+    return None
+
+
 def _cropped(pair: PairFiles) -> PairFiles:
-    """Both pictures cut to their common size from the top left, as MSPFN's Rain100H is."""
-    (w, h), (other_w, other_h) = pair.rainy.size(), pair.clean.size()
-    if (w, h) == (other_w, other_h):
-        return pair
-    crop = (min(h, other_h), min(w, other_w))
-    return replace(pair, rainy=replace(pair.rainy, crop=crop), clean=replace(pair.clean, crop=crop))
+    rainy, clean = cropped((pair.rainy, pair.clean))
+    return replace(pair, rainy=rainy, clean=clean)

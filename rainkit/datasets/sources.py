@@ -25,6 +25,7 @@ from rainkit.datasets.augmentation import Augmentation
 from rainkit.datasets.batches import Sample
 from rainkit.datasets.pairs import PairFiles, ReadOptions, find_pairs
 from rainkit.datasets.sequences import find_scenes, pair_of_frames
+from rainkit.datasets.sizes import check_sizes, notice_of_crops
 from rainkit.datasets.stored import Stored
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.rain import Mixture, render
@@ -57,12 +58,13 @@ class DataRequest:
 
     Attributes:
         clean: files, folders or globs of clean photographs, degraded on the fly.
-        pairs: dataset folders with rainy and clean pictures.
+        pairs: dataset folders with rainy and clean pictures; of those that are split, the split
+            ``train``.
         scenes: folders of time-lapse scenes, for methods that learn from their frames.
         validation: dataset folders to validate on; never trained on.
         layout: layout of the folders of ``pairs``; None to find it out.
-        rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their detail.
-        crop_to_common: crop pairs of two sizes instead of refusing them.
+        rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their looks.
+        crop_to_common: crop pairs of two sizes instead of refusing them, in validation too.
         clean_share: share of samples from ``clean`` when ``pairs`` are given too.
         degradation: what befalls clean photographs: ``rain`` or ``noise``.
         rain: the mixture of rain drawn onto them.
@@ -171,8 +173,10 @@ class PairFolder(Source):
     def __init__(
         self, folder: Path, options: ReadOptions, training: Training, cache: _Cache
     ) -> None:
-        self.name = str(folder)
-        self._pairs: Sequence[PairFiles] = find_pairs(folder, options=options)
+        self._pairs: Sequence[PairFiles] = find_pairs(folder, prefer=("train",), options=options)
+        sides = [(pair.rainy, pair.clean) for pair in self._pairs]
+        check_sizes(sides)
+        self.name = "; ".join((str(folder), *notice_of_crops(sides)))
         self._augment = Augmentation(training.patch, turn=training.augment)
         self._cache = cache
 

@@ -8,7 +8,7 @@ from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.protocols import PROTOCOLS, Protocol, protocol
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
 from rainkit.evaluation.scores import Failure, Score, Scores, Summary
-from rainkit.evaluation.scoring import PairArrays, check_sizes, read_pair, score
+from rainkit.evaluation.scoring import PairArrays, read_pair, score
 from rainkit.evaluation.tables import COLUMNS, Table, markdown, tables, write
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "Scores",
     "Summary",
     "Table",
-    "check_sizes",
     "evaluate_folders",
     "evaluate_method",
     "markdown",

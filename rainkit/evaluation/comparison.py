@@ -6,7 +6,6 @@ import math
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 import PIL
 
 import rainkit
+from rainkit.datasets.stored import Stored
 from rainkit.errors import UsageError
 from rainkit.evaluation.scores import Failure, Scores, Summary
 
@@ -25,11 +25,11 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file behind the figures. ``role`` is rainy, restored or target."""
+    """A picture behind the figures. ``role`` is rainy, restored or target."""
 
     dataset: str
     role: str
-    path: Path
+    stored: Stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

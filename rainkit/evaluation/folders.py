@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rainkit.datasets.pairs import CLEAN_FOLDERS, find_matches
+from rainkit.datasets.sizes import check_sizes, cropped, notice_of_crops
 from rainkit.datasets.stored import Stored
 from rainkit.evaluation.comparison import (
     Advance,
@@ -18,7 +19,7 @@ from rainkit.evaluation.comparison import (
     versions,
 )
 from rainkit.evaluation.protocols import Protocol
-from rainkit.evaluation.scoring import Outcome, Triple, attempt, check_sizes, collect, read_rgb8
+from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect
 
 __all__ = ["FoldersRequest", "evaluate_folders"]
 
@@ -35,6 +36,7 @@ class FoldersRequest:
         protocols: at least one.
         rainy: the pictures before deraining, for the input row and the gains.
         limit: pictures at most, the first ones in natural order; None = all.
+        crop_to_common: cut pictures that differ in size to the common one instead of refusing them.
     """
 
     restored: Path
@@ -42,6 +44,7 @@ class FoldersRequest:
     protocols: tuple[Protocol, ...]
     rainy: Path | None = None
     limit: int | None = None
+    crop_to_common: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,22 @@ class _Files:
     """The files of one row."""
 
     name: str
-    restored: Path
-    target: Path
-    rainy: Path | None
+    restored: Stored
+    target: Stored
+    rainy: Stored | None
 
     @property
-    def roles(self) -> dict[str, Path]:
+    def roles(self) -> dict[str, Stored]:
         roles = {"restored": self.restored, "target": self.target}
         return roles | ({"rainy": self.rainy} if self.rainy is not None else {})
 
+    def cropped(self) -> _Files:
+        restored, target, *rainy = cropped([*self.roles.values()])
+        return replace(self, restored=restored, target=target, rainy=next(iter(rainy), None))
+
     def read(self) -> Triple:
-        rainy = None if self.rainy is None else read_rgb8(self.rainy)
-        return Triple(self.name, read_rgb8(self.restored), read_rgb8(self.target), rainy)
+        rainy = None if self.rainy is None else self.rainy.read()
+        return Triple(self.name, self.restored.read(), self.target.read(), rainy)
 
 
 def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) -> Comparison:
@@ -71,7 +78,7 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
         PairingError: files without a partner, or of another size than it.
     """
     rows = _rows(request)
-    check_sizes(tuple(Stored(path) for path in row.roles.values()) for row in rows)
+    check_sizes(tuple(row.roles.values()) for row in rows)
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         attempts = pool.map(lambda row: attempt(row.name, row.read, request.protocols), rows)
@@ -85,9 +92,13 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
         restored=request.restored.resolve().name,
         scores=scores,
         about={"versions": versions()},
-        notices=(*_jpeg_notice(rows), *excluded_notices(scores)),
+        notices=(
+            *_jpeg_notice(rows),
+            *notice_of_crops(tuple(row.roles.values()) for row in rows),
+            *excluded_notices(scores),
+        ),
         files=tuple(
-            SourceFile(dataset, role, path) for row in rows for role, path in row.roles.items()
+            SourceFile(dataset, role, stored) for row in rows for role, stored in row.roles.items()
         ),
     )
 
@@ -95,17 +106,15 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
 def _rows(request: FoldersRequest) -> tuple[_Files, ...]:
     matches = find_matches(request.restored, request.target)
     if request.rainy is None:
-        rows = [_Files(each.name, each.rainy.path, each.clean.path, None) for each in matches]
+        rows = [_Files(each.name, each.rainy, each.clean, None) for each in matches]
     else:
         # One rainy picture per restored one: matched with each other, not through the target,
         # since several rainy pictures may share a target.
         before = find_matches(request.restored, request.rainy)
-        rainy = {each.rainy.path: each.clean.path for each in before}
-        rows = [
-            _Files(each.name, each.rainy.path, each.clean.path, rainy[each.rainy.path])
-            for each in matches
-        ]
-    return tuple(rows[: request.limit])
+        rainy = {each.rainy: each.clean for each in before}
+        rows = [_Files(each.name, each.rainy, each.clean, rainy[each.rainy]) for each in matches]
+    rows = rows[: request.limit]
+    return tuple(row.cropped() for row in rows) if request.crop_to_common else tuple(rows)
 
 
 def _dataset_name(target: Path) -> str:
@@ -114,7 +123,7 @@ def _dataset_name(target: Path) -> str:
 
 
 def _jpeg_notice(rows: Sequence[_Files]) -> tuple[str, ...]:
-    count = sum(row.restored.suffix.casefold() in _JPEG for row in rows)
+    count = sum(row.restored.path.suffix.casefold() in _JPEG for row in rows)
     if not count:
         return ()
     are = "picture is" if count == 1 else "pictures are"

@@ -11,6 +11,7 @@ import numpy as np
 
 from rainkit import images
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
+from rainkit.datasets.sizes import check_sizes, notice_of_crops
 from rainkit.errors import UsageError
 from rainkit.evaluation.comparison import (
     Advance,
@@ -25,7 +26,6 @@ from rainkit.evaluation.scoring import (
     Outcome,
     Triple,
     attempt,
-    check_sizes,
     collect,
     derained,
     read_pair,
@@ -40,7 +40,8 @@ class MethodRequest:
 
     Attributes:
         method: an installed method's name.
-        datasets: folders of pairs, or folders of such folders.
+        datasets: folders of pairs, or folders of such folders; of those that are split, the split
+            ``test``.
         protocols: at least one; every picture is derained once for all.
         weights: a tag or a file; None = the method's first.
         device: as for :func:`rainkit.networks.choose`.
@@ -81,7 +82,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
 
     datasets = tuple(
         replace(each, pairs=each.pairs[: request.limit])
-        for each in named_datasets(request.datasets, options=request.reading)
+        for each in named_datasets(request.datasets, prefer=("test",), options=request.reading)
     )
     _refuse_to_replace(request, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
@@ -124,13 +125,27 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
             "runtime": derainer.runtime.describe(),
             "versions": versions() | {"torch": torch.__version__},
         },
-        notices=excluded_notices(scores),
+        notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
-            SourceFile(each.name, role, path)
+            SourceFile(each.name, role, stored)
             for each in datasets
             for pair in each.pairs
-            for role, path in (("rainy", pair.rainy.path), ("target", pair.clean.path))
+            for role, stored in (("rainy", pair.rainy), ("target", pair.clean))
         ),
+    )
+
+
+def _split_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
+    return tuple(
+        f"{each.name}: its split {each.split!r} alone is scored" for each in datasets if each.split
+    )
+
+
+def _crop_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
+    return tuple(
+        f"{each.name}: {notice}"
+        for each in datasets
+        for notice in notice_of_crops((pair.rainy, pair.clean) for pair in each.pairs)
     )
 
 

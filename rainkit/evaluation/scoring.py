@@ -7,14 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from rainkit import images
 from rainkit.datasets.pairs import PairFiles
-from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.protocols import RGB8, Protocol
 from rainkit.evaluation.scores import Failure, Score, Scores
@@ -25,11 +20,9 @@ __all__ = [
     "PairArrays",
     "Triple",
     "attempt",
-    "check_sizes",
     "collect",
     "derained",
     "read_pair",
-    "read_rgb8",
     "score",
 ]
 
@@ -141,43 +134,6 @@ def read_pair(pair: PairFiles) -> PairArrays:
         ImageError, DatasetError: one of its pictures cannot be read.
     """
     return PairArrays(pair.name, pair.rainy.read(), pair.clean.read())
-
-
-def read_rgb8(path: Path) -> RGB8:
-    """A picture as HWC uint8 RGB; 16-bit ones are rounded to 8 bit, which both protocols score.
-
-    Raises:
-        ImageError: the picture cannot be read.
-    """
-    return np.ascontiguousarray(images.to_uint8(images.read(path).rgb), dtype=np.uint8)
-
-
-def check_sizes(groups: Iterable[Sequence[Stored]]) -> None:
-    """Refuse groups of pictures that differ in size, from their headers alone where possible.
-
-    Pictures that cannot be opened are left to be reported when they are read.
-
-    Raises:
-        PairingError: sizes differ; the message names the files.
-    """
-    wrong = []
-    for group in groups:
-        sizes = [(stored, size) for stored in group if (size := _size(stored)) is not None]
-        if len({size for _, size in sizes}) > 1:
-            wrong.append(" against ".join(f"{stored} {w}x{h}" for stored, (w, h) in sizes))
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise PairingError(
-            f"sizes differ: {'; '.join(wrong[:3])}{more}; scores need pictures of equal size"
-            " (--crop-to-common cuts pairs of a dataset)"
-        )
-
-
-def _size(stored: Stored) -> tuple[int, int] | None:
-    try:
-        return stored.size()
-    except RainkitError:
-        return None
 
 
 def _measure(triple: Triple, protocol: Protocol) -> Score:

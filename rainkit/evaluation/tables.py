@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rainkit.errors import UsageError
+from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.comparison import Comparison, SourceFile
 from rainkit.evaluation.protocols import Protocol
 from rainkit.evaluation.scores import Scores, Summary
@@ -170,11 +170,14 @@ def _json(comparison: Comparison) -> str:
 
 
 def _file(source: SourceFile) -> dict[str, Any]:
-    """With its hash, so that figures can be traced to pictures; null for an unreadable file."""
+    """With its hash, so that figures can be traced to pictures; null for an unreadable one.
+
+    A picture side by side with another has the hash of the file of both.
+    """
     try:
-        with source.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        with source.stored.open() as file:
+            sha256 = hashlib.sha256(file.read()).hexdigest()
+    except (OSError, RainkitError):
         sha256 = None
-    path = str(source.path)
+    path = str(source.stored)
     return {"dataset": source.dataset, "role": source.role, "path": path, "sha256": sha256}

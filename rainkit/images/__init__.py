@@ -7,7 +7,7 @@ from rainkit.images.convert import to_array, to_tensor, to_uint8
 from rainkit.images.find import SUFFIXES, Found, find
 from rainkit.images.metadata import fits, metadata
 from rainkit.images.picture import Picture, Pixels
-from rainkit.images.read import decode, read
+from rainkit.images.read import decode, read, size
 from rainkit.images.write import encode, write
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "fits",
     "metadata",
     "read",
+    "size",
     "to_array",
     "to_tensor",
     "to_uint8",

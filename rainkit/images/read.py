@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
 from rainkit.images.silence import opencv_silent
 
-__all__ = ["LARGEST", "decode", "read"]
+__all__ = ["LARGEST", "decode", "read", "size"]
 
 LARGEST = 2**28
 """Most pixels a picture may have: 16384 x 16384. Larger ones are refused, not half read."""
@@ -74,7 +74,7 @@ def decode(data: bytes, name: Path | str) -> Picture:
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
     try:
-        with _open(data) as image:
+        with _open(io.BytesIO(data)) as image:
             return _decode(path, data, image)
     except UnidentifiedImageError as error:
         if data.startswith(_TIFF):
@@ -88,12 +88,43 @@ def decode(data: bytes, name: Path | str) -> Picture:
         raise ImageError(f"{path}: is damaged ({_one_line(error)})") from error
 
 
-def _open(data: bytes) -> Image.Image:
+def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
+    """Width and height in px of a picture as :func:`read` would give it, from its header.
+
+    Args:
+        file: at its start.
+        name: for messages.
+
+    Raises:
+        ImageError: not a picture, or its header is damaged.
+    """
+    try:
+        with _open(file) as image:
+            width, height = image.size
+            upright = width == height or (image.format == "PNG" and not _may_be_turned(file))
+            turned = not upright and metadata(image)[1] >= 5
+    except Exception as error:  # Pillow's parsers raise errors of many classes
+        raise ImageError(f"{name}: cannot be read ({_one_line(error)})") from error
+    return (height, width) if turned else (width, height)
+
+
+def _may_be_turned(png: BinaryIO) -> bool:
+    """Whether a PNG has a chunk for EXIF data. Pillow would decode all pixels to find out."""
+    place, found = png.tell(), False
+    png.seek(8)
+    while not found and len(head := png.read(8)) == 8:
+        found = head[4:] in (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
+        png.seek(int.from_bytes(head[:4]) + 4, io.SEEK_CUR)
+    png.seek(place)
+    return found
+
+
+def _open(file: BinaryIO) -> Image.Image:
     # Pillow warns above 89 million pixels; our own bound is checked before anything is decoded.
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(io.BytesIO(data), formats=_FORMATS)
+            return Image.open(file, formats=_FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

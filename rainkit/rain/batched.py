@@ -204,7 +204,8 @@ def _draw_streaks(
             for part in lines.chunks(_CHUNK):
                 number = np.searchsorted(used, slot[part.drop])
                 _walk(canvas, part, number * (rows * columns) + part.base)
-        inner = canvas.view(-1, rows, columns)[:, 1:-1, 1:-1].float()
+        guard = blur.pad - blur.radius
+        inner = canvas.view(-1, rows, columns)[:, guard:-guard, guard:-guard].float()
         blurred = _blurred(inner, streaks.kernel(blur))
         planes[torch.from_numpy(used).to(planes.device)] += blurred
 

@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,9 @@ class _Run:
             else None
         )
         self.data = open_sources(request.data, self.training, request.seed)
-        self.validation = Validation(request.data.validation, self.spec, self.runtime)
+        # A layout is that of the pairs trained on; what is validated on may well have another.
+        reading = replace(request.data.reading(), layout=None)
+        self.validation = Validation(request.data.validation, reading, self.spec, self.runtime)
         self.memory = _Memory()
 
     def train(self) -> TrainResult:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from rainkit import evaluation, images, networks
 from rainkit.api import ImageSpec
-from rainkit.datasets.pairs import named_datasets
+from rainkit.datasets.pairs import ReadOptions, named_datasets
+from rainkit.datasets.sizes import check_sizes
 from rainkit.evaluation.protocols import RGB8
 
 __all__ = ["Validation", "ValidationResult"]
@@ -45,14 +46,23 @@ class ValidationResult:
 class Validation:
     """Datasets that training never sees; they are checked before the training starts.
 
+    Of those that are split it is the split ``val``, or else ``test``.
+
     Raises:
         UsageError, PairingError: folders without pairs, or pairs of different sizes.
         ImageError: the first pair of a set cannot be read.
     """
 
-    def __init__(self, folders: Sequence[str], spec: ImageSpec, runtime: networks.Runtime) -> None:
-        self.sets = named_datasets([Path(folder) for folder in folders])
-        evaluation.check_sizes((pair.rainy, pair.clean) for s in self.sets for pair in s.pairs)
+    def __init__(
+        self,
+        folders: Sequence[str],
+        options: ReadOptions,
+        spec: ImageSpec,
+        runtime: networks.Runtime,
+    ) -> None:
+        paths = [Path(folder) for folder in folders]
+        self.sets = named_datasets(paths, prefer=("val", "test"), options=options)
+        check_sizes((pair.rainy, pair.clean) for s in self.sets for pair in s.pairs)
         self._shown = {each.name: evaluation.read_pair(each.pairs[0]) for each in self.sets}
         self._spec = spec
         self._runtime = runtime

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -162,3 +163,35 @@ def test_wrong_use_is_one_line_and_exit_2(rainkit, folders, monkeypatch, argumen
     assert remedy in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_layouts_are_found_or_forced(rainkit, folders, monkeypatch):
+    class Untouched:
+        """Stands in for a method that changes nothing."""
+
+        weights = SimpleNamespace(name="untouched", variant="default", path=Path(__file__))
+        runtime = SimpleNamespace(describe=lambda: "cpu")
+        derain = staticmethod(lambda rainy: rainy)
+
+    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: Untouched)
+    sides = [cv2.imread(str(folders / side / "a.png")) for side in ("rainy", "clean")]
+    (folders / "halves").mkdir()
+    (folders / "list").mkdir()
+    assert cv2.imwrite(str(folders / "halves/a.png"), np.hstack(sides))
+    for side in ("rainy", "clean"):
+        (folders / side).rename(folders / "list" / side)
+    (folders / "list/test.txt").write_text("/rainy/a.png /clean/a.png\n")
+    for name, options in {
+        "list": ("--layout", "spa"),
+        "list/": ("--layout", "restormer"),
+        "halves": ("--rainy-side", "left"),
+        "halves/": ("--layout", "did", "--rainy-side", "left"),
+    }.items():
+        code, out, err = rainkit("eval", "--method", "untouched", folders / name, *options)
+        assert (code, "17.41" in out) == (0, True), err
+    code, _, err = rainkit("eval", "--method", "untouched", folders / "list", "--layout", "wds")
+    assert (code, "is not of the layout wds" in err) == (2, True)
+    code, _, err = rainkit(
+        "eval", folders / "list/rainy", folders / "list/clean", "--layout", "spa"
+    )
+    assert (code, "need --method" in err) == (2, True)

@@ -53,6 +53,7 @@ def test_natural_order_and_unique_names(tmp_path):
         ("901_14.jpg", "901.jpg"),
         ("im_0001_s80_a04.png", "im_0001.png"),
         ("x_leftImg8bit_rain_alpha_0.01_beta_0.005.png", "x_leftImg8bit.png"),
+        ("x_rain_alpha_0.01_beta_0.005.png", "x_leftImg8bit.png"),
         ("street/5.png", "street/5.png"),
     ],
 )
@@ -208,6 +209,32 @@ def test_a_folder_of_datasets_counts_as_several(tmp_path):
     )
     assert [(d.name, len(d.pairs)) for d in find_datasets(tmp_path)] == [("b2", 1), ("b10", 1)]
     assert [d.name for d in find_datasets(tmp_path / "b2")] == ["b2"]
+
+
+def test_of_a_dataset_that_is_split_the_preferred_part_is_taken(tmp_path):
+    touch(tmp_path, *(f"{s}/{d}/{s}.png" for s in ("train", "test") for d in ("input", "target")))
+    assert [pair.name for pair in find_pairs(tmp_path, prefer=("train",))] == ["train"]
+    ((name, split, pairs),) = [
+        (each.name, each.split, each.pairs) for each in find_datasets(tmp_path, prefer=("test",))
+    ]
+    assert (name, split, len(pairs)) == (tmp_path.name, "test", 1)
+    (both,) = find_datasets(tmp_path / "train", prefer=("test",))
+    assert (both.split, len(both.pairs)) == (None, 1)
+
+
+def test_of_a_manifest_that_is_split_too(tmp_path):
+    pairs = {"train/input/a.png": "train/target/a.png", "test/input/b.png": "test/target/b.png"}
+    touch(tmp_path, *pairs, *pairs.values())
+    write_manifest(tmp_path, pairs)
+    assert [pair.name for pair in find_pairs(tmp_path, prefer=("val", "test"))] == ["test/input/b"]
+    assert len(find_pairs(tmp_path, prefer=("val",))) == 2
+
+
+def test_datasets_in_a_preferred_split_leave_the_other_splits_out(tmp_path):
+    names = [f"{split}/{name}" for split in ("test", "train") for name in ("a", "b")]
+    touch(tmp_path, *(f"{name}/{side}/1.png" for name in names for side in ("rainy", "clean")))
+    found = find_datasets(tmp_path, prefer=("test",))
+    assert [each.root.relative_to(tmp_path).as_posix() for each in found] == ["test/a", "test/b"]
 
 
 def test_matches_of_two_folders_or_two_files(tmp_path):

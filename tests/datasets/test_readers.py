@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -68,8 +69,56 @@ def test_a_sample_without_its_target_and_a_file_that_is_no_archive(tmp_path: Pat
     tar(tmp_path / "0.tar", {"1.input.png": png(PHOTOS[0])})
     with pytest.raises(PairingError, match=r"0\.tar::1"):
         find_pairs(tmp_path)
-    (tmp_path / "0.tar").write_bytes(b"nonsense" * 100)
-    with pytest.raises(DatasetError, match=r"0\.tar: is no uncompressed tar"):
+    whole = (tmp_path / "0.tar").read_bytes()
+    for damaged in (b"nonsense" * 100, gzip.compress(whole), whole[:700], b""):
+        (tmp_path / "0.tar").write_bytes(damaged)
+        with pytest.raises(DatasetError, match=r"0\.tar: is no uncompressed tar"):
+            find_pairs(tmp_path)
+
+
+def test_a_tar_that_lost_its_end_is_not_taken_for_a_shorter_one(tmp_path: Path) -> None:
+    members = {f"{n}.{field}.png": b"0" * 600 for n in range(2) for field in ("input", "target")}
+    tar(tmp_path / "0.tar", members)
+    whole = (tmp_path / "0.tar").read_bytes()
+    (tmp_path / "0.tar").write_bytes(whole[: 2 * (512 + 1024)])
+    with pytest.raises(DatasetError, match=r"0\.tar: .* does not end as it should"):
+        find_pairs(tmp_path)
+
+
+def test_a_tar_that_pictures_came_in_may_stay_beside_them(tmp_path: Path) -> None:
+    for folder in ("rainy", "clean"):
+        save(tmp_path / folder / "1.png", PHOTOS[0])
+    tar(tmp_path / "Rain100L.tar", {"rainy/1.png": png(PHOTOS[0]), "clean/1.png": png(PHOTOS[0])})
+    assert [pair.rainy.path.parent.name for pair in find_pairs(tmp_path)] == ["rainy"]
+
+
+def test_keys_of_several_tars_make_names_that_differ(tmp_path: Path) -> None:
+    for number in range(2):
+        tar(tmp_path / f"train-{number}.tar", {"./1.lq.png": b"", "./1.hq.png": b"", "1.txt": b""})
+    tar(tmp_path / "test-0.tar", {"2.lq.png": b"", "2.hq.png": b""})
+    tar(tmp_path / "tester-0.tar", {"3.lq.png": b"", "3.hq.png": b""})
+    found = [pair.name for pair in find_pairs(tmp_path)]
+    assert found == ["2", "3", "train-0/1", "train-1/1"]
+    assert [pair.name for pair in find_pairs(tmp_path, split="test")] == ["2"]
+
+
+def test_hard_links_in_a_tar_are_what_they_link_to(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for name, content in (("1.hq.png", png(PHOTOS[0])), ("1.lq.png", png(PHOTOS[1]))):
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+        for name, linked in (("2.hq.png", "1.hq.png"), ("2.lq.png", "1.lq.png")):
+            about = tarfile.TarInfo(name)
+            about.type, about.linkname = tarfile.LNKTYPE, linked
+            archive.addfile(about)
+    assert np.array_equal(find_pairs(tmp_path)[1].clean.read(), PHOTOS[0])
+
+
+@pytest.mark.parametrize("name", ["../../etc/1.input.png", "/etc/1.input.png"])
+def test_members_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
+    tar(tmp_path / "0.tar", {name: b"", name.replace("input", "target"): b""})
+    with pytest.raises(DatasetError, match=r"0\.tar: holds '.*', which leads out"):
         find_pairs(tmp_path)
 
 
@@ -83,10 +132,38 @@ def test_hugging_face_tables(tmp_path: Path, column: str) -> None:
         ((_, seen, clean),) = shown(find_pairs(where, split=split))
         assert np.array_equal(clean, PHOTOS[0])
         assert np.array_equal(seen, rainy(PHOTOS[0]))
-    table.with_suffix(".csv").unlink()
-    (tmp_path / "train/metadata.jsonl").write_text('{"file_name": "r/1.png"}\n')
-    with pytest.raises(DatasetError, match=r"metadata\.jsonl, line 1: needs file_name"):
+
+
+def test_tables_that_are_damaged_or_of_single_pictures(tmp_path: Path) -> None:
+    save(tmp_path / "r/1.png", rainy(PHOTOS[0]))
+    save(tmp_path / "c/1.png", PHOTOS[0])
+    table = tmp_path / "metadata.jsonl"
+    first = '{"file_name": "c/1.png", "mask_file_name": "m/1.png", "rain_file_name": "r/1.png"}\n'
+    table.write_text(first)
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["r/1"]
+    table.write_text(first + '{"file_name": "c/1.png", "rain_file_name": null}\n')
+    with pytest.raises(DatasetError, match=r"metadata\.jsonl, line 2: rain_file_name names no"):
         find_pairs(tmp_path)
+    table.write_text(first + '{"file_name"\n')
+    with pytest.raises(DatasetError, match=r"metadata\.jsonl, line 2: is no JSON"):
+        find_pairs(tmp_path)
+    table.write_text('{"file_name": "a", "mask_file_name": "b", "other_file_name": "c"}\n')
+    with pytest.raises(PairingError, match=r"which column.*mask_file_name, other_file_name"):
+        find_pairs(tmp_path)
+    table.write_text('{"file_name": "r/1.png", "label": "rain"}\n')
+    with pytest.raises(PairingError, match="pictures without partners"):
+        find_pairs(tmp_path)
+
+
+def test_a_table_of_several_splits(tmp_path: Path) -> None:
+    rows = ["file_name,target_file_name"]
+    for split in ("train", "test"):
+        save(tmp_path / split / "r/1.png", rainy(PHOTOS[0]))
+        save(tmp_path / split / "c/1.png", PHOTOS[0])
+        rows.append(f"{split}/r/1.png,{split}/c/1.png")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows))
+    assert [pair.name for pair in find_pairs(tmp_path)] == ["test/r/1", "train/r/1"]
+    assert [pair.name for pair in find_pairs(tmp_path, split="test")] == ["test/r/1"]
 
 
 def test_lists_of_paths(tmp_path: Path) -> None:
@@ -103,6 +180,12 @@ def test_lists_of_paths(tmp_path: Path) -> None:
     (tmp_path / "real_test.txt").write_text("../x/1.png gt/1.png\n")
     with pytest.raises(DatasetError, match=r"line 1: .* is not a path inside"):
         find_pairs(tmp_path)
+    (tmp_path / "real_test.txt").write_text("real/1.png\tgt/1.png\nreal/1.png gt/1.png\n")
+    assert len(find_pairs(tmp_path)) == 1
+    save(tmp_path / "gt/2.png", PHOTOS[1])
+    (tmp_path / "real_test.txt").write_text("real/1.png gt/1.png\nreal/1.png gt/2.png\n")
+    with pytest.raises(PairingError, match=r"line 2: .*1\.png has another partner"):
+        find_pairs(tmp_path)
 
 
 def test_meta_info_names_the_clean_picture_first(tmp_path: Path) -> None:
@@ -112,6 +195,15 @@ def test_meta_info_names_the_clean_picture_first(tmp_path: Path) -> None:
     ((name, _, clean),) = shown(find_pairs(tmp_path))
     assert name == "a/1"
     assert np.array_equal(clean, PHOTOS[0])
+    (tmp_path / "a").rename(tmp_path / "lq")
+    (tmp_path / "b").rename(tmp_path / "gt")
+    for line in ("gt/1.png, lq/1.png", "lq/1.png,gt/1.png", "1.png (64,64,3)", "1.png (64,64,3) 1"):
+        (tmp_path / "meta_info_pair.txt").write_text(f"{line}\n")
+        (pair,) = find_pairs(tmp_path, options=ReadOptions(layout="meta-info"))
+        assert np.array_equal(pair.clean.read(), PHOTOS[0]), line
+    (tmp_path / "meta_info_pair.txt").write_text("1.png (64,64,3)\nnothing here\n")
+    with pytest.raises(DatasetError, match=r"meta_info_pair\.txt, line 2: is neither"):
+        find_pairs(tmp_path, options=ReadOptions(layout="meta-info"))
 
 
 def test_lmdb(tmp_path: Path) -> None:
@@ -125,8 +217,14 @@ def test_lmdb(tmp_path: Path) -> None:
     assert name == "0001"
     assert np.array_equal(seen, rainy(PHOTOS[0]))
     assert np.array_equal(clean, PHOTOS[0])
-    (tmp_path / "gt.lmdb/meta_info.txt").write_text("0002.png (64,64,3) 1\n")
-    with pytest.raises(PairingError, match="0001, 0002"):
+    (tmp_path / "gt.lmdb/meta_info.txt").write_text("0001.png (64,64,3) 1\n0002.png (64,64,3) 1\n")
+    with pytest.raises(DatasetError, match=r"gt\.lmdb/meta_info\.txt, line 2: 0002"):
+        find_pairs(tmp_path)
+    (tmp_path / "gt.lmdb/meta_info.txt").write_text("")
+    with pytest.raises(PairingError, match=r"lq\.lmdb::0001"):
+        find_pairs(tmp_path)
+    (tmp_path / "gt.lmdb/data.mdb").write_bytes(b"nonsense" * 1000)
+    with pytest.raises(DatasetError, match=r"gt\.lmdb: cannot be read as LMDB"):
         find_pairs(tmp_path)
 
 
@@ -152,6 +250,25 @@ def test_halves_that_do_not_tell_need_the_side(tmp_path: Path) -> None:
         ReadOptions(rainy_side="up")
 
 
+def test_fog_takes_the_detail_that_streaks_add(tmp_path: Path) -> None:
+    for number, clean in enumerate(PHOTOS):
+        foggy = (rainy(clean) * 0.3 + 0.7 * 200).astype(np.uint8)
+        save(tmp_path / f"{number}.png", np.hstack([clean, foggy]))
+    with pytest.raises(PairingError, match="--rainy-side left or right"):
+        find_pairs(tmp_path)
+
+
+def test_one_odd_width_among_side_by_side_pictures_is_named(tmp_path: Path) -> None:
+    for number in range(30):
+        clean = PHOTOS[number % 2]
+        both = np.hstack([rainy(clean), clean])
+        save(tmp_path / f"{number}.png", both[:, 1:] if number == 29 else both)
+    with pytest.raises(PairingError, match=r"of an odd width: .*29\.png"):
+        find_pairs(tmp_path)
+    with pytest.raises(ImageError, match=r"29\.png: is 149 px wide"):
+        Stored(tmp_path / "29.png", half="left").read()
+
+
 def test_photographs_alone_are_no_pairs_but_can_be_had(tmp_path: Path) -> None:
     for number, clean in enumerate(PHOTOS):
         save(tmp_path / f"{number}.png", clean[:, : clean.shape[1] // 2 * 2])
@@ -163,7 +280,8 @@ def test_photographs_alone_are_no_pairs_but_can_be_had(tmp_path: Path) -> None:
 def test_a_layout_can_be_forced(tmp_path: Path) -> None:
     save(tmp_path / "rainy/1.png", rainy(PHOTOS[0]))
     save(tmp_path / "clean/1.png", PHOTOS[0])
-    assert len(find_pairs(tmp_path, options=ReadOptions(layout="folders"))) == 1
+    for name in ("folders", "restormer", "ddn"):
+        assert len(find_pairs(tmp_path, options=ReadOptions(layout=name))) == 1
     with pytest.raises(PairingError, match="not of the layout wds"):
         find_pairs(tmp_path, options=ReadOptions(layout="wds"))
     with pytest.raises(UsageError, match="--layout nothing: choose from rainkit, wds"):
@@ -177,39 +295,3 @@ def test_pairs_of_two_sizes_can_be_cropped(tmp_path: Path) -> None:
     (pair,) = find_pairs(tmp_path, options=ReadOptions(crop_to_common=True))
     assert pair.clean.size() == pair.rainy.size() == (clean.shape[1] - 2, clean.shape[0] - 1)
     assert np.array_equal(pair.clean.read(), pair.rainy.read())
-
-
-@pytest.mark.parametrize("locator", ["/etc/passwd", "../a.png", "x/../../a.png", "", "x\\a.png"])
-def test_locators_stay_inside_their_folder(tmp_path: Path, locator: str) -> None:
-    with pytest.raises(DatasetError, match="is not a path inside"):
-        Stored.at(tmp_path, locator)
-
-
-def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "secret.png", PHOTOS[0])
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set/a.png").symlink_to(tmp_path / "secret.png")
-    with pytest.raises(DatasetError, match="a link that leaves"):
-        Stored.at(tmp_path / "set", "a.png")
-
-
-def test_what_is_stored_nowhere_is_an_error_that_names_it(tmp_path: Path) -> None:
-    tar(tmp_path / "a.tar", {"1.png": png(PHOTOS[0]), "2.png": b"no picture"})
-    assert np.array_equal(Stored(tmp_path / "a.tar", "1.png").read(), PHOTOS[0])
-    with pytest.raises(DatasetError, match="holds no file 3"):
-        Stored(tmp_path / "a.tar", "3.png").read()
-    with pytest.raises(ImageError, match=r"a\.tar::2\.png: is not a"):
-        Stored(tmp_path / "a.tar", "2.png").read()
-    with pytest.raises(ImageError, match=r"b\.tar"):
-        Stored(tmp_path / "b.tar", "1.png").read()
-
-
-def test_sizes_follow_the_orientation(tmp_path: Path) -> None:
-    from PIL import Image
-
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(PHOTOS[0][:, :40]).save(tmp_path / "a.jpg", exif=exif)
-    stored = Stored(tmp_path / "a.jpg")
-    assert stored.size() == stored.read().shape[1::-1] == (64, 40)
-    assert Stored(tmp_path / "a.jpg", half="left").size() == (32, 40)

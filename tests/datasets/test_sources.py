@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.batches import Batch, collate
 from rainkit.datasets.sources import DataRequest, open_sources
-from rainkit.errors import DatasetError, UsageError
+from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.images import Picture
 from rainkit.rain.noise import Noise
 
@@ -86,9 +85,21 @@ def test_pairs_of_different_sizes_are_named(tmp_path: Path) -> None:
     for folder, side in {"input": 60, "target": 70}.items():
         rgb = np.zeros((side, 60, 3), np.uint8)
         images.write(tmp_path / folder / "a.png", Picture(rgb=rgb), overwrite=False)
-    error = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)[0]
-    assert isinstance(error, DatasetError)
-    assert re.search(r"a\.png.*60x60 and 60x70", str(error))
+    with pytest.raises(PairingError, match=r"input/a\.png 60x60 against .*target/a\.png 60x70"):
+        open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)
+    cut = DataRequest(pairs=(str(tmp_path),), crop_to_common=True)
+    source = open_sources(cut, TRAINING, seed=0)
+    assert "1 pair of two sizes was cut" in source.describe()
+    assert not isinstance(source[0], DatasetError)
+
+
+def test_test_pictures_of_a_split_dataset_are_not_trained_on(tmp_path: Path) -> None:
+    for split, grey in (("train", 1), ("test", 2)):
+        for folder in ("input", "target"):
+            rgb = np.full((TRAINING.patch, TRAINING.patch, 3), grey, np.uint8)
+            images.write(tmp_path / split / folder / "a.png", Picture(rgb=rgb))
+    source = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)
+    assert all(bool((source[k][1] == 1).all()) for k in range(8))
 
 
 def test_the_device_paints_the_rain_that_workers_would(photos: Path, tmp_path: Path) -> None:

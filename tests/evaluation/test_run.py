@@ -2,7 +2,9 @@
 
 import csv
 import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from rainkit import evaluation
+from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import ImageError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
 
@@ -176,6 +179,41 @@ def test_sizes_are_refused_before_anything_is_derained(dataset, loads):
     with pytest.raises(PairingError, match=r"rainy/2\.png 48x40 against .*clean/2\.png 48x39"):
         evaluation.evaluate_method(method_request(dataset))
     assert not loads
+
+
+def test_pairs_of_two_sizes_are_cut_when_asked_and_the_notes_say_so(dataset, tmp_path, loads):
+    write(dataset / "clean/2.png", scene(2, height=39))
+    cut = "1 pair of two sizes was cut to the common size, from the top left"
+    reading = ReadOptions(crop_to_common=True)
+    comparison = evaluation.evaluate_method(method_request(dataset, reading=reading))
+    assert [row.height for row in comparison.scores[0].rows] == [40, 39, 40]
+    assert f"pairs: {cut}" in comparison.notices
+    request = FoldersRequest(
+        restored=dataset / "rainy", target=dataset / "clean", protocols=BOTH, crop_to_common=True
+    )
+    comparison = evaluation.evaluate_folders(request)
+    assert [row.height for row in comparison.scores[0].rows] == [40, 39, 40]
+    assert cut in comparison.notices
+
+
+def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
+    contents = {}
+    with tarfile.open(tmp_path / "test-0.tar", "w") as archive:
+        for number in (1, 2):
+            for field, added in (("input", 20), ("target", 0)):
+                _, png = cv2.imencode(".png", scene(number) + np.uint8(added))
+                about = tarfile.TarInfo(f"{number}.{field}.png")
+                about.size = len(png)
+                archive.addfile(about, io.BytesIO(png.tobytes()))
+                contents[f"{tmp_path / 'test-0.tar'}::{about.name}"] = png.tobytes()
+    source = method_request(tmp_path, save=tmp_path / "saved")
+    result = evaluation.run(EvalRequest(source=source, output=tmp_path / "report"))
+    assert f"{tmp_path.name}: its split 'test' alone is scored" in result.comparison.notices
+    files = json.loads(result.written[1].read_text())["files"]
+    assert {file["path"]: file["sha256"] for file in files} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
+    assert (tmp_path / "saved" / tmp_path.name / "2.png").is_file()
 
 
 def test_an_unreadable_picture_costs_its_row_and_the_exit_code(dataset, loads):

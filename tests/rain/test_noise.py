@@ -71,6 +71,19 @@ def test_the_same_bits_without_the_processors_extensions() -> None:
     assert done.stdout.strip() == here
 
 
+def test_draws_are_rounded_before_use() -> None:
+    """What a logarithm's last bit does to a draw must not reach a picture."""
+    sigma, seed = 255.0, (7, 8)
+    drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    normal = drawn.standard_normal(GREY.shape)
+    exact, rounded = (
+        np.clip(np.rint(128 + sigma * part), 0, 255)
+        for part in (normal, np.rint(normal * 4096) / 4096)
+    )
+    assert (exact != rounded).sum() > 100, "the two can be told apart"
+    np.testing.assert_array_equal(add_noise(GREY, sigma, seed), rounded)
+
+
 @pytest.mark.parametrize("sigma", [-1.0, 256.0, float("nan"), float("inf")])
 def test_bad_strengths_are_refused(sigma: float) -> None:
     with pytest.raises(UsageError, match="sigma must be 0 to 255"):

@@ -14,9 +14,10 @@ from rainkit.datasets.matching import PairFiles
 from rainkit.datasets.readers.archives import lmdb_folders, tar_files
 from rainkit.datasets.readers.folders import one_folder, two_folders
 from rainkit.datasets.readers.halves import side_by_side
-from rainkit.datasets.readers.lists import meta_info, metadata_table, path_list
+from rainkit.datasets.readers.lists import meta_info, path_list
 from rainkit.datasets.readers.manifests import manifest_records
 from rainkit.datasets.readers.options import ReadOptions
+from rainkit.datasets.readers.tables import metadata_table
 from rainkit.errors import UsageError
 
 __all__ = ["LAYOUTS", "ReadOptions", "read"]
@@ -38,6 +39,9 @@ LAYOUTS: Mapping[str, Reader] = MappingProxyType(
 )
 """Readers by the names that ``--layout`` knows, in the order in which they are tried."""
 
+_WRITTEN = {"restormer": "folders", "ddn": "folders", "did": "side-by-side"}
+"""Names under which ``rainkit synth`` writes some of them."""
+
 
 def read(root: Path, split: str | None, options: ReadOptions) -> tuple[PairFiles, ...] | None:
     """The pairs of a folder, or of its sub-folder ``split``; None if no layout fits.
@@ -46,10 +50,12 @@ def read(root: Path, split: str | None, options: ReadOptions) -> tuple[PairFiles
         UsageError: there is no such layout.
         PairingError, DatasetError: it is of a layout, but not as it should be.
     """
-    if options.layout is not None and options.layout not in LAYOUTS:
-        raise UsageError(f"--layout {options.layout}: choose from {', '.join(LAYOUTS)}")
+    layout = _WRITTEN.get(options.layout or "", options.layout)
+    if layout is not None and layout not in LAYOUTS:
+        known = ", ".join((*LAYOUTS, *_WRITTEN))
+        raise UsageError(f"--layout {options.layout}: choose from {known}")
     for name, reader in LAYOUTS.items():
-        if options.layout in (None, name):
+        if layout in (None, name):
             pairs = reader(root, split, options)
             if pairs is not None:
                 return pairs

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from importlib.util import find_spec
+import re
+from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
+from rainkit.datasets import containers
 from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, listed, named
 from rainkit.datasets.readers.options import ReadOptions
-from rainkit.datasets.stored import Stored, members
-from rainkit.errors import DatasetError, PairingError, UsageError
+from rainkit.datasets.stored import Stored
+from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
 
 __all__ = ["lmdb_folders", "tar_files"]
@@ -18,60 +19,87 @@ __all__ = ["lmdb_folders", "tar_files"]
 def tar_files(root: Path, split: str | None, _options: ReadOptions) -> tuple[PairFiles, ...] | None:
     """WebDataset: in ``*.tar``, ``KEY.input.png`` beside ``KEY.target.png``, under usual names.
 
-    With a split those tars whose names begin with it.
+    With a split those tars in whose names it comes first: ``train-000000.tar``. Tars without any
+    such sample, such as one that the pictures came in, are left alone.
     """
-    tars = sorted(path for path in root.glob("*.tar") if not path.name.startswith("."))
+    tars = [path for path in sorted(root.glob("*.tar")) if not path.name.startswith(".")]
     if split is not None:
-        tars = [path for path in tars if path.name.startswith(split)]
-    if not tars:
+        tars = [path for path in tars if re.match(rf"{re.escape(split)}(?![^\W_])", path.name)]
+    samples = [(path, key, both) for path in tars for key, both in _samples(path).items()]
+    if not samples:
         return None
-    pairs: list[PairFiles] = []
-    alone: list[str] = []
-    for path in tars:
-        about = path.stat()
-        samples: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        for member in members(path, about.st_mtime_ns, about.st_size):
-            place = PurePosixPath(member)
-            key, _, fields = place.name.partition(".")
-            field, _, suffix = fields.rpartition(".")
-            if f".{suffix}".casefold() in SUFFIXES:
-                samples[str(place.with_name(key))][field.casefold()] = member
-        for name, found in samples.items():
-            rainy = [found[field] for field in found if field in RAINY_FOLDERS]
-            clean = [found[field] for field in found if field in CLEAN_FOLDERS]
-            if len(rainy) == 1 and len(clean) == 1:
-                pairs.append(PairFiles(name, Stored(path, rainy[0]), Stored(path, clean[0])))
-            else:
-                alone.append(f"{path}::{name}")
-    if alone:
-        raise PairingError(f"no rainy and clean picture for {listed(alone)}")
-    return named(pairs)
+    if wrong := [f"{path}::{key}" for path, key, both in samples if [*map(len, both)] != [1, 1]]:
+        raise PairingError(f"not one rainy and one clean picture in {listed(wrong)}")
+    times = Counter(key for _, key, _ in samples)
+    return named(
+        [
+            PairFiles(
+                key if times[key] == 1 else f"{path.stem}/{key}",
+                Stored(path, rainy[0]),
+                Stored(path, clean[0]),
+            )
+            for path, key, (rainy, clean) in samples
+        ]
+    )
 
 
 def lmdb_folders(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
-    """BasicSR: ``rainy.lmdb`` and ``clean.lmdb`` under usual names, keys from ``meta_info.txt``."""
+    """BasicSR: ``rainy.lmdb`` and ``clean.lmdb`` under usual names, or names that end in one."""
     folders = [path for path in sorted(root.glob("*.lmdb")) if path.is_dir()]
     if split is not None or not folders:
         return None
-    if find_spec("lmdb") is None:
-        raise UsageError(f'{root}: reading LMDB needs pip install "rainkit[lmdb]"')
-    rainy = [path for path in folders if path.stem.casefold() in RAINY_FOLDERS]
-    clean = [path for path in folders if path.stem.casefold() in CLEAN_FOLDERS]
+    rainy = [path for path in folders if _ends_in(path.stem, RAINY_FOLDERS)]
+    clean = [path for path in folders if _ends_in(path.stem, CLEAN_FOLDERS)]
     if len(rainy) != 1 or len(clean) != 1:
-        raise PairingError(f"{root}: expected one rainy and one clean .lmdb, such as lq and gt")
-    keys = [_keys(path) for path in (rainy[0], clean[0])]
-    if alone := sorted(keys[0] ^ keys[1]):
-        raise PairingError(f"{root}: no partner for the keys {listed(alone)}")
-    return named([PairFiles(k, Stored(rainy[0], k), Stored(clean[0], k)) for k in keys[0]])
+        raise PairingError(
+            f"{root}: holds {listed([path.name for path in folders])}; expected one rainy and one"
+            " clean LMDB, such as lq.lmdb and gt.lmdb"
+        )
+    ours, theirs = _keys(rainy[0]), _keys(clean[0])
+    if alone := [f"{rainy[0]}::{key}" for key in ours - theirs] + [
+        f"{clean[0]}::{key}" for key in theirs - ours
+    ]:
+        raise PairingError(f"no partner for {listed(alone)}; keys of both LMDBs must match")
+    return named([PairFiles(key, Stored(rainy[0], key), Stored(clean[0], key)) for key in ours])
+
+
+def _samples(tar: Path) -> dict[str, tuple[list[str], list[str]]]:
+    """By key, the names of the rainy and of the clean members; a key is what the dots follow."""
+    samples: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for member in containers.names(tar):
+        place = PurePosixPath(member)
+        key, _, fields = place.name.partition(".")
+        field, _, suffix = fields.casefold().partition(".")
+        if key and (not suffix or f".{suffix}" in SUFFIXES):
+            for side, usual in enumerate((RAINY_FOLDERS, CLEAN_FOLDERS)):
+                if field in usual:
+                    samples[str(place.with_name(key))][side].append(member)
+    return samples
+
+
+def _ends_in(stem: str, usual: frozenset[str]) -> bool:
+    """``lq`` or ``train_lq``; ``norain`` does not end in ``rain``."""
+    return any(re.search(rf"(?:^|[\W_]){name}$", stem.casefold()) for name in usual)
 
 
 def _keys(folder: Path) -> set[str]:
-    """First word of each line of ``meta_info.txt``, without suffix."""
+    """All keys, or those that ``meta_info.txt`` lists: ``baboon.png (120,125,3) 1``."""
+    held = set(containers.names(folder))
     path = folder / "meta_info.txt"
+    if not path.is_file():
+        return held
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read; BasicSR writes one ({error})") from error
-    return {str(Path(line.split()[0]).with_suffix("")) for line in lines if line.split()}
+        raise DatasetError(f"{path}: cannot be read ({error}); get it again") from error
+    keys = set()
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            name = line.split(" (")[0].strip()
+            key = name.removesuffix(PurePosixPath(name).suffix)
+            if key not in held:
+                raise DatasetError(f"{path}, line {number}: {key} is not in the LMDB; get it again")
+            keys.add(key)
+    return keys

@@ -1,24 +1,21 @@
-"""Pairs that a list names: SPA-Data's, Hugging Face's metadata, BasicSR's meta_info."""
+"""Pairs that a text file lists: SPA-Data's, and BasicSR's ``meta_info*.txt``."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 
-from rainkit.datasets.matching import PairFiles, listed, named
+from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, sub_folder
 from rainkit.datasets.readers.options import ReadOptions
-from rainkit.datasets.stored import Stored
-from rainkit.errors import DatasetError, PairingError
+from rainkit.datasets.readers.rows import Row, pairs_of, text_of, turned
+from rainkit.errors import DatasetError
 from rainkit.images import SUFFIXES
 
-__all__ = ["meta_info", "metadata_table", "path_list"]
+__all__ = ["meta_info", "path_list"]
 
-_TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-_TARGET = "target_file_name"
-_FILE = "file_name"
+_SHAPE = re.compile(r"\s+\(\d+(?:\s*,\s*\d+)*,?\)(?:\s+\d+)?$")
+"""What BasicSR notes of a picture: ``(480,320,3)``, and maybe how it is compressed."""
 
 
 def path_list(root: Path, split: str | None, _options: ReadOptions) -> tuple[PairFiles, ...] | None:
@@ -26,118 +23,67 @@ def path_list(root: Path, split: str | None, _options: ReadOptions) -> tuple[Pai
 
     With a split it is the list so named, without one all lists.
     """
-    lists = [
-        path
-        for path in sorted(root.glob("*.txt"))
-        if not path.stem.startswith("meta_info") and _is_list(path)
-    ]
-    if split is not None:
-        lists = [path for path in lists if path.stem == split]
+    texts = [path for path in sorted(root.glob("*.txt")) if not path.stem.startswith("meta_info")]
+    lists = [path for path in texts if split in (None, path.stem) and _is_list(path)]
     if not lists:
         return None
-    return _paired(root, ((path, number, two) for path in lists for number, two in _lines(path)))
+    return pairs_of(root, (_row(path, n, line) for path in lists for n, line in _lines(path)))
 
 
 def meta_info(root: Path, split: str | None, _options: ReadOptions) -> tuple[PairFiles, ...] | None:
-    """BasicSR's ``meta_info*.txt``: clean path, a comma, rainy path."""
-    lists = sorted(root.glob("meta_info*.txt"))
-    if split is not None or not lists:
-        return None
-    rows = ((p, number, (rainy, clean)) for p in lists for number, (clean, rainy) in _lines(p, ","))
-    return _paired(root, rows)
+    """BasicSR: clean path, comma, rainy path; or one name that both have in their folders.
 
-
-def metadata_table(
-    root: Path, split: str | None, _options: ReadOptions
-) -> tuple[PairFiles, ...] | None:
-    """Hugging Face's ImageFolder: ``file_name`` and ``target_file_name``, or one other of its kind.
-
-    A table may lie in the folder itself or in each of its split folders.
+    With a split it is the list that ends in it: ``meta_info_train.txt``.
     """
-    tables = _tables(root)
-    if not tables:
-        folders = [f for f in sorted(root.iterdir()) if f.is_dir() and split in (None, f.name)]
-        tables = [table for folder in folders for table in _tables(folder)]
-    elif split is not None:
+    lists = [
+        path
+        for path in sorted(root.glob("meta_info*.txt"))
+        if split is None or path.stem.endswith(f"_{split}")
+    ]
+    rainy, clean = sub_folder(root, RAINY_FOLDERS), sub_folder(root, CLEAN_FOLDERS)
+    if not lists:
         return None
-    if not tables:
-        return None
-    rows = ((path, n, _columns(path, n, row)) for path in tables for n, row in _rows(path))
-    return _paired(root, rows)
+
+    def rows() -> Iterator[Row]:
+        for path in lists:
+            for number, line in _lines(path):
+                line = _SHAPE.sub("", line)
+                names = [name.strip() for name in line.split(",")]
+                if len(names) == 2 and all(map(_is_picture, names)):
+                    yield turned(Row(path, number, names[1], names[0]))
+                elif rainy is not None and clean is not None and _is_picture(line):
+                    yield Row(path, number, f"{rainy.name}/{line}", f"{clean.name}/{line}")
+                else:
+                    raise DatasetError(
+                        f"{path}, line {number}: is neither a clean and a rainy path with a comma"
+                        " between, nor the name of a picture in two folders such as gt/ and lq/"
+                    )
+
+    return pairs_of(root, rows())
 
 
-def _tables(folder: Path) -> list[Path]:
-    return [folder / name for name in _TABLES if (folder / name).is_file()][:1]
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if path.suffix == ".parquet":
-        from rainkit.datasets import tabular
-
-        yield from enumerate(tabular.read_parquet(path), start=1)
-        return
-    lines = _text(path).splitlines()
-    if path.suffix == ".csv":
-        yield from enumerate(csv.DictReader(lines), start=2)
-        return
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DatasetError(f"{path}, line {number}: is no JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise DatasetError(f"{path}, line {number}: is no JSON object")
-            yield number, row
-
-
-def _columns(path: Path, number: int, row: Mapping[str, Any]) -> tuple[str, str]:
-    others = [name for name in row if name.endswith("_" + _FILE)]
-    target = _TARGET if _TARGET in row else (others[0] if len(others) == 1 else None)
-    if target is None or not isinstance(row.get(_FILE), str) or not isinstance(row[target], str):
-        raise DatasetError(f"{path}, line {number}: needs {_FILE} and {_TARGET}")
-    return row[_FILE], row[target]
+def _row(path: Path, number: int, line: str) -> Row:
+    names = [name.strip() for name in line.split("\t" if "\t" in line else None)]
+    if len(names) != 2:
+        raise DatasetError(f"{path}, line {number}: is not two paths with a space between")
+    return turned(Row(path, number, *names))
 
 
 def _is_list(path: Path) -> bool:
     """Its first line is two paths of pictures."""
     try:
-        with path.open(encoding="utf-8") as file:
-            words = file.readline().split()
-    except (OSError, UnicodeDecodeError):
+        _, line = next(_lines(path), (0, ""))
+        return all(map(_is_picture, _row(path, 1, line)[2:]))
+    except DatasetError:
         return False
-    return len(words) == 2 and all(Path(word).suffix.casefold() in SUFFIXES for word in words)
 
 
-def _lines(path: Path, separator: str | None = None) -> Iterator[tuple[int, tuple[str, str]]]:
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        words = [word.strip() for word in line.split(separator)]
-        if words in ([], [""]):
-            continue
-        if len(words) != 2:
-            between = "a comma" if separator else "a space"
-            raise DatasetError(f"{path}, line {number}: is not two paths with {between} between")
-        yield number, (words[0], words[1])
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """With their numbers; only line feeds end lines, since names may hold anything else."""
+    for number, line in enumerate(text_of(path).split("\n"), start=1):
+        if line.strip():
+            yield number, line.strip()
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read as text ({error})") from error
-
-
-def _paired(root: Path, rows: Iterable[tuple[Path, int, tuple[str, str]]]) -> tuple[PairFiles, ...]:
-    pairs: list[PairFiles] = []
-    missing: list[str] = []
-    for path, number, names in rows:
-        try:
-            rainy, clean = (Stored.at(path.parent, name.lstrip("/")) for name in names)
-        except DatasetError as error:
-            raise DatasetError(f"{path}, line {number}: {error}") from error
-        missing += [str(each.path) for each in (rainy, clean) if not each.path.is_file()]
-        name = rainy.path.relative_to(root).with_suffix("").as_posix()
-        pairs.append(PairFiles(f"{name}-{rainy.half}" if rainy.half else name, rainy, clean))
-    if missing:
-        raise PairingError(f"the lists in {root} name files that are not there: {listed(missing)}")
-    return named(pairs)
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.casefold() in SUFFIXES

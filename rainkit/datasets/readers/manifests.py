@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rainkit.datasets import containers
 from rainkit.datasets.matching import PairFiles, listed, named
 from rainkit.datasets.readers.options import ReadOptions
 from rainkit.datasets.stored import Stored
@@ -11,15 +12,14 @@ from rainkit.errors import PairingError
 
 __all__ = ["manifest_records"]
 
-_NAMES = ("manifest.jsonl", "manifest.parquet")
+_NAMES = ("manifest.jsonl", "manifest.parquet", "manifest-*-of-*.jsonl")
 
 
 def manifest_records(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
     """Pairs as recorded; a split is the records' own, or the folder that their files lie in."""
-    path = next((root / name for name in _NAMES if (root / name).is_file()), root)
-    if path == root and not any(root.glob("manifest-*-of-*.jsonl")):
+    if not any(path.is_file() for name in _NAMES for path in root.glob(name)):
         return None
     from rainkit.datasets import manifest  # pydantic: only where there is a manifest
 
@@ -29,11 +29,26 @@ def manifest_records(
             Stored.at(root, record.input),
             Stored.at(root, record.target),
         )
-        for record in manifest.read(path)
+        for record in manifest.read(root)
         if split is None or split in (record.split, Path(record.input).parts[0])
     ]
-    files = {stored.path for pair in pairs for stored in (pair.rainy, pair.clean)}
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise PairingError(f"{path} names files that are not there: {listed(missing)}")
+    if missing := _missing({stored for pair in pairs for stored in (pair.rainy, pair.clean)}):
+        raise PairingError(
+            f"the manifest in {root} names files that are not there: {listed(missing)}"
+        )
     return named(pairs)
+
+
+def _missing(pictures: set[Stored]) -> list[str]:
+    there = {path: path.exists() for path in {picture.path for picture in pictures}}
+    members = {
+        picture.path: frozenset(containers.names(picture.path))
+        for picture in pictures
+        if picture.member and there[picture.path]
+    }
+    return [
+        str(picture)
+        for picture in pictures
+        if not there[picture.path]
+        or (picture.member and picture.member not in members[picture.path])
+    ]

@@ -15,7 +15,7 @@ class ReadOptions:
 
     Attributes:
         layout: name of the layout; None to find it out.
-        rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their detail.
+        rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their looks.
         crop_to_common: crop pairs of two sizes to their common size instead of refusing them.
     """
 
