@@ -22,9 +22,13 @@ API = 1
 
 ENTRY_POINT_GROUP = "rainkit.methods"
 
+RAIN = "rain"
+"""The part every method has. Where a method gives none, it is the rainy picture minus the clean."""
+
 __all__ = [
     "API",
     "ENTRY_POINT_GROUP",
+    "RAIN",
     "Hyperparameters",
     "ImageSpec",
     "MeasuredResult",
@@ -65,6 +69,7 @@ class PublishedResult:
     psnr: float | None = None
     ssim: float | None = None
     seconds: float | None = None
+    parameters: int | None = None
     note: str = ""
 
 
@@ -93,6 +98,8 @@ class ImageSpec:
             ``approximate`` (they differ a little) or ``never``.
         half: half precisions whose result stays within 1/255 of float32.
         fp32_modules: names of sub-modules that stay in float32 when the rest is half precision.
+        tile_step: tiles start at multiples of this, as networks that pool need; pictures are not
+            padded to it, unlike to ``multiple_of``.
     """
 
     channels: int = 3
@@ -102,6 +109,7 @@ class ImageSpec:
     tiling: Literal["exact", "approximate", "never"] = "approximate"
     half: tuple[Literal["bf16", "fp16"], ...] = ()
     fp32_modules: tuple[str, ...] = ()
+    tile_step: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +220,12 @@ class Method:
         objective: ``"module:callable"`` taking ``hyperparameters.objective``, giving a
             ``rainkit.objective.Objective``.
         image: what pictures the network of given network hyperparameters takes.
-        parts: what ``Derained.parts`` holds.
+        parts: what ``Derained.parts`` holds; a function of the network hyperparameters where
+            variants have different parts.
+        blocks: how many blocks an anytime network of given network hyperparameters has, each of
+            which ends with a picture; None = the method is not anytime. Such a network offers
+            ``stages(rainy) -> Iterator[Derained]``: the result after each block in turn and, if
+            something follows the last one, that result.
         weights: trained weights, the one to use by default first.
         training_data: what a batch of the objective is: clean pairs or time-lapse frames.
     """
@@ -228,7 +241,8 @@ class Method:
     network: str
     objective: str
     image: Callable[[Any], ImageSpec]
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
+    blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
     training_data: Literal["pairs", "timelapse"] = "pairs"
 
@@ -236,6 +250,10 @@ class Method:
     def default(self) -> Hyperparameters:
         """The variant that ships."""
         return self.variants["default"]
+
+    def parts_of(self, network: Any) -> Mapping[str, Part]:
+        """The parts of a network of given hyperparameters."""
+        return self.parts(network) if callable(self.parts) else self.parts
 
 
 def replace(hyperparameters: H, **sections: Mapping[str, Any]) -> H:

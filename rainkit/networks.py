@@ -6,6 +6,7 @@ These choices are made here, once, for infer, eval, bench and the validation of 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -169,20 +170,21 @@ class ImageOnly(nn.Module):
 
     def derained(self, rainy: Tensor) -> Derained:
         """Like :meth:`forward`, with the method's named parts."""
-        height, width = rainy.shape[-2:]
         padded = pad(self.runtime.place(rainy), self.spec)
         with self.runtime.autocast():
             answer = self.network(padded)
-        whole = padded.shape[-2:]
+        return _cropped(answer, padded, rainy)
 
-        def crop(picture: Tensor) -> Tensor:
-            # Parts may be at other scales (masks, pyramids): only full-size ones are cropped.
-            same = picture.shape[-2:] == whole
-            return (picture[..., :height, :width] if same else picture).float()
-
-        return Derained(
-            crop(answer.image), {name: crop(part) for name, part in answer.parts.items()}
-        )
+    def stages(self, rainy: Tensor) -> Iterator[Derained]:
+        """The results of an anytime network one after another, each computed when asked for."""
+        padded = pad(self.runtime.place(rainy), self.spec)
+        stages = self.network.stages(padded)  # type: ignore[operator]
+        while True:
+            with self.runtime.autocast():
+                answer = next(stages, None)
+            if answer is None:
+                return
+            yield _cropped(answer, padded, rainy)
 
 
 def pad(pictures: Tensor, spec: ImageSpec) -> Tensor:
@@ -224,6 +226,18 @@ def _in_float32(kind: Any) -> Any:
             return kind.forward(self, *(x.float() for x in inputs))
 
     return type(kind.__name__, (kind,), {"forward": forward, "leaves_autocast": True})
+
+
+def _cropped(answer: Derained, padded: Tensor, rainy: Tensor) -> Derained:
+    """Without the padding, in float32."""
+    height, width = rainy.shape[-2:]
+
+    def crop(picture: Tensor) -> Tensor:
+        # Parts may be at other scales (masks, pyramids): only full-size ones are cropped.
+        same = picture.shape[-2:] == padded.shape[-2:]
+        return (picture[..., :height, :width] if same else picture).float()
+
+    return Derained(crop(answer.image), {name: crop(part) for name, part in answer.parts.items()})
 
 
 def _device(name: str) -> torch.device:

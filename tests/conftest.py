@@ -205,3 +205,20 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     weights.save(path, state, method=METHOD, variant="default", network=settings)
     return path
+
+
+@pytest.fixture(scope="session")
+def anytime_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random network of the resguidenet plugin: three blocks and a merge."""
+    import torch
+    from rainkit_resguidenet import METHOD
+
+    from rainkit import networks, weights
+
+    settings = replace(METHOD.default.network, blocks=3, width=4, recursion=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = networks.build(METHOD, settings).state_dict()
+    path = tmp_path_factory.mktemp("weights") / "anytime.safetensors"
+    weights.save(path, state, method=METHOD, variant="default", network=settings)
+    return path

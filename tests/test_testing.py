@@ -244,8 +244,14 @@ def test_stages_that_end_elsewhere_are_found(contract) -> None:
             yield self(rainy)
             yield Derained(rainy, {})
 
-    with pytest.raises(AssertionError, match="last stage differs"):
+    with pytest.raises(AssertionError, match=r"set Method.blocks"):
         contract(Anytime).test_stages_end_with_the_result("default")
+    with pytest.raises(AssertionError, match="last stage differs"):
+        contract(Anytime, blocks=lambda _: 2).test_stages_end_with_the_result("default")
+    with pytest.raises(AssertionError, match="one after each of 5 blocks"):
+        contract(Anytime, blocks=lambda _: 5).test_stages_end_with_the_result("default")
+    with pytest.raises(AssertionError, match=r"stages.. is not there"):
+        contract(Net, blocks=lambda _: 2).test_stages_end_with_the_result("default")
 
 
 @pytest.mark.parametrize(

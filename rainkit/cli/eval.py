@@ -11,11 +11,14 @@ from rich.progress import Progress
 
 from rainkit.cli.console import counted, errors, print_json
 from rainkit.cli.options import (
+    Blocks,
     CropToCommon,
     Device,
+    Effort,
     Layout,
     Precision,
     RainySide,
+    StopBelow,
     Weights,
     tile_side,
 )
@@ -82,6 +85,9 @@ def evaluate(
         str,
         typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),
     ] = "auto",
+    blocks: Blocks = None,
+    effort: Effort = "full",
+    stop_below: StopBelow = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print nothing but what failed or missed a bar.")
     ] = False,
@@ -114,6 +120,9 @@ def evaluate(
             device=device,
             precision=precision,
             tile=side,
+            blocks=blocks,
+            effort=effort,
+            stop_below=stop_below,
             limit=limit,
             save=save,
             overwrite=overwrite,
@@ -124,6 +133,8 @@ def evaluate(
             raise UsageError("--layout and --rainy-side need --method")
         if save is not None or weights is not None:
             raise UsageError("--save and --weights need --method")
+        if blocks is not None or effort != "full" or stop_below is not None:
+            raise UsageError("--blocks, --effort and --stop-below need --method")
         request = evaluation.FoldersRequest(
             restored=paths[0],
             target=paths[1],

@@ -11,7 +11,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rainkit.cli.console import counted, errors, output, print_json
-from rainkit.cli.options import Device, Precision, Weights, tile_side
+from rainkit.cli.options import (
+    Blocks,
+    Device,
+    Effort,
+    Precision,
+    StopBelow,
+    Weights,
+    tile_side,
+)
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +61,17 @@ def infer(
         str,
         typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),
     ] = "auto",
+    blocks: Blocks = None,
+    effort: Effort = "full",
+    stop_below: StopBelow = None,
+    parts: Annotated[
+        bool,
+        typer.Option(
+            "--parts",
+            help="Save what the method shows besides as PNG files, to photos-METHOD-parts/: the "
+            "rain taken away, masks, results of blocks.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
@@ -105,6 +124,10 @@ def infer(
         device=device,
         precision=precision,
         tile=tile_side(tile),
+        blocks=blocks,
+        effort=effort,
+        stop_below=stop_below,
+        parts=parts,
         overwrite=overwrite,
         quality=quality,
         report=report,
@@ -180,7 +203,7 @@ def _stopped_at(over: Counter[str]) -> str:
 
 
 def _summarise(result: InferResult) -> None:
-    from rainkit.inference import tally
+    from rainkit.inference import blocks_used, tally
 
     def tell(line: str) -> None:
         output.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -194,8 +217,12 @@ def _summarise(result: InferResult) -> None:
         if done:
             line += f", {sum(each.seconds for each in result.done) / done:.2f} s per picture"
         tell(f"{line}, on {result.device} with {result.weights}")
+        if (used := blocks_used(result)) is not None:
+            tell(used)
     if done or result.skipped:
         for place in result.outputs:
             tell(f"results: {place}")
+        for place in result.parts:
+            tell(f"parts: {place}")
     if result.report is not None:
         tell(f"report: {result.report}")

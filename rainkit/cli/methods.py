@@ -73,8 +73,11 @@ def show(
 
 def _about(method: Method) -> dict[str, Any]:
     from rainkit import hyperparameters
+    from rainkit.api import RAIN, Part
 
     default = method.default
+    parts = dict(method.parts_of(default.network))
+    parts.setdefault(RAIN, Part(doc="the rainy picture minus the result", signed=True))
     return {
         "name": method.name,
         "title": method.title,
@@ -88,7 +91,8 @@ def _about(method: Method) -> dict[str, Any]:
             for name, values in method.variants.items()
         },
         "hyperparameters": [asdict(row) for row in hyperparameters.describe(default)],
-        "parts": {name: asdict(part) for name, part in method.parts.items()},
+        "blocks": method.blocks and method.blocks(default.network),
+        "parts": {name: asdict(part) for name, part in parts.items()},
         "weights": [asdict(weights) for weights in method.weights],
     }
 
@@ -103,19 +107,20 @@ def _print_paper(about: dict[str, Any]) -> None:
     _line(f"Code under {about['licence']}; learns from {data}.")
     if paper["results"]:
         print_table(
-            ("data", "PSNR dB", "SSIM", "seconds", "note"),
+            ("data", "PSNR dB", "SSIM", "seconds", "parameters", "note"),
             (
                 (
                     r["dataset"],
                     _number(r["psnr"], ".2f"),
                     _number(r["ssim"], ".3f"),
                     _number(r["seconds"], "g"),
+                    _number(r["parameters"], ","),
                     r["note"],
                 )
                 for r in paper["results"]
             ),
             folded={"data", "note"},
-            figures={"PSNR dB", "SSIM", "seconds"},
+            figures={"PSNR dB", "SSIM", "seconds", "parameters"},
             title="Results published in the paper (not measured by us)",
         )
 
@@ -149,13 +154,14 @@ def _print_hyperparameters(about: dict[str, Any]) -> None:
         folded={"default", "takes", "meaning"},
         title="Hyperparameters (--set section.name=value)",
     )
-    if about["parts"]:
-        print_table(
-            ("part", "meaning"),
-            ((name, part["doc"]) for name, part in about["parts"].items()),
-            folded={"meaning"},
-            title="Parts (--parts)",
-        )
+    print_table(
+        ("part", "meaning"),
+        ((name, part["doc"]) for name, part in about["parts"].items()),
+        folded={"meaning"},
+        title="Parts (infer --parts)",
+    )
+    if about["blocks"]:
+        _line(f"Anytime: {about['blocks']} blocks, each with a result (--blocks, --effort auto).")
 
 
 def _print_weights(about: dict[str, Any]) -> None:

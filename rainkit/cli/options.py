@@ -8,7 +8,18 @@ import typer
 
 from rainkit.errors import UsageError
 
-__all__ = ["CropToCommon", "Device", "Layout", "Precision", "RainySide", "Weights", "tile_side"]
+__all__ = [
+    "Blocks",
+    "CropToCommon",
+    "Device",
+    "Effort",
+    "Layout",
+    "Precision",
+    "RainySide",
+    "StopBelow",
+    "Weights",
+    "tile_side",
+]
 
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Precision: TypeAlias = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
@@ -25,6 +36,26 @@ Layout: TypeAlias = Annotated[
 RainySide: TypeAlias = Annotated[
     str | None,
     typer.Option(help="Rainy half of side-by-side pictures, left or right.", metavar="SIDE"),
+]
+Blocks: TypeAlias = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of an anytime method: run this many blocks at most, as published."),
+]
+Effort: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="Of an anytime method: full, or auto to stop each picture after the block that "
+        "changes it little."
+    ),
+]
+StopBelow: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="LEVELS",
+        help="What is little for --effort auto: the root mean square of the change, in levels of "
+        "255 (default 1).",
+        show_default=False,
+    ),
 ]
 CropToCommon: TypeAlias = Annotated[
     bool,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from rainkit.evaluation.scoring import (
     read_pair,
 )
 
+if TYPE_CHECKING:
+    from rainkit.inference.effort import Effort
+
 __all__ = ["MethodRequest", "evaluate_method"]
 
 
@@ -47,6 +51,9 @@ class MethodRequest:
         device: as for :func:`rainkit.networks.choose`.
         precision: as for :func:`rainkit.networks.choose`.
         tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
+        blocks: of an anytime method, the blocks to run at most; None = all.
+        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
+        stop_below: what is little, in levels of 255; None = the default.
         limit: pictures per dataset at most; None = all.
         save: folder for the derained pictures, ``<save>/<dataset>/<name>.png``.
         overwrite: replace pictures that are there.
@@ -60,6 +67,9 @@ class MethodRequest:
     device: str = "auto"
     precision: str = "auto"
     tile: int | None = None
+    blocks: int | None = None
+    effort: str = "full"
+    stop_below: float | None = None
     limit: int | None = None
     save: Path | None = None
     overwrite: bool = False
@@ -92,6 +102,9 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
         device=request.device,
         precision=request.precision,
         tile=request.tile,
+        blocks=request.blocks,
+        effort=request.effort,
+        stop_below=request.stop_below,
     )
 
     file = derainer.weights
@@ -123,6 +136,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
             "method": request.method,
             "weights": {"name": file.name, "variant": file.variant, "sha256": sha256(file.path)},
             "runtime": derainer.runtime.describe(),
+            **_effort(derainer.effort),
             "versions": versions() | {"torch": torch.__version__},
         },
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
@@ -147,6 +161,11 @@ def _crop_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
         for each in datasets
         for notice in notice_of_crops((pair.rainy, pair.clean) for pair in each.pairs)
     )
+
+
+def _effort(effort: Effort) -> dict[str, Any]:
+    """What was left out, if anything was."""
+    return {} if effort.whole else {"effort": asdict(effort)}
 
 
 def _saved(folder: Path, dataset: Dataset, pair: PairFiles) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rainkit.inference.derainer import Derainer
 from rainkit.inference.loading import derain, load, only_method
-from rainkit.inference.page import tally
+from rainkit.inference.page import blocks_used, tally
 from rainkit.inference.pipeline import infer
 from rainkit.inference.progress import Progress
 from rainkit.inference.request import InferRequest
@@ -16,6 +16,7 @@ __all__ = [
     "InferResult",
     "Outcome",
     "Progress",
+    "blocks_used",
     "derain",
     "infer",
     "load",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,17 +15,38 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from rainkit import images
-from rainkit.api import Method
+from rainkit.api import RAIN, Method, Part
 from rainkit.errors import MethodError, RainkitError, UsageError
 from rainkit.images import Picture
-from rainkit.inference import tiles
+from rainkit.inference import answers, tiles
+from rainkit.inference.answers import Answer
+from rainkit.inference.effort import Effort
 from rainkit.networks import ImageOnly
 from rainkit.weights import WeightsFile
 
-__all__ = ["SMALLEST_SIDE", "Derainer"]
+__all__ = ["SMALLEST_SIDE", "Derainer", "Result"]
+
+_WHOLE = Effort()
 
 SMALLEST_SIDE = 64
 """Tiles are not halved below this when memory runs out, nor taken from a user."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """What became of a picture.
+
+    Attributes:
+        picture: without its rain.
+        parts: what the method shows besides, ``rain`` among it; empty if they were
+            not asked for. Of the picture's bit depth. Signed ones have their zero at mid-grey:
+            0.5 + value / 2.
+        blocks: how many blocks of an anytime network ran; None = the method is none.
+    """
+
+    picture: Picture
+    parts: dict[str, Picture] = field(default_factory=dict)
+    blocks: int | None = None
 
 
 class Derainer:
@@ -46,12 +68,25 @@ class Derainer:
         weights: WeightsFile,
         network: ImageOnly,
         grid: tiles.Grid,
+        effort: Effort = _WHOLE,
     ) -> None:
         self.method = method
         self.weights = weights
         self.network = network
         self.runtime = network.runtime
         self._grid = grid
+        blocks = method.blocks and method.blocks(weights.network)
+        self._plan = answers.Plan(effort=effort, blocks=blocks)
+
+    @property
+    def effort(self) -> Effort:
+        """How much of the network runs."""
+        return self._plan.effort
+
+    @property
+    def blocks(self) -> int | None:
+        """How many blocks the network has; None = it is not an anytime one."""
+        return self._plan.blocks
 
     @overload
     def derain(self, image: str | Path) -> NDArray[Any]: ...
@@ -92,28 +127,73 @@ class Derainer:
             "an [H,W,3] array or a [3,H,W] tensor"
         )
 
-    def derain_picture(self, picture: Picture, on_tile: tiles.OnTile | None = None) -> Picture:
+    def parts(self, image: str | Path | NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """What the method shows besides its result, by name, in the network's own units.
+
+        Args:
+            image: a path, or an [H,W,3] array of uint8 or uint16.
+
+        Returns:
+            float32 arrays [H,W,3] or [H,W,1]. ``rain`` is always there: the rainy picture minus
+            the clean one. For the others see ``rainkit methods show``.
+
+        Raises:
+            UsageError, ImageError, MethodError: as :meth:`derain`.
+        """
+        rgb = images.read(image).rgb if isinstance(image, (str, Path)) else image
+        answer = self._answer_array(rgb, parts=True)
+        rain = images.to_tensor(rgb) - answer.image.clamp(0, 1)
+        parts = {RAIN: rain} | answer.parts()
+        return {name: part[0].permute(1, 2, 0).float().numpy() for name, part in parts.items()}
+
+    def derain_picture(
+        self, picture: Picture, on_tile: tiles.OnTile | None = None, *, parts: bool = False
+    ) -> Result:
         """A decoded file without its rain; alpha, EXIF and colour profile go along.
 
         Args:
             picture: the rainy one.
             on_tile: told after each tile how many are done, and how many there are.
+            parts: give the method's parts too.
         """
-        return dataclasses.replace(picture, rgb=self._derain_array(picture.rgb, on_tile))
+        answer = self._answer_array(picture.rgb, on_tile, parts=parts)
+        clean = _to_array(answer.image, picture.rgb)
+        shown: dict[str, Picture] = {}
+        if parts:
+            signed = {name for name, part in self._declared().items() if part.signed}
+            layers = answer.parts()
+            if RAIN not in layers:
+                layers[RAIN] = images.to_tensor(picture.rgb) - answer.image.clamp(0, 1)
+                signed.add(RAIN)
+            for name, part in layers.items():
+                visible = part / 2 + 0.5 if name in signed else part
+                shown[name] = Picture(_to_array(visible.expand(-1, 3, -1, -1), picture.rgb))
+        clean_picture = dataclasses.replace(picture, rgb=clean)
+        return Result(picture=clean_picture, parts=shown, blocks=answer.blocks)
 
-    def _derain_array(self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None) -> NDArray[Any]:
+    def _declared(self) -> Mapping[str, Part]:
+        return self.method.parts_of(self.weights.network)
+
+    def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
+        return _to_array(self._answer_array(rgb).image, rgb)
+
+    def _answer_array(
+        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+    ) -> Answer:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
             raise UsageError(
                 f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
                 "give [height, width, 3] of uint8 or uint16"
             )
-        _check_size(*rgb.shape[:2])
-        canvas = self._run(
+        size = (rgb.shape[0], rgb.shape[1])
+        _check_size(*size)
+        return self._run(
             lambda rows, columns: images.to_tensor(rgb[rows, columns]),
-            lambda: torch.zeros((1, 3, *rgb.shape[:2])),
-            on_tile,
+            size,
+            torch.device("cpu"),
+            parts=parts,
+            on_tile=on_tile,
         )
-        return images.to_array(canvas, np.uint8 if rgb.dtype == np.uint8 else np.uint16)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = rainy[None] if rainy.dim() == 3 else rainy
@@ -123,11 +203,17 @@ class Derainer:
                 "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
             )
         _check_size(*batch.shape[2:])
-        canvas = self._run(
+        # Each picture of a batch may need another effort.
+        single = self._plan.effort.stop_below is not None
+        done = [self._derain_batch(each) for each in (torch.split(batch, 1) if single else [batch])]
+        return torch.cat(done).clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
+
+    def _derain_batch(self, batch: Tensor) -> Tensor:
+        return self._run(
             lambda rows, columns: batch[..., rows, columns].detach().float(),
-            lambda: torch.zeros(batch.shape, device=rainy.device),
-        )
-        return canvas.clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
+            (batch.shape[2], batch.shape[3]),
+            batch.device,
+        ).image
 
     def _derain_pil(self, given: Image.Image) -> Image.Image:
         """The upright picture, with the EXIF data and the colour profile that still hold."""
@@ -159,37 +245,39 @@ class Derainer:
     def _run(
         self,
         cut: Callable[[slice, slice], Tensor],
-        blank: Callable[[], Tensor],
+        size: tuple[int, int],
+        device: torch.device,
+        *,
+        parts: bool = False,
         on_tile: tiles.OnTile | None = None,
-    ) -> Tensor:
+    ) -> Answer:
         """Tiles halve until they fit into memory; each time the whole picture is done anew."""
-        grid = self._grid
+        grid, plan = self._grid, dataclasses.replace(self._plan, parts=parts)
         while True:
-            canvas = blank()
             try:
-                return tiles.run(self._network, cut, canvas, grid, on_tile)
+                answer = answers.run(self.network, plan, cut, size, grid, on_tile, device)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-                side = grid.side or max(canvas.shape[-2:])
-            if self.network.spec.tiling == "never" or side // 2 < SMALLEST_SIDE:
+            else:
+                return self._checked(answer)
+            side = min(grid.side or max(size), max(size)) // 2
+            if self.network.spec.tiling == "never" or side < SMALLEST_SIDE:
                 raise RainkitError(
                     f"{self.runtime.device.type} has too little memory for this picture; "
                     "try --device cpu or a smaller picture"
                 )
             if self.runtime.device.type == "cuda":
                 torch.cuda.empty_cache()
-            grid = dataclasses.replace(grid, side=min(side, max(canvas.shape[-2:])) // 2)
+            grid = dataclasses.replace(grid, side=side)
 
-    def _network(self, rainy: Tensor) -> Tensor:
-        with torch.inference_mode():
-            clean: Tensor = self.network(rainy)
-            if not bool(torch.isfinite(clean).all()):
-                raise MethodError(
-                    f"{self.method.name} gave values that are no numbers in "
-                    f"{self.runtime.precision}; try --precision fp32, or other weights"
-                )
-        return clean
+    def _checked(self, answer: Answer) -> Answer:
+        if not bool(torch.isfinite(answer.layers).all()):
+            raise MethodError(
+                f"{self.method.name} gave values that are no numbers in "
+                f"{self.runtime.precision}; try --precision fp32, or other weights"
+            )
+        return answer
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -199,6 +287,11 @@ def _upright(image: Image.Image) -> Image.Image:
         raise
     except Exception:  # broken metadata, of which Pillow's parser raises many kinds
         return image  # is no reason to refuse a picture
+
+
+def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
+    """Of the bit depth of another."""
+    return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 
 def _check_size(height: int, width: int) -> None:

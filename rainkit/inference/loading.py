@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -15,6 +16,7 @@ from rainkit import weights as weight_files
 from rainkit.api import ImageSpec, Method
 from rainkit.errors import UsageError, WeightsError
 from rainkit.inference.derainer import SMALLEST_SIDE, Derainer
+from rainkit.inference.effort import choose as choose_effort
 from rainkit.inference.tiles import Grid
 
 __all__ = ["Side", "derain", "load", "only_method"]
@@ -39,6 +41,9 @@ def load(
     precision: str = "auto",
     tile: Side = "auto",
     compile: bool = False,
+    blocks: int | None = None,
+    effort: str = "full",
+    stop_below: float | None = None,
 ) -> Derainer:
     """Load an installed method with trained weights.
 
@@ -55,9 +60,14 @@ def load(
         tile: side in pixels of the tiles that larger pictures are cut into; 0 = never cut;
             ``auto`` or None = by the device.
         compile: use ``torch.compile``; where that does not work, warn and go on without.
+        blocks: of an anytime method, the blocks to run at most; None = all.
+        effort: ``full``; or ``auto``, to stop a picture after the block that changes it little.
+        stop_below: what is little: the root mean square of the change in levels of 255; None =
+            :data:`rainkit.inference.effort.STOP_BELOW`.
 
     Raises:
-        UsageError: an unknown method, weights tag, variant or device, or a tile that cannot be.
+        UsageError: an unknown method, weights tag, variant or device, a tile that cannot be, or
+            blocks and effort of a method that is not an anytime one.
         MethodError: the method is broken.
         WeightsError: it has no such weights, or they are damaged.
     """
@@ -66,13 +76,14 @@ def load(
     spec = method.image(file.network)
     runtime = networks.choose(device, precision, spec)
     grid = _grid(method, spec, tile, runtime.device.type)
+    chosen = choose_effort(method, file.network, blocks, effort, stop_below)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)
         return networks.prepare(network, spec, runtime, compiled=compiled)
 
     network = _compiled(prepare) if compile else prepare(False)
-    return Derainer(method=method, weights=file, network=network, grid=grid)
+    return Derainer(method=method, weights=file, network=network, grid=grid, effort=chosen)
 
 
 def derain(image: Any, method: str | Method | None = None, **options: Any) -> Any:
@@ -143,7 +154,7 @@ def _grid(method: Method, spec: ImageSpec, tile: Side, device: str) -> Grid:
         side=side,
         halo=radius if exact and radius is not None else min(radius or _HALO, _HALO),
         feather=0 if exact else _FEATHER,
-        multiple_of=spec.multiple_of,
+        multiple_of=math.lcm(spec.multiple_of, spec.tile_step),
         min_size=spec.min_size,
     )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from rainkit.api import RAIN
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import SUFFIXES, Found
 
@@ -29,13 +32,30 @@ class Job:
         input: the rainy file.
         output: the file to write.
         name: what reports call it: its path below the input folder.
-        exists: the output is there already and was not to be overwritten.
+        parts: the folder of the method's parts; None = they are not asked for.
+        part_file: which file in each part's folder; None = the picture has a folder of its own.
+        made: the output is there already and was not to be overwritten.
+        exists: so are the parts that are asked for: nothing is left to do.
     """
 
     input: Path
     output: Path
     name: str
+    parts: Path | None = None
+    part_file: Path | None = None
+    made: bool = False
     exists: bool = False
+
+    def part(self, name: str) -> Path:
+        """The file of a part.
+
+        Raises:
+            ValueError: they are not asked for.
+        """
+        if self.parts is None:
+            raise ValueError("this job has no parts")
+        own = self.parts / f"{name}.png"
+        return own if self.part_file is None else self.parts / name / self.part_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +65,15 @@ class Plan:
     Attributes:
         jobs: one for each picture.
         outputs: the folders they write to, or the one file.
-        folders: the folders they write to.
+        folders: the folders they write to, those of parts included.
+        parts: the folders of parts, if they are asked for.
         report: where the page would go.
     """
 
     jobs: tuple[Job, ...]
     outputs: tuple[Path, ...]
     folders: tuple[Path, ...]
+    parts: tuple[Path, ...]
     report: Path
 
 
@@ -62,12 +84,16 @@ def plan(
     *,
     overwrite: bool,
     report: Path | None = None,
+    parts: bool = False,
 ) -> Plan:
     """Decide where every result goes.
 
     Without ``output``, a file named directly, ``photo.jpg``, gives ``photo-METHOD.jpg`` beside it,
     and the pictures of a folder ``photos`` or of a pattern in it go to ``photos-METHOD`` beside
     it. With an ``output`` folder, they go there. A folder's tree is mirrored.
+
+    Parts of ``photo-METHOD.jpg`` go to ``photo-METHOD-parts/PART.png``, those of a folder
+    ``photos-METHOD`` of results to ``photos-METHOD-parts/PART/`` with the same tree.
 
     Raises:
         UsageError: results would replace inputs or each other, or an ``output`` that cannot be.
@@ -78,14 +104,28 @@ def plan(
         _check_output(output, found, single=single)
     placed = [_place(each, method, output, single=single) for each in found]
     jobs = [
-        Job(each.path, path, each.relative.as_posix(), not overwrite and path.exists())
-        for each, (_, path) in zip(found, placed, strict=True)
+        Job(
+            input=each.path,
+            output=path,
+            name=each.relative.as_posix(),
+            parts=_parts_of(path if alone else folder, alone=alone) if parts else None,
+            part_file=None if alone else each.relative,
+            made=not overwrite and path.exists(),
+        )
+        for each, (folder, path, alone) in zip(found, placed, strict=True)
     ]
     _refuse_collisions(jobs)
-    folders = tuple(dict.fromkeys(folder for folder, _ in placed))
+    if parts:
+        jobs = _with_part_files(jobs)
+    jobs = [
+        dataclasses.replace(job, exists=job.made and (not parts or job.part(RAIN).exists()))
+        for job in jobs
+    ]
+    folders = tuple(dict.fromkeys(folder for folder, _, _ in placed))
     outputs = (jobs[0].output,) if single else folders
     page = jobs[0].output.with_suffix(".html") if single else folders[0] / "report.html"
-    return Plan(tuple(jobs), outputs, folders, report or page)
+    apart = tuple(dict.fromkeys(job.parts for job in jobs if job.parts is not None))
+    return Plan(tuple(jobs), outputs, (*folders, *apart), apart, report or page)
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:
@@ -130,15 +170,37 @@ def _check_output(output: Path, found: Sequence[Found], *, single: bool) -> None
             raise UsageError(f"--output {output}: {parent} is a file, not a folder")
 
 
-def _place(found: Found, method: str, output: Path | None, *, single: bool) -> tuple[Path, Path]:
-    """The folder of results that a result belongs to, and the result."""
+def _place(
+    found: Found, method: str, output: Path | None, *, single: bool
+) -> tuple[Path, Path, bool]:
+    """The folder of results that a result belongs to, the result, and whether it stands alone."""
     if output is None and found.root is None:
         path = _beside_file(found.path, method)
-        return path.parent, path
+        return path.parent, path, True
     if output is not None and single and output.suffix.lower() in SUFFIXES and not output.is_dir():
-        return output.parent, output
+        return output.parent, output, True
     folder = output or _beside_folder(found.root or found.path.parent, method)
-    return folder, folder / found.relative
+    return folder, folder / found.relative, False
+
+
+def _parts_of(results: Path, *, alone: bool = False) -> Path:
+    """Beside results, not among them: those who read a folder of results find nothing else."""
+    if results.name in ("", ".."):
+        results = Path(os.path.abspath(results))
+    return results.with_name(f"{results.stem if alone else results.name}-parts")
+
+
+def _with_part_files(jobs: Sequence[Job]) -> list[Job]:
+    """Parts are PNG files: ``a.png``, but ``a.jpg.png`` where there is an ``a.tif`` too."""
+    short = Counter(job.part_file.with_suffix("") for job in jobs if job.part_file is not None)
+
+    def named(file: Path | None) -> Path | None:
+        if file is None:
+            return None
+        unique = short[file.with_suffix("")] == 1
+        return file.with_name(f"{file.stem if unique else file.name}.png")
+
+    return [dataclasses.replace(job, part_file=named(job.part_file)) for job in jobs]
 
 
 def _beside_file(path: Path, method: str) -> Path:
@@ -165,14 +227,15 @@ def _without_results(
         direct = (each.path for each in found if each.root is None)
         results = {os.path.realpath(_beside_file(path, method)) for path in direct}
         return [each for each in found if os.path.realpath(each.path) not in results]
-    place = Path(os.path.abspath(output))
-    kept = [
-        each
-        for each in found
-        if each.root is None
-        or not Path(os.path.abspath(each.path)).is_relative_to(place)
-        or Path(os.path.abspath(each.root)).is_relative_to(place)
-    ]
+    places = [Path(os.path.abspath(each)) for each in (output, _parts_of(output))]
+
+    def among_results(each: Found) -> bool:
+        if each.root is None:
+            return False
+        path, root = Path(os.path.abspath(each.path)), Path(os.path.abspath(each.root))
+        return any(path.is_relative_to(p) and not root.is_relative_to(p) for p in places)
+
+    kept = [each for each in found if not among_results(each)]
     if not kept:
         raise UsageError(f"all pictures lie in the output folder {output}: name another --output")
     return kept

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 from rainkit import reports
 from rainkit.inference.result import InferResult
 
-__all__ = ["before_after", "counted", "tally"]
+__all__ = ["before_after", "blocks_used", "counted", "tally"]
+
+
+FEW = 8
+"""Pictures that are told about one by one."""
 
 
 def counted(number: int, thing: str = "picture") -> str:
@@ -26,6 +31,22 @@ def tally(result: InferResult) -> str:
     if result.not_attempted:
         parts.append(f"{len(result.not_attempted)} not attempted")
     return ", ".join(parts)
+
+
+def blocks_used(result: InferResult) -> str | None:
+    """Such as ``blocks used, of 5: 2 for a.jpg, 4 for b.jpg``, or numbers of pictures for many.
+
+    None where there is nothing to tell: the method is not an anytime one, or every picture got all.
+    """
+    used = [(each.input.name, each.blocks) for each in result.done if each.blocks is not None]
+    if all(blocks == result.blocks for _, blocks in used):
+        return None
+    if len(used) <= FEW:
+        told = [f"{blocks} for {name}" for name, blocks in used]
+    else:
+        counts = sorted(Counter(blocks for _, blocks in used).items())
+        told = [f"{blocks} for {counted(number)}" for blocks, number in counts]
+    return f"blocks used, of {result.blocks}: {', '.join(told)}"
 
 
 def before_after(
@@ -51,6 +72,7 @@ def before_after(
             "Device": result.device,
             "Pictures": tally(result),
             "Time": time_taken,
+            **({"Blocks": used.partition("used, ")[2]} if (used := blocks_used(result)) else {}),
         },
         pictures=tuple(shown),
         failures=tuple(

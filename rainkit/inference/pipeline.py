@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from rainkit import images, reports
+from rainkit.api import RAIN
 from rainkit.errors import ImageError, RainkitError, UsageError
 from rainkit.images import Picture
-from rainkit.inference.derainer import Derainer
+from rainkit.inference.derainer import Derainer, Result
 from rainkit.inference.loading import load, only_method
 from rainkit.inference.outputs import Job, Plan, check_writable, plan
 from rainkit.inference.page import before_after
@@ -39,7 +40,7 @@ class _Computed:
     """What came out of the network, or why nothing did; empty for a picture that is skipped."""
 
     rainy: Picture | None = None
-    clean: Picture | None = None
+    result: Result | None = None
     seconds: float = 0.0
     error: str | None = None
 
@@ -74,6 +75,7 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         request.output,
         overwrite=request.overwrite,
         report=request.report_path,
+        parts=request.parts,
     )
     progress = progress or Progress()
     progress.start(len(planned.jobs))
@@ -85,6 +87,9 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         device=request.device,
         precision=request.precision,
         tile=request.tile,
+        blocks=request.blocks,
+        effort=request.effort,
+        stop_below=request.stop_below,
     )
     if not all(job.exists for job in planned.jobs):
         for folder in planned.folders:
@@ -108,6 +113,8 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         device=derainer.runtime.describe(),
         precision=derainer.runtime.precision,
         outputs=planned.outputs,
+        parts=planned.parts,
+        blocks=derainer.blocks,
         seconds=time.perf_counter() - start,
     )
     if report is None:
@@ -166,7 +173,9 @@ def _run(
                     reading.append(decoder.submit(_read, following))
                 picture = reading.popleft().result()
                 on_tile = partial(progress.tile, job.input)
-                writing.append(encoder.submit(encode, job, _compute(picture, derainer, on_tile)))
+                parts = job.parts is not None
+                computed = _compute(picture, derainer, on_tile, parts=parts)
+                writing.append(encoder.submit(encode, job, computed))
                 while len(writing) > _AHEAD or (writing and writing[0].done()):
                     collect()
         finally:
@@ -200,26 +209,31 @@ def _read(job: Job) -> Picture | str | None:
         return str(error)
 
 
-def _compute(picture: Picture | str | None, derainer: Derainer, on_tile: OnTile) -> _Computed:
+def _compute(
+    picture: Picture | str | None, derainer: Derainer, on_tile: OnTile, *, parts: bool
+) -> _Computed:
     if picture is None:
         return _Computed()
     if isinstance(picture, str):
         return _Computed(error=picture)
     start = time.perf_counter()
     try:
-        clean = derainer.derain_picture(picture, on_tile)
+        result = derainer.derain_picture(picture, on_tile, parts=parts)
     except (RainkitError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return _Computed(rainy=picture, error=reason)
-    return _Computed(picture, clean, time.perf_counter() - start)
+    return _Computed(picture, result, time.perf_counter() - start)
 
 
 def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side: int) -> _Finished:
-    rainy, clean, error = computed.rainy, computed.clean, computed.error
+    rainy, result, error = computed.rainy, computed.result, computed.error
     hopeless = False
-    if clean is not None:
+    written: dict[str, Path] = {}
+    if result is not None:
         try:
-            images.write(job.output, clean, overwrite=overwrite, quality=quality)
+            if not (job.made and job.parts):
+                images.write(job.output, result.picture, overwrite=overwrite, quality=quality)
+            written = _write_parts(job, result, overwrite=overwrite)
         except ImageError as refused:
             error = str(refused)
             cause = refused.__cause__
@@ -234,14 +248,26 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side
         error=error,
         seconds=computed.seconds,
         size=None if rainy is None else rainy.size,
+        blocks=None if result is None else result.blocks,
+        parts=written,
     )
-    if side == 0 or error is not None or rainy is None or clean is None:
+    if side == 0 or error is not None or rainy is None or result is None:
         return _Finished(outcome, hopeless=hopeless)
     shown = reports.Compared(
         name=job.name,
         before=reports.thumbnail(rainy.rgb, side),
-        after=reports.thumbnail(clean.rgb, side),
+        after=reports.thumbnail(result.picture.rgb, side),
         size=rainy.size,
         seconds=computed.seconds,
+        blocks=result.blocks,
     )
     return _Finished(outcome, shown)
+
+
+def _write_parts(job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:
+    """``rain`` comes last: where it is there, all are."""
+    written = {name: job.part(name) for name in result.parts}
+    for name in sorted(written, key=lambda name: name == RAIN):
+        if overwrite or not written[name].exists():
+            images.write(written[name], result.parts[name], overwrite=overwrite)
+    return written

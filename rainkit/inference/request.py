@@ -24,6 +24,10 @@ class InferRequest:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         tile: side of tiles in pixels; 0 = whole pictures.
+        blocks: of an anytime method, the blocks to run at most; None = all.
+        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
+        stop_below: what is little, in levels of 255; None = the default.
+        parts: save what the method shows besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
         quality: of JPEG and WebP results, 1 to 100.
         report: make a before/after page.
@@ -38,6 +42,10 @@ class InferRequest:
     device: str = "auto"
     precision: str = "auto"
     tile: Side = "auto"
+    blocks: int | None = None
+    effort: str = "full"
+    stop_below: float | None = None
+    parts: bool = False
     overwrite: bool = False
     quality: int = 95
     report: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -23,6 +24,8 @@ class Outcome:
         error: in one line, why there is no result; None = there is one.
         seconds: time in the network, transfers included; 0 for pictures that never got there.
         size: width and height in pixels, as far as it is known.
+        blocks: how many blocks of an anytime method ran; None = not known, or it is none.
+        parts: the files of the parts that were asked for, by name.
     """
 
     input: Path
@@ -31,6 +34,8 @@ class Outcome:
     error: str | None = None
     seconds: float = 0.0
     size: tuple[int, int] | None = None
+    blocks: int | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +49,8 @@ class InferResult:
         device: where it ran.
         precision: in which number format.
         outputs: the folders that hold the results, or the one file.
+        parts: the folders that hold the parts, if they were asked for.
+        blocks: how many blocks the network has; None = it is not an anytime one.
         seconds: wall time of the whole run after loading.
         report: the page, if one was asked for and made.
         report_error: why the page that was asked for could not be written, in one line.
@@ -56,6 +63,8 @@ class InferResult:
     precision: str
     outputs: tuple[Path, ...]
     seconds: float
+    parts: tuple[Path, ...] = ()
+    blocks: int | None = None
     report: Path | None = None
     report_error: str | None = None
 
@@ -95,6 +104,8 @@ class InferResult:
             "device": self.device,
             "precision": self.precision,
             "outputs": [str(each) for each in self.outputs],
+            "parts": [str(each) for each in self.parts],
+            "blocks": self.blocks,
             "report": None if self.report is None else str(self.report),
             "report_error": self.report_error,
             "seconds": self.seconds,
@@ -110,6 +121,8 @@ class InferResult:
                     "seconds": each.seconds,
                     "width": each.size[0] if each.size else None,
                     "height": each.size[1] if each.size else None,
+                    "blocks": each.blocks,
+                    "parts": {name: str(path) for name, path in each.parts.items()},
                     "error": each.error,
                 }
                 for each in self.outcomes

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-__all__ = ["Grid", "OnTile", "Tile", "plan", "run"]
+__all__ = ["Canvas", "Grid", "OnTile", "Tile", "plan", "run"]
 
 OnTile: TypeAlias = Callable[[int, int], None]
 """Told after each tile how many are done, and how many there are."""
@@ -95,33 +95,61 @@ def plan(height: int, width: int, grid: Grid) -> Iterator[Tile]:
             yield Tile(rows, column)
 
 
+class Canvas:
+    """Where the results of tiles come together.
+
+    Attributes:
+        picture: [B,C,H,W], once the first tile is there: as many channels as its result has.
+    """
+
+    picture: Tensor
+
+    def __init__(self, size: tuple[int, int], grid: Grid, device: torch.device | None) -> None:
+        self._size = size
+        self._feathered = grid.feather > 0
+        self._device = device
+        self._begun = False
+
+    def add(self, tile: Tile, result: Tensor) -> None:
+        """Put in what the network made of a tile: [B,C,h,w], of the size that was read."""
+        inner = result[(..., *tile.inner)].to(self._device)
+        if not self._begun:
+            self.picture = inner.new_zeros(*inner.shape[:2], *self._size)
+            self._begun = True
+        if self._feathered:
+            inner = inner * tile.weight().to(inner.device)
+        self.picture[(..., *tile.used)] += inner
+
+
 def run(
     function: Callable[[Tensor], Tensor],
     cut: Callable[[slice, slice], Tensor],
-    canvas: Tensor,
+    size: tuple[int, int],
     grid: Grid,
     on_tile: OnTile | None = None,
+    device: torch.device | None = None,
 ) -> Tensor:
     """Apply a function tile by tile.
 
     Args:
-        function: [B,C,h,w] -> [B,C,h,w], same size.
+        function: [B,C,h,w] -> [B,D,h,w], same size.
         cut: gives the rows and columns of the picture as [B,C,h,w]; only one tile is held at a
             time, so a large uint8 array never becomes one large float tensor.
-        canvas: [B,C,H,W] zeros; the result is added to it, on its device and in its dtype.
+        size: height and width of the picture.
         grid: how to cut.
         on_tile: told after each tile.
+        device: where results are gathered; None = where the function leaves them.
+
+    Returns:
+        [B,D,H,W].
     """
-    height, width = canvas.shape[-2:]
-    every = list(plan(height, width, grid))
+    every = list(plan(*size, grid))
+    canvas = Canvas(size, grid, device)
     for number, tile in enumerate(every, 1):
-        result = function(cut(*tile.read))[(..., *tile.inner)].to(canvas.device)
-        if grid.feather:
-            result = result * tile.weight().to(canvas.device)
-        canvas[(..., *tile.used)] += result
+        canvas.add(tile, function(cut(*tile.read)))
         if on_tile is not None:
             on_tile(number, len(every))
-    return canvas
+    return canvas.picture
 
 
 def _spans(size: int, grid: Grid) -> list[_Span]:

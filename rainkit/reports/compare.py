@@ -26,6 +26,7 @@ class Compared:
         after: a JPEG file of the same size.
         size: width and height of the picture itself.
         seconds: how long it took.
+        blocks: how many blocks of the network ran; None = it has none.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Compared:
     after: bytes
     size: tuple[int, int]
     seconds: float
+    blocks: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

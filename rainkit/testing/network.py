@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Mapping
 
 import torch
 
 from rainkit import networks
-from rainkit.api import Method
+from rainkit.api import Part
 from rainkit.inference import tiles
 from rainkit.objective import Derained
 from rainkit.testing.shared import (
@@ -15,7 +17,6 @@ from rainkit.testing.shared import (
     Contract,
     difference_of,
     picture_of,
-    side_of,
     wrapped,
 )
 
@@ -29,7 +30,7 @@ class Behaviour(Contract):
 
     def test_network_takes_any_size(self, network_variant: str) -> None:
         """Odd, tiny and narrow pictures come back at their size, finite, with every part."""
-        method, run = self.described(), self.network_of(network_variant)
+        parts, run = self.parts_of(network_variant), self.network_of(network_variant)
         for height, width in SIZES:
             answer = run.derained(picture_of(1, height, width))
             size = tuple(answer.image.shape)
@@ -37,14 +38,14 @@ class Behaviour(Contract):
                 f"a {width}x{height} picture gives {size}: correct ImageSpec.multiple_of"
             )
             assert answer.image.isfinite().all(), f"a {width}x{height} picture gives nan or inf"
-            _check_parts(method, answer, 1)
+            _check_parts(parts, answer, 1)
 
     def test_network_is_deterministic_and_takes_batches(self, network_variant: str) -> None:
         """In eval mode a picture's result depends on that picture alone."""
-        method, run = self.described(), self.network_of(network_variant)
+        parts, run = self.parts_of(network_variant), self.network_of(network_variant)
         pictures = picture_of(3, 29, 37)
         together = run.derained(pictures)
-        _check_parts(method, together, 3)
+        _check_parts(parts, together, 3)
         assert torch.equal(run(pictures), together.image), "two runs in eval mode differ"
         alone = torch.cat([run(picture[None]) for picture in pictures])
         difference = difference_of(alone, together.image)
@@ -60,7 +61,8 @@ class Behaviour(Contract):
         if radius is None:
             assert spec.tiling != "exact", "exact tiling needs ImageSpec.receptive_radius"
             return
-        seen = _reach(self.network_of(network_variant), radius + 2 * spec.multiple_of + 8)
+        step = math.lcm(spec.multiple_of, spec.tile_step)
+        seen = _reach(self.network_of(network_variant), radius + 2 * step + 8, step)
         assert seen <= radius, (
             f"an input pixel {seen} px away changes the output: ImageSpec.receptive_radius is "
             f"{radius} and must be at least {seen}, or None if every pixel can"
@@ -71,14 +73,12 @@ class Behaviour(Contract):
         spec = self.spec_of(network_variant)
         if spec.tiling != "exact" or spec.receptive_radius is None:
             return
-        run, side = self.network_of(network_variant), max(24, 2 * spec.multiple_of)
-        picture = picture_of(1, side + 5, 3 * side)
-        grid = tiles.Grid(
-            side, spec.receptive_radius, multiple_of=spec.multiple_of, min_size=spec.min_size
-        )
-        tiled = tiles.run(
-            run, lambda rows, columns: picture[..., rows, columns], torch.zeros_like(picture), grid
-        )
+        step = math.lcm(spec.multiple_of, spec.tile_step)
+        run, side = self.network_of(network_variant), max(24, 2 * step)
+        size = (side + 5, 3 * side)
+        picture = picture_of(1, *size)
+        grid = tiles.Grid(side, spec.receptive_radius, multiple_of=step, min_size=spec.min_size)
+        tiled = tiles.run(run, lambda rows, columns: picture[..., rows, columns], size, grid)
         difference = difference_of(tiled, run(picture))
         assert difference <= NOISE, (
             f"tiles differ by {difference:.2g} from the whole picture: enlarge "
@@ -88,49 +88,61 @@ class Behaviour(Contract):
     def test_half_precision_is_safe(self, network_variant: str) -> None:
         """The declared half precisions stay within 1/255 of float32."""
         method, spec = self.described(), self.spec_of(network_variant)
-        network = self.best_network_of(network_variant)
+        network, shipped = self.best_network_of(network_variant)
         picture = picture_of(1, 48, 48)
         for precision in spec.half:
             exact = wrapped(copy.deepcopy(network), spec, "fp32")(picture).clamp(0, 1)
             rounded = wrapped(copy.deepcopy(network), spec, precision)(picture).clamp(0, 1)
             off = float((exact - rounded).abs().max()) * 255
-            assert off <= 1, (
+            # Fresh weights may change a picture far more than trained ones, and round with it.
+            change = 0.0 if shipped else float((exact - picture).abs().max())
+            allowed = max(1.0, 10 * change)
+            assert off <= allowed, (
                 f"{method.name} in {precision} is {off:.2f}/255 off: name more fp32_modules, or "
                 f"leave {precision} out of ImageSpec.half"
             )
 
     def test_stages_end_with_the_result(self, network_variant: str) -> None:
-        """An anytime network's last stage is what ``forward`` gives."""
-        run = self.network_of(network_variant)
-        stages = getattr(run.network, "stages", None)
-        if not callable(stages):
+        """An anytime network gives a picture after each block, and at last what ``forward`` gives.
+
+        What it gives does not depend on whether later blocks are asked for.
+        """
+        method, run = self.described(), self.network_of(network_variant)
+        if method.blocks is None:
+            assert not hasattr(run.network, "stages"), "stages() is there: set Method.blocks"
             return
-        side = side_of(run.spec)
-        picture = picture_of(1, side, side)
+        assert hasattr(run.network, "stages"), "Method.blocks is set, but stages() is not there"
+        blocks = method.blocks(method.variants[network_variant].network)
+        picture = picture_of(1, 29, 37)
         with torch.no_grad():
-            *_, last = stages(picture)
-            difference = difference_of(last.image, run.network(picture).image)
+            stages = list(run.stages(picture))
+            assert blocks <= len(stages) <= blocks + 1, (
+                f"stages() gives {len(stages)} results: one after each of {blocks} blocks, and "
+                "one more if something follows"
+            )
+            first = next(iter(run.stages(picture))).image
+            difference = difference_of(stages[-1].image, run(picture))
         assert difference <= NOISE, f"the last stage differs by {difference:.2g} from forward"
+        assert torch.equal(first, stages[0].image), "the first stage depends on later ones"
 
 
-def _check_parts(method: Method, answer: Derained, batch: int) -> None:
-    declared, given = set(method.parts), set(answer.parts)
+def _check_parts(declared_parts: Mapping[str, Part], answer: Derained, batch: int) -> None:
+    declared, given = set(declared_parts), set(answer.parts)
     assert given == declared, (
         f"parts declared but absent: {sorted(declared - given)}, given but not declared: "
         f"{sorted(given - declared)}; correct Method.parts or Derained.parts"
     )
     for name, part in answer.parts.items():
-        right = part.ndim == 4 and part.shape[0] == batch
-        assert right, f"part {name} is {tuple(part.shape)}: give [B, C, H, W]"
+        right = part.ndim == 4 and part.shape[0] == batch and part.shape[1] in (1, 3)
+        assert right, f"part {name} is {tuple(part.shape)}: give [B, 1 or 3, H, W]"
         assert part.isfinite().all(), f"part {name} has nan or inf"
 
 
-def _reach(run: networks.ImageOnly, margin: int) -> int:
+def _reach(run: networks.ImageOnly, margin: int, block: int) -> int:
     """How far from a block of output pixels the input still has a gradient, in pixels.
 
-    The block is ``multiple_of`` wide, so that every phase of strided layers is in it.
+    The block is as wide as the network's steps, so that every phase of strided layers is in it.
     """
-    block = run.spec.multiple_of
     start = -(-margin // block) * block
     side = 2 * start + block
     rainy = picture_of(1, side, side).requires_grad_()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rainkit import networks, plugins, weights
-from rainkit.api import Hyperparameters, ImageSpec, Method
+from rainkit.api import Hyperparameters, ImageSpec, Method, Part
 
 __all__ = [
     "NOISE",
@@ -52,19 +52,24 @@ class Contract:
         method = self.described()
         return method.image(method.variants[variant].network)
 
+    def parts_of(self, variant: str) -> Mapping[str, Part]:
+        """The parts a variant declares."""
+        method = self.described()
+        return method.parts_of(method.variants[variant].network)
+
     def network_of(self, variant: str) -> networks.ImageOnly:
         """A variant's network with fresh weights, in float32 on the CPU."""
         method = self.described()
         return wrapped(seeded(method, method.variants[variant].network, 0), self.spec_of(variant))
 
-    def best_network_of(self, variant: str) -> nn.Module:
-        """With the shipped weights where there are some: fresh ones round too kindly."""
+    def best_network_of(self, variant: str) -> tuple[nn.Module, bool]:
+        """With the shipped weights where there are some, and whether that is so."""
         method = self.described()
         for declared in method.weights:
             if declared.variant == variant and declared.file:
                 file = weights.find(method, declared.tag)
-                return weights.load(networks.build(method, file.network), file)
-        return seeded(method, method.variants[variant].network, 0)
+                return weights.load(networks.build(method, file.network), file), True
+        return seeded(method, method.variants[variant].network, 0), False
 
 
 def picture_of(batch: int, height: int, width: int) -> Tensor:

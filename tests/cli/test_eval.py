@@ -171,6 +171,7 @@ def test_layouts_are_found_or_forced(rainkit, folders, monkeypatch):
 
         weights = SimpleNamespace(name="untouched", variant="default", path=Path(__file__))
         runtime = SimpleNamespace(describe=lambda: "cpu")
+        effort = None
         derain = staticmethod(lambda rainy: rainy)
 
     monkeypatch.setattr("rainkit.inference.load", lambda name, **_: Untouched)
@@ -195,3 +196,22 @@ def test_layouts_are_found_or_forced(rainkit, folders, monkeypatch):
         "eval", folders / "list/rainy", folders / "list/clean", "--layout", "spa"
     )
     assert (code, "need --method" in err) == (2, True)
+
+
+def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):
+    arguments = ["eval", folders, "-m", "resguidenet", "--weights", anytime_weights]
+    arguments += ["--device", "cpu", "--json"]
+    scores = {}
+    for blocks in ("1", "2", "3"):
+        code, out, _ = rainkit(*arguments, "--blocks", blocks)
+        assert code == 0
+        result = json.loads(out)
+        assert result["effort"] == {"blocks": int(blocks), "stop_below": None}
+        scores[blocks] = result["results"][0]["summary"]["psnr"]["mean"]
+    assert len(set(scores.values())) == 3
+    _, out, _ = rainkit(*arguments, "--effort", "auto", "--stop-below", "1000")
+    result = json.loads(out)
+    assert result["results"][0]["summary"]["psnr"]["mean"] == scores["1"]
+    code, _, err = rainkit("eval", folders / "ours", folders / "clean", "--blocks", "1")
+    assert code == 2
+    assert "need --method" in err

@@ -73,6 +73,8 @@ def test_a_failure_is_one_line_and_exit_code_1(infer, photos: Path):
         (["photos", "--device", "abacus"], "--device abacus"),
         (["photos", "--precision", "fp8"], "--precision fp8"),
         (["photos", "--variant", "grand"], "--variant grand"),
+        (["photos", "--blocks", "2"], "graspp-gan always runs as a whole"),
+        (["photos", "--effort", "half"], "--effort half: choose full or auto"),
         (["photos", "-o", "photos"], "is an input and would be lost"),
         (["photos", "-o", "one.png"], "names a picture"),
         (["photos/[[]0].png", "-o", "one.png"], "names a picture"),
@@ -157,3 +159,33 @@ def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr
+
+
+@pytest.fixture
+def anytime(anytime_weights: Path):
+    def run(*arguments: object) -> Result:
+        options = ["-m", "resguidenet", "--weights", str(anytime_weights), "--device", "cpu"]
+        return CliRunner().invoke(app, ["infer", *options, *map(str, arguments)])
+
+    return run
+
+
+def test_blocks_that_ran_are_told_for_each_picture(anytime, photos: Path):
+    result = anytime(photos, "--effort", "auto", "--stop-below", "1000", "--report")
+    assert result.exit_code == 0, result.stderr
+    assert "blocks used, of 3: 1 for [0].png, 1 for [1].png" in result.stdout
+    page = (photos.parent / "photos-resguidenet" / "report.html").read_text()
+    assert "1 block<" in page
+    result = anytime(photos, "--overwrite", "--blocks", "2", "--json")
+    assert [each["blocks"] for each in json.loads(result.stdout)["pictures"]] == [2, 2]
+    assert "blocks used" not in anytime(photos, "--overwrite").stdout
+
+
+def test_parts_are_told_and_saved(anytime, photos: Path):
+    result = anytime(photos, "--parts")
+    assert result.exit_code == 0, result.stderr
+    assert "parts: " in result.stdout
+    place = photos.parent / "photos-resguidenet-parts"
+    assert {path.name for path in place.iterdir()} == {"rain", "block1", "block2", "block3"}
+    pictures = json.loads(anytime(photos, "--parts", "--overwrite", "--json").stdout)["pictures"]
+    assert pictures[0]["parts"]["rain"] == str(place / "rain" / "[0].png")

@@ -201,6 +201,8 @@ def test_the_result_is_plain_data(run, photos: Path):
         "seconds": 0,
         "width": 72,
         "height": 48,
+        "blocks": None,
+        "parts": {},
         "error": None,
     }
 
