@@ -1,0 +1,105 @@
+"""ResGuideNet (section 3): blocks in a row, each guided by all residuals before it.
+
+``X`` is the rainy picture, ``r_k`` block k's residual (negative where rain is brighter than the
+scene), ``y_k = X + r_k`` its result. Block k sees ``y_{k-1}`` and ``g_k``, the residuals of the
+blocks before it, but nothing of later ones: the first k blocks are a network of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rainkit.objective import Derained
+from rainkit_resguidenet import Network
+
+__all__ = ["Block", "ResGuideNet", "resguidenet"]
+
+SLOPE = 0.2
+"""Of LeakyReLU; the paper names none, and this is the default of its framework, TensorFlow."""
+
+
+class Block(nn.Module):
+    """Block k: features x0, a recursive unit with shared weights (equation 4), a residual.
+
+    Attributes:
+        guidance: channels of g_k, which enters once in each of the three stages.
+        recursion: T, passes through the recursive unit.
+    """
+
+    def __init__(self, width: int, guidance: int, recursion: int) -> None:
+        super().__init__()
+        self.guidance = guidance
+        self.recursion = recursion
+        self.conv_in = nn.Conv2d(3 + guidance, width, 3, padding=1)
+        self.rec1 = nn.Conv2d(width + guidance, width, 3, padding=1)
+        self.rec2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv_out = nn.Conv2d(width + guidance, 3, 3, padding=1)
+
+    def forward(self, before: Tensor, g: Tensor) -> Tensor:
+        """y_{k-1} [B,3,H,W] and g_k [B,guidance,H,W] -> r_k [B,3,H,W]."""
+        x0 = F.leaky_relu(self.conv_in(_beside(before, g)), SLOPE)
+        h = x0
+        for _ in range(self.recursion):
+            h = F.leaky_relu(self.rec1(_beside(h, g)), SLOPE)
+            h = F.leaky_relu(self.rec2(h), SLOPE) + x0
+        residual: Tensor = self.conv_out(_beside(h, g))
+        return residual
+
+
+class ResGuideNet(nn.Module):
+    """The cascade, with the 1x1 merge of section 3.5 where ``settings.merge`` asks for it.
+
+    The merge takes the residuals and its result is added to X. That is the paper's "compressed
+    into the final rain-streak residual"; merging the pictures y_k instead, as another sentence
+    has it, differs by a multiple of X only.
+    """
+
+    def __init__(self, settings: Network) -> None:
+        super().__init__()
+        self.guide = settings.guide
+        self.blocks = nn.ModuleList(
+            Block(settings.width, 3 * k if settings.guide else 0, settings.recursion)
+            for k in range(settings.blocks)
+        )
+        self.merge = nn.Conv2d(3 * settings.blocks, 3, 1) if settings.merge else None
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)  # section 4.1
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, rainy: Tensor) -> Derained:
+        """[B,3,H,W] in [0,1] -> the clean picture, not clamped; parts ``block1``, ``block2``..."""
+        *_, last = self.stages(rainy)
+        return last
+
+    def stages(self, rainy: Tensor) -> Iterator[Derained]:
+        """The result after each block, and last, where there is a merge, the merged one.
+
+        Blocks that are not asked for are not run.
+        """
+        residuals: list[Tensor] = []
+        parts: dict[str, Tensor] = {}
+        y = rainy
+        for k, block in enumerate(self.blocks, 1):
+            g = torch.cat(residuals, 1) if self.guide and residuals else rainy[:, :0]
+            residual = block(y, g)
+            residuals.append(residual)
+            y = rainy + residual
+            parts[f"block{k}"] = y
+            yield Derained(y, dict(parts))
+        if self.merge is not None:
+            yield Derained(rainy + self.merge(torch.cat(residuals, 1)), dict(parts))
+
+
+def resguidenet(settings: Network) -> ResGuideNet:
+    """The network of given hyperparameters: Xavier uniform weights, zero biases."""
+    return ResGuideNet(settings)
+
+
+def _beside(features: Tensor, g: Tensor) -> Tensor:
+    return torch.cat([features, g.to(features.dtype)], 1) if g.shape[1] else features
