@@ -1,0 +1,177 @@
+"""GraNet (section 3): local and global structure give a coarse picture, context refines it.
+
+Sizes are those of a picture of H x W; pooling rounds down and unpooling restores the size, so
+that no picture needs padding.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rainkit.objective import Derained
+from rainkit_granet import Network
+
+__all__ = ["CoarseStage", "DenseBlock", "FineStage", "GraNet", "RegionAware", "granet", "merge"]
+
+GRIDS = (1, 2, 4)
+"""Regions along each side of the region-aware blocks, at H/8, H/4 and H/2."""
+
+LEVELS = 4
+"""Dense blocks of the fine stage, and groups k that the merging block averages (equation 8)."""
+
+
+class DenseBlock(nn.Module):
+    """Dense inside, additive outside: the local block of section 3.2.
+
+    Layers see the input and all layers before them; a 1x1 convolution fuses them all.
+    """
+
+    def __init__(self, width: int, growth: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(width + i * growth, growth, 3, padding=1) for i in range(layers)
+        )
+        self.fuse = nn.Conv2d(width + layers * growth, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,width,H,W] -> the same shape."""
+        grown = x
+        for layer in self.layers:
+            grown = torch.cat([grown, F.relu(layer(grown))], 1)
+        result: Tensor = self.fuse(grown) + x
+        return result
+
+
+class RegionAware(nn.Module):
+    """Non-local attention within each region of a grid; the identity before any training.
+
+    Embedded Gaussian without the 1/sqrt(d) of transformers; keys and values at half resolution.
+    Regions share the weights and do not overlap; the last ones may be smaller.
+    """
+
+    def __init__(self, width: int, grid: int) -> None:
+        super().__init__()
+        self.grid = grid
+        inner = max(width // 2, 1)
+        self.theta = nn.Conv2d(width, inner, 1)
+        self.phi = nn.Conv2d(width, inner, 1)
+        self.g = nn.Conv2d(width, inner, 1)
+        self.w = nn.Conv2d(inner, width, 1)
+        for parameter in self.w.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,width,H,W] -> the same shape."""
+        rows = [
+            torch.cat([self._attend(region) for region in row.chunk(self.grid, 3)], 3)
+            for row in x.chunk(self.grid, 2)
+        ]
+        attended: Tensor = self.w(torch.cat(rows, 2))
+        return attended + x
+
+    def _attend(self, region: Tensor) -> Tensor:
+        """softmax(theta phi^T) g of one region, [B,width,h,w] -> [B,width/2,h,w]."""
+        height, width = region.shape[2:]
+        query, key, value = self.theta(region), self.phi(region), self.g(region)
+        halves = (min(height, 2), min(width, 2))  # a region of one row keeps it
+        key, value = F.max_pool2d(key, halves), F.max_pool2d(value, halves)
+        answer = F.scaled_dot_product_attention(
+            _sequence(query), _sequence(key), _sequence(value), scale=1.0
+        )
+        return answer.squeeze(1).transpose(1, 2).reshape(region.shape[0], -1, height, width)
+
+
+class CoarseStage(nn.Module):
+    """Local blocks down to H/8, region-aware ones back up (equations 1 to 4), and the mask."""
+
+    def __init__(self, settings: Network) -> None:
+        super().__init__()
+        width = settings.width
+        self.head = nn.Sequential(
+            nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        )
+        self.local_blocks = nn.ModuleList(
+            DenseBlock(width, settings.growth, settings.layers) for _ in GRIDS
+        )
+        self.global_blocks = nn.ModuleList(
+            RegionAware(width, grid) if settings.region_aware else nn.Identity() for grid in GRIDS
+        )
+
+    def forward(self, rainy: Tensor) -> Tensor:
+        """[B,3,H,W] -> G3 [B,width,H,W]."""
+        x: Tensor = self.head(rainy)
+        kept: list[tuple[Tensor, Tensor]] = []
+        for block in self.local_blocks:
+            local = block(x)  # at H, H/2, H/4
+            x, indices = F.max_pool2d(local, 2, return_indices=True)
+            kept.append((local, indices))
+        for block in self.global_blocks:  # at H/8, H/4, H/2
+            local, indices = kept.pop()
+            x = F.max_unpool2d(block(x), indices, [2, 2], output_size=local.shape[-2:]) + local
+        return x
+
+
+class FineStage(nn.Module):
+    """Contextual structure: four dense blocks in a row whose results vote (equation 8).
+
+    Without context (the paper's ablation) the first and the last convolution remain.
+    """
+
+    def __init__(self, settings: Network) -> None:
+        super().__init__()
+        width = settings.width
+        self.head = nn.Conv2d(3, width, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            DenseBlock(width, settings.growth, settings.layers)
+            for _ in range(LEVELS if settings.context else 0)
+        )
+        self.out = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, coarse: Tensor) -> Tensor:
+        """C [B,3,H,W] -> [B,3,H,W]."""
+        x = self.head(coarse)
+        levels: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x)
+            levels.append(x)
+        result: Tensor = self.out(merge(torch.cat(levels, 1)) if levels else x)
+        return result
+
+
+class GraNet(nn.Module):
+    """Both stages. The mask M is what the coarse stage takes for rain, C = I - M its picture."""
+
+    def __init__(self, settings: Network) -> None:
+        super().__init__()
+        self.fine_residual = settings.fine_residual
+        self.coarse = CoarseStage(settings)
+        self.mask = nn.Conv2d(settings.width, 3, 3, padding=1)
+        self.fine = FineStage(settings) if settings.fine else None
+
+    def forward(self, rainy: Tensor) -> Derained:
+        """[B,3,H,W] in [0,1], sides of at least 8 px -> the clean picture, not clamped."""
+        mask = torch.tanh(self.mask(self.coarse(rainy)))
+        coarse = rainy - mask
+        parts = {"mask": mask, "coarse": coarse}
+        if self.fine is None:
+            return Derained(coarse, parts)
+        fine = self.fine(coarse)
+        return Derained(coarse + fine if self.fine_residual else fine, parts)
+
+
+def merge(levels: Tensor) -> Tensor:
+    """Equation 8: the mean of k contiguous groups of maps, [B,kC,H,W] -> [B,C,H,W]."""
+    batch, _, height, width = levels.shape
+    return levels.reshape(batch, LEVELS, -1, height, width).mean(1)
+
+
+def granet(settings: Network) -> GraNet:
+    """The network of given hyperparameters, PyTorch's default initialisation."""
+    return GraNet(settings)
+
+
+def _sequence(maps: Tensor) -> Tensor:
+    """[B,C,h,w] -> [B,1,hw,C]; only with C contiguous does attention take its lean path."""
+    return maps.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
