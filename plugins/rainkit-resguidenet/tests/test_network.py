@@ -37,7 +37,7 @@ def _network(settings: Network) -> ResGuideNet:
     torch.manual_seed(0)
     network = resguidenet(settings).eval().requires_grad_(False)
     for name, parameter in network.named_parameters():
-        if name.endswith("bias"):
+        if name.endswith("bias") or name.startswith("merge"):
             nn.init.uniform_(parameter, -0.1, 0.1)
     return network
 
@@ -68,7 +68,7 @@ def test_weights_start_as_xavier_draws_them(variant: str) -> None:
     torch.manual_seed(0)
     layers = [
         layer
-        for layer in resguidenet(METHOD.variants[variant].network).modules()
+        for layer in resguidenet(METHOD.variants[variant].network).blocks.modules()
         if isinstance(layer, nn.Conv2d)
     ]
     drawn = []
@@ -81,6 +81,13 @@ def test_weights_start_as_xavier_draws_them(variant: str) -> None:
     relative = torch.cat(drawn)
     assert relative.abs().max() <= 1
     assert relative.std() == pytest.approx(1 / math.sqrt(3), rel=0.05)
+
+
+def test_the_merge_starts_as_the_last_block() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        answer = resguidenet(METHOD.default.network)(_picture())
+    torch.testing.assert_close(answer.image, answer.parts["block5"])
 
 
 def test_the_recursive_unit_by_hand() -> None:
