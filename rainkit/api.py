@@ -75,12 +75,12 @@ class PublishedResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paper:
-    """Where the method comes from."""
+    """Where the method comes from; of a paper that is known by its contents, the title alone."""
 
-    authors: tuple[str, ...]
+    authors: tuple[str, ...] = ()
     title: str
-    venue: str
-    year: int
+    venue: str = ""
+    year: int | None = None
     doi: str | None = None
     results: tuple[PublishedResult, ...] = ()
 
@@ -244,7 +244,7 @@ class Method:
     parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
-    training_data: Literal["pairs", "timelapse"] = "pairs"
+    training_data: Literal["pairs", "frames"] = "pairs"
 
     @property
     def default(self) -> Hyperparameters:

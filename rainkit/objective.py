@@ -14,7 +14,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Derained", "Frames", "Loss", "Objective", "Pair", "Phase", "Progress", "weighted_sum"]
+__all__ = [
+    "Derained",
+    "DivergedError",
+    "Frames",
+    "Loss",
+    "Objective",
+    "Pair",
+    "Phase",
+    "Progress",
+    "weighted_sum",
+]
+
+
+class DivergedError(Exception):
+    """Raised by an objective when the training will not recover; says why, and the remedy."""
 
 
 class Derained(NamedTuple):
@@ -99,6 +113,9 @@ class Objective(nn.Module, ABC):
         """Named terms of one phase; the loop minimises their weighted sum.
 
         For a phase that does not train the network, ``outputs`` come detached.
+
+        Raises:
+            DivergedError: the training will not recover; the loop stops it.
         """
 
 

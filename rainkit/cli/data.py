@@ -1,4 +1,4 @@
-"""``rainkit data``: what sets share, and one set made of several."""
+"""``rainkit data``: what sets share, one set made of several, averages of frames."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rainkit.cli.tables import print_table
 if TYPE_CHECKING:
     from rainkit.datasets.audit import AuditResult, Overlap
 
-__all__ = ["app", "audit", "mix"]
+__all__ = ["app", "audit", "average", "mix"]
 
-app = typer.Typer(help="Look into sets of pairs, and mix them.", no_args_is_help=True)
+app = typer.Typer(help="Look into sets of pairs, mix them, average frames.", no_args_is_help=True)
 
 _LISTED = 40
 """Leaks that are printed before it is said how many more there are."""
@@ -155,6 +155,76 @@ def mix(
             figures={"pairs", "left out", "taken"},
         )
         _print(f"{counted(result.pairs, 'pair')} in {result.out}")
+    if result.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def average(
+    scenes: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of scenes: a folder for each, with frames from one standpoint.",
+            metavar="SCENES",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the averages.", metavar="DIR")
+    ],
+    by: Annotated[str, typer.Option(help="mean or median.")] = "mean",
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of each scene to take. Default: all.", min=1)
+    ] = None,
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs",
+            help="Make training pairs instead: each frame, and the average of as many others.",
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over earlier averages.")
+    ] = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+) -> None:
+    """Derain static scenes by the mean or the median of their frames.
+
+    Writes OUTPUT/average and, where it is known, the scene without rain to
+    OUTPUT/clean and its first frame to OUTPUT/rainy, under equal names.
+
+    For example:
+
+      rainkit data average scenes/ -o still/ --by median --frames 10
+
+      rainkit eval still/average still/clean
+
+      rainkit data average scenes/ -o pairs/ --pairs
+    """
+    from rainkit.datasets.averages import AverageRequest
+    from rainkit.datasets.averages import average as run
+
+    request = AverageRequest(
+        scenes=scenes,
+        out=out,
+        by=by,
+        frames=frames,
+        pairs=pairs,
+        overwrite=overwrite,
+    )
+    with progress(quiet) as tell:
+        result = run(request, lambda done, total: tell("averaging", done, total))
+    for name, reason in result.failures:
+        _complain(name, reason)
+    if as_json:
+        print_json(result.to_data())
+    elif not quiet:
+        least, most = result.frames
+        number = f"{least}" if least == most else f"{least} to {most}"
+        _print(
+            f"{counted(result.pictures, 'average')} of {number} frames, "
+            f"{counted(result.scenes, 'scene')}, in {result.out}"
+        )
     if result.failures:
         raise typer.Exit(1)
 

@@ -100,9 +100,11 @@ def _about(method: Method) -> dict[str, Any]:
 def _print_paper(about: dict[str, Any]) -> None:
     paper = about["paper"]
     _line(f"{about['title']} ({about['name']}): {about['summary']}", style="bold")
-    _line(f"{', '.join(paper['authors'])}: {paper['title']}.")
-    doi = f", https://doi.org/{paper['doi']}" if paper["doi"] else ""
-    _line(f"{paper['venue']}, {paper['year']}{doi}")
+    _line(": ".join(filter(None, (", ".join(paper["authors"]), f"{paper['title']}."))))
+    doi = f"https://doi.org/{paper['doi']}" if paper["doi"] else ""
+    where = [str(part) for part in (paper["venue"], paper["year"], doi) if part]
+    if where:
+        _line(", ".join(where))
     data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
     _line(f"Code under {about['licence']}; learns from {data}.")
     if paper["results"]:

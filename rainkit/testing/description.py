@@ -42,10 +42,9 @@ class Description(Contract):
         assert right, f"name {method.name!r}: use lower case, digits and hyphens"
         for name in ("title", "summary", "licence"):
             assert getattr(method, name).strip(), f"Method.{name} is empty: fill it in"
-        assert paper.authors, "Paper.authors is empty: name them"
         assert paper.title.strip(), "Paper.title is empty: fill it in"
-        assert paper.venue.strip(), "Paper.venue is empty: fill it in"
-        assert 1950 < paper.year < 2100, f"Paper.year is {paper.year}"
+        year = paper.year
+        assert year is None or 1950 < year < 2100, f"Paper.year is {year}"
         assert "\n" not in method.summary, "Method.summary must be one line"
 
     def test_every_hyperparameter_is_documented(self) -> None:

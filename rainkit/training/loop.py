@@ -27,47 +27,20 @@ from rainkit.api import Training
 from rainkit.datasets.batches import collate
 from rainkit.datasets.sources import open_sources
 from rainkit.errors import RainkitError, TrainingError
-from rainkit.objective import Frames, Objective, Pair
+from rainkit.objective import DivergedError, Frames, Objective, Pair
 from rainkit.training import checkpoints, record
 from rainkit.training.logs import Log
 from rainkit.training.meters import Clock, Mean
-from rainkit.training.phases import Phases
+from rainkit.training.phases import Phases, Rates
 from rainkit.training.request import TrainRequest, refuse_impossible
+from rainkit.training.result import TrainResult
 from rainkit.training.schedules import Plateau
 from rainkit.training.validation import Validation
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["train"]
 
 LOG_EVERY = 50
 """Steps between log rows and refreshes of the bar."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainResult:
-    """What a finished run left behind.
-
-    Attributes:
-        run: the run folder.
-        weights: the averaged weights after the last step.
-        best: the averaged weights with the highest validation PSNR; None without validation.
-        steps: steps done in all.
-        done_now: of these, the steps of this call.
-        seconds: wall time of this call.
-        scores: the last validation, ``{"<set>/psnr": dB, ...}``.
-    """
-
-    run: Path
-    weights: Path
-    best: Path | None
-    steps: int
-    done_now: int
-    seconds: float
-    scores: dict[str, float]
-
-    def to_data(self) -> dict[str, Any]:
-        """As JSON-able data."""
-        data = dataclasses.asdict(self)
-        return {k: str(v) if isinstance(v, Path) else v for k, v in data.items()}
 
 
 def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
@@ -169,7 +142,7 @@ class _Run:
             self._announce(log)
             for batch in self._batches():
                 step = self.memory.step
-                losses, rates = self.phases.step(batch, step, self.memory.plateau)
+                losses, rates = self._step(batch)
                 if self.average is not None:
                     self.average.update(self.network, step=step)
                 self.memory.step = step = step + 1
@@ -206,6 +179,15 @@ class _Run:
             scores=scores,
         )
 
+    def _step(self, batch: Pair | Frames) -> tuple[dict[str, Tensor], Rates]:
+        try:
+            return self.phases.step(batch, self.memory.step, self.memory.plateau)
+        except DivergedError as error:
+            raise TrainingError(
+                f"stopped at step {self.memory.step}: {error}; the last weights are in "
+                f"{self.request.run}"
+            ) from error
+
     def _over_all(self, mean: Mean) -> float:
         """A mean over every process: all must decide alike when a rate falls."""
         value = torch.tensor(mean.value(), device=self.accelerator.device)
@@ -222,7 +204,7 @@ class _Run:
             collate_fn=collate,
             pin_memory=self.runtime.device.type == "cuda",
         )
-        kind = Frames if self.request.method.training_data == "timelapse" else Pair
+        kind = Frames if self.request.method.training_data == "frames" else Pair
         for loaded in loader:
             if isinstance(loaded, RainkitError):
                 raise loaded

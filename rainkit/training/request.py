@@ -70,7 +70,7 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
 def _refuse_other_data(method: Method, data: DataRequest) -> None:
     if method.training_data == "pairs" and data.scenes:
         raise UsageError(f"--scenes: {method.name} learns from pairs; use --clean or --pairs")
-    if method.training_data == "timelapse":
+    if method.training_data == "frames":
         if data.clean or data.pairs:
             name = "clean" if data.clean else "pairs"
             raise UsageError(f"--{name}: {method.name} learns from time-lapse frames; use --scenes")

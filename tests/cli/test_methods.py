@@ -45,6 +45,16 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
         assert told in done.stdout
 
 
+def test_a_paper_known_by_its_title_alone_is_shown_without_gaps(odd_plugin) -> None:
+    folder = odd_plugin(
+        'Paper(authors=("A. Author",), title="Tiny nets", venue="Nowhere", year=2020)',
+        'Paper(title="Tiny nets")',
+    )
+    lines = folder.run("methods", "show", "odd").stdout.splitlines()
+    assert lines[1] == "Tiny nets."
+    assert lines[2].startswith("Code under")
+
+
 @pytest.mark.parametrize("columns", ["80", "40"])
 def test_names_of_settings_are_never_broken(plugin_folder, columns: str) -> None:
     whole = plugin_folder.run("methods", "show", "graspp-gan", "--json")

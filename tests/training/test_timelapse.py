@@ -17,7 +17,7 @@ from skimage import data
 from rainkit import images, training
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
-from rainkit.errors import UsageError
+from rainkit.errors import TrainingError, UsageError
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render
 from rainkit.training import TrainRequest
@@ -63,9 +63,7 @@ def timelapse(
     """A throw-away method: a network that ships, with an objective of its own."""
     (tmp_path / "from_frames.py").write_text(OBJECTIVE)
     monkeypatch.syspath_prepend(tmp_path)
-    method = dataclasses.replace(
-        METHOD, training_data="timelapse", objective="from_frames:FromFrames"
-    )
+    method = dataclasses.replace(METHOD, training_data="frames", objective="from_frames:FromFrames")
 
     def make(run: str = "run", **fields: object) -> TrainRequest:
         wanted = {"method": method, "data": DataRequest(scenes=(str(scenes),))}
@@ -126,6 +124,22 @@ def _find(crop: np.ndarray, frames: dict[Path, np.ndarray]) -> tuple[Path, tuple
                     if np.array_equal(frame[row : row + side, column : column + side], upright):
                         return path, (row, column, mirrored, turns)
     raise AssertionError("the crop is of no frame: it was resized or recoloured")
+
+
+def test_an_objective_can_stop_a_training_that_is_lost(
+    timelapse: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to step 4 all is well, and the checkpoint of step 3 stays."""
+    told = "raise DivergedError('all is black; raise objective.structure')"
+    stop = f"        if progress.step == 4:\n            {told}\n        assert isinstance"
+    lost = OBJECTIVE.replace("import Frames", "import DivergedError, Frames")
+    lost = lost.replace("        assert isinstance", stop)
+    (tmp_path / "lost.py").write_text(lost)
+    method = dataclasses.replace(METHOD, training_data="frames", objective="lost:FromFrames")
+    request = timelapse(method=method)
+    with pytest.raises(TrainingError, match=r"stopped at step 4: all is black; raise .*run$"):
+        training.train(request)
+    assert [path.name[-1] for path in (request.run / "checkpoints").iterdir()] == ["3"]
 
 
 def test_data_of_the_other_kind_is_refused(

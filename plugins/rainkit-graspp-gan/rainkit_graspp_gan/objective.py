@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rainkit.critics import ConditionalCritic
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase, Progress
 from rainkit_graspp_gan import Objective as Settings
 from rainkit_graspp_gan.network import SLOPE
 
-__all__ = ["Critic", "GrasppGanObjective", "Sobel", "graspp_gan"]
+__all__ = ["GrasppGanObjective", "Sobel", "graspp_gan"]
 
 
 class Sobel(nn.Module):
@@ -34,32 +34,6 @@ class Sobel(nn.Module):
         return F.conv2d(padded, self.kernels, groups=self.channels)
 
 
-class Critic(nn.Module):
-    """Tells real clean pictures from derained ones, given the rainy one (section 3.4).
-
-    Four 4x4 convolutions of stride 2, global average pooling and one logit. Sides >= 16 px.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = (64, 128, 256, 512)
-        layers: list[nn.Module] = [nn.Conv2d(6, widths[0], 4, 2, 1), nn.LeakyReLU(SLOPE, True)]
-        for inputs, outputs in pairwise(widths):
-            layers += [
-                nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.LeakyReLU(SLOPE, True),
-            ]
-        self.features = nn.Sequential(*layers)
-        self.score = nn.Linear(widths[-1], 1)
-
-    def forward(self, candidate: Tensor, rainy: Tensor) -> Tensor:
-        """Two [B, 3, H, W] -> logits [B, 1]; positive means real."""
-        features = self.features(torch.cat([candidate, rainy], dim=1))
-        logits: Tensor = self.score(features.mean(dim=(2, 3)))
-        return logits
-
-
 class GrasppGanObjective(Objective):
     """Equation 1, with mean squares for the norms unless ``norm="l2"``.
 
@@ -74,7 +48,7 @@ class GrasppGanObjective(Objective):
         self.sobel = Sobel()
         generator = Phase("generator")
         if settings.beta > 0:
-            self.critic = Critic()
+            self.critic = ConditionalCritic(SLOPE)
             # beta1 stays Adam's own: the paper names none.
             judged = Phase("critic", trains="critic", training={"lr": settings.critic_lr})
             self.phases = (judged, generator)

@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from rainkit_graspp_gan import METHOD, Objective
-from rainkit_graspp_gan.objective import Critic, GrasppGanObjective, Sobel
+from rainkit_graspp_gan.objective import GrasppGanObjective, Sobel
 
 from rainkit.objective import Derained, Pair, Progress, weighted_sum
 
@@ -21,7 +21,7 @@ def _batch(side: int = 32) -> tuple[Derained, Pair]:
 
 
 def test_the_critic_has_the_papers_size_and_gives_one_logit() -> None:
-    critic = Critic()
+    critic = GrasppGanObjective(Objective()).critic
     assert sum(p.numel() for p in critic.parameters()) == 2_761_025
     pictures = torch.rand(2, 3, 128, 128)
     assert critic(pictures, pictures).shape == (2, 1)
