@@ -1,0 +1,148 @@
+"""FreqGAN: recurrent deraining of base and detail, with channel attention and a critic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rainkit.api import (
+    API,
+    Hyperparameters,
+    ImageSpec,
+    Method,
+    Paper,
+    Part,
+    PublishedResult,
+    Training,
+    option,
+    replace,
+)
+
+__all__ = ["METHOD", "RADIUS", "FreqGan", "Network", "Objective"]
+
+RADIUS = 15
+"""Of the guided filter's windows, in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    """The recurrent generator."""
+
+    frequency: Literal["none", "both", "all"] = option(
+        "both", "what each stage sees: the picture; its base and detail; or all three"
+    )
+    attention: Literal["none", "se", "eca"] = option(
+        "se", "channel attention of the residual blocks"
+    )
+    stages: int = option(6, "passes through the network (T)", ge=1, le=50)
+    width: int = option(32, "feature maps, a multiple of 4", ge=4)
+    blocks: int = option(5, "residual blocks of a pass", ge=1)
+    residual: bool = option(True, "add the rainy picture to each stage's output")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """Equations 6 and 7: the last stage alone is supervised."""
+
+    ssim: float = option(1.0, "weight of the negative SSIM; 0 leaves it out", ge=0)
+    adversarial: float = option(
+        1e-3, "weight of the relativistic loss; 0 leaves the critic out", ge=0
+    )
+    alone_epochs: float = option(2.0, "epochs in which the generator trains alone", ge=0)
+    critic_lr: float = option(1e-4, "learning rate of the critic", gt=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreqGan(Hyperparameters):
+    """Everything that can be set."""
+
+    network: Network = field(default_factory=Network)
+    objective: Objective = field(default_factory=Objective)
+    training: Training = field(default_factory=Training)
+
+
+def _image(network: Network) -> ImageSpec:
+    """A stage: its first convolution, the gates, two in each block, the last. Attention: all."""
+    radius = None
+    if network.attention == "none":
+        # The filter's boxes average averages.
+        radius = network.stages * (3 + 2 * network.blocks)
+        radius += 0 if network.frequency == "none" else 2 * RADIUS
+    return ImageSpec(
+        receptive_radius=radius,
+        tiling="approximate" if radius is None else "exact",
+        half=("bf16",),
+        fp32_modules=("f_out",),
+    )
+
+
+def _parts(network: Network) -> dict[str, Part]:
+    if network.frequency == "none":
+        return {}
+    return {
+        "base": Part(doc="low frequencies, by a guided filter: nearly free of rain"),
+        "detail": Part(doc="the rainy picture minus its base: edges and streaks", signed=True),
+    }
+
+
+# The paper gives no training: that of PReNet, whose network it extends.
+_PAPER = FreqGan(
+    objective=Objective(alone_epochs=30.0),
+    training=Training(
+        lr=1e-3,
+        schedule="milestones",
+        factor=0.2,
+        milestones=(30, 50, 80),
+        steps=100_000,
+        epoch_steps=1_000,
+        batch=18,
+        patch=100,
+        ema=0.0,
+        augment=False,
+    ),
+)
+_DEFAULT = replace(
+    _PAPER,
+    objective={"alone_epochs": 2.0},
+    training={
+        "schedule": "cosine",
+        "milestones": (),
+        "warmup_steps": 100,
+        "steps": 20_000,
+        "epoch_steps": 500,
+        "batch": 8,
+        "patch": 96,
+        "ema": 0.999,
+        "augment": True,
+    },
+)
+
+METHOD = Method(
+    api=API,
+    name="freq-gan",
+    title="FreqGAN",
+    summary="base and detail derained stage by stage, with channel attention and a critic",
+    licence="Apache-2.0",
+    paper=Paper(
+        title="Frequency decomposition, recurrent attention generator and relativistic GAN",
+        results=(
+            PublishedResult(dataset="not named", psnr=29.1035, ssim=0.9661, note="its only table"),
+        ),
+    ),
+    hyperparameters=FreqGan,
+    variants={
+        "default": _DEFAULT,
+        "paper": _PAPER,
+        "freq-none": replace(_DEFAULT, network={"frequency": "none"}),
+        "freq-all": replace(_DEFAULT, network={"frequency": "all"}),
+        "no-attention": replace(_DEFAULT, network={"attention": "none"}),
+        "eca": replace(_DEFAULT, network={"attention": "eca"}),
+        "no-gan": replace(_DEFAULT, objective={"adversarial": 0.0}),
+        "t1": replace(_DEFAULT, network={"stages": 1}),
+        "t3": replace(_DEFAULT, network={"stages": 3}),
+    },
+    network="rainkit_freq_gan.network:freq_gan",
+    objective="rainkit_freq_gan.objective:freq_gan",
+    image=_image,
+    parts=_parts,
+)

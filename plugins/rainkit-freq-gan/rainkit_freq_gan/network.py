@@ -1,0 +1,161 @@
+"""FreqGAN's generator (section 3): base and detail of a picture, derained stage by stage."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rainkit.objective import Derained
+from rainkit_freq_gan import RADIUS, Network
+
+__all__ = [
+    "ECA",
+    "ConvLSTM",
+    "FreqGAN",
+    "ResBlock",
+    "SqueezeExcitation",
+    "decompose",
+    "freq_gan",
+    "guided_filter",
+]
+
+EPSILON = 1.0
+"""Of the guided filter, for values in [0,1]: so large that streaks end up in the detail."""
+
+
+class SqueezeExcitation(nn.Module):
+    """Attention over maps: each is weighed by what all of them are on average over the picture."""
+
+    def __init__(self, width: int, ratio: int = 4) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(width, width // ratio, 1)
+        self.excite = nn.Conv2d(width // ratio, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,width,H,W] -> the same shape."""
+        weights = self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True))))
+        return x * torch.sigmoid(weights)
+
+
+class ECA(nn.Module):
+    """The same with one kernel over neighbouring maps (Wang et al., CVPR 2020)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B,width,H,W] -> the same shape."""
+        weights = self.conv(x.mean((2, 3)).unsqueeze(1))
+        return x * torch.sigmoid(weights).transpose(1, 2).unsqueeze(3)
+
+
+class ConvLSTM(nn.Module):
+    """Remembers from stage to stage: a convolutional LSTM without peepholes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gates = nn.Conv2d(2 * width, 4 * width, 3, padding=1)
+
+    def forward(self, f: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and the state h, c, all [B,width,H,W] -> the next h and c."""
+        i, forget, o, g = self.gates(torch.cat([f, h], 1)).chunk(4, 1)
+        c = torch.sigmoid(forget) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class ResBlock(nn.Module):
+    """Two convolutions with ReLU, attention over their maps, and a skip."""
+
+    def __init__(self, width: int, attention: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.attention: nn.Module = nn.Identity()
+        if attention == "se":
+            self.attention = SqueezeExcitation(width)
+        elif attention == "eca":
+            self.attention = ECA()
+
+    def forward(self, h: Tensor) -> Tensor:
+        """[B,width,H,W] -> the same shape."""
+        return F.relu(h + self.attention(F.relu(self.conv2(F.relu(self.conv1(h))))))
+
+
+class FreqGAN(nn.Module):
+    """T passes through one set of weights; each starts from the last picture and what it recalls.
+
+    Base and detail are an additional constraint: they enter every stage unchanged.
+    """
+
+    def __init__(self, settings: Network) -> None:
+        super().__init__()
+        width = settings.width
+        self.frequency = settings.frequency
+        self.passes = settings.stages
+        self.residual = settings.residual
+        inputs = {"none": 6, "both": 9, "all": 12}[settings.frequency]
+        self.f_in = nn.Conv2d(inputs, width, 3, padding=1)
+        self.f_recurrent = ConvLSTM(width)
+        self.f_res = nn.Sequential(
+            *(ResBlock(width, settings.attention) for _ in range(settings.blocks))
+        )
+        self.f_out = nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, rainy: Tensor) -> Derained:
+        """[B,3,H,W] in [0,1] -> x_T [B,3,H,W], not clamped; parts are the base and the detail."""
+        parts = {} if self.frequency == "none" else decompose(rainy)
+        whole = [] if self.frequency == "both" else [rainy]
+        constraint = torch.cat([*whole, *parts.values()], 1)
+        x = rainy
+        state = rainy.new_zeros(rainy.shape[0], self.f_in.out_channels, *rainy.shape[2:])
+        h, c = state, state
+        for _ in range(self.passes):
+            f = F.relu(self.f_in(torch.cat([constraint, x], 1)))
+            h, c = self.f_recurrent(f, h, c)
+            h = self.f_res(h)
+            x = self.f_out(h)
+            if self.residual:
+                x = x + rainy
+        return Derained(x, parts)
+
+
+def decompose(pictures: Tensor) -> dict[str, Tensor]:
+    """X = base + detail: the base by a guided filter, in float32 (section 3.1)."""
+    with torch.autocast(pictures.device.type, enabled=False):
+        exact = pictures.float()
+        base = guided_filter(exact)
+        return {"base": base, "detail": exact - base}
+
+
+def guided_filter(pictures: Tensor, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
+    """Smooth each channel, guided by itself (He et al., TPAMI 2013), with box windows.
+
+    Windows are cut off at the borders and average what is inside, so that a constant stays one.
+
+    Args:
+        pictures: [B,C,H,W] of any size.
+        radius: a window is 2 radius + 1 px wide.
+        epsilon: variances far below it are smoothed away; in squared units of the picture.
+    """
+
+    def box(x: Tensor) -> Tensor:
+        # One axis at a time; no wider than the picture, which pooling would refuse.
+        for axis in (0, 1):
+            reach = [0, 0]
+            reach[axis] = min(radius, x.shape[2 + axis] - 1)
+            window = [2 * r + 1 for r in reach]
+            x = F.avg_pool2d(x, window, 1, reach, count_include_pad=False)
+        return x
+
+    mean = box(pictures)
+    variance = (box(pictures.square()) - mean.square()).clamp(min=0)
+    a = variance / (variance + epsilon)
+    b = (1 - a) * mean
+    return box(a) * pictures + box(b)
+
+
+def freq_gan(settings: Network) -> FreqGAN:
+    """The network of given hyperparameters, PyTorch's default initialisation."""
+    return FreqGAN(settings)
