@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+from rainkit import plugins
 from rainkit.cli import app
 from rainkit.datasets.synthesis import SynthRequest
 from rainkit.networks import choose
@@ -91,8 +92,10 @@ def test_a_recipe_is_accepted(recipe: Path, tmp_path: Path) -> None:
     out = ["-o", str(tmp_path / "out"), "--config", str(recipe)]
     if tomllib.loads(recipe.read_text()).keys() <= {"synth", "rain"}:
         assert isinstance(asked(["synth", "photos", *out]), SynthRequest)
-    else:
-        check_training(["train", "--clean", "photos", *out])
+        return
+    method = plugins.get(tomllib.loads(recipe.read_text())["method"])
+    source = "--clean" if method.training_data == "pairs" else "--scenes"
+    check_training(["train", source, "photos", *out])
 
 
 def test_a_wrong_recipe_is_not(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# What many frames give without a network, and a network with one frame (the paper's Fig. 13 and 14).
+#
+#   bash examples/recipes/timelapse-averages.sh PHOTOS OUT [OPTION OF rainkit train...]
+#
+# PHOTOS are clean photographs; on each of them falls a rain of 25 frames. Scored are means and medians
+# of 1 to 25 of them, ResGuideNet trained on single frames with the mean of all others for a target
+# (the paper's supervised twin), and the time-lapse network trained on the same frames. Neither sees a
+# clean picture. TEST_SCENES of the photographs are never trained on.
+set -euo pipefail
+[ $# -ge 2 ] || {
+  echo "usage: [TEST_SCENES=N] [STEPS=N] bash $0 PHOTOS OUT [OPTION...]" >&2; exit 2; }
+photos=$1 out=$2
+shift 2
+steps=${STEPS:-5000}
+
+[ -e "$out/scenes/manifest.jsonl" ] ||
+  rainkit synth "$photos" -o "$out/scenes" --sequence 25 --preset rain100l --seed 1 \
+    --test-scenes "${TEST_SCENES:-10}"
+
+for by in mean median; do
+  for frames in 1 2 5 10 25; do
+    rainkit data average "$out/scenes/test" -o "$out/$by-$frames" --by $by --frames $frames \
+      --overwrite --quiet
+    rainkit eval "$out/$by-$frames/average" "$out/$by-$frames/clean" \
+      -o "$out/scores/$by-$frames" --overwrite
+  done
+done
+
+test=$out/mean-1 # each scene's first frame in rainy/, the scene without rain in clean/
+rainkit data average "$out/scenes/train" -o "$out/pairs" --pairs --overwrite --quiet
+[ -e "$out/run-mean/run.json" ] ||
+  rainkit train --method resguidenet --pairs "$out/pairs" -o "$out/run-mean" --seed 1 \
+    --set training.steps="$steps" "$@"
+[ -e "$out/run-frames/run.json" ] ||
+  rainkit train --method timelapse --scenes "$out/scenes" -o "$out/run-frames" --seed 1 \
+    --set training.steps="$steps" "$@"
+rainkit eval "$test" --method resguidenet --weights "$out/run-mean/last.safetensors" \
+  -o "$out/scores/learnt-from-means" --overwrite
+rainkit eval "$test" --method timelapse --weights "$out/run-frames/last.safetensors" \
+  -o "$out/scores/learnt-from-frames" --overwrite
