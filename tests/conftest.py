@@ -219,6 +219,7 @@ def anytime_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = networks.build(METHOD, settings).state_dict()
+        torch.nn.init.normal_(state["merge.weight"], std=0.3)  # a fresh one is the last block
     path = tmp_path_factory.mktemp("weights") / "anytime.safetensors"
     weights.save(path, state, method=METHOD, variant="default", network=settings)
     return path

@@ -1,6 +1,7 @@
 """What an anytime method gives for its time: quality and milliseconds by blocks and by threshold.
 
-python examples/benchmarks/anytime.py PAIRS... [--method resguidenet] [--weights W] [--plot F.png]
+python examples/benchmarks/anytime.py PAIRS... [--method resguidenet] [--weights W]
+    [--plot CURVES.png] [--markdown TABLES.md]
 
 For each folder of pairs: the rainy pictures as they are, the first 1, 2, ... blocks, the whole
 network, and --effort auto at several thresholds. PSNR and SSIM follow the protocol "prenet"; the
@@ -28,7 +29,7 @@ from rainkit.images import Picture
 from rainkit.inference import Derainer
 from rainkit.inference.effort import STOP_BELOW
 
-THRESHOLDS = (0.5, 0.75, STOP_BELOW, 1.5, 2.0, 3.0)
+THRESHOLDS = (1.0, 2.0, 3.0, STOP_BELOW, 6.0)
 
 
 @dataclass
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--limit", type=int, help="pictures of each folder at most")
+    parser.add_argument("--markdown", type=Path, help="write the tables into this file too")
     parser.add_argument("--plot", type=Path, help="draw PSNR over time into this PNG file")
     given = parser.parse_args()
     console = Console()
@@ -88,27 +90,45 @@ def main() -> None:
             pair = read_pair(files)
             for row in rows:
                 row.run(pair)
-        drawn[dataset.name] = rows
+        drawn[f"{dataset.name}, {len(rows[0].psnr)} pictures"] = rows
         console.print(table(f"{dataset.name}, {len(rows[0].psnr)} pictures", rows))
+    if given.markdown:
+        title = f"{given.method}, `{whole.weights.name}`, {whole.runtime.describe()}."
+        texts = [title, *(markdown(name, rows) for name, rows in drawn.items())]
+        given.markdown.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     if given.plot:
         plot(drawn, given.plot)
+
+
+COLUMNS = ("blocks", "ms", "PSNR dB", "SSIM")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """Name and figures of a row, under :data:`COLUMNS`."""
+    ran = row.derainer is not None
+    return (
+        row.name,
+        f"{fmean(row.blocks):.2f}" if ran else "",
+        f"{fmean(row.milliseconds):.0f}" if ran else "",
+        f"{fmean(row.psnr):.2f}",
+        f"{fmean(row.ssim):.4f}",
+    )
 
 
 def table(title: str, rows: list[Row]) -> Table:
     """One line per row."""
     shown = Table("run", title=title)
-    for heading in ("blocks", "ms", "PSNR dB", "SSIM"):
+    for heading in COLUMNS:
         shown.add_column(heading, justify="right")
     for row in rows:
-        ran = row.derainer is not None
-        shown.add_row(
-            row.name,
-            f"{fmean(row.blocks):.2f}" if ran else "",
-            f"{fmean(row.milliseconds):.0f}" if ran else "",
-            f"{fmean(row.psnr):.2f}",
-            f"{fmean(row.ssim):.4f}",
-        )
+        shown.add_row(*cells(row))
     return shown
+
+
+def markdown(title: str, rows: list[Row]) -> str:
+    """The same for a file."""
+    lines = [("run", *COLUMNS), ("---", *["--:"] * len(COLUMNS)), *map(cells, rows)]
+    return "\n".join([f"### {title}\n", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def plot(drawn: dict[str, list[Row]], path: Path) -> None:

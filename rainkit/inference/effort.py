@@ -11,8 +11,8 @@ from rainkit.errors import UsageError
 
 __all__ = ["STOP_BELOW", "Effort", "choose"]
 
-STOP_BELOW = 1.0
-"""Change in levels of 255 below which no further block runs; docs/guide.md shows what it costs."""
+STOP_BELOW = 4.0
+"""Change in levels of 255 below which no further block runs; see docs/benchmarks/anytime.md."""
 
 
 @dataclass(frozen=True, slots=True)
