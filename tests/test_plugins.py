@@ -50,7 +50,7 @@ print(json.dumps([rows, loaded]))
         ("future", 1, "needs rainkit >=99"),
         ("twin", 2, "rainkit-twin-a and rainkit-twin-b"),
         ("tinny", 2, "did you mean tiny?"),
-        ("granite", 2, "pip install rainkit-granite"),
+        ("drizzle", 2, "pip install rainkit-drizzle"),
     ],
 )
 def test_a_method_that_cannot_be_used_is_one_clear_line(plugin_folder, name, code, said) -> None:
@@ -142,7 +142,7 @@ def test_a_qualified_name_finds_the_method() -> None:
         plugins.get("rainkit-other:graspp-gan")
 
 
-@pytest.mark.parametrize("name", ["grasp-gan", "GRASPP-GAN", "graspp", "gan"])
+@pytest.mark.parametrize("name", ["grasp-gan", "GRASPP-GAN", "graspp", "grasp"])
 def test_the_nearest_name_is_told(name: str) -> None:
     with pytest.raises(UsageError, match="did you mean graspp-gan"):
         plugins.get(name)

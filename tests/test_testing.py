@@ -148,9 +148,9 @@ def test_the_good_method_passes_every_check(contract, tmp_path: Path) -> None:
 def test_empty_words_are_refused(contract) -> None:
     with pytest.raises(AssertionError, match=r"Method\.licence is empty"):
         contract(licence=" ").test_names_licence_and_paper_are_told()
-    nobody = dataclasses.replace(GOOD.paper, authors=())
-    with pytest.raises(AssertionError, match=r"Paper\.authors"):
-        contract(paper=nobody).test_names_licence_and_paper_are_told()
+    untitled = dataclasses.replace(GOOD.paper, title=" ")
+    with pytest.raises(AssertionError, match=r"Paper\.title is empty"):
+        contract(paper=untitled).test_names_licence_and_paper_are_told()
 
 
 def test_a_variant_out_of_its_own_bounds_is_refused(contract) -> None:

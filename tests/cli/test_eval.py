@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rainkit.cli import main
+from rainkit.inference.effort import Effort
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def test_layouts_are_found_or_forced(rainkit, folders, monkeypatch):
 
         weights = SimpleNamespace(name="untouched", variant="default", path=Path(__file__))
         runtime = SimpleNamespace(describe=lambda: "cpu")
-        effort = None
+        effort = Effort()
         derain = staticmethod(lambda rainy: rainy)
 
     monkeypatch.setattr("rainkit.inference.load", lambda name, **_: Untouched)

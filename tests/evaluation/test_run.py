@@ -16,6 +16,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import ImageError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
+from rainkit.inference.effort import Effort
 
 BOTH = tuple(PROTOCOLS.values())
 
@@ -45,6 +46,7 @@ class Darkener:
     def __init__(self, weights: Path) -> None:
         self.weights = SimpleNamespace(name="darkener.test", variant="default", path=weights)
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
+        self.effort = Effort()
 
     def derain(self, image: np.ndarray) -> np.ndarray:
         assert image.dtype == np.uint8
