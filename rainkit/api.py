@@ -38,6 +38,7 @@ __all__ = [
     "PublishedResult",
     "Training",
     "Weights",
+    "measured",
     "option",
     "replace",
 ]
@@ -131,6 +132,29 @@ class MeasuredResult:
     ssim: float
     input_psnr: float
     input_ssim: float
+
+
+def measured(
+    protocol: str, *rows: tuple[str, int, float, float, float, float]
+) -> tuple[MeasuredResult, ...]:
+    """Scores under one protocol, a row for each set.
+
+    Args:
+        protocol: its name and version, such as ``prenet/1``.
+        rows: data set, pictures, PSNR, SSIM, and the PSNR and SSIM of the untouched input.
+    """
+    return tuple(
+        MeasuredResult(
+            dataset=dataset,
+            protocol=protocol,
+            images=images,
+            psnr=psnr,
+            ssim=ssim,
+            input_psnr=input_psnr,
+            input_ssim=input_ssim,
+        )
+        for dataset, images, psnr, ssim, input_psnr, input_ssim in rows
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

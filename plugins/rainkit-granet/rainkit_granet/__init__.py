@@ -8,13 +8,13 @@ from rainkit.api import (
     API,
     Hyperparameters,
     ImageSpec,
-    MeasuredResult,
     Method,
     Paper,
     Part,
     PublishedResult,
     Training,
     Weights,
+    measured,
     option,
     replace,
 )
@@ -73,21 +73,6 @@ def _image(network: Network) -> ImageSpec:
         tiling="approximate" if network.region_aware else "exact",
         half=("bf16",) if network.fine and network.context else (),
         fp32_modules=("coarse", "mask", "fine.head", "fine.out") if network.fine else (),
-    )
-
-
-def _measured(
-    dataset: str, images: int, psnr: float, ssim: float, input_psnr: float, input_ssim: float
-) -> MeasuredResult:
-    """On test pairs of public sets, none of whose pictures were trained on (README.md)."""
-    return MeasuredResult(
-        dataset=dataset,
-        protocol="prenet/1",
-        images=images,
-        psnr=psnr,
-        ssim=ssim,
-        input_psnr=input_psnr,
-        input_ssim=input_ssim,
     )
 
 
@@ -164,12 +149,13 @@ METHOD = Method(
             licence="Apache-2.0",
             trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
             recipe="examples/recipes/granet.toml",
-            results=(
-                _measured("rain100l", 25, 32.06, 0.9381, 26.23, 0.8204),
-                _measured("rain100h", 25, 22.64, 0.7322, 13.83, 0.3598),
-                _measured("rain200h", 15, 21.74, 0.7221, 14.06, 0.3873),
-                _measured("rain800", 15, 21.79, 0.7890, 21.67, 0.6650),
-                _measured("misc", 7, 20.48, 0.7049, 18.85, 0.6574),
+            results=measured(
+                "prenet/1",
+                ("rain100l", 25, 32.06, 0.9381, 26.23, 0.8204),
+                ("rain100h", 25, 22.64, 0.7322, 13.83, 0.3598),
+                ("rain200h", 15, 21.74, 0.7221, 14.06, 0.3873),
+                ("rain800", 15, 21.79, 0.7890, 21.67, 0.6650),
+                ("misc", 7, 20.48, 0.7049, 18.85, 0.6574),
             ),
         ),
     ),

@@ -9,12 +9,12 @@ from rainkit.api import (
     API,
     Hyperparameters,
     ImageSpec,
-    MeasuredResult,
     Method,
     Paper,
     PublishedResult,
     Training,
     Weights,
+    measured,
     option,
     replace,
 )
@@ -66,21 +66,6 @@ def _image(network: Network) -> ImageSpec:
         tiling="exact",
         half=("bf16",),
         fp32_modules=("fusion.out",),
-    )
-
-
-def _measured(
-    dataset: str, images: int, psnr: float, ssim: float, input_psnr: float, input_ssim: float
-) -> MeasuredResult:
-    """On test pairs of public sets, none of whose pictures were trained on (README.md)."""
-    return MeasuredResult(
-        dataset=dataset,
-        protocol="prenet/1",
-        images=images,
-        psnr=psnr,
-        ssim=ssim,
-        input_psnr=input_psnr,
-        input_ssim=input_ssim,
     )
 
 
@@ -162,12 +147,13 @@ METHOD = Method(
             licence="Apache-2.0",
             trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
             recipe="examples/recipes/graspp-gan.toml",
-            results=(
-                _measured("rain100l", 25, 31.41, 0.9307, 26.23, 0.8204),
-                _measured("rain100h", 25, 23.07, 0.7342, 13.83, 0.3598),
-                _measured("rain200h", 15, 23.01, 0.7398, 14.06, 0.3873),
-                _measured("rain800", 15, 22.06, 0.7961, 21.67, 0.6650),
-                _measured("misc", 7, 20.42, 0.7278, 18.85, 0.6574),
+            results=measured(
+                "prenet/1",
+                ("rain100l", 25, 31.41, 0.9307, 26.23, 0.8204),
+                ("rain100h", 25, 23.07, 0.7342, 13.83, 0.3598),
+                ("rain200h", 15, 23.01, 0.7398, 14.06, 0.3873),
+                ("rain800", 15, 22.06, 0.7961, 21.67, 0.6650),
+                ("misc", 7, 20.42, 0.7278, 18.85, 0.6574),
             ),
         ),
     ),

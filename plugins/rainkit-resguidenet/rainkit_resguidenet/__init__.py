@@ -9,13 +9,13 @@ from rainkit.api import (
     API,
     Hyperparameters,
     ImageSpec,
-    MeasuredResult,
     Method,
     Paper,
     Part,
     PublishedResult,
     Training,
     Weights,
+    measured,
     option,
     replace,
 )
@@ -69,21 +69,6 @@ def _image(network: Network) -> ImageSpec:
 
 def _parts(network: Network) -> dict[str, Part]:
     return {f"block{k}": Part(doc=f"result after block {k}") for k in range(1, network.blocks + 1)}
-
-
-def _measured(
-    dataset: str, images: int, psnr: float, ssim: float, input_psnr: float, input_ssim: float
-) -> MeasuredResult:
-    """On test pairs of public sets, none of whose pictures were trained on (README.md)."""
-    return MeasuredResult(
-        dataset=dataset,
-        protocol="prenet/1",
-        images=images,
-        psnr=psnr,
-        ssim=ssim,
-        input_psnr=input_psnr,
-        input_ssim=input_ssim,
-    )
 
 
 # RMSProp as in TensorFlow, the paper's framework: decay 0.9. Its epsilon of 1e-10 is not PyTorch's.
@@ -185,12 +170,13 @@ METHOD = Method(
             licence="Apache-2.0",
             trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
             recipe="examples/recipes/resguidenet.toml",
-            results=(
-                _measured("rain100l", 25, 31.43, 0.9419, 26.23, 0.8204),
-                _measured("rain100h", 25, 23.18, 0.7616, 13.83, 0.3598),
-                _measured("rain200h", 15, 22.78, 0.7531, 14.06, 0.3873),
-                _measured("rain800", 15, 21.83, 0.7864, 21.67, 0.6650),
-                _measured("misc", 7, 20.19, 0.7121, 18.85, 0.6574),
+            results=measured(
+                "prenet/1",
+                ("rain100l", 25, 31.43, 0.9419, 26.23, 0.8204),
+                ("rain100h", 25, 23.18, 0.7616, 13.83, 0.3598),
+                ("rain200h", 15, 22.78, 0.7531, 14.06, 0.3873),
+                ("rain800", 15, 21.83, 0.7864, 21.67, 0.6650),
+                ("misc", 7, 20.19, 0.7121, 18.85, 0.6574),
             ),
         ),
     ),
