@@ -181,7 +181,7 @@ def _count(scene: FrameScene, request: AverageRequest) -> int:
 
 def _names(scenes: Sequence[FrameScene]) -> list[str]:
     """One file name each: the last part of the scene's, or all of it where that is not enough."""
-    short = [scene.name.rsplit("/", 1)[-1] for scene in scenes]
-    if len(set(short)) < len(short):
-        short = [scene.name.replace("/", "_") for scene in scenes]
-    return [portable(name) for name in short]
+    names = [scene.name.rsplit("/", 1)[-1] for scene in scenes]
+    if len({name.casefold() for name in names}) < len(names):
+        names = [scene.name for scene in scenes]
+    return [portable(name) for name in names]

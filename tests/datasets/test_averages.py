@@ -125,3 +125,14 @@ def test_a_scene_with_a_broken_frame_is_left_out_and_told(rainkit, tmp_path):
     code, out, err = rainkit("data", "average", tmp_path / "scenes", "-o", tmp_path / "out")
     assert (code, "1 scene," in out, "b/2.png" in err) == (1, True, True), (out, err)
     assert [path.name for path in (tmp_path / "out/average").iterdir()] == ["a.png"]
+
+
+def test_scenes_of_one_name_in_two_folders_stay_apart(rainkit, tmp_path):
+    for place, level in (("x_y/z", 10), ("x/y_z", 90), ("x/z", 170)):
+        for frame in range(2):
+            path = tmp_path / "scenes" / place / f"{frame}.png"
+            images.write(path, Picture(rgb=np.full((20, 20, 3), level, np.uint8)))
+    code, _, err = rainkit("data", "average", tmp_path / "scenes", "-o", tmp_path / "out")
+    assert code == 0, err
+    made = list((tmp_path / "out/average").rglob("*.png"))
+    assert sorted(int(_read(path)[0, 0, 0]) for path in made) == [10, 90, 170]
