@@ -204,10 +204,20 @@ class Training:
     steps: int = option(10_000, "optimiser steps in all", ge=1)
     epoch_steps: int = option(1_000, "steps that schedules and validation call an epoch", ge=1)
     batch: int = option(8, "pictures per step, over all processes", ge=1)
+    accumulate: int = option(1, "parts that a batch is computed in, to save memory", ge=1)
+    recompute: bool = option(False, "compute activations twice instead of keeping them")
     patch: int = option(128, "side of the random square crop in pixels", ge=16, le=4096)
+    whole: int = option(0, "longest side of whole pictures to train on; 0 = on crops", ge=0)
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 = not clipped", ge=0)
     ema: float = option(0.999, "decay of the averaged weights that ship; 0 = none", ge=0, lt=1)
     augment: bool = option(True, "random flips and quarter turns of the crop")
+    photometric: float = option(
+        0.0, "share of samples whose brightness, contrast and colours change", ge=0, le=1
+    )
+    freeze: tuple[str, ...] = option((), "patterns of parameters that stay, such as encoder.*")
+    stop_after: int = option(
+        0, "validations without a better PSNR before the training ends; 0 = it does not", ge=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +262,7 @@ class Method:
             something follows the last one, that result.
         weights: trained weights, the one to use by default first.
         training_data: what a batch of the objective is: clean pairs or time-lapse frames.
+        ablation: variants that the paper compares with one another, in its order.
     """
 
     api: int
@@ -269,6 +280,7 @@ class Method:
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
     training_data: Literal["pairs", "frames"] = "pairs"
+    ablation: tuple[str, ...] = ()
 
     @property
     def default(self) -> Hyperparameters:

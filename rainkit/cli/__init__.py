@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import rainkit
-from rainkit.cli import bench, data, doctor, eval, infer, methods, synth, train
+from rainkit.cli import bench, data, doctor, eval, infer, methods, synth, train, weights
 from rainkit.cli.console import errors
 from rainkit.cli.environment import calm_openmp
 from rainkit.errors import RainkitError
@@ -53,6 +53,7 @@ app.command()(train.train)
 app.command("eval")(eval.evaluate)
 app.command()(synth.synth)
 app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
 app.command()(bench.bench)
 app.add_typer(methods.app, name="methods")
 app.command()(doctor.doctor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import errors
 from rainkit.cli.options import CropToCommon, Layout, RainySide
+from rainkit.cli.train_results import ablate, continuing, explain, show_result
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +58,19 @@ def train(
         list[str] | None,
         typer.Option("--set", help="One setting, such as training.lr=1e-4 or data.jpeg=0.5."),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Weights to start from: .safetensors, or a foreign .pth of tensors."),
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Steps in all; the same as --set training.steps=N.", min=1)
+    ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Fix the steps so that the training ends in 90m, 1h30m or 45s."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     device: Annotated[
         str | None,
@@ -74,6 +88,39 @@ def train(
     keep: Annotated[
         int | None, typer.Option(help="Checkpoints kept.", min=1, show_default="2")
     ] = None,
+    save_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS", help="Checkpoints within epochs, too.", min=1, show_default=False
+        ),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Run the network through torch.compile.")
+    ] = False,
+    histograms: Annotated[
+        bool, typer.Option("--histograms", help="Histograms of gradients at each validation.")
+    ] = False,
+    trackers: Annotated[
+        list[str] | None,
+        typer.Option("--tracker", help="Experiment tracker, such as wandb; repeatable."),
+    ] = None,
+    ablation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIANTS",
+            help="Train several variants alike (a,b,c, or published for the paper's own) "
+            "and compare them.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Trainings of each variant of --ablation.", min=1)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time of a step goes; write nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a method on pairs, on clean photos with rain drawn on the fly, or on time-lapse scenes.
@@ -85,13 +132,21 @@ def train(
       rainkit train --config recipe.toml --clean photos/ --set training.steps=5000
 
       rainkit train --resume runs/mine
+
+      rainkit train -m graspp-gan --ablation published --clean photos/ --validate pairs/
+
+    Ctrl-C ends the running step and writes a checkpoint; a second one stops at once.
     """
     from rainkit import training
 
+    if seeds is not None and ablation is None:
+        raise UsageError("--seeds goes with --ablation; for one training there is --seed")
     if resume is not None:
         given = (method, clean, pairs, scenes, validate, run, config, variant, settings, seed)
         more = (layout, rainy_side, crop_to_common or None, precision, validate_every, keep)
-        if any(option is not None for option in (*given, *more)):
+        rest = (init, max_steps, max_time, save_every, compiled or None, histograms or None)
+        last = (trackers, ablation, dry_run or None, profile or None)
+        if any(option is not None for option in (*given, *more, *rest, *last)):
             raise UsageError("--resume takes all but --device and --workers from the run")
         here = {"device": device, "workers": workers}
         changes = {name: value for name, value in here.items() if value is not None}
@@ -99,7 +154,10 @@ def train(
     else:
         said = {"layout": layout, "rainy_side": rainy_side, "crop_to_common": crop_to_common}
         reading = [f"data.{name}={value}" for name, value in said.items() if value]
-        request = _request(
+        if max_steps is not None:
+            settings = [*(settings or ()), f"training.steps={max_steps}"]
+        make = functools.partial(
+            _request,
             method=method,
             folders={
                 "clean": clean or (),
@@ -107,35 +165,32 @@ def train(
                 "scenes": scenes or (),
                 "validation": validate or (),
             },
-            run=run,
             config=config,
-            variant=variant,
             settings=[*reading, *(settings or ())],
-            seed=seed,
             device=device or "auto",
             precision=precision or "auto",
             workers=1 if workers is None else workers,
             validate_every=validate_every or 1,
             keep=keep or 2,
+            init=init,
+            save_every=save_every or 0,
+            max_seconds=None if max_time is None else training.parse_time(max_time),
+            compiled=compiled,
+            histograms=histograms,
+            trackers=tuple(trackers or ()),
         )
-    try:
-        result = training.train(request, console=errors)
-    except KeyboardInterrupt as stop:
-        errors.print("stopped by Ctrl-C; continue from the last checkpoint with")
-        errors.print(f"  rainkit train --resume {request.run}", markup=False, soft_wrap=True)
-        raise typer.Exit(130) from stop
-    if os.environ.get("RANK", "0") != "0":
-        return  # of several processes the first one speaks
-    if as_json:
-        print_json(result.to_data())
+        if ablation is not None:
+            if variant is not None or profile:
+                raise UsageError("--ablation names its variants itself, and takes no --profile")
+            ablate(make, ablation, seeds or 1, seed, run, dry_run=dry_run, as_json=as_json)
+            return
+        request = make(run=run, variant=variant, seed=seed)
+    if dry_run or profile:
+        explain(request, dry_run=dry_run, as_json=as_json)
         return
-    if result.done_now:
-        output.print(f"{result.done_now} steps in {result.seconds / 60:.1f} min")
-    else:
-        output.print(f"nothing left to do: all {result.steps} steps were done before")
-    output.print(f"weights: {result.weights}", soft_wrap=True)
-    if result.best is not None:
-        output.print(f"best on validation: {result.best}", soft_wrap=True)
+    with continuing(request.run):
+        result = training.train(request, console=errors)
+        show_result(result, as_json=as_json)
 
 
 def _request(
@@ -152,6 +207,12 @@ def _request(
     workers: int,
     validate_every: int,
     keep: int,
+    init: Path | None,
+    save_every: int,
+    max_seconds: float | None,
+    compiled: bool,
+    histograms: bool,
+    trackers: tuple[str, ...],
 ) -> TrainRequest:
     from rainkit import hyperparameters, plugins
     from rainkit.training import TrainRequest, recipe
@@ -179,4 +240,10 @@ def _request(
         validate_every=validate_every,
         keep=keep,
         command=("rainkit", *sys.argv[1:]),
+        init=init,
+        save_every=save_every,
+        max_seconds=max_seconds,
+        compiled=compiled,
+        histograms=histograms,
+        trackers=trackers,
     )

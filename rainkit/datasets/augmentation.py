@@ -9,39 +9,103 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from rainkit.api import Training
 
 if TYPE_CHECKING:
     import albumentations as A
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "shrunk"]
 
 Picture = NDArray[np.uint8]
+
+_CUT, _COLOURS = 1, 2  # what a sample's seed is extended by; albumentations has the seed itself
 
 
 class Augmentation:
     """A random square crop of both pictures, then flips and quarter turns of both.
 
-    Pictures smaller than the crop are extended by reflection.
+    Pictures smaller than the crop are extended by reflection. With ``training.whole`` there is no
+    such crop: pictures are shrunk to that longest side, and lose what their sides are longer than
+    a multiple. In a share of samples, ``training.photometric``, brightness, contrast, gamma, hue
+    and saturation of both change by the same draws.
+
+    Args:
+        training: says which of these.
+        multiple_of: sides of whole pictures are multiples of this.
     """
 
-    def __init__(self, patch: int, *, turn: bool) -> None:
+    def __init__(self, training: Training, *, multiple_of: int = 1) -> None:
         # It asks the network for its newest version at import otherwise.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations as A
-        import cv2
 
-        steps: list[A.BasicTransform] = [
-            A.PadIfNeeded(patch, patch, border_mode=cv2.BORDER_REFLECT_101),
-            A.RandomCrop(patch, patch),
-        ]
-        if turn:
+        self._whole, self._multiple = training.whole, multiple_of
+        self._share = training.photometric
+        steps: list[A.BasicTransform] = []
+        if not training.whole:
+            patch = training.patch
+            steps += [
+                A.PadIfNeeded(patch, patch, border_mode=cv2.BORDER_REFLECT_101),
+                A.RandomCrop(patch, patch),
+            ]
+        if training.augment:
             steps.append(A.D4(p=1.0))
-        self._pair: A.Compose = A.Compose(steps, additional_targets={"clean": "image"})
+        both = {"clean": "image"}
+        self._pair: A.Compose = A.Compose(steps, additional_targets=both)
+        # Apart from the others: what is cropped and turned must not depend on them.
+        colours: list[A.BasicTransform] = [
+            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=1.0),
+            A.RandomGamma(gamma_limit=(70, 140), p=1.0),
+            A.HueSaturationValue(hue_shift_limit=10, sat_shift_limit=30, val_shift_limit=0, p=1.0),
+        ]
+        self._colours: A.Compose = A.Compose(colours, additional_targets=both)
 
     def __call__(self, rainy: Picture, clean: Picture, seed: int) -> tuple[Picture, Picture]:
-        """Two HWC uint8 pictures of one size -> two of ``patch`` x ``patch``."""
-        self._pair.set_random_seed(seed)
-        both = self._pair(image=rainy, clean=clean)
-        return both["image"], both["clean"]
+        """Two HWC uint8 pictures of one size -> two of ``patch`` x ``patch``, or whole ones."""
+        if self._whole:
+            rainy, clean = shrunk(rainy, self._whole), shrunk(clean, self._whole)
+            rows, columns = self._cut(rainy.shape[:2], np.random.default_rng([seed, _CUT]))
+            rainy, clean = (self._extended(each)[rows, columns] for each in (rainy, clean))
+        rainy, clean = _apply(self._pair, rainy, clean, seed)
+        if self._share:
+            rng = np.random.default_rng([seed, _COLOURS])
+            if rng.random() < self._share:
+                rainy, clean = _apply(self._colours, rainy, clean, int(rng.integers(2**31)))
+        return rainy, clean
+
+    def _cut(self, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
+        """Where to cut a picture so that its sides are multiples, a random few pixels in."""
+        cuts = []
+        for side in sides:
+            kept = max(side // self._multiple, 1) * self._multiple
+            start = int(rng.integers(max(side - kept, 0) + 1))
+            cuts.append(slice(start, start + kept))
+        return tuple(cuts)
+
+    def _extended(self, picture: Picture) -> Picture:
+        """By reflection, where a side is shorter than the smallest multiple."""
+        down, right = (max(self._multiple - side, 0) for side in picture.shape[:2])
+        if not (down or right):
+            return picture
+        border = cv2.BORDER_REFLECT_101
+        return np.asarray(cv2.copyMakeBorder(picture, 0, down, 0, right, border), np.uint8)
+
+
+def shrunk(picture: Picture, longest: int) -> Picture:
+    """An HWC picture whose longest side is ``longest`` at most; smaller ones stay as they are."""
+    height, width = picture.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return picture
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _apply(steps: A.Compose, rainy: Picture, clean: Picture, seed: int) -> tuple[Picture, Picture]:
+    steps.set_random_seed(seed)
+    both = steps(image=rainy, clean=clean)
+    return both["image"], both["clean"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rainkit
+from rainkit.datasets.counted import CountedFolder, choose
 from rainkit.datasets.manifest import MANIFEST
 from rainkit.datasets.mixing import Chosen, admit, begin, finish, take
 from rainkit.datasets.pairs import PairFiles, find_pairs
@@ -38,12 +38,8 @@ class MixSource:
         Raises:
             UsageError: a count that is none.
         """
-        folder, colon, count = text.rpartition(":")
-        if not colon or Path(text).exists():
-            return cls(Path(text))
-        if not (folder and count.isdecimal() and int(count) > 0):
-            raise UsageError(f"{text}: write FOLDER:COUNT, such as pairs/train:4000")
-        return cls(Path(folder), int(count))
+        folder = CountedFolder.parse(text, weighted=False)
+        return cls(folder.path, folder.count)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,19 +238,13 @@ def _apart(
 def _choose(
     pairs: Sequence[PairFiles], source: MixSource, name: str, seed: int, all_pairs: int
 ) -> list[PairFiles]:
-    wanted = len(pairs) if source.pairs is None else source.pairs
-    if wanted > len(pairs):
-        apart = f", {all_pairs - len(pairs)} of them left out" if all_pairs > len(pairs) else ""
+    if source.pairs is not None and all_pairs > len(pairs) < source.pairs:
         raise UsageError(
-            f"{source.path}:{wanted}: holds {all_pairs} pairs{apart}; ask for {len(pairs)} at most"
+            f"{source.path}:{source.pairs}: holds {all_pairs} pairs, {all_pairs - len(pairs)} of "
+            f"them left out; ask for {len(pairs)} at most"
         )
-
-    def rank(pair: PairFiles) -> bytes:
-        text = "\0".join((str(seed), source.path.resolve().name, pair.name))
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-    taken = set(sorted(pairs, key=rank)[:wanted])
-    return [pair for pair in pairs if pair in taken]
+    folder = CountedFolder(source.path, source.pairs)
+    return [pairs[n] for n in choose([pair.name for pair in pairs], folder, seed, kind="pairs")]
 
 
 def _named(source: str, pairs: Sequence[PairFiles]) -> list[Chosen]:

@@ -41,7 +41,9 @@ class FrameScene:
     clean: Path | None = None
 
 
-def find_scenes(root: Path, *, split: str | None = None) -> tuple[FrameScene, ...]:
+def find_scenes(
+    root: Path, *, split: str | None = None, leave_unreadable: bool = False
+) -> tuple[FrameScene, ...]:
     """The scenes of a dataset: folders with two pictures or more, in natural order.
 
     Reads what ``rainkit synth --sequence`` and ``--from-video`` write (``seq/<scene>/0001.png``,
@@ -51,17 +53,20 @@ def find_scenes(root: Path, *, split: str | None = None) -> tuple[FrameScene, ..
     Args:
         root: the dataset's folder.
         split: of a dataset in parts, such as ``train`` and ``test``, take this one.
+        leave_unreadable: leave frames that cannot be opened to be reported when they are read.
 
     Raises:
         UsageError: ``root`` is not a folder.
-        DatasetError: it holds no scene, or frames of a scene differ in size.
+        DatasetError: it holds no scene, frames of a scene differ in size, or one cannot be opened.
     """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; give a folder of scenes")
     part = root / split if split and (root / split).is_dir() else root
     # Of a dataset that has them, what is not in such folders are maps and pictures of other kinds.
     homes = [path for path in (part / "seq", *sorted(part.glob("*/seq"))) if path.is_dir()]
-    scenes = [scene for home in homes or [part] for scene in _scenes_in(home, root)]
+    scenes = [
+        scene for home in homes or [part] for scene in _scenes_in(home, root, leave_unreadable)
+    ]
     if not scenes:
         raise DatasetError(
             f"{part}: holds no scenes; put two frames or more of each into a folder of its own"
@@ -80,7 +85,7 @@ def pair_of_frames(scene: FrameScene, rng: np.random.Generator) -> tuple[int, in
     return first, second + (second >= first)
 
 
-def _scenes_in(home: Path, root: Path) -> Iterator[FrameScene]:
+def _scenes_in(home: Path, root: Path, leave_unreadable: bool) -> Iterator[FrameScene]:
     for parent, folders, names in os.walk(home):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = [Path(parent, name) for name in names if _is_picture(name)]
@@ -88,13 +93,13 @@ def _scenes_in(home: Path, root: Path) -> Iterator[FrameScene]:
         if len(frames) < 2:
             continue
         frames.sort(key=lambda path: (natural(path.name), path.name))
-        _refuse_sizes(frames)
+        _refuse_sizes(frames, leave_unreadable)
         clean = next((path for path in paths if path.stem.casefold() == _CLEAN), None)
         name = Path(parent).relative_to(root).as_posix()
         yield FrameScene(root.resolve().name if name == "." else name, tuple(frames), clean)
 
 
-def _refuse_sizes(frames: Sequence[Path]) -> None:
+def _refuse_sizes(frames: Sequence[Path], leave_unreadable: bool) -> None:
     """Refuse frames of several sizes, before a training is under way; only headers are read."""
     sizes = {}
     for path in frames:
@@ -102,6 +107,8 @@ def _refuse_sizes(frames: Sequence[Path]) -> None:
             with Image.open(path) as image:
                 sizes[image.size] = path
         except OSError as error:
+            if leave_unreadable:
+                continue
             raise DatasetError(f"{path}: not a picture that can be read; remove it") from error
     if len(sizes) > 1:
         ((one, path), (two, other)) = list(sizes.items())[:2]

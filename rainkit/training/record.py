@@ -18,7 +18,7 @@ from rainkit.images.atomic import atomic_path
 from rainkit.training import checkpoints, recipe
 from rainkit.training.request import TrainRequest
 
-__all__ = ["FILE", "about", "create", "reopen"]
+__all__ = ["FILE", "about", "create", "refuse_existing", "reopen", "to_data"]
 
 FILE = "run.json"
 
@@ -34,17 +34,26 @@ def create(request: TrainRequest) -> None:
         UsageError: the folder holds a run already.
         TrainingError: it cannot be made.
     """
+    refuse_existing(request)
     path = request.run / FILE
-    if path.exists() and checkpoints.latest(request.run) is not None:
-        raise UsageError(
-            f"{request.run} holds a run already: continue it with --resume, or choose another -o"
-        )
     try:
         request.run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{request.run}: cannot be made ({error.strerror})") from error
     with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(_to_data(request), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(to_data(request), indent=2) + "\n", encoding="utf-8")
+
+
+def refuse_existing(request: TrainRequest) -> None:
+    """Refuse to train into the folder of another run.
+
+    Raises:
+        UsageError: the folder holds a checkpoint already.
+    """
+    if (request.run / FILE).exists() and checkpoints.latest(request.run) is not None:
+        raise UsageError(
+            f"{request.run} holds a run already: continue it with --resume, or choose another -o"
+        )
 
 
 def about(request: TrainRequest) -> dict[str, str]:
@@ -87,6 +96,12 @@ def reopen(run: Path, **changes: Any) -> TrainRequest:
             keep=data["keep"],
             command=tuple(data["command"]),
             precision=data["precision"],
+            init=None if data.get("init") is None else Path(data["init"]),
+            save_every=data.get("save_every", 0),
+            max_seconds=data.get("max_seconds"),
+            compiled=data.get("compiled", False),
+            histograms=data.get("histograms", False),
+            trackers=tuple(data.get("trackers", ())),
             **{"device": data.get("device", "auto"), "workers": data.get("workers", 1)} | changes,
         )
     except FileNotFoundError as error:
@@ -95,7 +110,8 @@ def reopen(run: Path, **changes: Any) -> TrainRequest:
         raise TrainingError(f"{path}: not the record of a run ({error})") from error
 
 
-def _to_data(request: TrainRequest) -> dict[str, Any]:
+def to_data(request: TrainRequest) -> dict[str, Any]:
+    """What ``run.json`` holds."""
     return {
         "schema": 1,
         "method": request.method.name,
@@ -108,6 +124,12 @@ def _to_data(request: TrainRequest) -> dict[str, Any]:
         "workers": request.workers,
         "validate_every": request.validate_every,
         "keep": request.keep,
+        "init": None if request.init is None else os.path.abspath(request.init),
+        "save_every": request.save_every,
+        "max_seconds": request.max_seconds,
+        "compiled": request.compiled,
+        "histograms": request.histograms,
+        "trackers": list(request.trackers),
         "command": list(request.command),
         "python": sys.version.split()[0],
         "platform": platform.platform(),

@@ -31,6 +31,12 @@ class TrainRequest:
         validate_every: epochs between validations.
         keep: checkpoints kept beside the best one.
         command: the command line, for the record.
+        init: weights to start from, ours or a state dict from elsewhere.
+        save_every: steps between checkpoints beside those at the ends of epochs; 0 = none.
+        max_seconds: fix the number of steps such that the training ends in this time.
+        compiled: run the network through ``torch.compile``.
+        histograms: write histograms of gradients at each validation.
+        trackers: names of experiment trackers that Accelerate knows, such as ``wandb``.
     """
 
     method: Method
@@ -46,6 +52,12 @@ class TrainRequest:
     validate_every: int = 1
     keep: int = 2
     command: tuple[str, ...] = ()
+    init: Path | None = None
+    save_every: int = 0
+    max_seconds: float | None = None
+    compiled: bool = False
+    histograms: bool = False
+    trackers: tuple[str, ...] = ()
 
 
 def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) -> None:
@@ -54,9 +66,15 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
     Raises:
         UsageError: naming the setting and what it may be.
     """
-    method, patch = request.method, request.hyperparameters.training.patch
+    method, training = request.method, request.hyperparameters.training
+    patch = training.patch
     _refuse_other_data(method, request.data)
-    if patch < spec.min_size or patch % spec.multiple_of:
+    if training.whole and training.whole < max(spec.min_size, spec.multiple_of):
+        raise UsageError(
+            f"training.whole = {training.whole}: {method.name} takes pictures from "
+            f"{max(spec.min_size, spec.multiple_of)} on"
+        )
+    if not training.whole and (patch < spec.min_size or patch % spec.multiple_of):
         raise UsageError(
             f"training.patch = {patch}: {method.name} takes multiples of {spec.multiple_of} "
             f"from {spec.min_size} on"
@@ -68,13 +86,10 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
 
 
 def _refuse_other_data(method: Method, data: DataRequest) -> None:
-    if method.training_data == "pairs" and data.scenes:
-        raise UsageError(f"--scenes: {method.name} learns from pairs; use --clean or --pairs")
-    if method.training_data == "frames":
-        if data.clean or data.pairs:
-            name = "clean" if data.clean else "pairs"
-            raise UsageError(f"--{name}: {method.name} learns from time-lapse frames; use --scenes")
-        if not data.scenes:
-            raise UsageError(
-                f"{method.name} learns from time-lapse frames: name a folder (--scenes)"
-            )
+    if method.training_data != "frames":
+        return
+    if data.clean or data.pairs:
+        name = "clean" if data.clean else "pairs"
+        raise UsageError(f"--{name}: {method.name} learns from time-lapse frames; use --scenes")
+    if not data.scenes:
+        raise UsageError(f"{method.name} learns from time-lapse frames: name a folder (--scenes)")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,10 @@ from rainkit.api import ImageSpec
 from rainkit.datasets.pairs import ReadOptions, named_datasets
 from rainkit.datasets.sizes import check_sizes
 from rainkit.evaluation.protocols import RGB8
+from rainkit.evaluation.scores import Failure, Score, Scores
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 __all__ = ["Validation", "ValidationResult"]
 
@@ -27,26 +32,33 @@ class ValidationResult:
     """What one validation found.
 
     Attributes:
-        scores: means by ``<set>/psnr`` and ``<set>/ssim``.
+        scores: means by ``<set>/psnr`` and ``<set>/ssim``, and what the rainy pictures themselves
+            score by ``<set>/input_psnr`` and ``<set>/input_ssim``.
+        images: how many pictures of each set were scored.
         psnr: mean PSNR over the sets, by which the best weights are chosen.
         pictures: one strip per set, rainy | derained | clean, [3,H,3W] in [0,1].
         failures: pictures that could not be read, each with its reason.
     """
 
     scores: dict[str, float]
+    images: dict[str, int]
     psnr: float
     pictures: dict[str, Tensor]
     failures: tuple[str, ...]
 
     def line(self) -> str:
         """For the log."""
-        return ", ".join(f"{name} {value:.4g}" for name, value in self.scores.items())
+        return ", ".join(
+            f"{name} {self.scores[f'{name}/psnr']:.2f} dB {self.scores[f'{name}/ssim']:.4f}"
+            for name in self.images
+        )
 
 
 class Validation:
     """Datasets that training never sees; they are checked before the training starts.
 
-    Of those that are split it is the split ``val``, or else ``test``.
+    Of those that are split it is the split ``val``, or else ``test``. Several processes share the
+    pictures, and each of them knows the scores of all.
 
     Raises:
         UsageError, PairingError: folders without pairs, or pairs of different sizes.
@@ -59,6 +71,7 @@ class Validation:
         options: ReadOptions,
         spec: ImageSpec,
         runtime: networks.Runtime,
+        accelerator: Accelerator,
     ) -> None:
         paths = [Path(folder) for folder in folders]
         self.sets = named_datasets(paths, prefer=("val", "test"), options=options)
@@ -66,9 +79,10 @@ class Validation:
         self._shown = {each.name: evaluation.read_pair(each.pairs[0]) for each in self.sets}
         self._spec = spec
         self._runtime = runtime
+        self._accelerator = accelerator
 
-    def run(self, network: nn.Module) -> ValidationResult:
-        """Score a network; the network itself is left as it is."""
+    def run(self, network: nn.Module, limit: int | None = None) -> ValidationResult:
+        """Score a network, on the first ``limit`` pictures of a set; it is left as it is."""
         prepared = networks.prepare(copy.deepcopy(network).eval(), self._spec, self._runtime)
         protocol = evaluation.PROTOCOLS[PROTOCOL]
 
@@ -77,15 +91,36 @@ class Validation:
                 return images.to_array(prepared(images.to_tensor(rainy)), np.uint8)
 
         scores: dict[str, float] = {}
+        images_of: dict[str, int] = {}
         pictures: dict[str, Tensor] = {}
         failures: list[str] = []
         for dataset in self.sets:
-            found = evaluation.score(derain, dataset.pairs, protocol)
+            process, processes = self._accelerator.process_index, self._accelerator.num_processes
+            mine = evaluation.score(derain, dataset.pairs[:limit][process::processes], protocol)
+            found = self._together(mine)
             failures += [failure.reason for failure in found.failures]
             scores[f"{dataset.name}/psnr"] = found.psnr.mean
             scores[f"{dataset.name}/ssim"] = found.ssim.mean
-            shown = self._shown[dataset.name]
-            strip = np.concatenate([shown.rainy, derain(shown.rainy), shown.clean], axis=1)
-            pictures[dataset.name] = images.to_tensor(strip)[0]
+            scores[f"{dataset.name}/input_psnr"] = found.input_psnr.mean
+            scores[f"{dataset.name}/input_ssim"] = found.input_ssim.mean
+            images_of[dataset.name] = len(found.rows)
+            if self._accelerator.is_main_process:
+                shown = self._shown[dataset.name]
+                strip = np.concatenate([shown.rainy, derain(shown.rainy), shown.clean], axis=1)
+                pictures[dataset.name] = images.to_tensor(strip)[0]
         psnr = float(np.mean([scores[f"{dataset.name}/psnr"] for dataset in self.sets]))
-        return ValidationResult(scores, psnr, pictures, tuple(failures))
+        return ValidationResult(scores, images_of, psnr, pictures, tuple(failures))
+
+    def _together(self, mine: Scores) -> Scores:
+        """The scores of all processes, in an order that does not depend on how many there are."""
+        from accelerate.utils import gather_object
+
+        if self._accelerator.num_processes == 1:
+            return mine
+        rows: list[Score] = gather_object(list(mine.rows))
+        failures: list[Failure] = gather_object(list(mine.failures))
+        return replace(
+            mine,
+            rows=tuple(sorted(rows, key=lambda row: row.name)),
+            failures=tuple(sorted(failures, key=lambda failure: failure.name)),
+        )

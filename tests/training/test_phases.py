@@ -62,8 +62,8 @@ def _snapshot(module: nn.Module) -> dict[str, Tensor]:
 def test_each_phase_moves_its_own_parameters_at_its_own_rate() -> None:
     phases = _phases(_Objective())
     before, critic = _snapshot(phases.network), _snapshot(phases.objective)
-    losses, rates = phases.step(BATCH, 0, Plateau())
-    assert rates == {"critic/lr": 0.01, "generator/lr": 0.1}
+    losses, rates = phases.step([BATCH], 0, Plateau())
+    assert rates == {"critic/lr": 0.01, "generator/lr": 0.1, "generator/score/weight": 0.5}
     after = phases.network.state_dict()
     # Adam's first step is the learning rate, whatever the gradient's size.
     moved = (after["conv.bias"] - before["conv.bias"]).abs()
@@ -79,7 +79,7 @@ def test_what_a_plugin_froze_stays_frozen() -> None:
     phases = _phases(_Objective())
     before = _snapshot(phases.network)
     for step in range(2):
-        phases.step(BATCH, step, Plateau())
+        phases.step([BATCH], step, Plateau())
     assert not phases.network.frozen.weight.requires_grad
     assert phases.network.conv.weight.requires_grad
     torch.testing.assert_close(phases.network.frozen.weight, before["frozen.weight"])
@@ -88,7 +88,7 @@ def test_what_a_plugin_froze_stays_frozen() -> None:
 def test_the_generators_step_leaves_no_gradient_in_the_critic() -> None:
     phases = _phases(_Objective(active=("generator",)))
     critic = _snapshot(phases.objective)
-    phases.step(BATCH, 0, Plateau())
+    phases.step([BATCH], 0, Plateau())
     assert all(p.grad is None for p in phases.objective.critic.parameters())
     torch.testing.assert_close(dict(phases.objective.state_dict()), critic)
 
@@ -96,7 +96,7 @@ def test_the_generators_step_leaves_no_gradient_in_the_critic() -> None:
 def test_a_warm_up_of_the_critic_alone_leaves_the_network() -> None:
     phases = _phases(_Objective(active=("critic",)))
     before = _snapshot(phases.network)
-    losses, _ = phases.step(BATCH, 0, Plateau())
+    losses, _ = phases.step([BATCH], 0, Plateau())
     assert phases.main not in losses
     torch.testing.assert_close(dict(phases.network.state_dict()), before)
 
@@ -104,7 +104,7 @@ def test_a_warm_up_of_the_critic_alone_leaves_the_network() -> None:
 def test_a_loss_without_a_graph_changes_nothing() -> None:
     phases = _phases(_Objective(losses=lambda *_: {"none": Loss(torch.tensor(0.0))}))
     before = _snapshot(phases.network)
-    phases.step(BATCH, 0, Plateau())
+    phases.step([BATCH], 0, Plateau())
     torch.testing.assert_close(dict(phases.network.state_dict()), before)
 
 
@@ -120,7 +120,7 @@ def test_clipping_bounds_the_gradient() -> None:
         return real(*arguments)
 
     phases._optimisers["generator"].step = spy
-    phases.step(BATCH, 0, Plateau())
+    phases.step([BATCH], 0, Plateau())
     assert norms == [pytest.approx(1e-3, rel=1e-3)]
 
 

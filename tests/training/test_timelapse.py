@@ -151,5 +151,9 @@ def test_data_of_the_other_kind_is_refused(
         training.train(timelapse(data=DataRequest(clean=(str(photos),), scenes=(str(scenes),))))
     with pytest.raises(UsageError, match=r"--pairs: .* use --scenes"):
         training.train(timelapse(data=DataRequest(pairs=(str(pairs),))))
-    with pytest.raises(UsageError, match="--scenes: graspp-gan learns from pairs"):
-        training.train(request_for(data=DataRequest(scenes=(str(scenes),))))
+
+
+def test_a_method_of_pairs_learns_from_frames_and_the_mean_of_the_others(
+    request_for, scenes: Path
+) -> None:
+    assert training.train(request_for(data=DataRequest(scenes=(str(scenes),)))).steps == 6

@@ -133,6 +133,7 @@ METHOD = Method(
         "coarse": replace(_DEFAULT, network={"fine": False}),
         "no-context": replace(_DEFAULT, network={"context": False}),
     },
+    ablation=("coarse-no-ra", "coarse", "no-context", "default"),
     network="rainkit_granet.network:granet",
     objective="rainkit_granet.objective:mean_absolute_error",
     image=_image,

@@ -135,6 +135,7 @@ METHOD = Method(
             network={"width1": 64, "width2": 64, "width3": 64, "width4": 64, "context": 64},
         ),
     },
+    ablation=("raspp", "graspp", "default"),
     network="rainkit_graspp_gan.network:raspp",
     objective="rainkit_graspp_gan.objective:graspp_gan",
     image=_image,

@@ -156,6 +156,7 @@ METHOD = Method(
         "l2": replace(_DEFAULT, objective={"ssim": 0.0}),
         "last-only": replace(_DEFAULT, objective={"intermediate": False}),
     },
+    ablation=("baseline", "baseline-rr", "nrecur", "default"),
     network="rainkit_resguidenet.network:resguidenet",
     objective="rainkit_resguidenet.objective:deep_supervision",
     image=_image,

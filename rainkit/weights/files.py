@@ -1,4 +1,4 @@
-"""Trained weights: safetensors files whose header says which network they fit.
+"""Safetensors files whose header says which network they fit: found, opened, loaded, written.
 
 A file's header (string to string, as the format demands) holds ``method``, ``variant``, ``api``,
 and ``network``, the network hyperparameters as JSON, beside what the training wrote down.
@@ -6,7 +6,6 @@ and ``network``, the network hyperparameters as JSON, beside what the training w
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import json
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -23,8 +21,9 @@ from rainkit import hyperparameters
 from rainkit.api import API, Method, Weights
 from rainkit.errors import UsageError, WeightsError
 from rainkit.images.atomic import atomic_path
+from rainkit.weights.inspecting import opened, sha256
 
-__all__ = ["WeightsFile", "find", "load", "open_file", "save", "sha256"]
+__all__ = ["WeightsFile", "find", "load", "not_finite", "open_file", "read", "save"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,13 +81,8 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
         UsageError: no such file.
         WeightsError: damaged, of another method, or for hyperparameters it does not have.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: no such weights file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a whole safetensors file ({error})") from error
+    with opened(path) as file:
+        header = file.metadata() or {}
     if header.get("method") != method.name:
         of = header.get("method", "an unnamed method")
         raise WeightsError(f"{path}: these weights are of {of}, not of {method.name}")
@@ -115,16 +109,30 @@ def load(network: nn.Module, file: WeightsFile) -> nn.Module:
     Raises:
         WeightsError: the file's tensors do not fit the network.
     """
+    state = read(file.path)
     try:
-        with safe_open(file.path, framework="pt") as opened:
-            state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         network.load_state_dict(state)
-    except SafetensorError as error:
-        raise WeightsError(f"{file.path}: not a whole safetensors file ({error})") from error
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{file.path}: does not fit its network: {reason[:300]}") from error
     return network
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """All tensors of a ``.safetensors`` file by name, on the CPU.
+
+    Raises:
+        UsageError: no such file.
+        WeightsError: it is damaged, or no safetensors file.
+    """
+    with opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold nan or infinity."""
+    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    return [name for name, tensor in floats.items() if not tensor.isfinite().all()]
 
 
 def save(
@@ -158,12 +166,6 @@ def save(
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(serialise(plain, metadata=header))
-
-
-def sha256(path: Path) -> str:
-    """Hash of a whole file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shipped(method: Method, weights: Weights) -> WeightsFile:

@@ -18,18 +18,6 @@ from rainkit.errors import UsageError, WeightsError
 SMALL = Network(width1=8, width2=8, width3=8, width4=8, context=8)
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    torch.manual_seed(3)
-    network = networks.build(METHOD, SMALL)
-    path = tmp_path / "small.safetensors"
-    weights.save(
-        path, network.state_dict(), method=METHOD, variant="default", network=SMALL,
-        about={"step": "12"},
-    )  # fmt: skip
-    return path
-
-
 def test_a_file_says_which_network_it_fits_and_fills_it(saved: Path) -> None:
     file = weights.find(METHOD, str(saved))
     assert file.network == SMALL

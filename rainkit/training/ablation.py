@@ -1,0 +1,169 @@
+"""Ablations: variants of a method trained alike, and what each is worth."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rainkit.errors import RainkitError, UsageError
+from rainkit.training import record
+from rainkit.training.loop import train
+from rainkit.training.request import TrainRequest
+
+__all__ = ["Ablation", "Trained", "ablate", "alike"]
+
+_BUDGET = ("steps", "epoch_steps", "batch", "patch", "whole")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """One training of one variant.
+
+    Attributes:
+        variant: which.
+        seed: of the training.
+        run: its folder.
+        parameters: numbers of the network.
+        steps: optimiser steps done.
+        seconds: what they took, over all calls.
+        scores: of the last weights, ``{"<set>/psnr": dB, "<set>/ssim": ...}``.
+        problem: why there are none.
+    """
+
+    variant: str
+    seed: int
+    run: str
+    parameters: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ablation:
+    """What was found.
+
+    Attributes:
+        method: whose variants.
+        folder: that of all runs.
+        runs: the trainings, in the order they were asked for.
+    """
+
+    method: str
+    folder: Path
+    runs: tuple[Trained, ...]
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the validation sets."""
+        scored = (name for run in self.runs for name in run.scores)
+        return tuple(dict.fromkeys(name.rpartition("/")[0] for name in scored))
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants, each once."""
+        return tuple(dict.fromkeys(run.variant for run in self.runs))
+
+    @property
+    def failed(self) -> bool:
+        """Whether a training came to nothing."""
+        return any(run.problem for run in self.runs)
+
+    def scored(self, name: str, variant: str | None = None) -> tuple[float, float] | None:
+        """Mean and standard deviation of a score over the seeds of a variant, or over all runs."""
+        own = (run for run in self.runs if variant in (None, run.variant))
+        values = [run.scores[name] for run in own if name in run.scores]
+        if not values:
+            return None
+        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        return {
+            "method": self.method,
+            "protocol": "prenet/1",
+            "runs": [asdict(run) for run in self.runs],
+        }
+
+
+def alike(requests: Sequence[TrainRequest]) -> list[TrainRequest]:
+    """The same trainings with the budget of the first: its steps, batches and pictures.
+
+    Raises:
+        UsageError: nothing would score them.
+    """
+    first = requests[0]
+    if not first.data.validation:
+        raise UsageError("--ablation: name the sets that are to be compared on (--validate)")
+    budget = {name: getattr(first.hyperparameters.training, name) for name in _BUDGET}
+    return [
+        dataclasses.replace(
+            request,
+            hyperparameters=dataclasses.replace(
+                request.hyperparameters,
+                training=dataclasses.replace(request.hyperparameters.training, **budget),
+            ),
+        )
+        for request in requests
+    ]
+
+
+def ablate(
+    requests: Sequence[TrainRequest], folder: Path, console: Console | None = None
+) -> Ablation:
+    """Train one request after another; those that were begun before go on where they were.
+
+    A training that fails is reported, and the others are done all the same.
+
+    Raises:
+        UsageError: nothing to compare on.
+    """
+    runs: list[Trained] = []
+    for number, request in enumerate(requests, 1):
+        if console:
+            which = f"{request.variant}, seed {request.seed}"
+            console.print(f"[{number}/{len(requests)}] {which}", markup=False, highlight=False)
+        run = Trained(variant=request.variant, seed=request.seed, run=str(request.run))
+        try:
+            result = train(_begun(request), console)
+        except UsageError:
+            raise
+        except RainkitError as error:
+            runs.append(replace(run, problem=str(error)))
+            continue
+        runs.append(
+            replace(
+                run,
+                parameters=result.parameters,
+                steps=result.steps,
+                seconds=result.all_seconds,
+                scores=result.scores,
+            )
+        )
+        if result.stopped == "signal":
+            break
+    return Ablation(method=requests[0].method.name, folder=folder, runs=tuple(runs))
+
+
+def _begun(request: TrainRequest) -> TrainRequest:
+    if not (request.run / record.FILE).is_file():
+        return request
+    held = record.reopen(request.run, device=request.device, workers=request.workers)
+    wanted = dataclasses.replace(request, resume=True, command=held.command)
+    same = {"hyperparameters", "method", "variant", "seed", "data"}
+    if request.max_seconds is not None:
+        same.remove("hyperparameters")  # the steps were fixed when it began
+    told = record.to_data(wanted), record.to_data(held)
+    for name in sorted(same):
+        if told[0][name] != told[1][name]:
+            raise UsageError(
+                f"{request.run} was trained with other settings ({name}): choose another -o"
+            )
+    return held

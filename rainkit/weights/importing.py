@@ -1,0 +1,215 @@
+"""Filling a network for finetuning from a file that need not fit it whole.
+
+Files of rainkit and foreign checkpoints alike: of the state dicts in a file, under the prefixes
+that wrappers leave behind, that one is taken of which most tensors fit by name and shape.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rainkit.api import Method
+from rainkit.errors import UsageError, WeightsError
+from rainkit.weights.files import not_finite, read
+from rainkit.weights.inspecting import opened
+
+__all__ = ["Initialised", "initialise"]
+
+_WRAPPERS = frozenset(
+    (
+        *("module", "model", "_orig_mod", "network", "net", "net_g", "netg", "generator"),
+        *("ema", "ema_model", "model_ema", "averaged_model", "state_dict"),
+    )
+)
+"""Attributes under which DataParallel, compilers, trainers and averages keep a network."""
+
+_AVERAGES = frozenset(("ema", "average", "averaged"))
+
+_DEPTH = 3
+"""How deep state dicts are looked for: ``{"models": {"generator": {"state_dict": ...}}}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """What became of a network's tensors (buffers included) and of a file's.
+
+    Attributes:
+        loaded: names in the network that were filled.
+        missing: names in the network that the file does not have.
+        unused: names in the file that the network does not have.
+        resized: names that both have, in different shapes; left as they were.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+    resized: tuple[str, ...]
+
+    def line(self) -> str:
+        """For the log."""
+        whole = len(self.loaded) + len(self.missing) + len(self.resized)
+        parts = [f"{len(self.loaded)} of {whole} tensors taken over"]
+        for names, what in (
+            (self.resized, "of another shape"),
+            (self.missing, "not in the file"),
+            (self.unused, "unused"),
+        ):
+            if names:
+                parts.append(f"{len(names)} {what} ({_few(names)})")
+        return "; ".join(parts)
+
+
+def initialise(network: nn.Module, method: Method, source: Path) -> Initialised:
+    """Fill a network with every tensor of a file whose name and shape fit.
+
+    Args:
+        network: what to fill; the rest of it stays as it is.
+        method: whose network it is.
+        source: a ``.safetensors`` file, or a checkpoint of PyTorch (``.pth``, ``.pt``, ``.ckpt``).
+
+    Raises:
+        UsageError: no such file.
+        WeightsError: it is damaged, of another method, holds more than tensors, or none that fit.
+    """
+    if source.suffix == ".safetensors":
+        _refuse_other_method(method, source)
+        content: Any = read(source)
+    else:
+        content = _unpickle(source)
+    candidates = [
+        _Candidate.of(network, state, prefix, where)
+        for where, state in _state_dicts(content)
+        for prefix in _prefixes(state)
+    ]
+    if not candidates:
+        raise WeightsError(f"{source}: holds no tensors by name, such as a state dict has")
+    best = max(candidates, key=lambda candidate: candidate.rank)
+    # A bias of three numbers fits by chance, and nothing is finetuned from it.
+    if not any(name in best.fitting for name, p in network.named_parameters() if p.dim() > 1):
+        raise WeightsError(
+            f"{source}: none of its weights fits the network of {method.name}: the file has "
+            f"{_few(_shapes(best.state))}; the network {_few(_shapes(network.state_dict()))}"
+        )
+    broken = not_finite(best.fitting)
+    if broken:
+        raise WeightsError(f"{source}: {_few(broken)} hold nan or infinity")
+    network.load_state_dict(best.fitting, strict=False)
+    wanted = [name for name, value in network.state_dict().items() if isinstance(value, Tensor)]
+    return Initialised(
+        loaded=tuple(name for name in wanted if name in best.fitting),
+        missing=tuple(name for name in wanted if name not in best.fitting | best.resized),
+        unused=best.unused,
+        resized=tuple(name for name in wanted if name in best.resized),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A state dict, read under one of its prefixes, beside the network."""
+
+    state: Mapping[str, Tensor]
+    fitting: dict[str, Tensor]
+    resized: dict[str, Tensor]
+    unused: tuple[str, ...]
+    averaged: bool
+
+    @classmethod
+    def of(
+        cls, network: nn.Module, state: Mapping[str, Tensor], prefix: str, where: tuple[str, ...]
+    ) -> _Candidate:
+        fitting, resized, unused = {}, {}, []
+        wanted = network.state_dict()
+        for full, tensor in state.items():
+            name = full.removeprefix(prefix)
+            target = wanted.get(name) if full.startswith(prefix) else None
+            if not isinstance(target, Tensor):
+                unused.append(full)
+            elif _same_kind(tensor, target):
+                fitting[name] = tensor.detach().to(target.dtype)
+            else:
+                resized[name] = tensor
+        words = {word for part in (*where, prefix) for word in re.split(r"[._]", part.lower())}
+        return cls(state, fitting, resized, tuple(unused), bool(words & _AVERAGES))
+
+    @property
+    def rank(self) -> tuple[int, int, bool]:
+        """More tensors that fit are better; then averages are, which most networks ship as."""
+        return len(self.fitting), len(self.resized), self.averaged
+
+
+def _refuse_other_method(method: Method, source: Path) -> None:
+    with opened(source) as file:
+        named = (file.metadata() or {}).get("method", method.name)
+    if named != method.name:
+        raise WeightsError(f"{source}: these weights are of {named}, not of {method.name}")
+
+
+def _unpickle(source: Path) -> Any:
+    if not source.is_file():
+        raise UsageError(f"{source}: no such weights file")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # on old formats and TorchScript
+            return torch.load(source, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"code as well: {found[1]}" if found else "something else, or is damaged"
+        raise WeightsError(
+            f"{source}: only tensors are read, and this file holds {what}; open it with the "
+            "program that made it, save the state dict alone (torch.save(network.state_dict(), "
+            "FILE)), and name that file"
+        ) from error
+    except Exception as error:  # a damaged file makes the reader stumble in any way
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise WeightsError(f"{source}: not a whole checkpoint of PyTorch ({reason})") from error
+
+
+def _state_dicts(
+    content: Any, where: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """Everything in a checkpoint that maps names to tensors, and under which keys it stands."""
+    if not isinstance(content, Mapping):
+        return
+    named = {key: value for key, value in content.items() if isinstance(key, str)}
+    tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
+    if tensors:
+        yield where, tensors
+    if len(where) < _DEPTH:
+        for key, value in named.items():
+            yield from _state_dicts(value, (*where, key))
+
+
+def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
+    """The empty one, and those such as ``module.`` and ``model.generator.``."""
+    found = {"": None}
+    for name in state:
+        prefix = ""
+        for part in name.split(".")[:-1]:
+            if part.lower() not in _WRAPPERS:
+                break
+            prefix += f"{part}."
+            found[prefix] = None
+    return list(found)
+
+
+def _same_kind(tensor: Tensor, target: Tensor) -> bool:
+    plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta)
+    floats = tensor.is_floating_point() == target.is_floating_point() and not tensor.is_complex()
+    return plain and floats and tensor.shape == target.shape
+
+
+def _shapes(state: Mapping[str, Any]) -> list[str]:
+    return [f"{name} {list(v.shape)}" for name, v in state.items() if isinstance(v, Tensor)]
+
+
+def _few(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,300 @@
+"""From a run folder to what a plugin ships: weights, their model card, and their declaration."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+import jinja2
+
+from rainkit import hyperparameters, networks, plugins
+from rainkit.api import Hyperparameters, Method
+from rainkit.errors import UsageError, WeightsError
+from rainkit.images.atomic import atomic_path
+from rainkit.weights.files import WeightsFile, load, not_finite, open_file, read, save
+from rainkit.weights.inspecting import sha256
+
+__all__ = ["Packed", "pack"]
+
+_RECORD = "run.json"
+_PROTOCOL = "prenet/1"
+"""What the validation of a training scores with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """What was made.
+
+    Attributes:
+        name: ``method.tag``.
+        weights: the weights file.
+        card: its model card.
+        sha256: hash of the weights file.
+        snippet: the declaration to paste into the plugin.
+        notes: what to see to before these weights ship.
+    """
+
+    name: str
+    weights: Path
+    card: Path
+    sha256: str
+    snippet: str
+    notes: tuple[str, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """For ``--json``."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        return {**data, "weights": str(self.weights), "card": str(self.card)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """What ``run.json`` says, as far as it is told in a card."""
+
+    method: Method
+    variant: str
+    settings: Hyperparameters
+    base: Hyperparameters
+    data: Mapping[str, Any]
+    command: Sequence[str]
+    init: str | None
+
+
+def pack(
+    run: Path,
+    out: Path | None = None,
+    tag: str | None = None,
+    licence: str | None = None,
+    which: Literal["best", "last"] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Packed:
+    """Make what a plugin ships of a run of ``rainkit train``.
+
+    Args:
+        run: the run folder.
+        out: where to write; None = the folder ``packed`` in the run folder.
+        tag: of the weights; None = ``rain-vN``, the first that the method does not have.
+        licence: of the weights, an SPDX name; None = that of the method's code.
+        which: the weights that validated best, or the last ones; None = the best where there are
+            some.
+        overwrite: replace an earlier pack of this tag.
+
+    Raises:
+        UsageError: no run there, none of the weights asked for, an impossible tag or licence, or
+            files that exist.
+        MethodError: the method is broken.
+        WeightsError: the record or the weights are damaged, or hold nan.
+        ImageError: the system refuses to write.
+    """
+    told = _read_run(run)
+    method = told.method
+    tag, licence = tag or _next_tag(method), licence or method.licence
+    if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", tag):
+        raise UsageError(f"--tag {tag}: use lower case, digits and hyphens, such as rain-v2")
+    if not re.fullmatch(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*", licence):
+        raise UsageError(f"--licence {licence}: give its SPDX name, such as Apache-2.0")
+    folder = out or run / "packed"
+    path, card = folder / f"{tag}.safetensors", folder / f"{tag}.md"
+    for each in (path, card):
+        if each.exists() and not overwrite:
+            raise UsageError(f"{each} exists; pass --overwrite, or another -o or --tag")
+    file = open_file(method, _choose(run, which))
+    state = read(file.path)
+    load(networks.build(method, file.network), file)  # what does not fit does not ship
+    if broken := not_finite(state):
+        raise WeightsError(f"{file.path}: {', '.join(broken[:3])} hold nan or infinity")
+    about = dict(file.header) | {"tag": tag, "licence": licence}
+    network = file.network
+    save(
+        path, state, method=method, variant=file.variant, network=network, about=about,
+        overwrite=overwrite,
+    )  # fmt: skip
+    found = sha256(path)
+    notes = _notes(told, file)
+    text = _card(told, file, path, found, licence, notes)
+    with atomic_path(card, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    declared = {
+        "tag": tag,
+        "variant": file.variant,
+        "sha256": found,
+        "file": f"weights/{path.name}",
+        "licence": licence,
+        "trained_on": _data_in_words(told.data),
+        "recipe": _recipe(told, file),
+    }
+    # JSON's strings are Python's too.
+    lines = [f"    {k}={json.dumps(v, ensure_ascii=False)}," for k, v in declared.items()]
+    return Packed(
+        name=f"{method.name}.{tag}",
+        weights=path,
+        card=card,
+        sha256=found,
+        snippet="\n".join(("Weights(", *lines, ")")),
+        notes=notes,
+    )
+
+
+def _read_run(run: Path) -> _Run:
+    path = run / _RECORD
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        method = plugins.get(data["method"])
+        variant = str(data["variant"])
+        return _Run(
+            method=method,
+            variant=variant,
+            settings=_settings(path, method, data["hyperparameters"]),
+            base=method.variants.get(variant, method.default),
+            data=dict(data["data"]),
+            command=[str(word) for word in data["command"]],
+            init=PurePath(data["init"]).name if data.get("init") else None,
+        )
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{run}: no {_RECORD} there: name a folder of rainkit train") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path}: not the record of a run ({error})") from error
+
+
+def _settings(path: Path, method: Method, data: Mapping[str, Any]) -> Hyperparameters:
+    try:
+        return hyperparameters.from_data(method, data)
+    except UsageError as error:
+        raise WeightsError(f"{path}: not settings of this {method.name} ({error})") from error
+
+
+def _choose(run: Path, which: Literal["best", "last"] | None) -> Path:
+    best, last = run / "best.safetensors", run / "last.safetensors"
+    if which == "best" and not best.is_file():
+        raise UsageError(f"{best}: not there; only a training with --validate makes it")
+    path = best if which != "last" and best.is_file() else last
+    if not path.is_file():
+        raise UsageError(f"{path}: not there yet; the first checkpoint of a training makes it")
+    return path
+
+
+def _next_tag(method: Method) -> str:
+    taken = [re.fullmatch(r"rain-v(\d+)", weights.tag) for weights in method.weights]
+    return f"rain-v{max((int(found[1]) for found in taken if found), default=0) + 1}"
+
+
+def _notes(told: _Run, file: WeightsFile) -> tuple[str, ...]:
+    notes = []
+    if file.network != told.base.network or told.variant not in told.method.variants:
+        notes.append(
+            f"the network differs from the variant {file.variant}: give the plugin a variant with "
+            "these settings before it ships the file"
+        )
+    if told.init:
+        notes.append(f"the training started from {told.init}: its licence binds these weights too")
+    return tuple(notes)
+
+
+def _card(
+    told: _Run, file: WeightsFile, path: Path, found: str, licence: str, notes: Sequence[str]
+) -> str:
+    method, header = told.method, file.header
+    before = {row.path: row.default for row in hyperparameters.describe(told.base)}
+    changes = hyperparameters.differences(told.settings, told.base)
+    size = networks.parameters(networks.build(method, file.network))
+    versions = ", ".join(f"{name} {version}" for name, version in _table(header, "versions"))
+    facts = {
+        "method": f"`{method.name}`",
+        "variant": f"`{file.variant}`",
+        "network": f"{size:,} parameters",
+        "trained on": _data_in_words(told.data),
+        "started from": f"`{told.init}`" if told.init else "a random network",
+        "steps": header.get("step", "unknown"),
+        "seed": header.get("seed", "unknown"),
+        "made with": versions or "unknown",
+        "file": f"`{path.name}`, {path.stat().st_size:,} bytes",
+        "sha256": f"`{found}`",
+        "licence": licence,
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rainkit.weights"),
+        autoescape=jinja2.select_autoescape(),  # of pages; Markdown is left as it is
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = _cell
+    return environment.get_template("card.md.j2").render(
+        name=f"{method.name}.{path.stem}",
+        title=method.title,
+        summary=method.summary.rstrip("."),
+        method=method.name,
+        variant=told.variant,
+        facts=list(facts.items()),
+        settings=[(name, value, before.get(name)) for name, value in changes.items()],
+        notes=notes,
+        scores=_scores(header),
+        protocol=_PROTOCOL,
+        file=path.name,
+    )
+
+
+def _scores(header: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    scores = dict(_table(header, "validation"))
+    sets = dict.fromkeys(name.rpartition("/")[0] for name in scores)
+
+    def number(name: str, form: str) -> str:
+        value = scores.get(name)
+        return format(value, form) if isinstance(value, (int, float)) else ""
+
+    return [(n, number(f"{n}/psnr", ".2f"), number(f"{n}/ssim", ".4f")) for n in sets]
+
+
+def _table(header: Mapping[str, str], key: str) -> list[tuple[str, Any]]:
+    """What a header holds as a JSON object; nothing where it holds no such thing."""
+    try:
+        return list(json.loads(header.get(key, "{}")).items())
+    except (ValueError, AttributeError):
+        return []
+
+
+def _data_in_words(data: Mapping[str, Any]) -> str:
+    """Without folders: they say nothing elsewhere, and too much of the machine."""
+    degraded = {"noise": "noise added", "rain": "rain drawn"}.get(str(data.get("degradation")), "")
+    kinds = {
+        "clean": f"clean photographs, {degraded or 'degraded'} on the fly",
+        "pairs": "pairs of rainy and clean pictures",
+        "scenes": "time-lapse frames of static scenes",
+    }
+    return "; ".join(words for kind, words in kinds.items() if data.get(kind)) or "unknown data"
+
+
+def _recipe(told: _Run, file: WeightsFile) -> str:
+    """The recipe's file name, or a command that gives the same settings; folders left out."""
+    after = dict(itertools.pairwise(told.command))
+    joined = [w.partition("=")[2] for w in told.command if w.startswith("--config=")]
+    config = after.get("--config") or after.get("-c") or "".join(joined[-1:])
+    step, seed = file.header.get("step", "?"), file.header.get("seed", "0")
+    if config:
+        return f"{PurePath(config).name}, step {step}, seed {seed}"
+    changes = hyperparameters.differences(told.settings, told.base)
+    settings = [f"--set {shlex.quote(f'{k}={_value(v)}')}" for k, v in changes.items()]
+    command = f"rainkit train --method {told.method.name} --variant {told.variant} --seed {seed}"
+    start = [f"--init {shlex.quote(told.init)}"] if told.init else []
+    return " ".join((command, *start, *settings))
+
+
+def _value(value: Any) -> str:
+    """As ``--set`` takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(map(_value, value)) or "[]"
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    return " ".join(_value(value).split()).replace("|", "\\|")

@@ -1,0 +1,183 @@
+"""``rainkit weights`` as typed."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rainkit_graspp_gan import METHOD
+
+from rainkit import cli, hyperparameters, weights
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rainkit", "weights", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def run(tiny_weights: Path, tmp_path: Path) -> Path:
+    """A run folder with the record of a training and its weights."""
+    file = weights.open_file(METHOD, tiny_weights)
+    settings = dataclasses.replace(METHOD.default, network=file.network)
+    record = {
+        "schema": 1,
+        "method": METHOD.name,
+        "variant": "default",
+        "hyperparameters": hyperparameters.to_data(settings),
+        "data": {"clean": ["/home/me/photos"], "pairs": [], "degradation": "noise"},
+        "command": ["rainkit", "train"],
+    }
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(record))
+    (folder / "last.safetensors").write_bytes(tiny_weights.read_bytes())
+    return folder
+
+
+def test_inspect(call, tiny_weights: Path) -> None:
+    code, out, err = call("inspect", tiny_weights)
+    assert (code, err) == (0, "")
+    assert "method graspp-gan, variant default" in out
+    assert weights.sha256(tiny_weights) in out
+    assert "width1 = 4" in out
+    first = weights.inspect(tiny_weights).tensors[0]
+    assert first.name not in out
+    _, out, _ = call("inspect", tiny_weights, "--tensors")
+    row = next(line for line in out.splitlines() if line.startswith(first.name))
+    assert row.split()[1:] == ["x".join(map(str, first.shape)), first.dtype]
+
+
+def test_inspect_as_json(call, tiny_weights: Path) -> None:
+    code, out, _ = call("inspect", tiny_weights, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["method"] == "graspp-gan"
+    assert json.loads(found["header"]["network"])["width1"] == 4
+    assert len(found["tensors"]) == len(weights.inspect(tiny_weights).tensors)
+
+
+def test_verify(call, tiny_weights: Path, tmp_path: Path) -> None:
+    code, out, err = call("verify", tiny_weights, "graspp-gan")
+    assert (code, err) == (0, "")
+    assert out.count("good") == 1 + len(METHOD.weights)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(tiny_weights.read_bytes()[:-10])
+    code, out, err = call("verify", tiny_weights, cut)
+    assert code == 1
+    assert out.count("good") == 1
+    assert out.count("BAD") == 1
+    assert err.startswith(f"bad: {cut}: not a whole safetensors file")
+    assert err.count("\n") == 1
+    code, out, _ = call("verify", cut, "--json")
+    assert code == 1
+    (found,) = json.loads(out)
+    assert found["held"] == []
+    assert "not a whole" in found["problem"]
+
+
+def test_verify_all(call) -> None:
+    code, out, _ = call("verify", "--json")
+    assert code == 0
+    assert "graspp-gan.rain-v1" in [each["name"] for each in json.loads(out)]
+
+
+def test_no_method_is_no_weights(call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAINKIT_METHODS", "timelapse")
+    assert call("verify") == (0, "", "no installed method ships weights\n")
+    code, out, err = call("verify", "timelapse")
+    assert code == 1
+    assert "BAD" in out
+    assert err == "bad: timelapse ships no weights: name a file of yours\n"
+    monkeypatch.setenv("RAINKIT_METHODS", "nothing")
+    assert call("verify")[2].startswith("RAINKIT_METHODS=nothing hides")
+
+
+def test_pack(call, run: Path) -> None:
+    code, out, err = call("pack", run, "--tag", "rain-v2", "--licence", "MIT")
+    assert code == 0
+    # Standard output is the declaration and nothing else.
+    declared = ast.parse(out.strip(), mode="eval").body
+    assert {k.arg: ast.literal_eval(k.value) for k in declared.keywords}["licence"] == "MIT"
+    assert "noise added" in out
+    assert str(run / "packed" / "rain-v2.safetensors") in err
+    assert "note: the network differs" in err
+    assert call("verify", run / "packed" / "rain-v2.safetensors")[0] == 0
+    code, out, err = call("pack", run, "--tag", "rain-v2")
+    assert (code, out) == (2, "")
+    assert "pass --overwrite" in err
+    code, out, _ = call("pack", run, "--tag", "rain-v2", "--last", "--overwrite", "--json")
+    assert code == 0
+    packed = json.loads(out)
+    assert packed["name"] == "graspp-gan.rain-v2"
+    assert packed["sha256"] == weights.sha256(Path(packed["weights"]))
+
+
+def test_pack_elsewhere(call, run: Path, tmp_path: Path) -> None:
+    assert call("pack", run, "-o", tmp_path / "a" / "b", "--tag", "x")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == [
+        "x.md",
+        "x.safetensors",
+    ]
+    assert not (run / "packed").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("inspect", "none.safetensors"), 2, "no such weights file"),
+        (("inspect", "text.safetensors"), 1, "not a whole safetensors file"),
+        (("verify", "none.safetensors"), 2, "no such weights file"),
+        (("verify", "nothing"), 2, "no method 'nothing' is installed"),
+        (("verify", "graspp-gan.none"), 2, "no such tag"),
+        (("pack", "none"), 2, "no run.json there"),
+        (("pack", "empty"), 2, "no run.json there"),
+        (("pack", "run", "--tag", "A"), 2, "--tag A"),
+        (("pack", "run", "--licence", "|"), 2, "--licence |"),
+        (("pack", "run", "-o", "text.safetensors"), 1, "text.safetensors"),
+    ],
+)
+def test_what_cannot_work_is_one_line(
+    call, run: Path, monkeypatch, arguments, code: int, said: str
+) -> None:
+    monkeypatch.chdir(run.parent)
+    (run.parent / "empty").mkdir()
+    Path("text.safetensors").write_text("text")
+    found, out, err = call(*arguments)
+    assert (found, out) == (code, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_a_run_whose_weights_are_broken(call, run: Path) -> None:
+    file = weights.open_file(METHOD, run / "last.safetensors")
+    state = {"a": torch.zeros(1)}
+    weights.save(file.path, state, method=METHOD, variant="default", network=file.network)
+    code, out, err = call("pack", run)
+    assert (code, out) == (1, "")
+    assert "does not fit its network" in err
+
+
+def test_help_and_inspect_load_no_torch(tiny_weights: Path) -> None:
+    for arguments in (["--help"], ["inspect", str(tiny_weights)]):
+        command = [sys.executable, "-X", "importtime", "-m", "rainkit", "weights", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert "rainkit.cli.weights" in imported
+        assert not imported & {"torch", "cv2", "rainkit_graspp_gan"}

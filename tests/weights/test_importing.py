@@ -1,0 +1,232 @@
+"""Filling a network from files that fit it whole, in part, or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from rainkit_graspp_gan import METHOD, Network
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rainkit import networks, weights
+from rainkit.errors import UsageError, WeightsError
+
+
+class Malicious:
+    """Whoever unpickles this makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def same(network: nn.Module, state: dict[str, Tensor]) -> bool:
+    return all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+def test_weights_of_rainkit_fill_a_network_whole(make, saved: Path) -> None:
+    network = make(4)
+    done = weights.initialise(network, METHOD, saved)
+    assert same(network, make(3).state_dict())
+    assert set(done.loaded) == set(network.state_dict())
+    assert (done.missing, done.unused, done.resized) == ((), (), ())
+    assert done.line() == f"{len(done.loaded)} of {len(done.loaded)} tensors taken over"
+
+
+def test_buffers_are_filled_too(make, saved: Path) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+
+    network, other = Counting(), Counting()
+    other.norm.num_batches_tracked += 7
+    other.norm.running_mean += 1
+    path = saved.with_name("counting.pth")
+    torch.save(other.state_dict(), path)
+    assert "norm.num_batches_tracked" in weights.initialise(network, METHOD, path).loaded
+    assert network.norm.num_batches_tracked == 7
+    assert network.norm.running_mean.mean() == 1
+
+
+def test_a_network_of_other_settings_takes_what_fits(saved: Path) -> None:
+    """A wider context; the rest is as in the file."""
+    wider = Network(width1=8, width2=8, width3=8, width4=8, context=12)
+    network = networks.build(METHOD, wider)
+    done = weights.initialise(network, METHOD, saved)
+    assert done.loaded
+    assert done.resized
+    assert set(done.loaded) | set(done.missing) | set(done.resized) == set(network.state_dict())
+    kept = weights.load(networks.build(METHOD, weights.find(METHOD, str(saved)).network),
+                        weights.find(METHOD, str(saved))).state_dict()  # fmt: skip
+    for name in done.loaded:
+        assert torch.equal(network.state_dict()[name], kept[name])
+    assert f"{len(done.resized)} of another shape ({done.resized[0]}" in done.line()
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"models": {"netG": {"state_dict": state}}},
+        lambda state: {f"module.{name}": value for name, value in state.items()},
+        lambda state: {
+            "model_state_dict": {f"_orig_mod.module.{name}": v for name, v in state.items()},
+            "optimizer": {"state": {0: {"step": torch.zeros(1)}}},
+        },
+        lambda state: {
+            "state_dict": {
+                **{f"generator.{name}": value for name, value in state.items()},
+                "critic.weight": torch.ones(3, 3),
+            }
+        },
+    ],
+    ids=["plain", "state_dict", "deep", "module", "compiled", "generator"],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".ckpt"])
+def test_foreign_checkpoints_are_unwrapped(make, tmp_path: Path, nest, suffix: str) -> None:
+    path = tmp_path / f"foreign{suffix}"
+    torch.save(nest(make(3).state_dict()), path)
+    network = make(4)
+    done = weights.initialise(network, METHOD, path)
+    assert same(network, make(3).state_dict())
+    assert not done.missing
+    assert done.unused in ((), ("critic.weight",))
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda live, average: {"params": live, "params_ema": average},
+        lambda live, average: {"state_dict_ema": average, "state_dict": live},
+        lambda live, average: {
+            **{f"model.{name}": value for name, value in live.items()},
+            **{f"ema_model.module.{name}": value for name, value in average.items()},
+        },
+    ],
+    ids=["basicsr", "timm", "prefixes"],
+)
+def test_averages_are_preferred(make, tmp_path: Path, nest) -> None:
+    path = tmp_path / "both.pt"
+    torch.save(nest(make(3).state_dict(), make(5).state_dict()), path)
+    network = make(4)
+    weights.initialise(network, METHOD, path)
+    assert same(network, make(5).state_dict())
+
+
+def test_foreign_safetensors_in_half_precision(make, tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    halves = {f"module.{n}": v.half() if v.is_floating_point() else v
+              for n, v in make(3).state_dict().items()}  # fmt: skip
+    save_file(halves, path, metadata={"format": "pt"})
+    network = make(4)
+    done = weights.initialise(network, METHOD, path)
+    assert not done.missing
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, make(3).state_dict()[name], rtol=2e-3, atol=1e-4)
+        assert value.dtype == make(3).state_dict()[name].dtype
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("how", ["pickle", "torch"])
+def test_code_in_a_pickle_is_not_run(make, tmp_path: Path, protocol: int, how: str) -> None:
+    path, made = tmp_path / "evil.pth", tmp_path / "made"
+    content = {**make(3).state_dict(), "x": Malicious(made)}
+    if how == "torch":
+        torch.save(content, path, pickle_protocol=max(protocol, 2))
+    else:
+        path.write_bytes(pickle.dumps(Malicious(made), protocol=protocol))
+    with pytest.raises(
+        WeightsError, match=r"evil\.pth: only tensors are read.*save the state"
+    ) as e:
+        weights.initialise(make(4), METHOD, path)
+    assert "\n" not in str(e.value)
+    assert not made.exists()
+
+
+def test_a_whole_pickled_network_is_refused(make, tmp_path: Path) -> None:
+    path = tmp_path / "network.pt"
+    torch.save(nn.Conv2d(3, 3, 3), path)
+    with pytest.raises(WeightsError, match="only tensors are read"):
+        weights.initialise(make(4), METHOD, path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"PK\x03\x04 no archive", b"text\n" * 50])
+def test_files_that_are_no_checkpoints(make, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "odd.pth"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"odd\.pth: ") as caught:
+        weights.initialise(make(4), METHOD, path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_truncated_file_is_named(make, saved: Path, suffix: str) -> None:
+    path = saved.with_name(f"cut{suffix}")
+    if suffix == ".pth":
+        torch.save(make(3).state_dict(), path)
+    else:
+        path.write_bytes(saved.read_bytes())
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(WeightsError, match=f"cut\\{suffix}: not a whole"):
+        weights.initialise(make(4), METHOD, path)
+
+
+def test_files_that_are_not_there(make, tmp_path: Path) -> None:
+    for name in ("no.pth", "no.safetensors", "."):
+        with pytest.raises(UsageError, match="no such weights file"):
+            weights.initialise(make(4), METHOD, tmp_path / name)
+
+
+def test_weights_of_another_method_are_refused(make, saved: Path) -> None:
+    other = dataclasses.replace(METHOD, name="other")
+    with pytest.raises(WeightsError, match="these weights are of graspp-gan, not of other"):
+        weights.initialise(make(4), other, saved)
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [torch.zeros(1)], torch.zeros(2)])
+def test_a_checkpoint_without_names_is_refused(make, tmp_path: Path, content) -> None:
+    path = tmp_path / "nameless.pt"
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match="no tensors by name"):
+        weights.initialise(make(4), METHOD, path)
+
+
+def test_a_state_dict_that_does_not_fit_names_both_sides(make, tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"first.weight": torch.zeros(4, 4), "first.bias": torch.zeros(4)}, path)
+    network = make(4)
+    mine = next(iter(network.state_dict()))
+    with pytest.raises(WeightsError, match=r"none of its weights fits") as caught:
+        weights.initialise(network, METHOD, path)
+    assert "first.weight [4, 4]" in str(caught.value)
+    assert mine in str(caught.value)
+
+
+def test_a_bias_alone_is_no_start(make, tmp_path: Path) -> None:
+    network = make(4)
+    biases = {n: v for n, v in network.state_dict().items() if n.endswith("bias")}
+    path = tmp_path / "biases.pth"
+    torch.save(biases, path)
+    with pytest.raises(WeightsError, match="none of its weights fits"):
+        weights.initialise(network, METHOD, path)
+
+
+def test_nan_is_refused_and_the_network_stays(make, tmp_path: Path) -> None:
+    state = make(3).state_dict()
+    name = next(iter(state))
+    state[name].fill_(torch.nan)
+    path = tmp_path / "nan.pth"
+    torch.save(state, path)
+    network = make(4)
+    with pytest.raises(WeightsError, match=f"{name} hold nan"):
+        weights.initialise(network, METHOD, path)
+    assert same(network, make(4).state_dict())
