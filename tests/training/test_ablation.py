@@ -1,0 +1,107 @@
+"""Ablations: variants trained alike, their table, and going on after a stop."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from rainkit_graspp_gan import METHOD
+
+from rainkit import hyperparameters, training
+from rainkit.datasets.sources import DataRequest
+from rainkit.errors import UsageError
+from rainkit.training import ablation_tables
+
+
+@pytest.fixture
+def requests_for(request_for, tiny):
+    """Requests for variants and seeds, in folders as the command makes them."""
+
+    def make(variants: tuple[str, ...], seeds: int = 1, *settings: str) -> list:
+        return training.alike(
+            [
+                request_for(
+                    f"ablation/{variant}-seed{seed}",
+                    variant=variant,
+                    seed=seed,
+                    hyperparameters=hyperparameters.resolve(
+                        METHOD, variant, settings=(*tiny, *settings)
+                    ),
+                )
+                for variant in variants
+                for seed in range(seeds)
+            ]
+        )
+
+    return make
+
+
+def test_variants_and_seeds_make_one_table(requests_for, tmp_path: Path) -> None:
+    requests = requests_for(("raspp", "default"), 2)
+    found = training.ablate(requests, tmp_path)
+    assert [(run.variant, run.seed) for run in found.runs] == [
+        ("raspp", 0), ("raspp", 1), ("default", 0), ("default", 1)
+    ]  # fmt: skip
+    ablation_tables.write(found)
+    with (tmp_path / "ablation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    psnr = [float(row["pairs0/psnr"]) for row in rows if row["variant"] == "raspp"]
+    mean, spread = found.scored("pairs0/psnr", "raspp")
+    assert mean == pytest.approx(sum(psnr) / 2)
+    assert spread == pytest.approx(abs(psnr[0] - psnr[1]) / 2**0.5)
+    text = (tmp_path / "ablation.md").read_text()
+    assert "prenet/1" in text
+    assert f"{mean:.2f} ± {spread:.2f}" in text
+    assert "| input |" in text
+    assert text.count("**") == 4, "the best PSNR and the best SSIM are bold"
+    latex = (tmp_path / "ablation.tex").read_text()
+    assert r"\toprule" in latex
+    assert r"$\pm$" in latex
+    assert json.loads((tmp_path / "ablation.json").read_text())["protocol"] == "prenet/1"
+
+
+def test_an_ablation_goes_on_where_it_was(requests_for, tmp_path: Path) -> None:
+    requests = requests_for(("raspp", "default"))
+    training.train(requests[0])
+    before = (requests[0].run / "last.safetensors").stat().st_mtime_ns
+    found = training.ablate(requests, tmp_path)
+    assert (requests[0].run / "last.safetensors").stat().st_mtime_ns == before
+    assert all(run.scores["pairs0/psnr"] > 0 for run in found.runs)
+
+
+def test_runs_of_other_settings_are_not_taken_for_these(requests_for, tmp_path: Path) -> None:
+    training.train(requests_for(("raspp",))[0])
+    others = requests_for(("raspp",), 1, "training.lr=0.5")
+    with pytest.raises(UsageError, match=r"other settings \(hyperparameters\)"):
+        training.ablate(others, tmp_path)
+
+
+def test_budgets_are_those_of_the_first(request_for) -> None:
+    one = request_for("one", ("training.steps=4",))
+    other = request_for("other", ("training.steps=400", "training.batch=8", "training.lr=0.5"))
+    _, changed = training.alike([one, other])
+    told = changed.hyperparameters.training
+    assert (told.steps, told.batch, told.lr) == (4, 2, 0.5)
+
+
+def test_nothing_to_compare_on_is_refused(request_for, photos: Path) -> None:
+    request = request_for(data=DataRequest(clean=(str(photos),)))
+    with pytest.raises(UsageError, match="--validate"):
+        training.alike([request])
+
+
+def test_a_variant_that_fails_leaves_the_others(requests_for, tmp_path: Path) -> None:
+    good, bad = requests_for(("raspp", "default"))
+    lr = dataclasses.replace(bad.hyperparameters.training, lr=1e30)
+    broken = dataclasses.replace(bad.hyperparameters, training=lr)
+    bad = dataclasses.replace(bad, hyperparameters=broken)
+    found = training.ablate([bad, good], tmp_path)
+    assert found.failed
+    assert [bool(run.problem) for run in found.runs] == [True, False]
+    ablation_tables.write(found)
+    text = (tmp_path / "ablation.md").read_text()
+    assert "failed" in text
+    assert "not finite" in text

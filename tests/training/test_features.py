@@ -1,0 +1,210 @@
+"""What a run can be asked for beside training: parts, memory, freezing, starting weights, ends."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rainkit_graspp_gan import METHOD
+from safetensors.torch import load_file
+from torch import nn
+
+from rainkit import hyperparameters, networks, plugins, training
+from rainkit.datasets.sources import DataRequest
+from rainkit.errors import TrainingError, UsageError
+from rainkit.training.freezing import freeze, recompute
+
+RESGUIDENET = plugins.get("resguidenet")
+SMALL = ("training.batch=4", "training.patch=32", "training.steps=4", "training.epoch_steps=2",
+         "training.warmup_steps=0", "training.ema=0", "network.width=4")  # fmt: skip
+
+
+@pytest.fixture
+def small(request_for):
+    """Requests for a network without BatchNorm, so that parts of a batch add up to the whole."""
+
+    def make(run: str, settings: tuple[str, ...] = (), **fields):
+        resolved = hyperparameters.resolve(RESGUIDENET, settings=(*SMALL, *settings))
+        return request_for(run, method=RESGUIDENET, hyperparameters=resolved, **fields)
+
+    return make
+
+
+def _rows(run: Path) -> list[tuple[int, str, float]]:
+    with (run / "log.csv").open() as file:
+        return [(int(r["step"]), r["name"], float(r["value"])) for r in csv.DictReader(file)]
+
+
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(small) -> None:
+    whole = load_file(training.train(small("whole")).weights)
+    parts = load_file(training.train(small("parts", ("training.accumulate=4",))).weights)
+    start = networks.build(RESGUIDENET, small("x").hyperparameters.network).state_dict()
+    moved = max((whole[name] - start[name]).abs().max().item() for name in whole)
+    for name, value in whole.items():
+        assert (parts[name] - value).abs().max() < 0.02 * moved, name
+
+
+def test_activations_computed_twice_give_the_same_network_in_less_memory(small) -> None:
+    kept, twice = small("kept"), small("twice", ("training.recompute=true",))
+    ends = [load_file(training.train(request).weights) for request in (kept, twice)]
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, rtol=1e-4, atol=1e-6)
+    planned = [
+        training.plan(request).memory_mib["activations"]
+        for request in (small("plan"), small("plan", ("training.recompute=true",)))
+    ]
+    assert planned[1] < 0.8 * planned[0]
+
+
+def test_blocks_with_batch_statistics_compute_once() -> None:
+    block = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1))
+    with pytest.raises(UsageError, match="no blocks without BatchNorm"):
+        recompute(nn.Sequential(block, nn.ReLU()))
+    plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+    assert recompute(nn.Sequential(plain, nn.ReLU())) == 1
+
+
+def test_frozen_parameters_and_their_statistics_stay(request_for, tmp_path: Path) -> None:
+    first = training.train(request_for("first"))
+    request = request_for("second", ("training.freeze=encoder.*",), init=first.weights)
+    before = load_file(first.weights)
+    after = load_file(training.train(request).weights)
+    frozen = [name for name in before if name.startswith("encoder.")]
+    assert frozen
+    assert any(name.endswith("running_mean") for name in frozen)
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_freezing_nothing_or_everything_is_refused() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1))
+    with pytest.raises(UsageError, match=r"nothing is named head\.\*; there is 0\.weight"):
+        freeze(network, ["head.*"])
+    with pytest.raises(UsageError, match="nothing is left to train"):
+        freeze(network, ["*"])
+
+
+def test_a_training_starts_from_weights(request_for) -> None:
+    first = training.train(request_for("first"))
+    settings = ("training.steps=1", "training.lr=1e-12", "training.ema=0")
+    second = training.train(request_for("second", settings, init=first.weights))
+    one, other = load_file(first.weights), load_file(second.weights)
+    for name in one:
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(one[name], other[name], rtol=1e-6, atol=1e-6)
+
+
+def test_time_fixes_the_steps_and_is_kept(request_for) -> None:
+    request = request_for(max_seconds=12.0, settings=("training.epoch_steps=20",))
+    started = time.monotonic()
+    result = training.train(request)
+    assert time.monotonic() - started < 13.5
+    assert result.planned > 6, "more fits than the settings ask for"
+    held = training.reopen(request.run)
+    assert held.hyperparameters.training.steps == result.planned, "resume keeps the schedule"
+    assert result.scores
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90m", 5400), ("1h30m", 5400), ("45s", 45), ("2h", 7200)]
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert training.parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "m", "1.5h", "0s", "-1m"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write a time such as 90m"):
+        training.parse_time(text)
+
+
+def test_too_little_time_is_refused_before_anything_is_written(request_for) -> None:
+    request = request_for(max_seconds=0.01)
+    with pytest.raises(UsageError, match="not one fits"):
+        training.train(request)
+    assert not request.run.exists()
+
+
+def test_a_training_that_no_longer_improves_ends(request_for) -> None:
+    settings = ("training.steps=30", "training.lr=1e-12", "training.stop_after=2")
+    request = request_for(settings=settings)
+    result = training.train(request)
+    assert (result.stopped, result.steps) == ("no gain", 9), "the best, and two without a better"
+    again = training.train(training.reopen(request.run))
+    assert (again.stopped, again.done_now) == ("no gain", 0)
+    assert again.scores == result.scores
+
+
+def test_the_log_tells_memory_time_weights_and_gradients(request_for) -> None:
+    request = request_for(histograms=True, trackers=("tensorboard",))
+    training.train(request)
+    names = {name for _, name, _ in _rows(request.run)}
+    assert {"memory MiB", "seconds", "steps per second", "validation/pairs0/images"} <= names
+    adversarial = [n for n in names if n.startswith("generator/") and n.endswith("/weight")]
+    assert adversarial, "the weight of the adversarial term"
+    events = b"".join(p.read_bytes() for p in (request.run / "tensorboard").glob("events*"))
+    assert b"gradients/generator/" in events
+    assert (request.run / "rainkit").is_dir(), "the tracker's own folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("nobody", "choose one of"), ("aim", "not installed; try pip install aim")]
+)
+def test_trackers_that_are_not_there_are_refused(request_for, name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        training.train(request_for(trackers=(name,)))
+
+
+def test_whole_pictures_train(request_for) -> None:
+    settings = ("training.whole=64", "training.accumulate=2")
+    assert training.train(request_for(settings=settings)).steps == 6
+
+
+def test_a_batch_that_does_not_divide_is_refused(request_for) -> None:
+    with pytest.raises(TrainingError, match="does not divide among 3 parts: choose a multiple"):
+        training.train(request_for(settings=("training.accumulate=3",)))
+
+
+def test_a_broken_photo_is_skipped_and_counted_on_request(
+    request_for, photos: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    data = DataRequest(clean=(str(photos), str(broken)), unreadable="skip")
+    result = training.train(request_for(data=data))
+    assert result.steps == 6
+    assert len(result.skipped) == 1
+    assert "broken.png" in next(iter(result.skipped))
+
+
+def test_a_plan_says_what_would_be_done_and_writes_nothing(request_for) -> None:
+    request = request_for()
+    plan = training.plan(request)
+    assert not request.run.exists()
+    network = networks.build(METHOD, request.hyperparameters.network)
+    assert plan.parameters["network"] == networks.parameters(network)
+    assert plan.part == (2, 3, 32, 32)
+    assert plan.validation == {"pairs0": 3}
+    critic, generator = plan.phases
+    assert (generator["from_step"], critic["from_step"]) == (0, 3)
+    assert generator["lr"][0] == request.hyperparameters.training.lr
+    assert generator["lr"] == sorted(generator["lr"], reverse=True)
+    gradients = 4 * sum(plan.parameters.values()) / 2**20
+    assert math.isclose(plan.memory_mib["gradients"], gradients)
+    more = training.plan(request_for(settings=("training.batch=8",)))
+    ratio = more.memory_mib["activations"] / plan.memory_mib["activations"]
+    assert ratio == pytest.approx(4)
+
+
+def test_a_profile_adds_up_and_writes_nothing(request_for) -> None:
+    request = request_for(workers=1)
+    profile = training.profile(request, steps=5)
+    assert not request.run.exists()
+    assert sum(profile.parts.values()) == pytest.approx(1e3 / profile.loading, rel=1e-3)
+    assert {"waiting for data", "forward", "generator: backward"} <= set(profile.parts)
+    assert profile.ratio > 0
+    assert any("convolution" in each.name for each in profile.operators)
