@@ -30,11 +30,12 @@ def train(
         typer.Option(help="Rain-free photos (file, folder or glob); rain is drawn on the fly."),
     ] = None,
     pairs: Annotated[
-        list[str] | None, typer.Option(help="Dataset folder of rainy and clean pictures.")
+        list[str] | None,
+        typer.Option(help="Dataset of rainy and clean pictures: FOLDER[:COUNT][@SHARE]."),
     ] = None,
     scenes: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of time-lapse scenes, for methods that learn from frames."),
+        typer.Option(help="Folder of time-lapse scenes; FOLDER[:COUNT][@SHARE]."),
     ] = None,
     validate: Annotated[
         list[str] | None, typer.Option(help="Dataset folder to validate on; never trained on.")

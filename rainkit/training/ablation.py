@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from rainkit.errors import RainkitError, UsageError
+from rainkit.evaluation import Summary
 from rainkit.training import record
 from rainkit.training.loop import train
 from rainkit.training.request import TrainRequest
@@ -82,14 +83,19 @@ class Ablation:
         values = [run.scores[name] for run in own if name in run.scores]
         if not values:
             return None
-        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+        summary = Summary.of(values)
+        return summary.mean, summary.deviation if summary.count > 1 else 0.0
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON-able data."""
+        """As JSON-able data; an infinite PSNR, of equal pictures, is null."""
         return {
             "method": self.method,
             "protocol": "prenet/1",
-            "runs": [asdict(run) for run in self.runs],
+            "runs": [
+                asdict(run)
+                | {"scores": {k: v if math.isfinite(v) else None for k, v in run.scores.items()}}
+                for run in self.runs
+            ],
         }
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
-from rainkit import images
+from rainkit import images, plugins, weights
 from rainkit.cli import main
 from rainkit.images import Picture
 
@@ -108,6 +110,12 @@ def test_a_mistake_in_a_recipe_is_named(
         (("-m", "graspp-gan", "--set", "data.rainfree=0.1"), "data.rain_free"),
         (("-m", "graspp-gan", "--set", "data.clean=photos"), "data.name=value"),
         (("-m", "graspp-gan", "--set", "training.patch=100000"), "training.patch"),
+        (("-m", "graspp-gan", "--max-time", "90"), "write a time such as 90m"),
+        (("-m", "graspp-gan", "--seeds", 2), "--seeds goes with --ablation"),
+        (("-m", "graspp-gan", "--ablation", "raspp,grasp"), "did you mean"),
+        (("-m", "graspp-gan", "--ablation", "raspp,graspp"), "--validate"),
+        (("-m", "graspp-gan", "--ablation", "raspp", "--variant", "graspp"), "names its variants"),
+        (("--resume", "runs/x", "--max-time", "1h"), "--resume takes all but"),
     ],
 )
 def test_wrong_options_are_usage_errors(
@@ -118,6 +126,61 @@ def test_wrong_options_are_usage_errors(
     error = " ".join(capsys.readouterr().err.split())
     assert named in error
     assert not list(tmp_path.iterdir())
+
+
+def test_bad_starting_weights_are_named(photos: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    """A file cut short, weights of another method, and a pickle that would run code."""
+    run, marker = tmp_path / "run", tmp_path / "ran"
+    good = weights.find(plugins.get("granet")).path
+
+    class Malicious:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (marker,))
+
+    (tmp_path / "short.safetensors").write_bytes(good.read_bytes()[:5000])
+    torch.save({"state_dict": Malicious()}, tmp_path / "evil.pth")
+    wrong = {
+        tmp_path / "short.safetensors": "not a whole safetensors file",
+        good: "of granet, not of graspp-gan",
+        tmp_path / "evil.pth": "tensors",
+        tmp_path / "absent.pth": "absent.pth",
+    }
+    for path, named in wrong.items():
+        options = ("-m", "graspp-gan", "--clean", photos, "--init", path, "-o", run, *TINY)
+        assert _run(monkeypatch, *options) in (1, 2)
+        error = " ".join(capsys.readouterr().err.split())
+        assert named in error.replace(" ", "") or named in error
+        assert "Traceback" not in error
+        assert not run.exists()
+    assert not marker.exists()
+
+
+def test_an_ablation_prints_and_writes_its_table(
+    photos: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    for side in ("input", "target"):
+        shutil.copytree(photos, tmp_path / "pairs" / side)
+    options = ("--clean", photos, "--validate", tmp_path / "pairs", "--device", "cpu", *TINY)
+    asked = ("-m", "graspp-gan", "--ablation", "raspp,graspp", "--max-steps", 2)
+    home = tmp_path / "ablation"
+    assert _run(monkeypatch, *asked, *options, "-o", home, "--workers", 0) == 0
+    assert "raspp" in capsys.readouterr().out
+    assert {p.name for p in home.glob("ablation.*")} == {
+        "ablation.csv", "ablation.json", "ablation.md", "ablation.tex"
+    }  # fmt: skip
+
+
+def test_a_dry_run_and_a_profile_write_nothing(
+    photos: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    options = ("-m", "graspp-gan", "--clean", photos, "-o", tmp_path / "run", "--device", "cpu")
+    assert _run(monkeypatch, *options, *TINY, "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "memory, estimated" in shown
+    assert "generator" in shown
+    assert _run(monkeypatch, *options, *TINY, "--profile", "--json", "--workers", 0) == 0
+    assert json.loads(capsys.readouterr().out)["ratio"] > 0
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_that_cannot_be_made_is_named(
