@@ -63,6 +63,12 @@ class Description(Contract):
         again = hyperparameters.from_data(method, json.loads(text))
         assert again == values, f"{variant} becomes {again} by way of JSON"
 
+    def test_variants_to_compare_exist(self) -> None:
+        """``rainkit train --ablation published`` trains them."""
+        method = self.described()
+        absent = set(method.ablation) - set(method.variants)
+        assert not absent, f"ablation names {', '.join(sorted(absent))}: no such variants"
+
     def test_unknown_settings_are_refused_at_every_level(self) -> None:
         """A typo must not train the wrong network for a day."""
         method = self.described()
