@@ -14,6 +14,8 @@ from rainkit.api import (
     Part,
     PublishedResult,
     Training,
+    Weights,
+    measured,
     option,
     replace,
 )
@@ -146,4 +148,23 @@ METHOD = Method(
     objective="rainkit_freq_gan.objective:freq_gan",
     image=_image,
     parts=_parts,
+    weights=(
+        Weights(
+            tag="rain-v1",
+            variant="default",
+            file="weights/rain-v1.safetensors",
+            sha256="955b44b810f7a96e851d99c1a95a2406c4e23a22ca54d22e2d74e3ff7dec3c57",
+            licence="Apache-2.0",
+            trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
+            recipe="examples/recipes/freq-gan.toml",
+            results=measured(
+                "prenet/1",
+                ("rain100l", 25, 32.26, 0.9387, 26.23, 0.8204),
+                ("rain100h", 25, 23.70, 0.7557, 13.83, 0.3598),
+                ("rain200h", 15, 23.10, 0.7471, 14.06, 0.3873),
+                ("rain800", 15, 21.87, 0.7676, 21.67, 0.6650),
+                ("misc", 7, 20.32, 0.7168, 18.85, 0.6574),
+            ),
+        ),
+    ),
 )
