@@ -28,9 +28,8 @@ for by in mean median; do
 done
 
 test=$out/mean-1 # each scene's first frame in rainy/, the scene without rain in clean/
-rainkit data average "$out/scenes/train" -o "$out/pairs" --pairs --overwrite --quiet
 [ -e "$out/run-mean/run.json" ] ||
-  rainkit train --method resguidenet --pairs "$out/pairs" -o "$out/run-mean" --seed 1 \
+  rainkit train --method resguidenet --scenes "$out/scenes" -o "$out/run-mean" --seed 1 \
     --set training.steps="$steps" "$@"
 [ -e "$out/run-frames/run.json" ] ||
   rainkit train --method timelapse --scenes "$out/scenes" -o "$out/run-frames" --seed 1 \
