@@ -20,7 +20,7 @@ import torch
 
 from rainkit.errors import ImageError, TrainingError
 
-__all__ = ["latest", "open_state", "prune", "writing"]
+__all__ = ["latest", "open_state", "prune", "remove_unfinished", "writing"]
 
 STATE = "state.pt"
 _PREFIX = "step-"
@@ -59,6 +59,12 @@ def writing(run: Path, step: int, state: dict[str, Any]) -> Iterator[Path]:
 def prune(run: Path, keep: int) -> None:
     """Remove all but the newest ``keep`` checkpoints."""
     for folder in _whole(run)[:-keep]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished(run: Path) -> None:
+    """Remove what a run that was killed was writing."""
+    for folder in (run / "checkpoints").glob(f"{_UNFINISHED}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rainkit import weights
+from rainkit.datasets.folder import remove_temporary
 from rainkit.errors import TrainingError
 from rainkit.training import checkpoints, record
 from rainkit.training.meters import Mean
@@ -122,6 +123,9 @@ class Keeper:
             TrainingError, WeightsError: damaged, or not a checkpoint of this run.
         """
         setup = self._setup
+        if setup.first:
+            remove_temporary(self._run)
+            checkpoints.remove_unfinished(self._run)
         folder = checkpoints.latest(self._run)
         if folder is None:
             return Memory(), Mean()  # the seed makes it the same

@@ -83,7 +83,9 @@ class Validation:
 
     def run(self, network: nn.Module, limit: int | None = None) -> ValidationResult:
         """Score a network, on the first ``limit`` pictures of a set; it is left as it is."""
-        prepared = networks.prepare(copy.deepcopy(network).eval(), self._spec, self._runtime)
+        network = copy.deepcopy(network).eval()
+        self._make_alike(network)
+        prepared = networks.prepare(network, self._spec, self._runtime)
         protocol = evaluation.PROTOCOLS[PROTOCOL]
 
         def derain(rainy: RGB8) -> RGB8:
@@ -110,6 +112,14 @@ class Validation:
                 pictures[dataset.name] = images.to_tensor(strip)[0]
         psnr = float(np.mean([scores[f"{dataset.name}/psnr"] for dataset in self.sets]))
         return ValidationResult(scores, images_of, psnr, pictures, tuple(failures))
+
+    def _make_alike(self, network: nn.Module) -> None:
+        """Running statistics are each process's own: those of the first are saved, and count."""
+        from accelerate.utils import broadcast
+
+        if self._accelerator.num_processes > 1:
+            for buffer in network.buffers():
+                buffer.copy_(broadcast(buffer))
 
     def _together(self, mine: Scores) -> Scores:
         """The scores of all processes, in an order that does not depend on how many there are."""

@@ -1,0 +1,325 @@
+"""Pace of rainkit's training and validation beside a plain PyTorch loop that does the same work.
+
+python examples/benchmarks/training_pace.py [--all] [--method NAME] [--rounds 10] [--check]
+
+The plain loop is what one writes by hand: float32, NCHW, and one step per phase with the same
+network, losses, optimisers, batch and averaged weights. rainkit trains as its own commands do, with
+bfloat16 where the processor computes it. Each has a process of its own, since rainkit tells the C
+library to keep large arrays (``--keep`` tells the plain one too). They take turns, step by step and
+picture by picture; figures are medians of processor time, so that other work on the machine counts
+little. Nothing is loaded while it is timed, and validation is timed without its scores. ``--check``
+exits 1 if training is less than 1.8 times as fast, or validation less than 3 times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import skimage.data
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from rainkit import hyperparameters, images, networks, plugins
+from rainkit.allocator import keep_large_blocks
+from rainkit.api import Training
+from rainkit.datasets.sources import DataRequest
+from rainkit.images import Picture
+from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
+from rainkit.rain import PRESETS, render
+from rainkit.training import TrainRequest
+from rainkit.training.schedules import Plateau
+from rainkit.training.setup import Setup
+
+USUAL = ("graspp-gan", "resguidenet")
+TRAINING, VALIDATION = 1.8, 3.0
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """What both sides do."""
+
+    method: str
+    folder: Path
+    settings: tuple[str, ...]
+    precision: str
+    threads: int
+    keep: bool
+
+    @property
+    def batch(self) -> Path:
+        """The batch that every step takes, on disk."""
+        return self.folder / f"{self.method}.pt"
+
+    def request(self) -> TrainRequest:
+        """The training whose steps are timed."""
+        method = plugins.get(self.method)
+        frames = method.training_data == "frames"
+        data = {"scenes" if frames else "clean": (str(self.folder / "scenes"),)}
+        return TrainRequest(
+            method=method,
+            variant="default",
+            hyperparameters=hyperparameters.resolve(method, settings=self.settings),
+            data=DataRequest(**data),  # type: ignore[arg-type]
+            run=self.folder / "run",
+            device="cpu",
+            precision=self.precision,
+            workers=0,
+        )
+
+
+class Rainkit:
+    """A step and a picture as ``rainkit train`` does them."""
+
+    def __init__(self, job: Job) -> None:
+        self.setup = Setup(job.request())
+        with closing(self.setup.feed.steps(0, 1)) as batches:
+            self.parts = next(batches)
+        torch.save([tuple(part) for part in self.parts], job.batch)
+        # All phases are at work at the end of a training, not always at its beginning.
+        self.last = self.setup.training.steps - 1
+        network = copy.deepcopy(self.setup.shipping).eval()
+        self.prepared = networks.prepare(network, self.setup.spec, self.setup.runtime)
+
+    def step(self) -> None:
+        self.setup.phases.step(self.parts, self.last, Plateau())
+        if self.setup.average is not None:
+            self.setup.average.update(self.setup.network, step=self.last)
+
+    def derain(self, rainy: Tensor) -> None:
+        with torch.inference_mode():
+            self.prepared(rainy)
+
+
+class Plain:
+    """The same by hand."""
+
+    def __init__(self, job: Job) -> None:
+        if job.keep:
+            keep_large_blocks()
+        request = job.request()
+        method, settings = request.method, request.hyperparameters
+        training: Training = settings.training
+        self.spec = method.image(settings.network)
+        self.network = networks.build(method, settings.network)
+        self.average = copy.deepcopy(self.network) if training.ema else None
+        self.kept = training.ema
+        self.objective: Objective = plugins.resolve(method.objective)(settings.objective)
+        self.modules = {phase.name: self._module(phase) for phase in self.objective.phases}
+        self.optimisers = {
+            phase.name: _optimiser(
+                dataclasses.replace(training, **phase.training), self.modules[phase.name]
+            )
+            for phase in self.objective.phases
+        }
+        last = training.steps - 1
+        self.progress = Progress(last, training.steps, last / training.epoch_steps)
+        kind = Frames if method.training_data == "frames" else Pair
+        loaded = torch.load(job.batch, weights_only=True)
+        self.parts = [kind(one.contiguous(), other.contiguous()) for one, other in loaded]
+
+    def step(self) -> None:
+        self.network.train()
+        self.objective.train()
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad()
+        active = self.objective.active(self.progress)
+        for place, part in enumerate(self.parts, 1):
+            outputs = self.objective.outputs(self.network, part)
+            for phase in self.objective.phases:
+                if phase.name not in active:
+                    continue
+                own = phase.trains == "network"
+                for name, module in self.modules.items():
+                    # The generator's step needs no gradients of the critic's weights.
+                    if name != phase.name and own:
+                        module.requires_grad_(False)
+                seen = outputs if own else _detached(outputs)
+                losses = self.objective.losses(phase.name, seen, part, self.progress)
+                (weighted_sum(losses) / len(self.parts)).backward()  # type: ignore[no-untyped-call]
+                for module in self.modules.values():
+                    module.requires_grad_(True)
+                if place == len(self.parts):
+                    self.optimisers[phase.name].step()
+        if self.average is not None:
+            self._follow(self.average)
+
+    def derain(self, rainy: Tensor) -> None:
+        self.network.eval()
+        with torch.no_grad():
+            self.network(networks.pad(rainy, self.spec))
+
+    def _follow(self, average: nn.Module) -> None:
+        ours = average.state_dict().values()
+        with torch.no_grad():
+            for mean, value in zip(ours, self.network.state_dict().values(), strict=True):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - self.kept)
+                else:
+                    mean.copy_(value)
+
+    def _module(self, phase: Phase) -> nn.Module:
+        helper = phase.trains != "network"
+        return self.objective.get_submodule(phase.trains) if helper else self.network
+
+
+@dataclass(frozen=True)
+class Row:
+    """Seconds of processor time of a method's steps and pictures, plain and rainkit's."""
+
+    method: str
+    precision: str
+    steps: tuple[float, float]
+    pictures: tuple[float, float]
+
+    @property
+    def training(self) -> float:
+        """How many times as fast rainkit trains."""
+        return self.steps[0] / self.steps[1]
+
+    @property
+    def validation(self) -> float:
+        """How many times as fast it validates."""
+        return self.pictures[0] / self.pictures[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--method", action="append", help=f"repeatable (default: {USUAL})")
+    parser.add_argument("--all", action="store_true", help="every installed method")
+    parser.add_argument("--rounds", type=int, default=10, help="steps of each (default: 10)")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="settings")
+    parser.add_argument("--precision", default="auto", help="of rainkit (default: auto)")
+    parser.add_argument("--threads", type=int, default=1, help="of each (default: 1)")
+    parser.add_argument("--keep", action="store_true", help="plain keeps large arrays, too")
+    parser.add_argument("--check", action="store_true", help="exit 1 below the targets")
+    given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    names = given.method or USUAL
+    if given.all:
+        names = [row.name for row in plugins.installed() if not row.problem]
+    console, rows = Console(), []
+    with tempfile.TemporaryDirectory(prefix="training-pace-") as folder:
+        pictures = make_data(Path(folder))
+        for name in names:
+            job = Job(
+                name, Path(folder), tuple(given.settings), given.precision, given.threads,
+                given.keep,
+            )  # fmt: skip
+            rows.append(measure(job, pictures, given.rounds))
+            row = rows[-1]
+            print(f"{name}: {row.training:.2f} and {row.validation:.2f} times", file=sys.stderr)
+    console.print(f"{given.threads} threads, torch {torch.__version__}, processor time")
+    console.print(table(rows))
+    slow = any(row.training < TRAINING or row.validation < VALIDATION for row in rows)
+    return 1 if given.check and slow else 0
+
+
+def measure(job: Job, pictures: Sequence[Tensor], rounds: int) -> Row:
+    """Let both sides take turns."""
+    context = multiprocessing.get_context("spawn")
+    sides: list[Connection] = []
+    described = ""
+    for kind in (Rainkit, Plain):  # the first one draws the batch
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(there, kind, job, pictures), daemon=True)
+        process.start()
+        there.close()
+        described = described or here.recv()
+        if kind is Plain:
+            here.recv()
+        sides.insert(0, here)
+    steps, derained = _turns(sides, "step", rounds), _turns(sides, "derain", rounds)
+    for side in sides:
+        side.send(None)
+    return Row(job.method, described, steps, derained)
+
+
+def _turns(sides: Sequence[Connection], what: str, rounds: int) -> tuple[float, float]:
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for turn in range(-WARM_UP, rounds):
+        for place in (0, 1) if turn % 2 else (1, 0):
+            sides[place].send(what)
+            taken = sides[place].recv()
+            if turn >= 0:
+                seconds[place].append(taken)
+    return median(seconds[0]), median(seconds[1])
+
+
+def work(
+    told: Connection, kind: Callable[[Job], Rainkit | Plain], job: Job, pictures: Sequence[Tensor]
+) -> None:
+    """One side's process: does what it is told, and answers with its processor time."""
+    torch.set_num_threads(job.threads)
+    side = kind(job)
+    told.send(side.setup.runtime.precision if isinstance(side, Rainkit) else "fp32")
+    while (what := told.recv()) is not None:
+        began = time.process_time()
+        if what == "step":
+            side.step()
+        else:
+            # Every picture in each turn: their sizes differ.
+            for rainy in pictures:
+                side.derain(rainy)
+        taken = time.process_time() - began
+        told.send(taken if what == "step" else taken / len(pictures))
+
+
+def make_data(folder: Path) -> list[Tensor]:
+    """Photographs to train on, scenes of rainy frames, and rainy pictures to validate on."""
+    rainy = []
+    for number, name in enumerate(("astronaut", "coffee", "chelsea")):
+        clean = np.ascontiguousarray(getattr(skimage.data, name)()[:300, :448])
+        scene = folder / "scenes" / "train" / "seq" / f"{name}_01"
+        for frame in range(1, 4):
+            picture = render(clean, PRESETS["rain100l"], (number, frame)).rainy
+            images.write(scene / f"{frame:04d}.png", Picture(picture))
+        images.write(scene / "clean.png", Picture(clean))
+        rainy.append(images.to_tensor(picture).float())
+    return rainy
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """One line per method."""
+    shown = Table("method", "rainkit in")
+    for what, unit in (("training", "steps/s"), ("validation", "pictures/s")):
+        for heading in (f"plain {unit}", f"rainkit {unit}", f"{what} ratio"):
+            shown.add_column(heading, justify="right")
+    for row in rows:
+        paces = [f"{1 / seconds:.3g}" for seconds in (*row.steps, *row.pictures)]
+        ratios = [f"{ratio:.2f}" for ratio in (row.training, row.validation)]
+        shown.add_row(row.method, row.precision, *paces[:2], ratios[0], *paces[2:], ratios[1])
+    return shown
+
+
+def _optimiser(training: Training, module: nn.Module) -> torch.optim.Optimizer:
+    own, decay = module.parameters(), training.weight_decay
+    if training.optimiser == "rmsprop":
+        return torch.optim.RMSprop(own, training.lr, alpha=training.beta2, weight_decay=decay)
+    kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
+    return kind(own, training.lr, (training.beta1, training.beta2), weight_decay=decay)
+
+
+def _detached(outputs: Derained) -> Derained:
+    parts = {name: part.detach() for name, part in outputs.parts.items()}
+    return Derained(outputs.image.detach(), parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
