@@ -51,7 +51,7 @@ def check(photos: Path, folder: Path, times: int, seed: int, options: Sequence[s
     whole = time.monotonic() - started
     wanted = hashes(alone)
     kills = finished = differing = 0
-    while kills < times or out.exists():
+    while kills < times or not finished or out.exists():
         # A session of its own, so that half of the kills take the workers too.
         run = subprocess.Popen([*command, str(out)], start_new_session=True)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
+from rainkit.evaluation.measures import METRICS, ready
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.protocols import PROTOCOLS, Protocol, protocol
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
@@ -13,6 +14,7 @@ from rainkit.evaluation.tables import COLUMNS, Table, markdown, tables, write
 
 __all__ = [
     "COLUMNS",
+    "METRICS",
     "PROTOCOLS",
     "Comparison",
     "EvalRequest",
@@ -31,6 +33,7 @@ __all__ = [
     "markdown",
     "protocol",
     "read_pair",
+    "ready",
     "run",
     "score",
     "tables",

@@ -25,11 +25,12 @@ Advance = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A picture behind the figures. ``role`` is rainy, restored or target."""
+    """A file behind the figures of one ``picture``. ``role`` is rainy, restored or target."""
 
     dataset: str
     role: str
     stored: Stored
+    picture: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,17 +113,17 @@ def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
             if psnr.excluded:
                 notices.append(f"{where}: {_equal(psnr, role, several)}")
         if each.ssim.excluded:
-            count = each.ssim.excluded
+            count, side = each.ssim.excluded, each.protocol.window.side
             are = "picture is" if count == 1 else "pictures are"
             notices.append(
-                f"{where}: {count} {are} smaller than SSIM's 11 x 11 window and left out of its"
-                " mean"
+                f"{where}: {count} {are} smaller than SSIM's {side} x {side} window and left out"
+                " of its mean"
             )
     return tuple(notices)
 
 
 def _equal(psnr: Summary, role: str, several: bool) -> str:
-    """What the table shows for pictures whose luma is their target's: inf only if all are so."""
+    """What the table shows for pictures that equal their target: inf only if all do."""
     count = psnr.excluded
     if not psnr.count:
         all_ = f"the only {role} picture equals its target"

@@ -18,8 +18,9 @@ from rainkit.evaluation.comparison import (
     excluded_notices,
     versions,
 )
+from rainkit.evaluation.measures import Ready
 from rainkit.evaluation.protocols import Protocol
-from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect
+from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, oddity_notices
 
 __all__ = ["FoldersRequest", "evaluate_folders"]
 
@@ -37,6 +38,8 @@ class FoldersRequest:
         rainy: the pictures before deraining, for the input row and the gains.
         limit: pictures at most, the first ones in natural order; None = all.
         crop_to_common: cut pictures that differ in size to the common one instead of refusing them.
+        metrics: what is measured besides.
+        exact: compute in float64 throughout.
     """
 
     restored: Path
@@ -45,6 +48,8 @@ class FoldersRequest:
     rainy: Path | None = None
     limit: int | None = None
     crop_to_common: bool = False
+    metrics: tuple[Ready, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,16 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     check_sizes(tuple(row.roles.values()) for row in rows)
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        attempts = pool.map(lambda row: attempt(row.name, row.read, request.protocols), rows)
+        attempts = pool.map(
+            lambda row: attempt(
+                row.name,
+                row.read,
+                request.protocols,
+                metrics=request.metrics,
+                exact=request.exact,
+            ),
+            rows,
+        )
         for outcome in attempts:
             outcomes.append(outcome)
             if advance is not None:
@@ -91,14 +105,22 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     return Comparison(
         restored=request.restored.resolve().name,
         scores=scores,
-        about={"versions": versions()},
+        about={
+            "versions": versions(),
+            **(
+                {"metrics": [each.to_data() for each in request.metrics]} if request.metrics else {}
+            ),
+        },
         notices=(
             *_jpeg_notice(rows),
             *notice_of_crops(tuple(row.roles.values()) for row in rows),
             *excluded_notices(scores),
+            *oddity_notices(scores),
         ),
         files=tuple(
-            SourceFile(dataset, role, stored) for row in rows for role, stored in row.roles.items()
+            SourceFile(dataset, role, stored, row.name)
+            for row in rows
+            for role, stored in row.roles.items()
         ),
     )
 

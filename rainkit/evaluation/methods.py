@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import rainkit
 from rainkit import images
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
 from rainkit.datasets.sizes import check_sizes, notice_of_crops
+from rainkit.datasets.stored import Stored
 from rainkit.errors import UsageError
+from rainkit.evaluation.cache import Cache
 from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
@@ -21,6 +24,7 @@ from rainkit.evaluation.comparison import (
     excluded_notices,
     versions,
 )
+from rainkit.evaluation.measures import Ready
 from rainkit.evaluation.protocols import RGB8, Protocol
 from rainkit.evaluation.scores import Scores
 from rainkit.evaluation.scoring import (
@@ -58,6 +62,10 @@ class MethodRequest:
         save: folder for the derained pictures, ``<save>/<dataset>/<name>.png``.
         overwrite: replace pictures that are there.
         reading: how dataset folders are read.
+        keep: folder for derained pictures that are used again the next time, see
+            :class:`rainkit.evaluation.cache.Cache`.
+        metrics: what is measured besides.
+        exact: compute scores in float64 throughout.
     """
 
     method: str
@@ -74,6 +82,9 @@ class MethodRequest:
     save: Path | None = None
     overwrite: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
+    keep: Path | None = None
+    metrics: tuple[Ready, ...] = ()
+    exact: bool = False
 
 
 def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> Comparison:
@@ -108,12 +119,29 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     )
 
     file = derainer.weights
+    about = {
+        "method": request.method,
+        "weights": {"name": file.name, "variant": file.variant, "sha256": sha256(file.path)},
+        "runtime": derainer.runtime.describe(),
+        **_effort(derainer.effort),
+    }
+    cache = None
+    if request.keep is not None:
+        decides = {"tile": request.tile, "torch": torch.__version__, "rainkit": rainkit.__version__}
+        cache = Cache(request.keep, about | decides)
 
     def derain(rainy: RGB8) -> RGB8:
         return np.asarray(derainer.derain(rainy), dtype=np.uint8)
 
-    def restore(pair: PairFiles, save: Path | None) -> Triple:
-        triple = derained(derain, read_pair(pair))
+    def restore(dataset: str, pair: PairFiles, save: Path | None) -> Triple:
+        arrays = read_pair(pair)
+        triple = None
+        if cache is not None and (kept := cache.get(dataset, pair.name, arrays.rainy)):
+            triple = Triple(pair.name, kept[0], arrays.clean, arrays.rainy, kept[1])
+        if triple is None:
+            triple = derained(derain, arrays)
+            if cache is not None and triple.milliseconds is not None:
+                cache.put(dataset, pair.name, arrays.rainy, triple.restored, triple.milliseconds)
         if save is not None:
             images.write(save, images.Picture(rgb=triple.restored), overwrite=request.overwrite)
         return triple
@@ -124,7 +152,15 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
         outcomes: list[Outcome] = []
         for pair in dataset.pairs:
             save = None if request.save is None else _saved(request.save, dataset, pair)
-            outcomes.append(attempt(pair.name, partial(restore, pair, save), request.protocols))
+            outcomes.append(
+                attempt(
+                    pair.name,
+                    partial(restore, dataset.name, pair, save),
+                    request.protocols,
+                    metrics=request.metrics,
+                    exact=request.exact,
+                )
+            )
             done += 1
             if advance is not None:
                 advance(done, total)
@@ -132,21 +168,28 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     return Comparison(
         restored=f"{request.method} ({file.name})" if request.weights else request.method,
         scores=tuple(scores),
-        about={
-            "method": request.method,
-            "weights": {"name": file.name, "variant": file.variant, "sha256": sha256(file.path)},
-            "runtime": derainer.runtime.describe(),
-            **_effort(derainer.effort),
-            "versions": versions() | {"torch": torch.__version__},
-        },
+        about=about
+        | ({"metrics": [each.to_data() for each in request.metrics]} if request.metrics else {})
+        | {"versions": versions() | {"torch": torch.__version__}},
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
-            SourceFile(each.name, role, stored)
+            SourceFile(each.name, role, stored, pair.name)
             for each in datasets
             for pair in each.pairs
-            for role, stored in (("rainy", pair.rainy), ("target", pair.clean))
+            for role, stored in _roles(each, pair, request, cache)
         ),
     )
+
+
+def _roles(
+    dataset: Dataset, pair: PairFiles, request: MethodRequest, cache: Cache | None
+) -> Iterator[tuple[str, Stored]]:
+    yield "rainy", pair.rainy
+    yield "target", pair.clean
+    if request.save is not None:
+        yield "restored", Stored(_saved(request.save, dataset, pair))
+    elif cache is not None:
+        yield "restored", Stored(cache.path(dataset.name, pair.name))
 
 
 def _split_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ __all__ = ["Failure", "Score", "Scores", "Summary"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One picture. PSNR in dB, ``inf`` for equal lumas; SSIM NaN for pictures under 11 px.
+    """One picture. PSNR in dB, ``inf`` for equal ones; SSIM NaN for those under its window.
 
     ``input_*`` score the rainy picture itself, None where there is none; ``milliseconds`` is what
-    deraining took, None where nothing was derained.
+    deraining took, None where nothing was derained. ``extras`` are further metrics by name and
+    ``input_extras`` the rainy picture's, as pairs; NaN where undefined. ``oddity`` says what looks
+    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`.
     """
 
     name: str
@@ -30,6 +32,17 @@ class Score:
     input_psnr: float | None = None
     input_ssim: float | None = None
     milliseconds: float | None = None
+    extras: tuple[tuple[str, float], ...] = ()
+    input_extras: tuple[tuple[str, float], ...] = ()
+    oddity: str | None = None
+
+    def value(self, quantity: str) -> float | None:
+        """Any figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
+        extras = dict(self.extras) | {f"input_{name}": value for name, value in self.input_extras}
+        if quantity in extras:
+            return extras[quantity]
+        found: float | None = getattr(self, quantity)
+        return found
 
     @property
     def psnr_gain(self) -> float | None:
@@ -43,17 +56,27 @@ class Score:
         """SSIM over the rainy picture's."""
         return None if self.input_ssim is None else self.ssim - self.input_ssim
 
-    def to_data(self) -> dict[str, Any]:
-        """For JSON, which knows neither inf nor NaN: null, with the reason in ``notes``."""
+    def to_data(self, window: int = 11) -> dict[str, Any]:
+        """For JSON, which knows neither inf nor NaN: null, with the reason in ``notes``.
+
+        Args:
+            window: side in pixels of the protocol's SSIM.
+        """
         notes = [
-            f"{name} is infinite: its luma equals the target's"
+            f"{name} is infinite: what is scored equals the target's"
             for name, value in (("psnr", self.psnr), ("input_psnr", self.input_psnr))
             if value == math.inf
         ]
         if math.isnan(self.ssim):
-            notes.append("ssim is undefined: the picture is smaller than its 11 x 11 window")
+            notes.append(
+                f"ssim is undefined: the picture is smaller than its {window} x {window} window"
+            )
         data = asdict(self) | {"psnr_gain": self.psnr_gain, "ssim_gain": self.ssim_gain}
+        if (oddity := data.pop("oddity")) is not None:
+            notes.append(f"the restored picture looks {_ODDITIES[oddity]}")
+        extras = {name: _numbers(data.pop(name)) for name in ("extras", "input_extras")}
         finite = {key: _finite(value) for key, value in data.items()}
+        finite |= {name: values for name, values in extras.items() if values}
         return finite | ({"notes": notes} if notes else {})
 
 
@@ -165,8 +188,8 @@ class Scores:
         return self.summary("ssim_gain")
 
     def summary(self, quantity: str) -> Summary:
-        """Any numeric attribute of :class:`Score` over the pictures that have it."""
-        values = (getattr(row, quantity) for row in self.rows)
+        """Any figure of :class:`Score` over the pictures that have it; extras by their name."""
+        values = (row.value(quantity) for row in self.rows)
         return Summary.of([value for value in values if value is not None])
 
     def to_data(self) -> dict[str, Any]:
@@ -174,14 +197,27 @@ class Scores:
         quantities = ["psnr", "ssim"]
         if self.has_input:
             quantities += ["input_psnr", "input_ssim", "psnr_gain", "ssim_gain"]
+        if self.rows:
+            quantities += [name for name, _ in self.rows[0].extras]
+            quantities += [f"input_{name}" for name, _ in self.rows[0].input_extras]
         return {
             "dataset": self.dataset,
             "protocol": self.protocol.parameters,
             "images": len(self.rows),
             "failed": [asdict(failure) for failure in self.failures],
             "summary": {name: self.summary(name).to_data() for name in quantities},
-            "rows": [row.to_data() for row in self.rows],
+            "rows": [row.to_data(self.protocol.window.side) for row in self.rows],
         }
+
+
+_ODDITIES = {
+    "swapped": "like its target with red and blue swapped",
+    "grey": "grey beside a target in colour",
+}
+
+
+def _numbers(pairs: Iterable[tuple[str, float]]) -> dict[str, float | None]:
+    return {name: _finite(value) for name, value in pairs}
 
 
 def _finite(value: Any) -> Any:

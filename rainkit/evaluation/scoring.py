@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from rainkit.datasets.pairs import PairFiles
 from rainkit.errors import PairingError, RainkitError, UsageError
+from rainkit.evaluation.measures import Ready
 from rainkit.evaluation.protocols import RGB8, Protocol
 from rainkit.evaluation.scores import Failure, Score, Scores
 
 __all__ = [
+    "ODDITIES",
     "Derain",
     "Outcome",
     "PairArrays",
@@ -22,6 +27,8 @@ __all__ = [
     "attempt",
     "collect",
     "derained",
+    "odd",
+    "oddity_notices",
     "read_pair",
     "score",
 ]
@@ -83,8 +90,22 @@ def score(
     return collect(dataset, outcomes, (protocol,))[0]
 
 
-def attempt(name: str, restore: Callable[[], Triple], protocols: Sequence[Protocol]) -> Outcome:
+def attempt(
+    name: str,
+    restore: Callable[[], Triple],
+    protocols: Sequence[Protocol],
+    *,
+    metrics: Sequence[Ready] = (),
+    exact: bool = False,
+) -> Outcome:
     """Score what ``restore`` gives; a picture that cannot be read, derained or saved is a Failure.
+
+    Args:
+        name: of the picture.
+        restore: what is scored.
+        protocols: PSNR and SSIM under each.
+        metrics: more figures of the same pictures; the rows of all protocols hold them.
+        exact: float64 throughout.
 
     Raises:
         UsageError: the request itself cannot work.
@@ -97,7 +118,17 @@ def attempt(name: str, restore: Callable[[], Triple], protocols: Sequence[Protoc
     except RainkitError as error:
         return Failure(name, str(error))
     try:
-        return tuple(_measure(triple, protocol) for protocol in protocols)
+        extras, before = _extras(triple, metrics)
+        oddity = odd(triple.restored, triple.target)
+        return tuple(
+            replace(
+                _measure(triple, protocol, exact),
+                extras=extras,
+                input_extras=before,
+                oddity=oddity,
+            )
+            for protocol in protocols
+        )
     except PairingError as error:
         raise PairingError(f"{name}: {error}") from None
 
@@ -136,9 +167,76 @@ def read_pair(pair: PairFiles) -> PairArrays:
     return PairArrays(pair.name, pair.rainy.read(), pair.clean.read())
 
 
-def _measure(triple: Triple, protocol: Protocol) -> Score:
-    psnr, ssim = protocol.scores(triple.restored, triple.target)
-    before = None if triple.rainy is None else protocol.scores(triple.rainy, triple.target)
+ODDITIES = {
+    "swapped": "like their own targets with red and blue swapped (cv2.imwrite takes BGR)",
+    "grey": "grey beside targets in colour, which scores of luma hardly notice",
+}
+"""What :func:`odd` finds, in words that follow "looks"."""
+
+
+def odd(restored: RGB8, target: RGB8) -> str | None:
+    """What looks wrong with how a restored picture was saved, a key of :data:`ODDITIES`, or None.
+
+    Both are HWC uint8 RGB of equal size. Swapping red and blue helps the squared error by twice
+    the product of the pictures' R - B; so a clearly negative correlation of these betrays a swap.
+    A target with hardly any colour betrays nothing. Every 16th pixel is looked at.
+    """
+    if restored.shape != target.shape:
+        return None  # told by whoever compares them
+    a, b = (_red_over_blue(picture[::4, ::4]) for picture in (restored, target))
+    energy_a, energy_b = float((a * a).mean()), float((b * b).mean())
+    if energy_b < _COLOUR**2:
+        return None
+    if energy_a == 0:
+        grey = bool((restored == restored[..., :1]).all())
+        return "grey" if grey else None
+    together = float((a * b).mean()) / (energy_a * energy_b) ** 0.5
+    return "swapped" if together < _SWAPPED else None
+
+
+def oddity_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
+    """One line per dataset and oddity that half of its pictures or more have."""
+    notices = {}
+    for each in scores:
+        found = [row.oddity for row in each.rows if row.oddity is not None]
+        for oddity in dict.fromkeys(found):
+            if 2 * (count := found.count(oddity)) >= len(each.rows):
+                notices[each.dataset, oddity] = (
+                    f"{each.dataset}: {count} of {len(each.rows)} restored pictures look"
+                    f" {ODDITIES[oddity]}"
+                )
+    return tuple(notices.values())
+
+
+_COLOUR = 4.0
+"""Levels, root mean square of R - B; less is a grey picture."""
+_SWAPPED = -0.5
+"""Correlation. A swapped picture has about -1, an honest one about 1."""
+
+
+def _red_over_blue(picture: RGB8) -> npt.NDArray[np.float32]:
+    return picture[..., 0].astype(np.float32) - picture[..., 2]
+
+
+def _extras(
+    triple: Triple, metrics: Sequence[Ready]
+) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]:
+    """Of the restored picture, and of the rainy one where that is more than a comparison."""
+    found, before = [], []
+    for each in metrics:
+        name, needs = each.metric.name, each.metric.needs
+        pictures = {"target": triple.target, "rainy": triple.rainy}
+        found.append((name, each.measure(triple.restored, **pictures)))
+        if triple.rainy is not None and "input" not in needs:
+            before.append((name, each.measure(triple.rainy, **pictures)))
+    return tuple(found), tuple(before)
+
+
+def _measure(triple: Triple, protocol: Protocol, exact: bool) -> Score:
+    psnr, ssim = protocol.scores(triple.restored, triple.target, exact)
+    before = None
+    if triple.rainy is not None:
+        before = protocol.scores(triple.rainy, triple.target, exact)
     height, width = triple.target.shape[:2]
     return Score(
         name=triple.name,

@@ -48,62 +48,70 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def tables(comparison: Comparison) -> tuple[Table, ...]:
-    """One table per protocol, datasets in order: the input's row first, then the result's.
+def tables(*comparisons: Comparison) -> tuple[Table, ...]:
+    """One table per protocol, datasets in order: the input's row first, then those of the results.
 
     Several datasets end in their mean, every dataset counting alike, as the papers do.
     """
-    protocols = dict.fromkeys(scores.protocol for scores in comparison.scores)
+    protocols = dict.fromkeys(s.protocol for each in comparisons for s in each.scores)
     return tuple(
         _table(
-            comparison.restored, protocol, [s for s in comparison.scores if s.protocol == protocol]
+            protocol,
+            {
+                each.restored: [s for s in each.scores if s.protocol == protocol]
+                for each in comparisons
+            },
         )
         for protocol in protocols
     )
 
 
-def markdown(comparison: Comparison) -> str:
+def markdown(*comparisons: Comparison) -> str:
     """The tables as Markdown, with what defines and qualifies their figures."""
     lines: list[str] = []
-    for table in tables(comparison):
+    for table in tables(*comparisons):
         lines += [f"**{table.title}**", "", _line(COLUMNS)]
         lines += ["|---|--:|---|--:|--:|--:|--:|", *map(_line, table.rows), ""]
-    for protocol in dict.fromkeys(scores.protocol for scores in comparison.scores):
+    for protocol in dict.fromkeys(s.protocol for each in comparisons for s in each.scores):
         parameters = "; ".join(f"{key} {value}" for key, value in protocol.parameters.items())
         lines.append(f"Protocol {protocol.label}: {parameters}.")
-    versions = comparison.about.get("versions", {})
+    versions = comparisons[0].about.get("versions", {})
     lines.append(
         "Made with " + ", ".join(f"{key} {value}" for key, value in versions.items()) + "."
     )
-    lines += [f"Note: {notice}." for notice in comparison.notices]
-    lines += [
-        f"Not scored: {dataset}/{each.name}: {each.reason}" for dataset, each in comparison.failures
-    ]
+    notices = dict.fromkeys(notice for each in comparisons for notice in each.notices)
+    failures = dict.fromkeys(failure for each in comparisons for failure in each.failures)
+    lines += [f"Note: {notice}." for notice in notices]
+    lines += [f"Not scored: {dataset}/{each.name}: {each.reason}" for dataset, each in failures]
     return "\n".join(lines) + "\n"
 
 
-def check_output(folder: Path, *, overwrite: bool) -> None:
+def check_output(folder: Path, *, overwrite: bool, more: Sequence[str] = ()) -> None:
     """Refuse a folder that already holds results, before computing any.
 
     Raises:
-        UsageError: it holds one of the files that :func:`write` makes.
+        UsageError: it holds one of the files that :func:`write` makes, or one of ``more``.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder to --output")
-    for name in _OUTPUTS:
+    for name in (*_OUTPUTS, *more):
         if not overwrite and (folder / name).exists():
             raise UsageError(f"{folder / name} exists; pass --overwrite, or another --output")
 
 
-def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+def write(
+    comparisons: Sequence[Comparison], folder: Path, *, overwrite: bool = False
+) -> tuple[Path, ...]:
     """Write ``per_image.csv``, ``metrics.json`` and ``table.md``.
+
+    Of several comparisons, metrics.json holds a list of them (``comparisons``).
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off.
         ImageError: the folder cannot be written.
     """
     check_output(folder, overwrite=overwrite)
-    contents = (_csv(comparison), _json(comparison), markdown(comparison))
+    contents = (_csv(comparisons), _json(comparisons), markdown(*comparisons))
     paths = tuple(folder / name for name in _OUTPUTS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,32 +123,49 @@ def write(comparison: Comparison, folder: Path, *, overwrite: bool = False) -> t
     return paths
 
 
-def _table(restored: str, protocol: Protocol, scores: Sequence[Scores]) -> Table:
+def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> Table:
+    """Of one protocol, the scores of each result by its name."""
     rows: list[tuple[str, ...]] = []
-    for each in scores:
-        head = (each.dataset, str(len(each.rows)))
-        means = {name: each.summary(name).mean for name in _QUANTITIES}
-        rows += _rows(restored, head, means, with_input=each.has_input)
-    if len(scores) > 1:
-        head = ("mean", str(sum(len(each.rows) for each in scores)))
-        means = {
-            name: Summary.of([each.summary(name).mean for each in scores]).mean
-            for name in _QUANTITIES
+    datasets = dict.fromkeys(each.dataset for scores in found.values() for each in scores)
+    for dataset in datasets:
+        here = {
+            restored: (len(each.rows), {name: each.summary(name).mean for name in _QUANTITIES})
+            for restored, scores in found.items()
+            for each in scores
+            if each.dataset == dataset
         }
-        rows += _rows(restored, head, means, with_input=all(each.has_input for each in scores))
-    title = f"Protocol {protocol.label}: PSNR and SSIM on Y"
-    return Table(title, tuple(rows))
+        rows += _rows(dataset, here)
+    if len(datasets) > 1:
+        means = {
+            restored: (
+                sum(len(each.rows) for each in scores),
+                {
+                    name: Summary.of([each.summary(name).mean for each in scores]).mean
+                    for name in _QUANTITIES
+                },
+            )
+            for restored, scores in found.items()
+        }
+        rows += _rows("mean", means)
+    return Table(f"Protocol {protocol.label}: PSNR and SSIM on {protocol.channel}", tuple(rows))
 
 
 def _rows(
-    restored: str, head: tuple[str, str], means: Mapping[str, float], *, with_input: bool
+    dataset: str, found: Mapping[str, tuple[int, Mapping[str, float]]]
 ) -> list[tuple[str, ...]]:
-    scored = (_number(means["psnr"], ".2f"), _number(means["ssim"], ".4f"))
-    if not with_input:
-        return [(*head, restored, *scored, "", "")]
-    before = (_number(means["input_psnr"], ".2f"), _number(means["input_ssim"], ".4f"))
-    gains = (_number(means["psnr_gain"], "+.2f"), _number(means["ssim_gain"], "+.4f"))
-    return [(*head, "input", *before, "", ""), ("", "", restored, *scored, *gains)]
+    """The input's row, where there is an input, and one for each result."""
+    rows: list[tuple[str, ...]] = []
+    for restored, (count, means) in found.items():
+        scored = (_number(means["psnr"], ".2f"), _number(means["ssim"], ".4f"))
+        gains = ("", "")
+        if not math.isnan(means["input_psnr"]):
+            gains = (_number(means["psnr_gain"], "+.2f"), _number(means["ssim_gain"], "+.4f"))
+            if not rows:
+                before = (_number(means["input_psnr"], ".2f"), _number(means["input_ssim"], ".4f"))
+                rows.append((dataset, str(count), "input", *before, "", ""))
+        head = ("", "") if rows else (dataset, str(count))
+        rows.append((*head, restored, *scored, *gains))
+    return rows
 
 
 def _number(value: float, form: str) -> str:
@@ -151,21 +176,35 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _csv(comparison: Comparison) -> str:
-    """One line per picture and protocol; infinite PSNR as inf, what does not exist as nothing."""
+def _csv(comparisons: Sequence[Comparison]) -> str:
+    """One line per result, picture and protocol; infinite PSNR as inf, what is not as nothing."""
+    extras = dict.fromkeys(
+        name
+        for comparison in comparisons
+        for scores in comparison.scores
+        for row in scores.rows[:1]
+        for name, _ in row.extras
+    )
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(_PER_IMAGE)
-    for scores in comparison.scores:
-        for row in scores.rows:
-            values = [getattr(row, name) for name in _PER_IMAGE[2:]]
-            cells = ["" if value is None or value != value else value for value in values]
-            writer.writerow([scores.dataset, scores.protocol.label, *cells])
+    writer.writerow(["result", *_PER_IMAGE, *extras])
+    for comparison in comparisons:
+        for scores in comparison.scores:
+            for row in scores.rows:
+                own = dict(row.extras)
+                values = [getattr(row, name) for name in _PER_IMAGE[2:]]
+                values += [own.get(name) for name in extras]
+                cells = ["" if value is None or value != value else value for value in values]
+                head = (comparison.restored, scores.dataset, scores.protocol.label)
+                writer.writerow([*head, *cells])
     return text.getvalue()
 
 
-def _json(comparison: Comparison) -> str:
-    data = comparison.to_data() | {"files": [_file(each) for each in comparison.files]}
+def _json(comparisons: Sequence[Comparison]) -> str:
+    found = [
+        each.to_data() | {"files": [_file(source) for source in each.files]} for each in comparisons
+    ]
+    data = found[0] if len(found) == 1 else {"comparisons": found}
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 

@@ -216,3 +216,86 @@ def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):
     code, _, err = rainkit("eval", folders / "ours", folders / "clean", "--blocks", "1")
     assert code == 2
     assert "need --method" in err
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    for name in ("a", "b"):
+        clean = cv2.GaussianBlur(rng.integers(0, 255, (40, 56, 3), np.uint8), (0, 0), 3)
+        rain = rng.integers(0, 60, (40, 56, 1), np.uint8)
+        for side, picture in (("clean", clean), ("rainy", cv2.add(clean, rain.repeat(3, 2)))):
+            (tmp_path / "wet" / side).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / "wet" / side / f"{name}.png"), picture)
+    return tmp_path / "wet"
+
+
+def test_several_methods_share_a_table_and_a_page(rainkit, pairs, tmp_path):
+    out = tmp_path / "scores"
+    asked = ("eval", "-m", "resguidenet", "-m", "timelapse", pairs, "--device", "cpu", "-o", out)
+    code, shown, _ = rainkit(*asked, "--report", "--published", "--metric", "gmsd")
+    assert code == 0
+    assert [shown.count(name) for name in ("input", "resguidenet", "timelapse")] == [1, 2, 2]
+    assert "gmsd/1" in shown
+    assert {"index.html", "table.tex", "table.md", "per_image.csv"} <= {
+        p.name for p in out.iterdir()
+    }
+    page = (out / "index.html").read_text()
+    assert "published" in page
+    assert "prenet/1" in page
+    rows = (out / "per_image.csv").read_text().splitlines()
+    assert rows[0].startswith("result,dataset,protocol")
+    assert rows[0].endswith(",gmsd")
+    assert len(rows) == 5
+    data = json.loads((out / "metrics.json").read_text())
+    assert [each["method"] for each in data["comparisons"]] == ["resguidenet", "timelapse"]
+
+
+def test_scoring_again_does_not_derain_again(rainkit, pairs, tmp_path):
+    out = tmp_path / "scores"
+    asked = ("eval", "-m", "resguidenet", pairs, "--device", "cpu", "-o", out, "--json")
+    first = json.loads(rainkit(*asked)[1])
+    kept = out / "restored" / "resguidenet" / "wet" / "a.png"
+    picture = cv2.imread(str(kept))
+    assert cv2.imwrite(str(kept), 255 - picture), "a picture that the network would not make"
+    second = json.loads(rainkit(*asked, "--overwrite")[1])
+    psnr = [[row["psnr"] for row in found["results"][0]["rows"]] for found in (first, second)]
+    assert psnr[0][0] != psnr[1][0], "the kept picture was scored"
+    assert psnr[0][1] == psnr[1][1]
+    times = [found["results"][0]["rows"][1]["milliseconds"] for found in (first, second)]
+    assert times[0] == times[1]
+    rainy = pairs / "rainy" / "a.png"
+    assert cv2.imwrite(str(rainy), cv2.add(cv2.imread(str(rainy)), 1))
+    third = json.loads(rainkit(*asked, "--overwrite")[1])
+    again = third["results"][0]["rows"][0]["psnr"]
+    assert again == pytest.approx(psnr[0][0], abs=1), "another rainy picture is derained"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("-m", "granet", "--all"), "not both"),
+        (("-m", "granet", "-m", "resguidenet", "--weights", "rain-v1"), "NAME=WEIGHTS"),
+        (("-m", "granet", "-m", "resguidenet", "--save", "x"), "--output"),
+        (("-m", "granet", "--report"), "--output"),
+        (("-m", "granet", "--published"), "--report"),
+        (("-m", "granet", "--metric", "gmds"), "gmsd"),
+        (("-m", "granet", "--protocol", "y"), "spanet"),
+        (("-m", "granet=nothing"), "rain-v1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(rainkit, pairs, arguments, remedy):
+    code, _, err = rainkit("eval", pairs, *arguments)
+    assert code == 2
+    assert remedy in err
+    assert "Traceback" not in err
+
+
+def test_metrics_without_their_weights_are_skipped_with_one_line(rainkit, folders):
+    code, out, err = rainkit(
+        "eval", folders / "ours", folders / "clean", "--metric", "lpips", "--metric", "mae"
+    )
+    assert code == 0
+    assert "lpips skipped" in err
+    assert "mae/1" in out
+    assert "2.0000" in out

@@ -18,7 +18,7 @@ from rainkit.errors import ImageError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
 from rainkit.inference.effort import Effort
 
-BOTH = tuple(PROTOCOLS.values())
+BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
 
 def write(path: Path, rgb: np.ndarray) -> Path:
@@ -74,8 +74,8 @@ def method_request(*datasets: Path, **options: object) -> MethodRequest:
 def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     ticks = []
     source = method_request(dataset, device="cpu", precision="fp32")
-    result = evaluation.run(EvalRequest(source=source), lambda *tick: ticks.append(tick))
-    prenet, restormer = result.comparison.scores
+    result = evaluation.run(EvalRequest(sources=(source,)), lambda *tick: ticks.append(tick))
+    prenet, restormer = result.comparisons[0].scores
     assert [row.name for row in prenet.rows] == ["1", "2", "10"]
     assert (prenet.protocol.name, restormer.protocol.name) == ("prenet", "restormer")
     assert prenet.psnr_gain.mean == pytest.approx(20 * np.log10(20 / 5), abs=0.01)
@@ -103,7 +103,7 @@ def test_tables_start_with_the_input_and_end_with_the_mean(dataset, tmp_path, lo
 
 def test_output_files_trace_every_figure(dataset, tmp_path, loads):
     result = evaluation.run(
-        EvalRequest(source=method_request(dataset), output=tmp_path / "new/report")
+        EvalRequest(sources=(method_request(dataset),), output=tmp_path / "new/report")
     )
     assert [path.name for path in result.written] == ["per_image.csv", "metrics.json", "table.md"]
     with result.written[0].open(newline="") as file:
@@ -132,15 +132,15 @@ def test_output_files_trace_every_figure(dataset, tmp_path, loads):
 def test_results_are_not_overwritten_unasked_and_refused_before_computing(dataset, tmp_path, loads):
     report, save = tmp_path / "report", tmp_path / "saved"
     source = method_request(dataset, save=save)
-    evaluation.run(EvalRequest(source=source, output=report))
+    evaluation.run(EvalRequest(sources=(source,), output=report))
     loads.clear()
     with pytest.raises(UsageError, match=r"per_image\.csv exists.*--overwrite"):
-        evaluation.run(EvalRequest(source=method_request(dataset), output=report))
+        evaluation.run(EvalRequest(sources=(method_request(dataset),), output=report))
     with pytest.raises(UsageError, match=r"1\.png exists.*--overwrite"):
-        evaluation.run(EvalRequest(source=source))
+        evaluation.run(EvalRequest(sources=(source,)))
     assert not loads
     again = method_request(dataset, save=save, overwrite=True)
-    evaluation.run(EvalRequest(source=again, output=report, overwrite=True))
+    evaluation.run(EvalRequest(sources=(again,), output=report, overwrite=True))
 
 
 def test_saved_pictures_score_as_printed(dataset, tmp_path, loads):
@@ -209,10 +209,11 @@ def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
                 archive.addfile(about, io.BytesIO(png.tobytes()))
                 contents[f"{tmp_path / 'test-0.tar'}::{about.name}"] = png.tobytes()
     source = method_request(tmp_path, save=tmp_path / "saved")
-    result = evaluation.run(EvalRequest(source=source, output=tmp_path / "report"))
-    assert f"{tmp_path.name}: its split 'test' alone is scored" in result.comparison.notices
+    result = evaluation.run(EvalRequest(sources=(source,), output=tmp_path / "report"))
+    assert f"{tmp_path.name}: its split 'test' alone is scored" in result.comparisons[0].notices
     files = json.loads(result.written[1].read_text())["files"]
-    assert {file["path"]: file["sha256"] for file in files} == {
+    sources = [file for file in files if file["role"] != "restored"]
+    assert {file["path"]: file["sha256"] for file in sources} == {
         name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
     }
     assert (tmp_path / "saved" / tmp_path.name / "2.png").is_file()
@@ -220,9 +221,9 @@ def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
 
 def test_an_unreadable_picture_costs_its_row_and_the_exit_code(dataset, loads):
     (dataset / "rainy/2.png").write_text("not a picture")
-    result = evaluation.run(EvalRequest(source=method_request(dataset)))
-    assert [row.name for row in result.comparison.scores[0].rows] == ["1", "10"]
-    ((where, failure),) = result.comparison.failures
+    result = evaluation.run(EvalRequest(sources=(method_request(dataset),)))
+    assert [row.name for row in result.comparisons[0].scores[0].rows] == ["1", "10"]
+    ((where, failure),) = result.comparisons[0].failures
     assert (where, failure.name) == ("pairs", "2")
     assert "2.png" in failure.reason
     assert result.exit_code == 1
@@ -269,7 +270,7 @@ def test_jpeg_results_are_noticed(dataset, tmp_path):
     [("psnr=25", 0), ("psnr=60", 3), ("psnr_gain=11", 0), ("psnr_gain=13", 3), ("ssim=1.1", 3)],
 )
 def test_bars(dataset, loads, bar, code):
-    result = evaluation.run(EvalRequest(source=method_request(dataset), bars=(bar,)))
+    result = evaluation.run(EvalRequest(sources=(method_request(dataset),), bars=(bar,)))
     assert result.exit_code == code
     assert bool(result.missed) == (code == 3)
 
@@ -277,14 +278,14 @@ def test_bars(dataset, loads, bar, code):
 def test_a_wrong_bar_is_refused_before_computing(dataset, loads):
     for bar in ("psnr", "psnr=high", "lpips=1"):
         with pytest.raises(UsageError, match=f"--fail-below {bar}: write psnr=30"):
-            evaluation.run(EvalRequest(source=method_request(dataset), bars=(bar,)))
+            evaluation.run(EvalRequest(sources=(method_request(dataset),), bars=(bar,)))
     assert not loads
 
 
 def test_a_gain_needs_an_input(dataset):
     source = FoldersRequest(restored=dataset / "rainy", target=dataset / "clean", protocols=BOTH)
     with pytest.raises(UsageError, match="--input"):
-        evaluation.run(EvalRequest(source=source, bars=("psnr_gain=1",)))
+        evaluation.run(EvalRequest(sources=(source,), bars=("psnr_gain=1",)))
 
 
 def test_an_output_that_cannot_be_made_is_said_clearly(dataset, tmp_path):
@@ -292,4 +293,4 @@ def test_an_output_that_cannot_be_made_is_said_clearly(dataset, tmp_path):
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file/below"):
         with pytest.raises((UsageError, ImageError), match="file"):
-            evaluation.run(EvalRequest(source=source, output=output))
+            evaluation.run(EvalRequest(sources=(source,), output=output))

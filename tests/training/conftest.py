@@ -33,7 +33,7 @@ def photos(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def pairs(photos: Path, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("pairs")
+    folder = tmp_path_factory.mktemp("validation") / "pairs0"
     for number, found in enumerate(images.find([photos])):
         clean = images.read(found.path)
         rainy = Picture(rgb=render(clean.rgb, PRESETS["rain100h"], (number,)).rainy)

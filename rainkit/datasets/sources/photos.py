@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -34,8 +36,11 @@ class Photos(Source):
         request = self._request
         photo = self._cache.read(self._paths[item])
         scale = rng.uniform(request.shrink, 1.0)
-        photo = shrunk(photo, self._whole) if self._whole else _rescaled(photo, scale, self._patch)
-        frame_width = max(photo.shape[:2])
+        if self._whole:
+            photo = shrunk(photo, self._whole)
+            frame_width = max(photo.shape[:2])
+        else:
+            photo, frame_width = _rescaled(photo, scale, self._patch, rng)
         clean, _ = self._augment(photo, photo, draw_seed(rng))
         untouched = rng.random() < request.rain_free
         if request.degradation == "noise":
@@ -51,12 +56,24 @@ class Photos(Source):
         return _jpeg(rained.rainy, rng, request.jpeg), clean
 
 
-def _rescaled(photo: Picture, scale: float, patch: int) -> Picture:
-    scale = max(scale, min(1.0, patch / min(photo.shape[:2])))
-    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
-    if size == (photo.shape[1], photo.shape[0]):
-        return photo
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _rescaled(
+    photo: Picture, scale: float, patch: int, rng: np.random.Generator
+) -> tuple[Picture, int]:
+    """A piece of a photo that was made smaller, ``patch`` x ``patch``, and the photo's width then.
+
+    Only the piece is resized, which is most of a large photo's cost. A photo that keeps its size is
+    given back whole.
+    """
+    height, width = photo.shape[:2]
+    scale = max(scale, min(1.0, patch / min(height, width)))
+    size = (round(width * scale), round(height * scale))
+    if size == (width, height):
+        return photo, max(size)
+    side = min(math.ceil(patch / scale), height, width)
+    top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
+    piece = photo[top : top + side, left : left + side]
+    small = cv2.resize(piece, (patch, patch), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), max(size)
 
 
 def _jpeg(picture: Picture, rng: np.random.Generator, share: float) -> Picture:

@@ -1,0 +1,127 @@
+"""Time of the scores at 512x512 on one core beside scikit-image and piq, and pairs/s from files.
+
+python examples/benchmarks/metrics.py [--rounds 20] [--pairs 120] [--json]
+
+CPU time of the fastest round; all rows take turns, so that all see the same machine. Pairs/s is
+wall-clock time of PSNR and SSIM (prenet) of PNG files of 481x321, read by rainkit, on two
+processes with one thread each; a busy machine gives less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import piq  # noqa: TID253
+import torch
+from skimage import data, metrics
+
+from rainkit import images
+from rainkit.allocator import keep_large_blocks
+from rainkit.evaluation.measures import METRICS, ready
+from rainkit.evaluation.protocols import PROTOCOLS
+
+RGB8 = npt.NDArray[np.uint8]
+
+
+def pair(height: int, width: int, seed: int = 0) -> tuple[RGB8, RGB8]:
+    """A photograph and the same one with noise."""
+    photo = cv2.resize(data.astronaut(), (width, height))  # type: ignore[no-untyped-call]
+    noise = np.random.default_rng(seed).normal(6, 12, photo.shape)
+    return np.clip(photo + noise, 0, 255).astype(np.uint8), np.asarray(photo, np.uint8)
+
+
+def rows() -> dict[str, Callable[[], object]]:
+    """What is timed, by name."""
+    restored, target = pair(512, 512)
+    found: dict[str, Callable[[], object]] = {}
+    for protocol in PROTOCOLS.values():
+        label = f"rainkit {protocol.label}, PSNR + SSIM"
+        found[label] = partial(protocol.scores, restored, target)
+        found[f"{label}, exact"] = partial(protocol.scores, restored, target, exact=True)
+    x, y = (PROTOCOLS["prenet"].luma(each) for each in (restored, target))
+    found["scikit-image SSIM on Y, Gaussian"] = lambda: metrics.structural_similarity(  # type: ignore[no-untyped-call]
+        x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    found["scikit-image SSIM on RGB, default"] = lambda: metrics.structural_similarity(  # type: ignore[no-untyped-call]
+        restored, target, channel_axis=2
+    )
+    tx, ty = (torch.from_numpy(each)[None, None].float() for each in (x, y))
+    found["piq SSIM on Y, downsample=False"] = lambda: piq.ssim(
+        tx, ty, data_range=255, downsample=False
+    )
+    for each in ready(name for name in METRICS if not METRICS[name].weights).metrics:
+        found[f"{each.metric.label}"] = partial(
+            each.measure, restored, target=target, rainy=restored
+        )
+    return found
+
+
+def score_files(paths: tuple[Path, Path]) -> tuple[float, float]:
+    """PSNR and SSIM of two files."""
+    restored, target = (images.to_uint8(images.read(path).rgb) for path in paths)
+    return PROTOCOLS["prenet"].scores(restored, target)
+
+
+def set_up() -> None:
+    """As rainkit's own processes are."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    keep_large_blocks()
+
+
+def pairs_per_second(count: int) -> float:
+    """Of PNG files on two processes, which are warm when the clock starts."""
+    with tempfile.TemporaryDirectory() as name:
+        files = []
+        for i in range(16):
+            restored, target = (Path(name) / f"{i}-{side}.png" for side in ("restored", "target"))
+            for path, picture in zip((restored, target), pair(321, 481, i), strict=True):
+                images.write(path, images.Picture(rgb=picture))
+            files.append((restored, target))
+        work = [files[i % len(files)] for i in range(count)]
+        with ProcessPoolExecutor(2, get_context("spawn"), set_up) as pool:
+            list(pool.map(score_files, work[:8], chunksize=4))
+            started = time.perf_counter()
+            list(pool.map(score_files, work, chunksize=8))
+            return count / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time of the scores at 512x512 on one core.")
+    parser.add_argument("--rounds", type=int, default=20, help="the fastest counts")
+    parser.add_argument("--pairs", type=int, default=120, help="of PNG files")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    given = parser.parse_args()
+    set_up()
+    timed = rows()
+    best = dict.fromkeys(timed, float("inf"))
+    for _ in range(given.rounds):
+        for name, run in timed.items():
+            started = time.thread_time()
+            run()
+            best[name] = min(best[name], (time.thread_time() - started) * 1e3)
+    rate = pairs_per_second(given.pairs)
+    if given.json:
+        print(json.dumps({"milliseconds": best, "pairs_per_second": rate}, indent=1))
+        return
+    for name, milliseconds in best.items():
+        print(f"{milliseconds:8.2f} ms  {name}")
+    print(f"{rate:8.0f} pairs/s  PSNR + SSIM (prenet) of PNG files 481x321, two processes")
+
+
+if __name__ == "__main__":
+    main()

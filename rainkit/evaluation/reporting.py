@@ -1,0 +1,137 @@
+"""Evaluations as tables, plots and a page: what ``rainkit eval --report`` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rainkit.datasets.stored import Stored
+from rainkit.errors import DatasetError, UsageError
+from rainkit.evaluation.comparison import Comparison
+from rainkit.evaluation.measures import METRICS
+from rainkit.evaluation.scores import Score, Scores
+from rainkit.images import atomic_path
+from rainkit.reports.eval_data import (
+    EvalReport,
+    EvalResult,
+    ExtraMetric,
+    PanelPictures,
+    PictureScore,
+    PublishedScore,
+)
+from rainkit.reports.eval_page import eval_page
+from rainkit.reports.eval_plots import write_plots
+from rainkit.reports.eval_tables import eval_latex, eval_markdown
+
+__all__ = ["REPORT_FILES", "report_of", "write_report"]
+
+REPORT_FILES = ("index.html", "table.md", "table.tex", "boxplot.svg", "gain.svg", "rain_rate.svg")
+"""What :func:`write_report` may make."""
+
+
+def report_of(
+    comparisons: Sequence[Comparison], published: Sequence[PublishedScore] = ()
+) -> EvalReport:
+    """Several evaluations as one report, in their order.
+
+    Raises:
+        UsageError: two of them have the same name.
+    """
+    names = [each.restored for each in comparisons]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{', '.join(names)}: two results of one name cannot be told apart")
+    scores = [each for comparison in comparisons for each in comparison.scores]
+    extras = dict.fromkeys(
+        name for each in scores for row in each.rows[:1] for name, _ in row.extras
+    )
+    facts = {"version of " + k: v for k, v in comparisons[0].about.get("versions", {}).items()}
+    for comparison in comparisons:
+        if "weights" in comparison.about:
+            weights, runtime = comparison.about["weights"], comparison.about["runtime"]
+            facts[comparison.restored] = f"{weights['name']}, {weights['sha256'][:12]}, {runtime}"
+    return EvalReport(
+        title=f"{', '.join(names)} on {', '.join(dict.fromkeys(s.dataset for s in scores))}",
+        results=tuple(
+            _result(comparison, each) for comparison in comparisons for each in comparison.scores
+        ),
+        protocols={
+            each.protocol.label: "; ".join(
+                f"{key} {value}" for key, value in each.protocol.parameters.items()
+            )
+            for each in scores
+        },
+        facts=facts,
+        published=tuple(published),
+        extras=tuple(
+            ExtraMetric(
+                name=name,
+                title=METRICS[name].label,
+                higher_is_better=METRICS[name].higher_is_better,
+            )
+            for name in extras
+        ),
+        notes=tuple(
+            dict.fromkeys(note for comparison in comparisons for note in comparison.notices)
+        ),
+        failures=tuple(
+            (f"{comparison.restored}: {dataset}/{failure.name}", failure.reason)
+            for comparison in comparisons
+            for dataset, failure in comparison.failures
+        ),
+    )
+
+
+def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write ``index.html``, ``table.md``, ``table.tex`` and the plots.
+
+    Raises:
+        ImageError: a file exists and ``overwrite`` is off, or cannot be written.
+    """
+    page = folder / "index.html"
+    eval_page(report, page, overwrite=overwrite)
+    quantities = ("psnr", "ssim", *(extra.name for extra in report.extras))
+    texts = {"table.md": eval_markdown(report, quantities), "table.tex": eval_latex(report)}
+    written = [page]
+    for name, text in texts.items():
+        written.append(folder / name)
+        with atomic_path(written[-1], overwrite=overwrite) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+    return (*written, *write_plots(report.results, folder, overwrite=overwrite))
+
+
+def _result(comparison: Comparison, scores: Scores) -> EvalResult:
+    files: dict[str, dict[str, Stored]] = {}
+    for each in comparison.files:
+        if each.dataset == scores.dataset:
+            files.setdefault(each.picture, {})[each.role] = each.stored
+    seen = all({"restored", "target"} <= roles.keys() for roles in files.values())
+    return EvalResult(
+        method=comparison.restored,
+        dataset=scores.dataset,
+        protocol=scores.protocol.label,
+        pictures=tuple(map(_picture, scores.rows)),
+        load=partial(_load, files) if seen and files else None,
+    )
+
+
+def _picture(row: Score) -> PictureScore:
+    return PictureScore(
+        name=row.name,
+        psnr=row.psnr,
+        ssim=row.ssim,
+        input_psnr=row.input_psnr,
+        input_ssim=row.input_ssim,
+        milliseconds=row.milliseconds,
+        size=(row.width, row.height),
+        extras=dict(row.extras),
+    )
+
+
+def _load(files: dict[str, dict[str, Stored]], name: str) -> PanelPictures:
+    if name not in files:
+        raise DatasetError(f"{name}: its files are not known")
+    read = {role: np.asarray(stored.read(), np.uint8) for role, stored in files[name].items()}
+    return PanelPictures(read["restored"], read["target"], read.get("rainy"))
