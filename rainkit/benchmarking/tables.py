@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rainkit.benchmarking.jobs import Row
 from rainkit.benchmarking.run import Benchmark
 from rainkit.images.atomic import atomic_path
+from rainkit.reports.text_tables import markdown_row
 
 __all__ = ["COLUMNS", "cells", "markdown", "title", "write"]
 
@@ -65,10 +65,10 @@ def markdown(benchmark: Benchmark, command: str | None = None) -> str:
     lines = [f"Measured on {title(benchmark)}.", ""]
     if command:
         lines += ["```", command, "```", ""]
-    lines += [_line(COLUMNS), "|---|---|---|---|" + "--:|" * (len(COLUMNS) - 4)]
+    lines += [markdown_row(COLUMNS), "|---|---|---|---|" + "--:|" * (len(COLUMNS) - 4)]
     for row in benchmark.rows:
         filled = cells(row)
-        lines.append(_line((*filled, *[""] * (len(COLUMNS) - len(filled)))))
+        lines.append(markdown_row((*filled, *[""] * (len(COLUMNS) - len(filled)))))
     lines += [
         "",
         "ms is the median wall time of a forward pass and IQR its interquartile range, also in ms;"
@@ -96,7 +96,3 @@ def write(text: str, path: Path, *, overwrite: bool = False) -> None:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _line(filled: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in filled) + " |"

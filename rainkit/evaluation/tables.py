@@ -17,6 +17,7 @@ from rainkit.evaluation.comparison import Comparison, SourceFile
 from rainkit.evaluation.protocols import Protocol
 from rainkit.evaluation.scores import Scores, Summary
 from rainkit.images.atomic import atomic_path
+from rainkit.reports.text_tables import markdown_row
 
 __all__ = ["COLUMNS", "Table", "check_output", "markdown", "tables", "write"]
 
@@ -70,8 +71,8 @@ def markdown(*comparisons: Comparison) -> str:
     """The tables as Markdown, with what defines and qualifies their figures."""
     lines: list[str] = []
     for table in tables(*comparisons):
-        lines += [f"**{table.title}**", "", _line(COLUMNS)]
-        lines += ["|---|--:|---|--:|--:|--:|--:|", *map(_line, table.rows), ""]
+        lines += [f"**{table.title}**", "", markdown_row(COLUMNS)]
+        lines += ["|---|--:|---|--:|--:|--:|--:|", *map(markdown_row, table.rows), ""]
     for protocol in dict.fromkeys(s.protocol for each in comparisons for s in each.scores):
         parameters = "; ".join(f"{key} {value}" for key, value in protocol.parameters.items())
         lines.append(f"Protocol {protocol.label}: {parameters}.")
@@ -170,10 +171,6 @@ def _rows(
 
 def _number(value: float, form: str) -> str:
     return "n/a" if math.isnan(value) else format(value, form)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _csv(comparisons: Sequence[Comparison]) -> str:
