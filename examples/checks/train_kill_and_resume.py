@@ -138,7 +138,7 @@ def check(
     whole = time.monotonic() - started
     wanted = content(alone)
     say(f"{name}: {whole:.1f} s undisturbed")
-    while row.kills < given.kills or out.exists():
+    while row.kills < given.kills or not row.finished or out.exists():
         # Before its record is written there is nothing to resume.
         resuming = (out / "run.json").is_file()
         row.resumes += resuming
