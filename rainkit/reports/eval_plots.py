@@ -12,7 +12,7 @@ import numpy as np
 
 from rainkit.errors import UsageError
 from rainkit.reports.eval_data import EvalResult, PictureScore
-from rainkit.reports.eval_svg import (
+from rainkit.reports.svg import (
     GREY,
     Series,
     element,

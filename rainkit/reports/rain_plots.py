@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +14,13 @@ from rainkit.rain import LEVELS
 from rainkit.rain.realism import coverage_slope
 from rainkit.reports.rain_checks import expected_strength, tilt_error
 from rainkit.reports.rain_samples import Sample
+from rainkit.reports.svg import INK, element
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Plot", "plots"]
 
-_INK = "#010203"  # becomes the colour of the page's text
 _COLOURS = dict(zip(LEVELS, ("#8fb7cf", "#4f9bc4", "#2f7fae", "#c98a2b", "#b5432f"), strict=True))
 _LINE = "#b5432f"
 
@@ -224,7 +221,7 @@ def _scatter(
             fontsize=8,
             handletextpad=0.1,
             columnspacing=0.8,
-            labelcolor=_INK,
+            labelcolor=INK,
         )
 
 
@@ -246,31 +243,10 @@ def _name(axes: Axes, x: str, y: str) -> None:
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:
-    """An SVG element without a background, in the colour of the text around it."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    """An SVG element of a plot whose logarithmic axes have plain numbers."""
 
-    style: Any = {
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "rainkit",
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with rc_context(style):
-        figure = Figure(figsize=(4.6, 3.2), layout="constrained")
-        axes = figure.add_subplot()
+    def whole(axes: Axes) -> None:
         draw(axes)
         _ticks(axes)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    text = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    # All plots of a page share its names.
-    own = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{own}-", text)
+
+    return element(whole)

@@ -20,12 +20,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["GREY", "Series", "element", "legend", "palette", "plain_ticks", "save", "shown_name"]
+__all__ = [
+    "GREY",
+    "INK",
+    "Series",
+    "element",
+    "legend",
+    "palette",
+    "plain_ticks",
+    "save",
+    "shown_name",
+]
 
 GREY = "#8a9196"
 """Of the input and of helping lines; seen on white and on black."""
 
-_INK = "#010203"  # becomes the colour of the page's text
+INK = "#010203"
+"""Becomes the colour of the page's text."""
+
 _COLOURS = ("#2f7fae", "#c98a2b", "#3f8f6b", "#b5432f", "#7d6bb3", "#b45f8f", "#6b8e23", "#4aa3a2")
 _MARKERS = "o^DvsP*X"
 
@@ -54,13 +66,13 @@ def element(draw: Callable[[Axes], None]) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_style(_INK)), _quiet():
+    with rc_context(_style(INK)), _quiet():
         figure = Figure(figsize=(4.8, 3.2), layout="constrained", dpi=144)
         draw(figure.add_subplot())
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
     # All plots of a page share its names.
     own = hashlib.sha256(text.encode()).hexdigest()[:8]
     return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{own}-", text)
