@@ -115,10 +115,18 @@ class ImageSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A named intermediate picture that the paper shows (rain layer, mask, coarse result...)."""
+    """A named intermediate picture that the paper shows (rain layer, mask, coarse result...).
+
+    Attributes:
+        doc: what it is.
+        signed: it has negative values; its zero is shown as mid-grey.
+        estimates: what ``rainkit eval --parts`` scores it against: the clean ``picture``, the
+            ``rain`` that was added to it, or nothing.
+    """
 
     doc: str
     signed: bool = False
+    estimates: Literal["picture", "rain"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

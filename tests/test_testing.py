@@ -188,6 +188,12 @@ def test_parts_must_be_those_declared(contract) -> None:
         contract(parts=more).test_network_takes_any_size("default")
 
 
+def test_a_part_that_estimates_the_picture_must_be_one(contract) -> None:
+    told = {"rain": dataclasses.replace(GOOD.parts["rain"], estimates="picture")}
+    with pytest.raises(AssertionError, match="part rain estimates the clean picture"):
+        contract(parts=told).test_network_takes_any_size("default")
+
+
 def test_statistics_over_the_batch_are_found(contract) -> None:
     class Mean(Net):
         def forward(self, rainy: Tensor) -> Derained:

@@ -136,6 +136,10 @@ def _check_parts(declared_parts: Mapping[str, Part], answer: Derained, batch: in
         right = part.ndim == 4 and part.shape[0] == batch and part.shape[1] in (1, 3)
         assert right, f"part {name} is {tuple(part.shape)}: give [B, 1 or 3, H, W]"
         assert part.isfinite().all(), f"part {name} has nan or inf"
+        told = declared_parts[name]
+        assert told.estimates != "picture" or (part.shape[1] == 3 and not told.signed), (
+            f"part {name} estimates the clean picture: give three channels, and leave out signed"
+        )
 
 
 def _reach(run: networks.ImageOnly, margin: int, block: int) -> int:

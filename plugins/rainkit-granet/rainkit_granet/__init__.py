@@ -117,6 +117,8 @@ METHOD = Method(
             PublishedResult(dataset="Rain100H", psnr=33.16, ssim=0.9290),
             PublishedResult(dataset="Rain100L", psnr=23.10, ssim=0.7947, note="coarse picture"),
             PublishedResult(dataset="Rain100H", psnr=18.02, ssim=0.4791, note="coarse picture"),
+            PublishedResult(dataset="Rain100L", psnr=23.50, ssim=0.1442, note="mask"),
+            PublishedResult(dataset="Rain100H", psnr=17.86, ssim=0.5531, note="mask"),
             PublishedResult(dataset="Rain100L", psnr=35.57, ssim=0.9693, note="coarse, no RA"),
             PublishedResult(dataset="Rain100H", psnr=30.45, ssim=0.8922, note="coarse, no RA"),
             PublishedResult(dataset="Rain100L", psnr=36.12, ssim=0.9714, note="coarse, RA"),
@@ -138,8 +140,10 @@ METHOD = Method(
     objective="rainkit_granet.objective:mean_absolute_error",
     image=_image,
     parts={
-        "mask": Part(doc="rain mask M of the coarse stage; positive is rain", signed=True),
-        "coarse": Part(doc="coarse picture, the rainy one minus the mask"),
+        "mask": Part(
+            doc="rain mask M of the coarse stage; positive is rain", signed=True, estimates="rain"
+        ),
+        "coarse": Part(doc="coarse picture, the rainy one minus the mask", estimates="picture"),
     },
     weights=(
         Weights(

@@ -68,7 +68,10 @@ def _image(network: Network) -> ImageSpec:
 
 
 def _parts(network: Network) -> dict[str, Part]:
-    return {f"block{k}": Part(doc=f"result after block {k}") for k in range(1, network.blocks + 1)}
+    return {
+        f"block{k}": Part(doc=f"result after block {k}", estimates="picture")
+        for k in range(1, network.blocks + 1)
+    }
 
 
 # RMSProp as in TensorFlow, the paper's framework: decay 0.9. Its epsilon of 1e-10 is not PyTorch's.

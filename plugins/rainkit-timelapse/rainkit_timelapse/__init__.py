@@ -162,7 +162,7 @@ METHOD = Method(
     network="rainkit_timelapse.network:timelapse",
     objective="rainkit_timelapse.objective:timelapse",
     image=_image,
-    parts={"streaks": Part(doc="streak layer S that is taken away")},
+    parts={"streaks": Part(doc="streak layer S that is taken away", estimates="rain")},
     training_data="frames",
     weights=(
         Weights(
