@@ -107,10 +107,15 @@ def match(
     if ambiguous:
         raise PairingError(f"more than one partner for {listed(ambiguous)}; keep one of each")
     if unmatched or left:
-        raise PairingError(
-            f"no partner for {listed(unmatched + left)};"
-            f" names in {rainy_root} and {clean_root} must match"
-        )
+        lacking = [
+            f"{other} has no partner for {len(names)} of {own}: {listed(names)}"
+            for names, own, other in (
+                (unmatched, rainy_root, clean_root),
+                (left, clean_root, rainy_root),
+            )
+            if names
+        ]
+        raise PairingError(f"{'; '.join(lacking)}; names must match")
     return named(pairs)
 
 
