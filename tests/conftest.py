@@ -223,3 +223,21 @@ def anytime_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "anytime.safetensors"
     weights.save(path, state, method=METHOD, variant="default", network=settings)
     return path
+
+
+@pytest.fixture
+def rainkit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: exit code, standard output, standard error."""
+    from rainkit.cli import main
+
+    monkeypatch.setenv("COLUMNS", "140")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rainkit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run

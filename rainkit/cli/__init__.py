@@ -10,7 +10,18 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 import rainkit
-from rainkit.cli import bench, data, doctor, eval, infer, methods, synth, train, weights
+from rainkit.cli import (
+    bench,
+    data,
+    doctor,
+    eval,
+    eval_compare,
+    infer,
+    methods,
+    synth,
+    train,
+    weights,
+)
 from rainkit.cli.console import errors
 from rainkit.cli.environment import calm_openmp
 from rainkit.errors import RainkitError
@@ -20,6 +31,11 @@ __all__ = ["app", "main"]
 
 class _Commands(TyperGroup):
     """Errors raised on purpose become one line and their exit code, Ctrl-C one line and 130."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Commands of two words, beside one of the first word whose arguments are paths."""
+        words = " ".join(args[:2])
+        return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,6 +67,7 @@ app = typer.Typer(
 app.command()(infer.infer)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
+app.command("eval compare")(eval_compare.compare)
 app.command()(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

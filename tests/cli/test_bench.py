@@ -1,12 +1,9 @@
 """``rainkit bench`` as typed."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from rainkit.cli import main
 
 QUICK = (
     "--size",
@@ -20,21 +17,6 @@ QUICK = (
     "--warmup",
     "1",
 )
-
-
-@pytest.fixture
-def rainkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line in this process: exit code, standard output, standard error."""
-    monkeypatch.setenv("COLUMNS", "140")
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rainkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return run
 
 
 def test_json_and_markdown_of_one_run(rainkit, tmp_path: Path):

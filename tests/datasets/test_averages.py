@@ -9,26 +9,13 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit import cli, images
+from rainkit import images
 from rainkit.datasets.averages import merge
 from rainkit.evaluation import protocol
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render
 
 FRAMES = 5
-
-
-@pytest.fixture
-def rainkit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["rainkit", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
