@@ -1,0 +1,339 @@
+"""Does deraining help a detector or a segmenter? ``rainkit eval --downstream`` as one call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from rainkit.datasets.stored import Stored
+from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
+from rainkit.evaluation.comparison import Advance, Comparison, versions
+from rainkit.evaluation.downstream import detection, models, segmentation
+from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
+from rainkit.evaluation.downstream.tables import (
+    CLEAN,
+    FIGURES,
+    INPUT,
+    Downstream,
+    Row,
+    recovered,
+)
+from rainkit.evaluation.kernels import RGB8
+from rainkit.evaluation.scores import Failure
+
+__all__ = ["DownstreamRequest", "check", "measure"]
+
+_LITTLE = 0.01
+"""Of a figure; where rain costs less, shares of it say little."""
+
+Key = tuple[str, str]
+"""Role and name of a row: a folder of results may be called ``clean``, too."""
+_INPUT, _CLEAN = ("rainy", INPUT), ("target", CLEAN)
+Files = dict[Key, Stored]
+"""The files of one picture, by row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownstreamRequest:
+    """Which model to run, and what is true.
+
+    Attributes:
+        task: ``detection`` or ``segmentation``.
+        model: a ``.pt`` file of TorchScript, an ``.onnx`` file, or ``NAME=FILE``: a torchvision
+            model's name and a file of weights.
+        labels: a COCO file or a folder of KITTI files; a folder of PNG files of class ids. None =
+            the model's own answer on the clean picture is true.
+        classes: names of the detector's classes in the order of their ids, from 1 on.
+        device: as for :func:`rainkit.networks.choose`.
+        ignore: class ids of pixels that are not counted.
+    """
+
+    task: str
+    model: str
+    labels: Path | None = None
+    classes: tuple[str, ...] = ()
+    device: str = "auto"
+    ignore: tuple[int, ...] = (255,)
+
+
+class _Tally(Protocol):
+    """Counts up a dataset, picture by picture."""
+
+    def add(self, truth: Any, found: Any) -> None: ...
+
+    def figures(self) -> dict[str, float]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """What differs between the tasks: reading an answer, believing it, counting."""
+
+    read: Callable[[Any, RGB8, str], Any]
+    believe: Callable[[Any], Any]
+    tally: Callable[[], _Tally]
+
+
+def check(request: DownstreamRequest) -> None:
+    """Refuse what cannot work before anything is derained; the model and labels are read.
+
+    Raises:
+        UsageError: an unknown task, model or kind of file, a file or package that is missing.
+        WeightsError: the model's file is damaged or does not fit.
+        DatasetError: a label file is damaged.
+    """
+    _prepared(request)
+
+
+def measure(
+    comparisons: Sequence[Comparison],
+    request: DownstreamRequest,
+    advance: Advance | None = None,
+) -> Downstream:
+    """Run the model on the input, on each result and on the clean pictures, and compare.
+
+    Every file is looked at once, whatever the number of comparisons that share it. A picture of
+    which one file cannot be read is left out of all rows of its dataset.
+
+    Args:
+        comparisons: with the files of their restored pictures.
+        request: the model and what is true.
+        advance: told after every picture.
+
+    Raises:
+        UsageError: as :func:`check`, or a comparison whose restored pictures were not kept.
+        PairingError: a picture without labels, or with labels of another size.
+        MethodError: the model fails, or gives something else than its task's answer.
+        WeightsError, DatasetError: as :func:`check`.
+    """
+    datasets, failures = _grouped(comparisons)
+    model, labels = _prepared(request)
+    task = _task(request)
+    truths = {} if labels is None else _matched(labels, datasets)
+    every = [files for pictures in datasets.values() for files in pictures.values()]
+    seen = _Memo(
+        lambda rgb: task.read(model(rgb), rgb, model.name),
+        (stored for files in every for stored in files.values()),
+    )
+    done = 0
+    rows: list[Row] = []
+    notices: list[str] = []
+    for dataset, pictures in datasets.items():
+        keys = dict.fromkeys(key for files in pictures.values() for key in files)
+        tallies = {key: task.tally() for key in sorted(keys, key=_order)}
+        count = 0
+        for name, files in pictures.items():
+            try:
+                found = {key: seen(stored) for key, stored in files.items()}
+            except (ImageError, DatasetError) as error:
+                failures.append((dataset, Failure(name, str(error))))
+            else:
+                if labels is None:
+                    truth = task.believe(found[_CLEAN])
+                else:
+                    truth = labels.read(truths[dataset, name])
+                _add(tallies, truth, found, f"{dataset}/{name}")
+                count += 1
+            done += 1
+            if advance is not None:
+                advance(done, len(every))
+        rows += _rows(dataset, count, {key: tally.figures() for key, tally in tallies.items()})
+        notices += _notices(request, [row for row in rows if row.dataset == dataset])
+    if labels is None:
+        notices.insert(0, _agreement(request.task))
+    return Downstream(
+        task=request.task,
+        model={"name": model.name, "sha256": model.sha256, "runtime": model.runtime},
+        truth="agreement" if labels is None else "labels",
+        rows=tuple(rows),
+        failures=tuple(failures),
+        notices=tuple(notices),
+        about=_about(request),
+    )
+
+
+class _Memo:
+    """Answers to files, each kept as long as it will be asked for again."""
+
+    def __init__(self, answer: Callable[[RGB8], Any], asked: Iterable[Stored]) -> None:
+        self._answer = answer
+        self._left = Counter(asked)
+        self._kept: dict[Stored, Any] = {}
+
+    def __call__(self, stored: Stored) -> Any:
+        self._left[stored] -= 1
+        found = self._kept.pop(stored, None)
+        if found is None:
+            found = self._answer(stored.read())
+        if self._left[stored] > 0:
+            self._kept[stored] = found
+        return found
+
+
+def _prepared(request: DownstreamRequest) -> tuple[models.Model, Labels[Any] | None]:
+    if request.task not in FIGURES:
+        raise UsageError(f"--downstream {request.task}: choose {' or '.join(FIGURES)}")
+    if request.task == "detection":
+        models.need("pycocotools", "--downstream detection")
+    if request.classes and (request.labels is None or request.task != "detection"):
+        raise UsageError("--class: names the classes of a detector's --labels; leave it out")
+    file = models.model_file(request.model, request.task)
+    labels: Labels[Any] | None = None
+    if request.labels is not None:
+        if not request.labels.exists():
+            raise UsageError(f"--labels {request.labels}: does not exist")
+        if request.task == "detection":
+            labels = read_boxes(request.labels, request.classes)
+        else:
+            labels = read_maps(request.labels)
+    return models.load(file, request.task, request.device), labels
+
+
+def _task(request: DownstreamRequest) -> _Task:
+    if request.task == "segmentation":
+        return _Task(
+            read=lambda answer, rgb, name: segmentation.class_map(answer, rgb.shape, name),
+            believe=lambda found: found,
+            tally=lambda: segmentation.Confusion(request.ignore),
+        )
+    # Of its own detections all are to be found again, however many.
+    most = {} if request.labels is not None else {"most": 1_000_000}
+    return _Task(
+        read=lambda answer, _, name: detection.detections(answer, name),
+        believe=detection.certain,
+        tally=partial(detection.Precision, **most),
+    )
+
+
+def _grouped(
+    comparisons: Sequence[Comparison],
+) -> tuple[dict[str, dict[str, Files]], list[tuple[str, Failure]]]:
+    """Files by dataset and picture; and the pictures that not all rows have."""
+    names = [each.restored for each in comparisons]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{', '.join(names)}: two results of one name cannot be told apart")
+    datasets: dict[str, dict[str, Files]] = {}
+    for comparison in comparisons:
+        roles = {each.role for each in comparison.files}
+        if "target" not in roles:
+            raise UsageError(f"{comparison.restored}: --downstream needs the clean pictures")
+        if "restored" not in roles:
+            raise UsageError(
+                f"{comparison.restored}: --downstream needs the restored pictures; pass --output"
+            )
+        keys = {"rainy": _INPUT, "target": _CLEAN, "restored": ("restored", comparison.restored)}
+        for each in comparison.files:
+            files = datasets.setdefault(each.dataset, {}).setdefault(each.picture, {})
+            files.setdefault(keys[each.role], each.stored)
+    whole: dict[str, dict[str, Files]] = {}
+    failures = []
+    for dataset, pictures in datasets.items():
+        wanted = dict.fromkeys(key for files in pictures.values() for key in files)
+        whole[dataset] = {}
+        for name, files in pictures.items():
+            if lacking := [result for role, result in wanted if (role, result) not in files]:
+                failures.append((dataset, Failure(name, f"is not among {', '.join(lacking)}")))
+            else:
+                whole[dataset][name] = files
+    return whole, failures
+
+
+def _matched(
+    labels: Labels[Any], datasets: Mapping[str, Mapping[str, Files]]
+) -> dict[tuple[str, str], int]:
+    """The number of each picture's label."""
+    pictures = {
+        (dataset, name): _wanted(dataset, name, files)
+        for dataset, pictures in datasets.items()
+        for name, files in pictures.items()
+    }
+    return dict(zip(pictures, labels.find([*pictures.values()]), strict=True))
+
+
+def _wanted(dataset: str, name: str, files: Files) -> Wanted:
+    stored = [files[key] for key in (_INPUT, _CLEAN) if key in files]
+    size = None
+    # What lies side by side or was cut has another size than what was labelled.
+    if not (files[_CLEAN].half or files[_CLEAN].crop):
+        with suppress(ImageError, DatasetError):  # told when it is read
+            size = files[_CLEAN].size()
+    return Wanted(
+        shown=f"{dataset}/{name}",
+        names=(f"{dataset}/{name}", name, *(each.member or each.path.name for each in stored)),
+        size=size,
+    )
+
+
+def _add(tallies: Mapping[Key, _Tally], truth: Any, found: Mapping[Key, Any], shown: str) -> None:
+    try:
+        for key, tally in tallies.items():
+            tally.add(truth, found[key])
+    except PairingError as error:
+        raise PairingError(f"{shown}: {error}") from None
+
+
+def _rows(dataset: str, count: int, figures: Mapping[Key, dict[str, float]]) -> list[Row]:
+    return [
+        Row(
+            dataset=dataset,
+            result=key[1],
+            images=count,
+            figures=own,
+            recovered={
+                name: recovered(value, figures[_INPUT][name], figures[_CLEAN][name])
+                for name, value in own.items()
+                if key[0] == "restored" and _INPUT in figures
+            },
+        )
+        for key, own in figures.items()
+    ]
+
+
+def _order(key: Key) -> int:
+    """The input first, the clean pictures last, the results between them as they come."""
+    return ("rainy", "restored", "target").index(key[0])
+
+
+def _notices(request: DownstreamRequest, rows: Sequence[Row]) -> list[str]:
+    """What is odd about the figures of a dataset."""
+    if not rows:
+        return []
+    first, last, main = rows[0], rows[-1], FIGURES[request.task][0]
+    if last.figures[main] == 0:
+        return [
+            f"{last.dataset}: {main} is 0 even on the clean pictures, as it is where the model's"
+            " class ids are not those of the labels"
+        ]
+    if first.result == INPUT and last.figures[main] - first.figures[main] < _LITTLE:
+        return [
+            f"{last.dataset}: rain costs this model less than {_LITTLE:.0%} of {main} here, so that"
+            " shares of it say little"
+        ]
+    return []
+
+
+def _agreement(task: str) -> str:
+    said = "the model's own answer on the clean picture counts as true"
+    if task == "detection":
+        said += f", boxes with a score of {detection.CERTAIN} or more"
+    return f"without labels {said}; so clean is 100 % by construction, right or wrong"
+
+
+def _about(request: DownstreamRequest) -> dict[str, Any]:
+    import torch
+
+    made = versions() | {"torch": torch.__version__}
+    if request.task == "detection":
+        own: dict[str, Any] = {"classes": list(request.classes)}
+        made["pycocotools"] = version("pycocotools")
+        if request.labels is None:
+            own["certain"] = detection.CERTAIN
+    else:
+        own = {"ignore": list(request.ignore)}
+    labels = None if request.labels is None else str(request.labels)
+    return {"labels": labels, **own, "versions": made}

@@ -1,0 +1,300 @@
+"""What is true: boxes of COCO and KITTI files, maps of class ids, found by the pictures' names."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rainkit.datasets.matching import listed
+from rainkit.errors import DatasetError, PairingError, UsageError
+from rainkit.images import SUFFIXES
+
+__all__ = ["EVERY_CLASS", "Boxes", "Labels", "Wanted", "read_boxes", "read_maps"]
+
+Truth = TypeVar("Truth")
+ClassMap = NDArray[np.uint16]
+"""[H,W] class ids."""
+
+EVERY_CLASS = -1
+"""The class of a region in which detections of no class count."""
+
+_DONT_CARE = "DontCare"
+_ENDINGS = SUFFIXES | {".txt"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """The objects of one picture.
+
+    Attributes:
+        corners: [N,4] float left, top, right, bottom in px.
+        classes: [N] int, or :data:`EVERY_CLASS`.
+        ignored: [N] bool; regions in which detections do not count.
+    """
+
+    corners: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    ignored: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[Sequence[float], int, bool]]) -> Boxes:
+        """Of corners, class and whether it is ignored; those without an area are left out."""
+        kept = [each for each in rows if each[0][2] > each[0][0] and each[0][3] > each[0][1]]
+        return cls(
+            np.array([each[0] for each in kept], np.float64).reshape(-1, 4),
+            np.array([each[1] for each in kept], np.int64),
+            np.array([each[2] for each in kept], np.bool_),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A picture that is to be scored.
+
+    Attributes:
+        shown: its name in messages.
+        names: what its labels may be called, the surest first.
+        size: width and height in px; None where it is not to be compared.
+    """
+
+    shown: str
+    names: tuple[str, ...]
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels(Generic[Truth]):
+    """The labels of many pictures.
+
+    Attributes:
+        path: the file or folder.
+        names: of the labels, paths with ``/``.
+        size: width and height of what the label of that number is for; None = not known.
+        read: the label of that number.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    size: Callable[[int], tuple[int, int] | None]
+    read: Callable[[int], Truth]
+
+    def find(self, pictures: Sequence[Wanted]) -> tuple[int, ...]:
+        """The number of each picture's label; labels of other pictures are passed over.
+
+        Raises:
+            PairingError: a picture has none, more than one, or one for another size.
+            DatasetError: a label cannot be read.
+        """
+        tables: list[dict[str, list[int]]] = [defaultdict(list), defaultdict(list)]
+        for number, name in enumerate(self.names):
+            for table, key in zip(tables, _keys(name), strict=True):
+                table[key].append(number)
+        hits = [self._hits(picture, tables) for picture in pictures]
+        without = [p.shown for p, hit in zip(pictures, hits, strict=True) if not hit]
+        if without:
+            raise PairingError(
+                f"--labels {self.path}: no labels for {listed(without)}; labels go by the"
+                " picture's name"
+            )
+        for picture, hit in zip(pictures, hits, strict=True):
+            if len(hit) > 1:
+                several = listed([self.names[number] for number in hit])
+                raise PairingError(
+                    f"--labels {self.path}: {picture.shown} may be any of {several}; name labels"
+                    " DATASET/PICTURE"
+                )
+            size = self.size(hit[0])
+            if None not in (size, picture.size) and size != picture.size:
+                (w, h), (pw, ph) = size or (0, 0), picture.size or (0, 0)
+                raise PairingError(
+                    f"--labels {self.path}: {self.names[hit[0]]} is for {w}x{h} px, but"
+                    f" {picture.shown} has {pw}x{ph}"
+                )
+        return tuple(hit[0] for hit in hits)
+
+    def _hits(self, picture: Wanted, tables: Sequence[dict[str, list[int]]]) -> list[int]:
+        for part, table in enumerate(tables):  # paths before names alone
+            for name in picture.names:
+                if (key := _keys(name)[part]) in table:
+                    return table[key]
+        return []
+
+
+def read_boxes(path: Path, classes: Sequence[str] = ()) -> Labels[Boxes]:
+    """Boxes of a COCO file, or of a folder of KITTI files.
+
+    Args:
+        path: a ``.json`` file, or a folder of one ``.txt`` file per picture.
+        classes: names of the model's classes from 1 on. KITTI files need them; without them the
+            category ids of a COCO file are the model's.
+
+    Raises:
+        UsageError: neither, or no class of ``classes`` has a box.
+        DatasetError: a file is damaged.
+    """
+    twice = [name for name in classes if classes.count(name) > 1]
+    if twice:
+        raise UsageError(f"--class {twice[0]}: is given twice; ids follow the order")
+    ids = {name: number for number, name in enumerate(classes, 1)}
+    if path.is_dir():
+        return _kitti(path, ids)
+    if path.suffix.casefold() != ".json" or not path.is_file():
+        raise UsageError(
+            f"--labels {path}: for detection give a COCO file (.json), or a folder of KITTI files"
+        )
+    return _coco(path, ids)
+
+
+def read_maps(path: Path) -> Labels[ClassMap]:
+    """Class ids of pixels: a folder of 8-bit PNG files of one channel, grey or with a palette.
+
+    Raises:
+        UsageError: no such folder, or no PNG file in it.
+    """
+    names = _files(path, ".png", "PNG files of class ids")
+    return Labels(
+        path=path,
+        names=names,
+        size=lambda number: _map_size(path / names[number]),
+        read=lambda number: _map(path / names[number]),
+    )
+
+
+def _files(folder: Path, suffix: str, kind: str) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise UsageError(f"--labels {folder}: is no folder; give a folder of {kind}")
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}"))
+    names = tuple(sorted(name for name in found if not PurePosixPath(name).name.startswith(".")))
+    if not names:
+        raise UsageError(f"--labels {folder}: holds no {suffix} file; give a folder of {kind}")
+    return names
+
+
+def _keys(name: str) -> tuple[str, str]:
+    """The path and the file's name, without a suffix of pictures or labels."""
+    path = PurePosixPath(name)
+    bare = path.with_suffix("") if path.suffix.casefold() in _ENDINGS else path
+    return bare.as_posix(), bare.name
+
+
+def _kitti(folder: Path, ids: dict[str, int]) -> Labels[Boxes]:
+    names = _files(folder, ".txt", "KITTI files, one per picture")
+    if not ids:
+        raise UsageError(
+            f"--labels {folder}: KITTI files name classes; name the model's with --class, in the"
+            " order of their ids from 1 on"
+        )
+    found: set[str] = set()
+    all_boxes = []
+    for name in names:
+        rows = list(_kitti_rows(folder / name))
+        found |= {kind for kind, _ in rows}
+        all_boxes.append(
+            Boxes.of(
+                (corners, ids.get(kind, EVERY_CLASS), kind == _DONT_CARE)
+                for kind, corners in rows
+                if kind in ids or kind == _DONT_CARE
+            )
+        )
+    _refuse_strangers(folder, ids, found - {_DONT_CARE})
+    return Labels(path=folder, names=names, size=lambda _: None, read=all_boxes.__getitem__)
+
+
+def _kitti_rows(path: Path) -> Iterable[tuple[str, list[float]]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read as text") from error
+    for number, line in enumerate(lines, 1):
+        if not (fields := line.split()):
+            continue
+        try:
+            corners = [float(field) for field in fields[4:8]]
+        except ValueError:
+            corners = []
+        if len(corners) < 4 or not np.isfinite(corners).all():
+            raise DatasetError(
+                f"{path}, line {number}: is not KITTI's: type, three figures, left, top, right,"
+                " bottom"
+            )
+        yield fields[0], corners
+
+
+def _coco(path: Path, ids: dict[str, int]) -> Labels[Boxes]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"--labels {path}: cannot be read as JSON ({error})") from error
+    try:
+        categories = {each["id"]: each.get("name", "") for each in content["categories"]}
+        pictures = [(each["id"], str(each["file_name"]), _side(each)) for each in content["images"]]
+        boxes: dict[Any, list[tuple[Sequence[float], int, bool]]] = {i: [] for i, _, _ in pictures}
+        for each in content["annotations"]:
+            category = each["category_id"]
+            own = ids.get(categories[category]) if ids else int(category)
+            if own is not None:
+                x, y, width, height = map(float, each["bbox"])
+                box = (x, y, x + width, y + height)
+                boxes[each["image_id"]].append((box, own, bool(each.get("iscrowd", 0))))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(
+            f"--labels {path}: is not COCO's: lists images (id, file_name), categories (id, name)"
+            f" and annotations (image_id, category_id, bbox) ({type(error).__name__}: {error})"
+        ) from error
+    if ids:
+        _refuse_strangers(path, ids, set(categories.values()))
+    return Labels(
+        path=path,
+        names=tuple(name for _, name, _ in pictures),
+        size=lambda number: pictures[number][2],
+        read=lambda number: Boxes.of(boxes[pictures[number][0]]),
+    )
+
+
+def _side(picture: Any) -> tuple[int, int] | None:
+    if "width" not in picture or "height" not in picture:
+        return None
+    return int(picture["width"]), int(picture["height"])
+
+
+def _refuse_strangers(path: Path, ids: dict[str, int], found: set[str]) -> None:
+    """A slip in all names would make every detection wrong."""
+    if not found & ids.keys():
+        raise UsageError(
+            f"--class {', '.join(ids)}: {path} has none of them, but"
+            f" {listed(sorted(found)) or 'no classes'}"
+        )
+
+
+def _map_image(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path, formats=("PNG",))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: cannot be read as PNG") from error
+    if image.mode not in ("L", "P"):
+        image.close()
+        raise DatasetError(
+            f"{path}: is of the kind {image.mode}; class ids are 8-bit PNG files of one channel"
+        )
+    return image
+
+
+def _map_size(path: Path) -> tuple[int, int]:
+    with _map_image(path) as image:
+        return image.size
+
+
+def _map(path: Path) -> ClassMap:
+    try:
+        with _map_image(path) as image:
+            return np.asarray(image, np.uint16)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read as PNG ({error})") from error
