@@ -43,6 +43,8 @@ class Comparison:
         about: method, weights, device and versions, for metrics.json.
         notices: what a reader of the figures must know.
         files: the files behind the figures.
+        part_of: the row of the method that this is a part of, whose name this one begins with.
+        parts: those of the method, each an evaluation of its own.
     """
 
     restored: str
@@ -50,6 +52,8 @@ class Comparison:
     about: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     files: tuple[SourceFile, ...] = ()
+    part_of: str | None = None
+    parts: tuple[Comparison, ...] = ()
 
     @property
     def failures(self) -> tuple[tuple[str, Failure], ...]:
@@ -79,6 +83,7 @@ class Comparison:
         """For JSON; the key order is stable."""
         return {
             "restored": self.restored,
+            **({"part_of": self.part_of} if self.part_of else {}),
             **self.about,
             "notices": list(self.notices),
             "results": [scores.to_data() for scores in self.scores],

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
-from rainkit.datasets.pairs import CLEAN_FOLDERS, find_matches
+from rainkit.allocator import keep_large_blocks
+from rainkit.datasets.pairs import CLEAN_FOLDERS, PairFiles, find_matches
 from rainkit.datasets.sizes import check_sizes, cropped, notice_of_crops
 from rainkit.datasets.stored import Stored
 from rainkit.evaluation.comparison import (
@@ -18,13 +21,17 @@ from rainkit.evaluation.comparison import (
     excluded_notices,
     versions,
 )
+from rainkit.evaluation.conditions import conditions, told
 from rainkit.evaluation.measures import Ready
-from rainkit.evaluation.protocols import Protocol
+from rainkit.evaluation.protocols import RGB8, Protocol
+from rainkit.evaluation.scores import Conditions
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, oddity_notices
 
 __all__ = ["FoldersRequest", "evaluate_folders"]
 
 _JPEG = frozenset({".jpg", ".jpeg"})
+_TOGETHER = 16
+"""Rows of one target that one thread takes on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,9 +77,9 @@ class _Files:
         restored, target, *rainy = cropped([*self.roles.values()])
         return replace(self, restored=restored, target=target, rainy=next(iter(rainy), None))
 
-    def read(self) -> Triple:
+    def read(self, target: Callable[[], RGB8]) -> Triple:
         rainy = None if self.rainy is None else self.rainy.read()
-        return Triple(self.name, self.restored.read(), self.target.read(), rainy)
+        return Triple(self.name, self.restored.read(), target(), rainy)
 
 
 def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) -> Comparison:
@@ -84,24 +91,16 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     """
     rows = _rows(request)
     check_sizes(tuple(row.roles.values()) for row in rows)
-    outcomes: list[Outcome] = []
+    keep_large_blocks()
+    found: dict[_Files, Outcome] = {}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        attempts = pool.map(
-            lambda row: attempt(
-                row.name,
-                row.read,
-                request.protocols,
-                metrics=request.metrics,
-                exact=request.exact,
-            ),
-            rows,
-        )
-        for outcome in attempts:
-            outcomes.append(outcome)
+        for scored in pool.map(partial(_score, request), _sharing(rows)):
+            found |= scored
             if advance is not None:
-                advance(len(outcomes), len(rows))
+                advance(len(found), len(rows))
+    outcomes = [found[row] for row in rows]
     dataset = _dataset_name(request.target.resolve())
-    scores = collect(dataset, outcomes, request.protocols)
+    scores = told(collect(dataset, outcomes, request.protocols), _conditions(request, rows))
     return Comparison(
         restored=request.restored.resolve().name,
         scores=scores,
@@ -137,6 +136,41 @@ def _rows(request: FoldersRequest) -> tuple[_Files, ...]:
         rows = [_Files(each.name, each.rainy, each.clean, rainy[each.rainy]) for each in matches]
     rows = rows[: request.limit]
     return tuple(row.cropped() for row in rows) if request.crop_to_common else tuple(rows)
+
+
+def _sharing(rows: Sequence[_Files]) -> list[tuple[_Files, ...]]:
+    """Rows by their target, which is decoded once for them; not too many for one thread."""
+    groups: defaultdict[Stored, list[_Files]] = defaultdict(list)
+    for row in rows:
+        groups[row.target].append(row)
+    return [
+        tuple(group[start : start + _TOGETHER])
+        for group in groups.values()
+        for start in range(0, len(group), _TOGETHER)
+    ]
+
+
+def _score(request: FoldersRequest, rows: Sequence[_Files]) -> dict[_Files, Outcome]:
+    """Rows of one target."""
+    target = cache(rows[0].target.read)
+    return {
+        row: attempt(
+            row.name,
+            partial(row.read, target),
+            request.protocols,
+            metrics=request.metrics,
+            exact=request.exact,
+        )
+        for row in rows
+    }
+
+
+def _conditions(request: FoldersRequest, rows: Sequence[_Files]) -> dict[str, Conditions]:
+    """Of rainy pictures that lie in a dataset with a manifest."""
+    if request.rainy is None or not request.rainy.is_dir():
+        return {}
+    pairs = [PairFiles(row.name, row.rainy, row.target) for row in rows if row.rainy is not None]
+    return conditions(request.rainy, pairs) or conditions(request.rainy.parent, pairs)
 
 
 def _dataset_name(target: Path) -> str:

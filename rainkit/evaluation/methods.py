@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import rainkit
 from rainkit import images
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
 from rainkit.datasets.sizes import check_sizes, notice_of_crops
 from rainkit.datasets.stored import Stored
-from rainkit.errors import UsageError
-from rainkit.evaluation.cache import Cache
+from rainkit.errors import MethodError, UsageError
 from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
     SourceFile,
     excluded_notices,
-    versions,
 )
+from rainkit.evaluation.conditions import conditions, told
 from rainkit.evaluation.measures import Ready
 from rainkit.evaluation.protocols import RGB8, Protocol
+from rainkit.evaluation.restorer import Restorer
 from rainkit.evaluation.scores import Scores
 from rainkit.evaluation.scoring import (
     Outcome,
+    PairArrays,
     Triple,
     attempt,
     collect,
-    derained,
     read_pair,
 )
-
-if TYPE_CHECKING:
-    from rainkit.inference.effort import Effort
 
 __all__ = ["MethodRequest", "evaluate_method"]
 
@@ -66,6 +61,8 @@ class MethodRequest:
             :class:`rainkit.evaluation.cache.Cache`.
         metrics: what is measured besides.
         exact: compute scores in float64 throughout.
+        label: the row's name in tables; None = the method's.
+        parts: score what the method makes on the way, too.
     """
 
     method: str
@@ -85,6 +82,8 @@ class MethodRequest:
     keep: Path | None = None
     metrics: tuple[Ready, ...] = ()
     exact: bool = False
+    label: str | None = None
+    parts: bool = False
 
 
 def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> Comparison:
@@ -95,101 +94,126 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
         PairingError: files without a partner, or of another size than it.
         MethodError, WeightsError: the method cannot run.
     """
-    # Comparing two folders needs no torch: it is imported here, where a method runs.
-    import torch
-
-    from rainkit import inference
-    from rainkit.weights import sha256
-
     datasets = tuple(
         replace(each, pairs=each.pairs[: request.limit])
         for each in named_datasets(request.datasets, prefer=("test",), options=request.reading)
     )
     _refuse_to_replace(request, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
-    derainer = inference.load(
-        request.method,
-        weights=request.weights,
-        device=request.device,
-        precision=request.precision,
-        tile=request.tile,
-        blocks=request.blocks,
-        effort=request.effort,
-        stop_below=request.stop_below,
-    )
-
-    file = derainer.weights
-    about = {
-        "method": request.method,
-        "weights": {"name": file.name, "variant": file.variant, "sha256": sha256(file.path)},
-        "runtime": derainer.runtime.describe(),
-        **_effort(derainer.effort),
-    }
-    cache = None
-    if request.keep is not None:
-        decides = {"tile": request.tile, "torch": torch.__version__, "rainkit": rainkit.__version__}
-        cache = Cache(request.keep, about | decides)
-
-    def derain(rainy: RGB8) -> RGB8:
-        return np.asarray(derainer.derain(rainy), dtype=np.uint8)
-
-    def restore(dataset: str, pair: PairFiles, save: Path | None) -> Triple:
-        arrays = read_pair(pair)
-        triple = None
-        if cache is not None and (kept := cache.get(dataset, pair.name, arrays.rainy)):
-            triple = Triple(pair.name, kept[0], arrays.clean, arrays.rainy, kept[1])
-        if triple is None:
-            triple = derained(derain, arrays)
-            if cache is not None and triple.milliseconds is not None:
-                cache.put(dataset, pair.name, arrays.rainy, triple.restored, triple.milliseconds)
-        if save is not None:
-            images.write(save, images.Picture(rgb=triple.restored), overwrite=request.overwrite)
-        return triple
+    restorer = Restorer(request)
 
     total, done = sum(len(each.pairs) for each in datasets), 0
     scores: list[Scores] = []
+    part_scores: dict[str, list[Scores]] = {name: [] for name in restorer.parts}
     for dataset in datasets:
         outcomes: list[Outcome] = []
+        part_outcomes: dict[str, list[Outcome]] = {name: [] for name in restorer.parts}
         for pair in dataset.pairs:
             save = None if request.save is None else _saved(request.save, dataset, pair)
-            outcomes.append(
-                attempt(
-                    pair.name,
-                    partial(restore, dataset.name, pair, save),
-                    request.protocols,
-                    metrics=request.metrics,
-                    exact=request.exact,
-                )
-            )
+            made = _Made(request, restorer, dataset.name, pair, save)
+            outcomes.append(_scored(request, pair, made.whole))
+            for name, each in part_outcomes.items():
+                each.append(_scored(request, pair, partial(made.part, name)))
             done += 1
             if advance is not None:
                 advance(done, total)
-        scores += collect(dataset.name, outcomes, request.protocols)
+        rain = conditions(dataset.root, dataset.pairs)
+        scores += told(collect(dataset.name, outcomes, request.protocols), rain)
+        for name, each in part_outcomes.items():
+            part_scores[name] += told(collect(dataset.name, each, request.protocols), rain)
     return Comparison(
-        restored=f"{request.method} ({file.name})" if request.weights else request.method,
+        restored=restorer.label,
         scores=tuple(scores),
-        about=about
+        about=restorer.about
         | ({"metrics": [each.to_data() for each in request.metrics]} if request.metrics else {})
-        | {"versions": versions() | {"torch": torch.__version__}},
+        | {"versions": restorer.versions},
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
             SourceFile(each.name, role, stored, pair.name)
             for each in datasets
             for pair in each.pairs
-            for role, stored in _roles(each, pair, request, cache)
+            for role, stored in _roles(each, pair, request, restorer)
+        ),
+        parts=tuple(
+            Comparison(
+                restored=f"{restorer.label}: {name}",
+                scores=tuple(found),
+                about=restorer.about | {"estimates": restorer.parts[name].estimates},
+                part_of=restorer.label,
+            )
+            for name, found in part_scores.items()
         ),
     )
 
 
+class _Made:
+    """What a method makes of one picture: run once, scored as a whole and part by part."""
+
+    def __init__(
+        self,
+        request: MethodRequest,
+        restorer: Restorer,
+        dataset: str,
+        pair: PairFiles,
+        save: Path | None,
+    ) -> None:
+        self._request = request
+        self._restorer = restorer
+        self._dataset = dataset
+        self._pair = pair
+        self._save = save
+        self._arrays: PairArrays | None = None
+        self._parts: dict[str, RGB8] = {}
+
+    def whole(self) -> Triple:
+        """The method's result.
+
+        Raises:
+            RainkitError: the pair cannot be read, or its result not be made or saved.
+        """
+        arrays = read_pair(self._pair)
+        place = self._dataset, self._pair.name
+        if self._restorer.parts:
+            restored, ms, self._parts = self._restorer.restore_with_parts(*place, arrays.rainy)
+        else:
+            restored, ms = self._restorer.restore(*place, arrays.rainy)
+        if self._save is not None:
+            images.write(
+                self._save, images.Picture(rgb=restored), overwrite=self._request.overwrite
+            )
+        self._arrays = arrays
+        return Triple(self._pair.name, restored, arrays.clean, arrays.rainy, ms)
+
+    def part(self, name: str) -> Triple:
+        """One of its parts, after the whole.
+
+        Raises:
+            MethodError: there is no whole.
+        """
+        if self._arrays is None:
+            raise MethodError("its result could not be made")
+        rainy, clean = self._arrays.rainy, self._arrays.clean
+        if self._restorer.parts[name].estimates == "picture":
+            return Triple(self._pair.name, self._parts[name], clean, rainy)
+        rain = np.maximum(rainy.astype(np.int16) - clean, 0).astype(np.uint8)
+        return Triple(self._pair.name, self._parts[name], rain)
+
+
+def _scored(request: MethodRequest, pair: PairFiles, restore: Callable[[], Triple]) -> Outcome:
+    return attempt(
+        pair.name, restore, request.protocols, metrics=request.metrics, exact=request.exact
+    )
+
+
 def _roles(
-    dataset: Dataset, pair: PairFiles, request: MethodRequest, cache: Cache | None
+    dataset: Dataset, pair: PairFiles, request: MethodRequest, restorer: Restorer
 ) -> Iterator[tuple[str, Stored]]:
     yield "rainy", pair.rainy
     yield "target", pair.clean
     if request.save is not None:
         yield "restored", Stored(_saved(request.save, dataset, pair))
-    elif cache is not None:
-        yield "restored", Stored(cache.path(dataset.name, pair.name))
+    elif (kept := restorer.path(dataset.name, pair.name)) is not None:
+        yield "restored", Stored(kept)
 
 
 def _split_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
@@ -204,11 +228,6 @@ def _crop_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
         for each in datasets
         for notice in notice_of_crops((pair.rainy, pair.clean) for pair in each.pairs)
     )
-
-
-def _effort(effort: Effort) -> dict[str, Any]:
-    """What was left out, if anything was."""
-    return {} if effort.whole else {"effort": asdict(effort)}
 
 
 def _saved(folder: Path, dataset: Dataset, pair: PairFiles) -> Path:

@@ -23,19 +23,30 @@ from rainkit.reports.eval_data import (
     PublishedScore,
 )
 from rainkit.reports.eval_page import eval_page
+from rainkit.reports.eval_parts import PARTS_FILE, write_parts
 from rainkit.reports.eval_plots import write_plots
 from rainkit.reports.eval_tables import eval_latex, eval_markdown
 
 __all__ = ["REPORT_FILES", "report_of", "write_report"]
 
-REPORT_FILES = ("index.html", "table.md", "table.tex", "boxplot.svg", "gain.svg", "rain_rate.svg")
+REPORT_FILES = (
+    *("index.html", "table.md", "table.tex"),
+    *("boxplot.svg", "gain.svg", "rain_rate.svg", PARTS_FILE),
+)
 """What :func:`write_report` may make."""
 
 
 def report_of(
-    comparisons: Sequence[Comparison], published: Sequence[PublishedScore] = ()
+    comparisons: Sequence[Comparison],
+    published: Sequence[PublishedScore] = (),
+    notices: Sequence[str] = (),
 ) -> EvalReport:
     """Several evaluations as one report, in their order.
+
+    Args:
+        comparisons: what was measured.
+        published: rows from papers.
+        notices: what a reader of the figures must know beside what the comparisons say.
 
     Raises:
         UsageError: two of them have the same name.
@@ -43,6 +54,7 @@ def report_of(
     names = [each.restored for each in comparisons]
     if len(set(names)) < len(names):
         raise UsageError(f"{', '.join(names)}: two results of one name cannot be told apart")
+    whole = [each.restored for each in comparisons if each.part_of is None]
     scores = [each for comparison in comparisons for each in comparison.scores]
     extras = dict.fromkeys(
         name for each in scores for row in each.rows[:1] for name, _ in row.extras
@@ -53,7 +65,7 @@ def report_of(
             weights, runtime = comparison.about["weights"], comparison.about["runtime"]
             facts[comparison.restored] = f"{weights['name']}, {weights['sha256'][:12]}, {runtime}"
     return EvalReport(
-        title=f"{', '.join(names)} on {', '.join(dict.fromkeys(s.dataset for s in scores))}",
+        title=f"{', '.join(whole)} on {', '.join(dict.fromkeys(s.dataset for s in scores))}",
         results=tuple(
             _result(comparison, each) for comparison in comparisons for each in comparison.scores
         ),
@@ -74,7 +86,7 @@ def report_of(
             for name in extras
         ),
         notes=tuple(
-            dict.fromkeys(note for comparison in comparisons for note in comparison.notices)
+            dict.fromkeys([*notices, *(note for each in comparisons for note in each.notices)])
         ),
         failures=tuple(
             (f"{comparison.restored}: {dataset}/{failure.name}", failure.reason)
@@ -99,7 +111,9 @@ def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -
         written.append(folder / name)
         with atomic_path(written[-1], overwrite=overwrite) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
-    return (*written, *write_plots(report.results, folder, overwrite=overwrite))
+    plots = write_plots(report.results, folder, overwrite=overwrite)
+    parts = write_parts(report.results, folder, overwrite=overwrite)
+    return (*written, *plots, *parts)
 
 
 def _result(comparison: Comparison, scores: Scores) -> EvalResult:
@@ -114,6 +128,7 @@ def _result(comparison: Comparison, scores: Scores) -> EvalResult:
         protocol=scores.protocol.label,
         pictures=tuple(map(_picture, scores.rows)),
         load=partial(_load, files) if seen and files else None,
+        part_of=comparison.part_of,
     )
 
 
@@ -126,6 +141,7 @@ def _picture(row: Score) -> PictureScore:
         input_ssim=row.input_ssim,
         milliseconds=row.milliseconds,
         size=(row.width, row.height),
+        rate_mm_h=None if (rate := dict(row.conditions).get("rate_mm_h")) is None else float(rate),
         extras=dict(row.extras),
     )
 

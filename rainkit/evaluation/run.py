@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rainkit.errors import UsageError
+from rainkit.evaluation import downstream
+from rainkit.evaluation.averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.comparison import Advance, Comparison, parse_bar
+from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
+from rainkit.evaluation.grouping import (
+    GROUPS_FILE,
+    GroupTable,
+    check_groups,
+    groups,
+    write_groups,
+)
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.reporting import REPORT_FILES, report_of, write_report
+from rainkit.evaluation.stored.baseline import Baseline
 from rainkit.evaluation.tables import check_output, write
 from rainkit.reports.eval_data import PublishedScore
 
-__all__ = ["EvalRequest", "Evaluation", "run"]
+__all__ = ["EvalRequest", "Evaluation", "Source", "run"]
+
+Source = MethodRequest | FoldersRequest | AveragesRequest
+"""A method on datasets, a folder against a folder, or averages of frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,36 +37,70 @@ class EvalRequest:
     """What to score and what to do with the figures.
 
     Attributes:
-        sources: methods on datasets, or a folder against a folder.
+        sources: what is scored, in the order of the tables.
         output: folder for per_image.csv, metrics.json and table.md; None = write nothing.
         overwrite: replace files that are there.
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
+        baseline: earlier scores that the new ones must not fall below.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
+        by: conditions of :data:`rainkit.evaluation.conditions.CONDITIONS` to group pictures by.
+        downstream: a detection or segmentation model to run on input, results and targets.
+        notices: what a reader of the figures must know.
     """
 
-    sources: tuple[MethodRequest | FoldersRequest, ...]
+    sources: tuple[Source, ...]
     output: Path | None = None
     overwrite: bool = False
     bars: tuple[str, ...] = ()
+    baseline: Baseline | None = None
     report: bool = False
     published: tuple[PublishedScore, ...] = ()
+    by: tuple[str, ...] = ()
+    downstream: DownstreamRequest | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """The figures of each source, the files written, and the bars missed."""
+    """The figures of each source and its parts, the files written, and the bars missed."""
 
     comparisons: tuple[Comparison, ...]
     written: tuple[Path, ...] = ()
     missed: tuple[str, ...] = ()
+    groups: tuple[GroupTable, ...] = ()
+    downstream: Downstream | None = None
+    told: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a reader of the figures must know, each line once."""
+        own = (notice for each in self.comparisons for notice in each.notices)
+        further = self.downstream.notices if self.downstream else ()
+        return tuple(dict.fromkeys([*self.told, *own, *further]))
+
+    @property
+    def failures(self) -> tuple[tuple[str, str], ...]:
+        """Pictures that could not be scored, as ``dataset/name``, and why, each once."""
+        found = [failure for each in self.comparisons for failure in each.failures]
+        found += self.downstream.failures if self.downstream else ()
+        named = ((f"{dataset}/{each.name}", each.reason) for dataset, each in found)
+        return tuple(dict.fromkeys(named))
 
     @property
     def exit_code(self) -> int:
         """3 when a bar was missed, else 1 when a picture failed, else 0."""
         if self.missed:
             return 3
-        return 1 if any(each.failures for each in self.comparisons) else 0
+        return 1 if self.failures else 0
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON; the figures of one source stand at the top."""
+        found = [each.to_data() for each in self.comparisons]
+        data = found[0] if len(found) == 1 else {"comparisons": found}
+        if self.downstream is not None:
+            data |= {"downstream": self.downstream.to_data()}
+        return data | {"missed": list(self.missed), "notes": list(self.told)}
 
 
 def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
@@ -61,6 +111,39 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         PairingError: files without a partner, or of another size than it.
         MethodError, WeightsError, ImageError: the method cannot run, the results not be written.
     """
+    _check(request)
+    comparisons = tuple(
+        each
+        for source in request.sources
+        for whole in [_evaluate(source, advance)]
+        for each in (whole, *whole.parts)
+    )
+    whole = tuple(each for each in comparisons if each.part_of is None)
+    grouped = groups(comparisons, request.by)
+    benefit = None
+    if request.downstream is not None:
+        benefit = downstream.measure(whole, request.downstream, advance)
+    told = list(request.notices)
+    missed = [
+        f"{each.restored}: {line}" if len(whole) > 1 else line
+        for each in whole
+        for line in each.below(request.bars)
+    ]
+    if request.baseline is not None:
+        told += request.baseline.notices(whole)
+        missed += request.baseline.dropped(whole)
+    return Evaluation(
+        comparisons=comparisons,
+        written=_write(request, comparisons, grouped, benefit),
+        missed=tuple(missed),
+        groups=grouped,
+        downstream=benefit,
+        told=tuple(told),
+    )
+
+
+def _check(request: EvalRequest) -> None:
+    """Before hours of computing, not after."""
     without_input = any(
         isinstance(each, FoldersRequest) and each.rainy is None for each in request.sources
     )
@@ -70,26 +153,55 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         quantity, _ = parse_bar(bar)
         if quantity.endswith("_gain") and without_input:
             raise UsageError(f"--fail-below {bar}: a gain needs the rainy pictures; pass --input")
+    if request.baseline is not None:
+        protocols = (protocol for each in request.sources for protocol in each.protocols)
+        request.baseline.covers(protocol.label for protocol in protocols)
+    check_groups(request.by)
+    if request.downstream is not None:
+        without_pictures = [
+            each
+            for each in request.sources
+            if isinstance(each, MethodRequest) and each.keep is None and each.save is None
+        ]
+        if without_pictures:
+            raise UsageError("--downstream: name a folder for the derained pictures (--output)")
+        if any(isinstance(each, AveragesRequest) for each in request.sources):
+            raise UsageError("--downstream: averages of frames are not kept; leave out --average")
+        if without_input:
+            raise UsageError("--downstream: name the rainy pictures, too (--input)")
+        downstream.check(request.downstream)
     if request.output is not None:
-        more = REPORT_FILES if request.report else ()
+        more = [
+            *(REPORT_FILES if request.report else ()),
+            *([GROUPS_FILE] if request.by else ()),
+            *(downstream.FILES if request.downstream else ()),
+        ]
         check_output(request.output, overwrite=request.overwrite, more=more)
-    comparisons = tuple(_evaluate(source, advance) for source in request.sources)
-    written: tuple[Path, ...] = ()
-    if request.output is not None:
-        written = write(comparisons, request.output, overwrite=request.overwrite)
-        if request.report:
-            report = report_of(comparisons, request.published)
-            # table.md becomes that of all results with the best marked.
-            written += write_report(report, request.output, overwrite=True)
-    missed = tuple(
-        f"{each.restored}: {line}" if len(comparisons) > 1 else line
-        for each in comparisons
-        for line in each.below(request.bars)
-    )
-    return Evaluation(comparisons=comparisons, written=tuple(dict.fromkeys(written)), missed=missed)
 
 
-def _evaluate(source: MethodRequest | FoldersRequest, advance: Advance | None) -> Comparison:
+def _evaluate(source: Source, advance: Advance | None) -> Comparison:
     if isinstance(source, MethodRequest):
         return evaluate_method(source, advance)
+    if isinstance(source, AveragesRequest):
+        return evaluate_averages(source, advance)
     return evaluate_folders(source, advance)
+
+
+def _write(
+    request: EvalRequest,
+    comparisons: Sequence[Comparison],
+    grouped: Sequence[GroupTable],
+    benefit: Downstream | None,
+) -> tuple[Path, ...]:
+    if (folder := request.output) is None:
+        return ()
+    written = list(write(comparisons, folder, overwrite=request.overwrite))
+    if request.report:
+        report = report_of(comparisons, request.published, request.notices)
+        # table.md becomes that of all results with the best marked.
+        written += write_report(report, folder, overwrite=True)
+    if grouped:
+        written.append(write_groups(grouped, folder, overwrite=request.overwrite))
+    if benefit is not None:
+        written += downstream.write(benefit, folder, overwrite=request.overwrite)
+    return tuple(dict.fromkeys(written))

@@ -11,7 +11,10 @@ import numpy as np
 
 from rainkit.evaluation.protocols import Protocol
 
-__all__ = ["Failure", "Score", "Scores", "Summary"]
+__all__ = ["Conditions", "Failure", "Score", "Scores", "Summary"]
+
+Conditions = tuple[tuple[str, float | str], ...]
+"""What is known of one picture's rain, such as its rate, by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +24,8 @@ class Score:
     ``input_*`` score the rainy picture itself, None where there is none; ``milliseconds`` is what
     deraining took, None where nothing was derained. ``extras`` are further metrics by name and
     ``input_extras`` the rainy picture's, as pairs; NaN where undefined. ``oddity`` says what looks
-    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`.
+    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`. ``conditions`` are
+    those of :mod:`rainkit.evaluation.conditions`.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Score:
     extras: tuple[tuple[str, float], ...] = ()
     input_extras: tuple[tuple[str, float], ...] = ()
     oddity: str | None = None
+    conditions: Conditions = ()
 
     def value(self, quantity: str) -> float | None:
         """Any figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
@@ -74,7 +79,8 @@ class Score:
         data = asdict(self) | {"psnr_gain": self.psnr_gain, "ssim_gain": self.ssim_gain}
         if (oddity := data.pop("oddity")) is not None:
             notes.append(f"the restored picture looks {_ODDITIES[oddity]}")
-        extras = {name: _numbers(data.pop(name)) for name in ("extras", "input_extras")}
+        named = ("extras", "input_extras", "conditions")
+        extras = {name: _finite_values(data.pop(name)) for name in named}
         finite = {key: _finite(value) for key, value in data.items()}
         finite |= {name: values for name, values in extras.items() if values}
         return finite | ({"notes": notes} if notes else {})
@@ -216,7 +222,7 @@ _ODDITIES = {
 }
 
 
-def _numbers(pairs: Iterable[tuple[str, float]]) -> dict[str, float | None]:
+def _finite_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: _finite(value) for name, value in pairs}
 
 

@@ -225,6 +225,8 @@ def _extras(
     found, before = [], []
     for each in metrics:
         name, needs = each.metric.name, each.metric.needs
+        if "input" in needs and triple.rainy is None:
+            continue
         pictures = {"target": triple.target, "rainy": triple.rainy}
         found.append((name, each.measure(triple.restored, **pictures)))
         if triple.rainy is not None and "input" not in needs:

@@ -19,7 +19,7 @@ from rainkit.evaluation.scores import Scores, Summary
 from rainkit.images.atomic import atomic_path
 from rainkit.reports.text_tables import markdown_row
 
-__all__ = ["COLUMNS", "Table", "check_output", "markdown", "tables", "write"]
+__all__ = ["COLUMNS", "Table", "check_output", "file_data", "markdown", "tables", "write"]
 
 COLUMNS = ("dataset", "images", "result", "PSNR dB", "SSIM", "gain dB", "gain SSIM")
 
@@ -182,15 +182,23 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
         for row in scores.rows[:1]
         for name, _ in row.extras
     )
+    known = dict.fromkeys(
+        name
+        for comparison in comparisons
+        for scores in comparison.scores
+        for row in scores.rows
+        for name, _ in row.conditions
+    )
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["result", *_PER_IMAGE, *extras])
+    writer.writerow(["result", *_PER_IMAGE, *extras, *known])
     for comparison in comparisons:
         for scores in comparison.scores:
             for row in scores.rows:
                 own = dict(row.extras)
                 values = [getattr(row, name) for name in _PER_IMAGE[2:]]
                 values += [own.get(name) for name in extras]
+                values += [dict(row.conditions).get(name) for name in known]
                 cells = ["" if value is None or value != value else value for value in values]
                 head = (comparison.restored, scores.dataset, scores.protocol.label)
                 writer.writerow([*head, *cells])
@@ -199,13 +207,14 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
 
 def _json(comparisons: Sequence[Comparison]) -> str:
     found = [
-        each.to_data() | {"files": [_file(source) for source in each.files]} for each in comparisons
+        each.to_data() | {"files": [file_data(source) for source in each.files]}
+        for each in comparisons
     ]
     data = found[0] if len(found) == 1 else {"comparisons": found}
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _file(source: SourceFile) -> dict[str, Any]:
+def file_data(source: SourceFile) -> dict[str, Any]:
     """With its hash, so that figures can be traced to pictures; null for an unreadable one.
 
     A picture side by side with another has the hash of the file of both.
@@ -216,4 +225,5 @@ def _file(source: SourceFile) -> dict[str, Any]:
     except (OSError, RainkitError):
         sha256 = None
     path = str(source.stored)
-    return {"dataset": source.dataset, "role": source.role, "path": path, "sha256": sha256}
+    place = {"dataset": source.dataset, "picture": source.picture, "role": source.role}
+    return place | {"path": path, "sha256": sha256}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "EvalPlot",
     "EvalReport",
     "EvalResult",
     "ExtraMetric",
@@ -79,6 +80,8 @@ class EvalResult:
         pictures: their scores.
         load: the pictures of a score's name; called only for those that a page shows. It may raise
             a RainkitError, which the page then tells. None shows no pictures.
+        part_of: the method that this is a part of; parts are in tables, but not ranked. Their
+            names begin with the method's.
     """
 
     method: str
@@ -86,6 +89,24 @@ class EvalResult:
     protocol: str
     pictures: tuple[PictureScore, ...]
     load: Callable[[str], PanelPictures] | None = None
+    part_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPlot:
+    """A plot.
+
+    Attributes:
+        name: of its kind: boxes-psnr, boxes-ssim, gain, rate-psnr, parts-psnr, parts-ssim.
+        title: what it shows, under which protocol.
+        svg: an SVG element in the colour of the text around it.
+        text: the same in words, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    svg: str
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,8 +174,8 @@ class EvalReport:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Measured ones, each once, in order."""
-        return tuple(dict.fromkeys(each.method for each in self.results))
+        """Measured ones, each once, in order; parts are none."""
+        return tuple(dict.fromkeys(each.method for each in self.results if each.part_of is None))
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -167,5 +188,12 @@ class EvalReport:
         return tuple(dict.fromkeys(each.protocol for each in self.results))
 
     def under(self, protocol: str) -> tuple[EvalResult, ...]:
-        """The results of one protocol."""
+        """The results of one protocol, parts among them."""
         return tuple(each for each in self.results if each.protocol == protocol)
+
+    @property
+    def leading(self) -> tuple[EvalResult, ...]:
+        """The results that plots and pictures show: of the first protocol, without parts."""
+        return tuple(
+            each for each in self.under(self.labels[0] if self.labels else "") if not each.part_of
+        )

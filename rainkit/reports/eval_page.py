@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 import rainkit
 from rainkit.images import atomic_path
-from rainkit.reports.eval_data import EvalReport, EvalResult, PictureScore
+from rainkit.reports.eval_data import EvalPlot, EvalReport, EvalResult, PictureScore
 from rainkit.reports.eval_panels import SCALE, Panels, colour_bar, panels
-from rainkit.reports.eval_plots import EvalPlot, eval_plots
+from rainkit.reports.eval_parts import parts_plots
+from rainkit.reports.eval_plots import eval_plots
 from rainkit.reports.eval_summary import SummaryTable, summary
 
 __all__ = ["eval_page"]
@@ -46,7 +47,7 @@ def eval_page(
         ImageError: the file exists, or the system refuses to write.
     """
     protocol = report.labels[0] if report.labels else ""
-    leading = report.under(protocol)
+    leading = report.leading
     shown = panels(leading, most=most_panels, side=side, budget=budget)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rainkit.reports"),
@@ -62,6 +63,7 @@ def eval_page(
         report=report,
         protocol=protocol,
         tables=[summary(report, label) for label in report.labels],
+        parts=parts_plots(report.under(protocol)),
         sections=_sections(report, leading, shown),
         shown=shown,
         jpegs=dict(shown.jpegs),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rainkit.errors import UsageError
-from rainkit.reports.eval_data import EvalResult, PictureScore
+from rainkit.reports.eval_data import EvalPlot, EvalResult, PictureScore
 from rainkit.reports.svg import (
     GREY,
     Series,
@@ -26,28 +25,11 @@ from rainkit.reports.svg import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["EvalPlot", "box_plot", "eval_plots", "gain_plot", "rate_plot", "write_plots"]
+__all__ = ["box_plot", "eval_plots", "gain_plot", "rate_plot", "write_plots"]
 
 _RASTER = 1500  # points; more make an SVG slow to draw
 _TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
 _FORMATS = (".svg", ".png", ".pdf")
-
-
-@dataclass(frozen=True, slots=True)
-class EvalPlot:
-    """A plot.
-
-    Attributes:
-        name: of its kind: boxes-psnr, boxes-ssim, gain, rate-psnr.
-        title: what it shows, under which protocol.
-        svg: an SVG element in the colour of the text around it.
-        text: the same in words, for those who cannot see it.
-    """
-
-    name: str
-    title: str
-    svg: str
-    text: str
 
 
 def eval_plots(results: Sequence[EvalResult], methods: Sequence[str]) -> list[EvalPlot]:
@@ -78,7 +60,8 @@ def write_plots(
     Plots that there is nothing to show in are not written.
 
     Args:
-        results: of several datasets and protocols; the protocol of the first is shown.
+        results: of several datasets and protocols; the protocol of the first is shown, and parts
+            are not.
         folder: is made if it is missing.
         suffix: ``.svg``, ``.png`` or ``.pdf``.
         overwrite: replace existing files.
@@ -92,7 +75,7 @@ def write_plots(
     if not results:
         return ()
     protocol = results[0].protocol
-    leading = [each for each in results if each.protocol == protocol]
+    leading = [each for each in results if each.protocol == protocol and each.part_of is None]
     methods = tuple(dict.fromkeys(each.method for each in leading))
     datasets: dict[str, list[EvalResult]] = {}
     for each in leading:

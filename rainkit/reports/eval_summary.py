@@ -9,7 +9,18 @@ from typing import Literal
 
 from rainkit.reports.eval_data import EvalReport, EvalResult, PictureScore
 
-__all__ = ["INPUT", "MEAN", "Cell", "Column", "SummaryRow", "SummaryTable", "mean", "summary"]
+__all__ = [
+    "INPUT",
+    "MEAN",
+    "Cell",
+    "Column",
+    "SummaryRow",
+    "SummaryTable",
+    "marked",
+    "mean",
+    "shown",
+    "summary",
+]
 
 INPUT = "input"
 """The row of the rainy pictures themselves."""
@@ -17,6 +28,7 @@ INPUT = "input"
 MEAN = "mean"
 """The dataset that stands for all of them, each counting alike, as in the papers."""
 
+Kind = Literal["input", "measured", "part", "published"]
 Mark = Literal["", "best", "second"]
 
 
@@ -48,11 +60,11 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SummaryRow:
-    """A method on a dataset, the input, or what a paper prints."""
+    """A method or a part of it on a dataset, the input, or what a paper prints."""
 
     method: str
     dataset: str
-    kind: Literal["input", "measured", "published"]
+    kind: Kind
     cells: tuple[Cell, ...]
     count: int | None = None
     note: str = ""
@@ -79,8 +91,8 @@ class SummaryTable:
 def summary(report: EvalReport, protocol: str) -> SummaryTable:
     """The table of one protocol.
 
-    Every dataset has its input row first, then the measured methods, then published rows, which
-    are not ranked: their protocol need not be this one.
+    Every dataset has its input row first, then the measured methods, then published rows. These
+    are not ranked, since their protocol need not be this one, nor are parts of methods.
     """
     results = report.under(protocol)
     columns = _columns(report, results)
@@ -95,7 +107,7 @@ def summary(report: EvalReport, protocol: str) -> SummaryTable:
         groups.append(_means(groups, columns))
     rows: list[SummaryRow] = []
     for group in groups:
-        rows += _marked(group, columns)
+        rows += marked(group, columns)
         rows += _published(report, group[0].dataset, columns) if group else []
     return SummaryTable(protocol=protocol, columns=columns, rows=tuple(rows), notes=tuple(notes))
 
@@ -155,9 +167,8 @@ def _rows(results: Sequence[EvalResult], columns: Sequence[Column]) -> list[Summ
         rows.append(_row(INPUT, results[0].dataset, "input", columns, values, len(fullest)))
     for each in results:
         values = [mean(_value(score, column.name) for score in each.pictures) for column in columns]
-        rows.append(
-            _row(each.method, each.dataset, "measured", columns, values, len(each.pictures))
-        )
+        kind: Kind = "measured" if each.part_of is None else "part"
+        rows.append(_row(each.method, each.dataset, kind, columns, values, len(each.pictures)))
     return rows
 
 
@@ -205,25 +216,26 @@ def _value(score: PictureScore, name: str) -> float | None:
 def _row(
     method: str,
     dataset: str,
-    kind: Literal["input", "measured", "published"],
+    kind: Kind,
     columns: Sequence[Column],
     values: Sequence[float | None],
     count: int | None = None,
     note: str = "",
 ) -> SummaryRow:
-    cells = tuple(Cell(v, _text(v, c.form)) for c, v in zip(columns, values, strict=True))
+    cells = tuple(Cell(v, shown(v, c.form)) for c, v in zip(columns, values, strict=True))
     return SummaryRow(
         method=method, dataset=dataset, kind=kind, cells=cells, count=count, note=note
     )
 
 
-def _text(value: float | None, form: str) -> str:
+def shown(value: float | None, form: str) -> str:
+    """A figure as text; empty for none."""
     if value is None:
         return ""
     return "n/a" if math.isnan(value) else format(value, form)
 
 
-def _marked(rows: Sequence[SummaryRow], columns: Sequence[Column]) -> list[SummaryRow]:
+def marked(rows: Sequence[SummaryRow], columns: Sequence[Column]) -> list[SummaryRow]:
     """Mark the best and second best of the measured rows; the input takes no part."""
     by_column = []
     for i, column in enumerate(columns):

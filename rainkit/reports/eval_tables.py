@@ -8,7 +8,7 @@ from rainkit.reports.eval_data import EvalReport
 from rainkit.reports.eval_summary import Cell, SummaryRow, SummaryTable, summary
 from rainkit.reports.text_tables import bold, latex, markdown, underlined
 
-__all__ = ["eval_latex", "eval_markdown"]
+__all__ = ["emphasised", "eval_latex", "eval_markdown"]
 
 QUANTITIES = ("psnr", "ssim")
 
@@ -87,10 +87,10 @@ def _rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[list[str
     names = [column.name for column in table.columns]
     indices = [names.index(name) for name in quantities if name in names]
     by_method: dict[tuple[str, str], dict[str, SummaryRow]] = {}
-    for kind in ("input", "measured", "published"):
+    for kinds in (("input",), ("measured", "part"), ("published",)):
         for row in table.rows:
-            if row.kind == kind:
-                by_method.setdefault((kind, row.method), {})[row.dataset] = row
+            if row.kind in kinds:
+                by_method.setdefault((kinds[0], row.method), {})[row.dataset] = row
     rows: list[list[str]] = []
     rules: list[int] = []
     last = ""
@@ -99,7 +99,7 @@ def _rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[list[str
             rules.append(len(rows))
         last = kind
         cells = [
-            _cell(own[dataset].cells[i]) if dataset in own else ""
+            emphasised(own[dataset].cells[i]) if dataset in own else ""
             for dataset in table.datasets
             for i in indices
         ]
@@ -107,7 +107,8 @@ def _rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[list[str
     return rows, rules
 
 
-def _cell(cell: Cell) -> str:
+def emphasised(cell: Cell) -> str:
+    """A cell's text, bold for the best and underlined for the second best."""
     if cell.mark == "best":
         return bold(cell.text)
     return underlined(cell.text) if cell.mark == "second" else cell.text

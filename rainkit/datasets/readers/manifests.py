@@ -10,16 +10,21 @@ from rainkit.datasets.readers.options import ReadOptions
 from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError
 
-__all__ = ["manifest_records"]
+__all__ = ["has_manifest", "manifest_records"]
 
 _NAMES = ("manifest.jsonl", "manifest.parquet", "manifest-*-of-*.jsonl")
+
+
+def has_manifest(root: Path) -> bool:
+    """Whether a folder holds a manifest, or parts of one."""
+    return any(path.is_file() for name in _NAMES for path in root.glob(name))
 
 
 def manifest_records(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
     """Pairs as recorded; a split is the records' own, or the folder that their files lie in."""
-    if not any(path.is_file() for name in _NAMES for path in root.glob(name)):
+    if not has_manifest(root):
         return None
     from rainkit.datasets import manifest  # pydantic: only where there is a manifest
 

@@ -1,0 +1,153 @@
+"""What ``rainkit eval`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+
+from rainkit.cli.console import counted, errors, print_json
+from rainkit.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rainkit.evaluation import Evaluation
+    from rainkit.evaluation.unpaired import UnpairedRequest
+
+__all__ = ["evaluate_unpaired", "scoring", "show"]
+
+
+def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
+    """Tables on standard output; notes, failures, bars missed and files on standard error."""
+    from rainkit import evaluation
+
+    if as_json:
+        print_json(result.to_data())
+    elif not quiet:
+        for table in evaluation.tables(*result.comparisons):
+            print_table(
+                evaluation.COLUMNS,
+                table.rows,
+                folded={"dataset"},
+                figures=set(evaluation.COLUMNS) - {"dataset", "result"},
+                title=table.title,
+            )
+        _show_metrics(result)
+        for group in result.groups:
+            texts = {group.columns[0], "result"}
+            print_table(
+                group.columns,
+                group.rows,
+                folded=texts,
+                figures=set(group.columns) - texts,
+                title=group.title,
+            )
+        if (benefit := result.downstream) is not None:
+            print_table(
+                benefit.columns,
+                benefit.cells,
+                folded={"dataset"},
+                figures=set(benefit.columns) - {"dataset", "result"},
+                title=benefit.title,
+            )
+    _show_rest(result.notices, result.failures, result.written, quiet=quiet)
+    for bar in result.missed:
+        errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
+
+
+def evaluate_unpaired(
+    asked: tuple[UnpairedRequest, tuple[str, ...]],
+    output: Path | None,
+    *,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> NoReturn:
+    """Measure photographs without ground truth and show it as :func:`show` does; ends the command.
+
+    Args:
+        asked: what to measure, and what is to be said of it.
+        output: folder to write to, if any.
+        overwrite: replace files that are there.
+        as_json: print everything as JSON.
+        quiet: print nothing but failures.
+    """
+    from rainkit.evaluation.unpaired import run_unpaired, unpaired_table
+
+    request, skipped = asked
+    with scoring(quiet=quiet) as advance:
+        result, written = run_unpaired(request, output, overwrite=overwrite, advance=advance)
+    if as_json:
+        print_json(result.to_data())
+    elif not quiet:
+        table = unpaired_table(result)
+        texts = {"dataset", "result"}
+        print_table(
+            table.columns,
+            table.rows,
+            folded=texts,
+            figures=set(table.columns) - texts,
+            title=table.title,
+        )
+    failures = [(f"{dataset}/{each.name}", each.reason) for dataset, each in result.failures]
+    _show_rest([*skipped, *result.notices], failures, written, quiet=quiet)
+    raise typer.Exit(result.exit_code)
+
+
+@contextmanager
+def scoring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal; what it gives is told how many are done, and of how many."""
+    with Progress(
+        console=errors, transient=True, disable=quiet or not errors.is_terminal
+    ) as progress:
+        task = progress.add_task("scoring", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _show_rest(
+    notices: Iterable[str],
+    failures: Iterable[tuple[str, str]],
+    written: Iterable[Path],
+    *,
+    quiet: bool,
+) -> None:
+    if not quiet:
+        for notice in notices:
+            errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+    failed = list(failures)
+    for name, reason in failed:
+        line = f"not scored: {name}: {reason}"
+        errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
+    if failed:
+        pictures = counted(len(failed), "picture")
+        errors.print(f"{pictures} could not be scored", highlight=False)
+    for path in () if quiet else written:
+        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _show_metrics(result: Evaluation) -> None:
+    """Means of further metrics; they are alike under all protocols."""
+    from rainkit.evaluation import METRICS
+
+    rows = []
+    names: tuple[str, ...] = ()
+    for each in result.comparisons:
+        seen: set[str] = set()
+        for scores in each.scores:
+            if scores.dataset in seen or not scores.rows:
+                continue
+            seen.add(scores.dataset)
+            own = tuple(name for name, _ in scores.rows[0].extras)
+            names = names or own
+            means = [f"{scores.summary(name).mean:.4f}" if name in own else "" for name in names]
+            rows.append((scores.dataset, each.restored, *means))
+    if not names:
+        return
+    headings = [f"{METRICS[name].label} {METRICS[name].arrow}".strip() for name in names]
+    title = "Further metrics of the result, means; the arrow points to better"
+    print_table(("dataset", "result", *headings), rows, figures=headings, title=title)

@@ -1,0 +1,227 @@
+"""What ``rainkit eval`` sets beside each other: parts, variants, averages, photographs, models."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+def results(path: Path) -> list[dict]:
+    data = json.loads((path / "metrics.json").read_text())
+    return data.get("comparisons", [data])
+
+
+def test_parts_are_rows_of_their_own(rainkit, pairs, anytime_weights, tmp_path):
+    out = tmp_path / "scores"
+    asked = ("eval", "-m", "resguidenet", "--weights", anytime_weights, pairs, "--device", "cpu")
+    code, shown, err = rainkit(*asked, "--parts", "-o", out, "--report", "--metric", "mae")
+    assert code == 0, err
+    label = "resguidenet (anytime.safetensors)"
+    names = [label, *(f"{label}: block{k}" for k in (1, 2, 3))]
+    assert [each["restored"] for each in results(out)] == names
+    assert [each.get("part_of") for each in results(out)] == [None, label, label, label]
+    assert shown.count("block2") == 2
+    # The last block's picture is not the merged one, and equals a run of three blocks.
+    psnr = {each["restored"]: each["results"][0]["summary"]["psnr"] for each in results(out)}
+    assert psnr[names[3]] != psnr[label]
+    alone = json.loads(rainkit(*asked, "--blocks", "2", "--json")[1])
+    assert alone["results"][0]["summary"]["psnr"]["mean"] == pytest.approx(
+        psnr[names[2]]["mean"], abs=1e-9
+    )
+    page = (out / "index.html").read_text()
+    assert page.count("PSNR of its parts (prenet/1)") == 1
+    assert "block3" in (out / "parts.svg").read_text()
+    table = (out / "table.md").read_text()
+    assert "**" not in next(line for line in table.splitlines() if ": block1 |" in line)
+
+
+def test_parts_are_kept_like_results(rainkit, pairs, anytime_weights, tmp_path):
+    out = tmp_path / "scores"
+    asked = ("eval", "-m", f"resguidenet={anytime_weights}", pairs, "--device", "cpu")
+    asked += ("--parts", "-o", out, "--overwrite", "-q")
+    assert rainkit(*asked)[0] == 0
+    first = results(out)
+    kept = out / "restored/resguidenet-anytime-block1/wet/a.png"
+    picture = cv2.imread(str(kept))
+    assert cv2.imwrite(str(kept), 255 - picture), "a picture that the network would not make"
+    assert rainkit(*asked)[0] == 0
+    second = results(out)
+    psnr = [[each["results"][0]["rows"][0]["psnr"] for each in found] for found in (first, second)]
+    assert psnr[0][1] != psnr[1][1], "the kept picture was scored"
+    assert psnr[0][0] == psnr[1][0]
+    kept.unlink()
+    assert rainkit(*asked)[0] == 0
+    third = [each["results"][0]["rows"][0]["psnr"] for each in results(out)]
+    assert third == psnr[0], "a part that is lost is made again"
+
+
+def test_a_rain_layer_is_scored_against_the_rain(rainkit, pairs, tmp_path):
+    out = tmp_path / "scores"
+    code, _, err = rainkit(
+        "eval", "-m", "granet", pairs, "--parts", "--protocol", "rgb", "-o", out, "-q"
+    )
+    assert code == 0, err
+    found = {each["restored"]: each for each in results(out)}
+    mask, coarse = found["granet: mask"], found["granet: coarse"]
+    assert (mask["estimates"], coarse["estimates"]) == ("rain", "picture")
+    # The coarse picture is the rainy one minus the mask: but for what is cut off below zero and
+    # above white, both are wrong by the same.
+    for one, other in zip(mask["results"][0]["rows"], coarse["results"][0]["rows"], strict=True):
+        assert one["psnr"] == pytest.approx(other["psnr"], abs=1.5)
+        assert one["input_psnr"] is None
+
+
+def test_variants_make_an_ablation_table_in_the_papers_order(rainkit, pairs, tmp_path):
+    runs = tmp_path / "runs"
+    save_variant(runs / "b/last.safetensors", "default")
+    save_variant(runs / "b/best.safetensors", "default")
+    save_variant(runs / "a/last.safetensors", "nrecur")
+    save_variant(runs / "c/checkpoints/step.safetensors", "default")
+    (runs / "other.safetensors").write_bytes(b"nothing")
+    code, out, err = rainkit(
+        "eval", "-m", "resguidenet", "--ablation", runs, pairs, "--device", "cpu", "--json"
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    assert [each["restored"] for each in found["comparisons"]] == ["nrecur", "default"]
+    assert all("last.safetensors" in each["weights"]["name"] for each in found["comparisons"])
+    assert "left out" in err
+    assert "other.safetensors" in err
+    assert "holds no weights of the paper's baseline, baseline-rr" in err
+
+
+def test_several_weights_of_a_variant_are_told_apart(rainkit, pairs, tmp_path):
+    runs = tmp_path / "runs"
+    for seed in (1, 2):
+        save_variant(runs / f"seed{seed}/last.safetensors", "default")
+    code, out, err = rainkit(
+        "eval", "-m", "resguidenet", "--ablation", runs, pairs, "-o", tmp_path / "out"
+    )
+    assert code == 0, err
+    assert "default (seed1)" in out
+    assert "default (seed2)" in out
+
+
+def save_variant(path: Path, variant: str) -> None:
+    import torch
+    from rainkit_resguidenet import METHOD
+
+    from rainkit import networks, weights
+
+    settings = replace(METHOD.variants[variant].network, blocks=2, width=4, recursion=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(len(path.parts))
+        state = networks.build(METHOD, settings).state_dict()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights.save(path, state, method=METHOD, variant=variant, network=settings)
+
+
+def test_averages_share_a_table_with_methods(rainkit, pairs, anytime_weights):
+    for name in ("a", "b"):
+        rainy = pairs / f"rainy/{name}.png"
+        shutil.copy(rainy, pairs / f"rainy/{name}_1.png")
+        picture = cv2.imread(str(rainy))
+        assert cv2.imwrite(str(pairs / f"rainy/{name}_2.png"), 255 - (255 - picture) // 2)
+        rainy.unlink()
+    code, out, err = rainkit(
+        "eval", "-m", f"resguidenet={anytime_weights}", "--average", "mean", pairs
+    )
+    assert code == 0, err
+    assert "mean of all frames" in out
+    assert "resguidenet (anytime.safetensors)" in out
+    alone = rainkit("eval", "--average", "median=2", pairs)
+    assert (alone[0], "median of 2 frames" in alone[1]) == (0, True)
+
+
+def test_photographs_without_ground_truth(rainkit, pairs, tmp_path):
+    out = tmp_path / "scores"
+    code, shown, err = rainkit(
+        "eval", "--no-target", "-m", "timelapse", pairs / "rainy", "-o", out, "--device", "cpu"
+    )
+    assert code == 0, err
+    assert "No ground truth" in shown
+    assert "PSNR" not in shown
+    with (out / "no_target.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["a", "b"]
+    again = ("eval", "--no-target", out / "restored/timelapse/rainy", "--input", pairs / "rainy")
+    code, _, err = rainkit(*again, "--json")
+    assert code == 0, err
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+def test_a_model_says_what_deraining_is_worth(rainkit, pairs, tmp_path):
+    import torch
+
+    class Bright(torch.nn.Module):
+        def forward(self, picture: torch.Tensor) -> torch.Tensor:
+            grey = picture.mean(dim=1, keepdim=True)
+            return torch.cat([0.5 - grey, grey - 0.5], dim=1)
+
+    model = tmp_path / "bright.pt"
+    torch.jit.script(Bright()).save(str(model))
+    out = tmp_path / "scores"
+    asked = ("eval", "-m", "timelapse", pairs, "--device", "cpu", "-o", out)
+    code, shown, err = rainkit(*asked, "--downstream", "segmentation", "--model", model)
+    assert code == 0, err
+    assert "mIoU" in shown
+    assert {"downstream.md", "downstream.json", "downstream.tex"} <= {
+        path.name for path in out.iterdir()
+    }
+    data = json.loads((out / "downstream.json").read_text())
+    assert [row["result"] for row in data["rows"]] == ["input", "timelapse", "clean"]
+    assert data["rows"][2]["figures"]["mIoU"] == 1
+
+
+def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
+    before = tmp_path / "before"
+    asked = ("eval", pairs / "rainy", pairs / "clean")
+    assert rainkit(*asked, "-o", before, "-q")[0] == 0
+    assert rainkit(*asked, "--baseline", before / "metrics.json")[0] == 0
+    worse = cv2.imread(str(pairs / "rainy/a.png"))
+    assert cv2.imwrite(str(pairs / "rainy/a.png"), cv2.add(worse, np.full(3, 9.0)))
+    code, _, err = rainkit(*asked, "--baseline", before / "metrics.json")
+    assert code == 3
+    assert "below the bar: wet: psnr" in err
+    loose = ("--max-drop", "psnr=20", "--max-drop", "ssim=1")
+    assert rainkit(*asked, "--baseline", before / "metrics.json", *loose)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("--parts",), "1 path without --method"),
+        (("-m", "granet", "--ablation", "nowhere"), "is not a folder"),
+        (("-m", "granet", "--ablation", "."), "holds no weights of granet"),
+        (("--ablation", "."), "--ablation goes with one --method NAME"),
+        (("-m", "granet=x", "--ablation", "."), "without weights"),
+        (("-m", "granet", "--average", "mode"), "--average mode: write mean, median"),
+        (("-m", "granet", "--average", "mean"), "no two pictures of one scene"),
+        (("-m", "granet", "--by", "colour"), "choose from rate"),
+        (("-m", "granet", "--max-drop", "psnr=1"), "--baseline"),
+        (("-m", "granet", "--baseline", "nowhere.json"), "nowhere.json"),
+        (("-m", "granet", "--downstream", "depth", "--model", "x.pt"), "--output"),
+        (("-m", "granet", "--downstream", "detection"), "--model FILE"),
+        (("-m", "granet", "--model", "x.pt"), "--downstream TASK"),
+        (("-m", "granet", "--downstream", "depth", "--model", "x.pt", "-o", "out"), "detection"),
+        (("--no-target",), "RESTORED and --input RAINY"),
+        (("--no-target", "-m", "granet", "--metric", "gmsd"), "gmsd"),
+        (("--no-target", "-m", "granet", "--save", "x"), "--save does not go with --no-target"),
+        (
+            ("--no-target", "-m", "granet", "--by", "rate", "--report"),
+            "--by and --report do not go with --no-target",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(rainkit, pairs, monkeypatch, arguments, remedy):
+    monkeypatch.chdir(pairs.parent)
+    code, out, err = rainkit("eval", "wet", *arguments)
+    assert (code, out) == (2, "")
+    assert remedy in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path("out").exists()
