@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from rainkit.errors import ImageError
 from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
+from rainkit.images.png import plain_png
 from rainkit.images.silence import opencv_silent
 
 __all__ = ["LARGEST", "decode", "read", "size"]
@@ -50,7 +51,8 @@ def read(path: Path | str) -> Picture:
     """Decode a JPEG, PNG, WebP, TIFF or BMP file, whatever its suffix, and turn it upright.
 
     Takes 8-bit and 16-bit grey and colour, 1-bit, palettes, alpha and CMYK. Pillow decodes 8-bit
-    files: it refuses truncated ones. OpenCV decodes 16-bit files, which Pillow reduces to 8 bit.
+    files: it refuses truncated ones. OpenCV decodes 16-bit files, which Pillow reduces to 8 bit,
+    and plain PNG files.
     Of files with several pages or frames it is the first.
 
     Raises:
@@ -73,6 +75,8 @@ def decode(data: bytes, name: Path | str) -> Picture:
     path = Path(name)
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
+    if (rgb := plain_png(data, LARGEST)) is not None:
+        return Picture(rgb, None, None, None, False)
     try:
         with _open(io.BytesIO(data)) as image:
             return _decode(path, data, image)
