@@ -3,8 +3,8 @@
 python examples/benchmarks/metrics.py [--rounds 20] [--pairs 120] [--json]
 
 CPU time of the fastest round; all rows take turns, so that all see the same machine. Pairs/s is
-wall-clock time of scoring a folder of PNG files of 481x321 against another under one protocol, with a
-thread for each core; a busy machine gives less.
+wall-clock time of scoring a folder of PNG files of 481x321 against another under one protocol,
+with a thread for each core; a busy machine gives less.
 """
 
 from __future__ import annotations
