@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rainkit.evaluation.averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
 from rainkit.evaluation.measures import METRICS, ready
@@ -16,6 +17,7 @@ __all__ = [
     "COLUMNS",
     "METRICS",
     "PROTOCOLS",
+    "AveragesRequest",
     "Comparison",
     "EvalRequest",
     "Evaluation",
@@ -28,6 +30,7 @@ __all__ = [
     "Scores",
     "Summary",
     "Table",
+    "evaluate_averages",
     "evaluate_folders",
     "evaluate_method",
     "markdown",
