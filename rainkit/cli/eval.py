@@ -94,22 +94,28 @@ def evaluate(
     from rainkit.evaluation.stored import baseline as earlier
 
     reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
-    side = tile_side(tile)
-    if ablation is not None and (not methods or every):
-        raise UsageError("--ablation goes with one --method NAME")
+    running: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "tile": tile_side(tile),
+        "blocks": blocks,
+        "effort": effort,
+        "stop_below": stop_below,
+    }
+    if not (methods or every):
+        of_methods = {
+            "--ablation": ablation,
+            "--weights": weights,
+            "--parts": parts,
+            "--save": save,
+            "--blocks": blocks,
+            "--effort": effort != "full",
+            "--stop-below": stop_below,
+        }
+        eval_sources.refuse(of_methods, "needs --method", "need --method")
     chosen = eval_sources.chosen(methods or (), every=every, weights=weights, ablation=ablation)
-    make = functools.partial(
-        evaluation.MethodRequest,
-        device=device,
-        precision=precision,
-        tile=side,
-        blocks=blocks,
-        effort=effort,
-        stop_below=stop_below,
-        overwrite=overwrite,
-    )
     if no_target:
-        refused = {
+        of_targets = {
             "--parts": parts,
             "--average": averages,
             "--protocol": protocols,
@@ -122,30 +128,28 @@ def evaluate(
             "--baseline": baseline,
             "--max-drop": max_drop,
             "--downstream": downstream,
+            "--model": model,
+            "--labels": labels,
+            "--class": classes,
             "--layout": layout,
             "--rainy-side": rainy_side,
         }
-        eval_sources.refuse(refused, "does not go with --no-target", "do not go with --no-target")
-        eval_results.evaluate_unpaired(
-            eval_sources.unpaired(
-                paths,
-                eval_sources.methods(
-                    chosen.rows,
-                    functools.partial(make, datasets=tuple(paths), protocols=()),
-                    folder,
-                ),
-                rainy,
-                names=metrics or (),
-                weights_dir=weights_dir,
-                limit=limit,
-                crop_to_common=crop_to_common,
-            ),
-            folder,
-            overwrite=overwrite,
-            as_json=as_json,
-            quiet=quiet,
+        wrong = "not go with --no-target"
+        eval_sources.refuse(of_targets, f"does {wrong}", f"do {wrong}")
+        make = functools.partial(evaluation.RestorerRequest, **running)
+        request = eval_sources.unpaired(
+            paths,
+            eval_sources.methods(chosen.rows, make, folder),
+            rainy,
+            names=metrics or (),
+            weights_dir=weights_dir,
+            limit=limit,
+            crop_to_common=crop_to_common,
+            notices=chosen.notices,
         )
-    under = tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"])))
+        eval_results.evaluate_unpaired(
+            request, folder, overwrite=overwrite, as_json=as_json, quiet=quiet
+        )
     if published and not (report and chosen.rows):
         raise UsageError("--published needs --report and methods")
     if max_drop and baseline is None:
@@ -154,44 +158,47 @@ def evaluate(
         raise UsageError("--model, --labels and --class go with --downstream TASK")
     if downstream is not None and model is None:
         raise UsageError(f"--downstream {downstream}: name its model, too (--model FILE)")
-    with_input = bool(chosen.rows or averages or rainy is not None)
-    have = ("target", "input") if with_input else ("target",)
+    on_pairs = bool(chosen.rows or averages)
+    have = ("target", "input") if on_pairs or rainy is not None else ("target",)
     measures, skipped = evaluation.ready(metrics or (), weights_dir=weights_dir, have=have)
-    how: dict[str, Any] = {"protocols": under, "limit": limit, "metrics": measures, "exact": exact}
+    scoring: dict[str, Any] = {
+        "protocols": tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"]))),
+        "limit": limit,
+        "metrics": measures,
+        "exact": exact,
+    }
     sources: tuple[Source, ...]
-    if chosen.rows or averages:
+    if on_pairs:
         if rainy is not None:
             raise UsageError(
                 "--input goes without --method: a dataset holds its own rainy pictures"
             )
         if save is not None and len(chosen.rows) > 1:
             raise UsageError("--save goes with one method; with --output, pictures are kept there")
-        how |= {"datasets": tuple(paths), "reading": reading}
-        with_pairs = functools.partial(make, save=save, parts=parts, **how)
+        scoring |= {"datasets": tuple(paths), "reading": reading}
+        scored = functools.partial(
+            evaluation.MethodRequest,
+            save=save,
+            overwrite=overwrite,
+            parts=parts,
+            **running,
+            **scoring,
+        )
         sources = (
-            *eval_sources.averages(averages or (), **how),
-            *eval_sources.methods(chosen.rows, with_pairs, folder),
+            *eval_sources.averages(averages or (), **scoring),
+            *eval_sources.methods(chosen.rows, scored, folder),
         )
     else:
-        needless = {
-            "--layout": layout,
-            "--rainy-side": rainy_side,
-            "--save": save,
-            "--weights": weights,
-            "--parts": parts,
-            "--blocks": blocks,
-            "--effort": effort != "full",
-            "--stop-below": stop_below,
-        }
+        of_pairs = {"--layout": layout, "--rainy-side": rainy_side}
         restored, target = eval_sources.folders(paths)
-        eval_sources.refuse(needless, "needs --method", "need --method")
+        eval_sources.refuse(of_pairs, "needs --method", "need --method")
         sources = (
             evaluation.FoldersRequest(
                 restored=restored,
                 target=target,
                 rainy=rainy,
                 crop_to_common=crop_to_common,
-                **how,
+                **scoring,
             ),
         )
     names = [row.method for row in chosen.rows]

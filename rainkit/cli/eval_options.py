@@ -252,7 +252,7 @@ Classes: TypeAlias = Annotated[
     typer.Option(
         "--class",
         metavar="NAME",
-        help="Of KITTI labels: the names of the model's classes from 1 on; repeatable.",
+        help="Of labels that name classes: those of the model from 1 on; repeatable.",
         rich_help_panel=_USE,
     ),
 ]

@@ -61,7 +61,7 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
 
 
 def evaluate_unpaired(
-    asked: tuple[UnpairedRequest, tuple[str, ...]],
+    request: UnpairedRequest,
     output: Path | None,
     *,
     overwrite: bool,
@@ -71,7 +71,7 @@ def evaluate_unpaired(
     """Measure photographs without ground truth and show it as :func:`show` does; ends the command.
 
     Args:
-        asked: what to measure, and what is to be said of it.
+        request: what to measure.
         output: folder to write to, if any.
         overwrite: replace files that are there.
         as_json: print everything as JSON.
@@ -79,7 +79,6 @@ def evaluate_unpaired(
     """
     from rainkit.evaluation.unpaired import run_unpaired, unpaired_table
 
-    request, skipped = asked
     with scoring(quiet=quiet) as advance:
         result, written = run_unpaired(request, output, overwrite=overwrite, advance=advance)
     if as_json:
@@ -95,7 +94,7 @@ def evaluate_unpaired(
             title=table.title,
         )
     failures = [(f"{dataset}/{each.name}", each.reason) for dataset, each in result.failures]
-    _show_rest([*skipped, *result.notices], failures, written, quiet=quiet)
+    _show_rest(result.notices, failures, written, quiet=quiet)
     raise typer.Exit(result.exit_code)
 
 

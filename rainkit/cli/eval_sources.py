@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rainkit.cli.console import counted
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
     from rainkit.api import Method
-    from rainkit.evaluation import MethodRequest
+    from rainkit.evaluation.restorer import RestorerRequest
     from rainkit.evaluation.run import Source
     from rainkit.evaluation.unpaired import UnpairedRequest
     from rainkit.reports.eval_data import PublishedScore
+
+Made = TypeVar("Made", bound="RestorerRequest")
 
 __all__ = [
     "Chosen",
@@ -38,13 +41,11 @@ class Row:
         method: its name.
         weights: a tag or a file; None = the method's first.
         label: the row's name; None = the method's, and the weights' where they were chosen.
-        kept: name of the folder that its pictures are kept in.
     """
 
     method: str
     weights: str | None
-    label: str | None
-    kept: str
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +69,42 @@ def chosen(
             raise UsageError("give --method NAME (repeatable) or --all, not both")
         named = [each.name for each in _shipping()]
     split = [text.partition("=")[::2] for text in dict.fromkeys(named)]
-    if weights is not None and len(split) > 1:
+    if weights is not None and (len(split) != 1 or split[0][1]):
         raise UsageError("--weights goes with one method; write --method NAME=WEIGHTS")
     if ablation is not None:
         if len(split) != 1 or split[0][1] or weights is not None:
             raise UsageError("--ablation goes with one --method NAME, without weights")
         return _variants(split[0][0], ablation)
+    # Weights of several trainings often lie in files of one name.
+    alike = Counter((name, Path(which).name) for name, which in split)
     return Chosen(
         tuple(
-            Row(name, which or weights, None, f"{name}-{Path(which).stem}" if which else name)
+            Row(
+                name,
+                which or weights,
+                f"{name} ({which})" if alike[name, Path(which).name] > 1 else None,
+            )
             for name, which in split
         )
     )
 
 
 def methods(
-    rows: Sequence[Row], make: Callable[..., MethodRequest], output: Path | None
-) -> tuple[MethodRequest, ...]:
+    rows: Sequence[Row], make: Callable[..., Made], output: Path | None
+) -> tuple[Made, ...]:
     """A request for each row.
 
     Args:
         rows: methods with weights.
         make: makes a request from ``method``, ``weights``, ``label`` and ``keep``.
-        output: folder of the results, where derained pictures are kept.
+        output: folder of the results, where derained pictures are kept, too.
     """
     return tuple(
         make(
             method=row.method,
             weights=row.weights,
             label=row.label,
-            keep=None if output is None else output / "restored" / row.kept,
+            keep=output,
         )
         for row in rows
     )
@@ -146,15 +153,16 @@ def refuse(options: Mapping[str, object], does: str, do: str) -> None:
 
 def unpaired(
     paths: Sequence[Path],
-    requests: tuple[MethodRequest, ...],
+    requests: tuple[RestorerRequest, ...],
     rainy: Path | None,
     *,
+    notices: Sequence[str],
     names: Sequence[str],
     weights_dir: Path | None,
     limit: int | None,
     crop_to_common: bool,
-) -> tuple[UnpairedRequest, tuple[str, ...]]:
-    """Photographs without ground truth, and what is left out of their measures.
+) -> UnpairedRequest:
+    """Photographs without ground truth.
 
     Raises:
         UsageError: neither methods nor one folder of results and --input.
@@ -169,15 +177,15 @@ def unpaired(
             " --input RAINY"
         )
     measured, skipped = metrics_without_target(names, weights_dir=weights_dir)
-    request = UnpairedRequest(
+    return UnpairedRequest(
         folders=tuple(paths) if rainy is None else (rainy,),
         metrics=measured,
         methods=requests,
         restored=None if rainy is None else paths[0],
         limit=limit,
         crop_to_common=crop_to_common,
+        notices=(*skipped, *notices),
     )
-    return request, skipped
 
 
 def published_figures(methods: Iterable[str]) -> tuple[PublishedScore, ...]:
@@ -206,10 +214,7 @@ def _variants(name: str, folder: Path) -> Chosen:
     from rainkit.evaluation.ablation import variants_in
 
     found = variants_in(folder, plugins.get(name))
-    rows = tuple(
-        Row(name, str(path), label, f"{name}-{label.replace('/', '-')}")
-        for label, path in found.files
-    )
+    rows = tuple(Row(name, str(path), label) for label, path in found.files)
     return Chosen(rows, found.notices)
 
 

@@ -8,10 +8,12 @@ from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
 from rainkit.evaluation.measures import METRICS, ready
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.protocols import PROTOCOLS, Protocol, protocol
+from rainkit.evaluation.restorer import RestorerRequest
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
 from rainkit.evaluation.scores import Failure, Score, Scores, Summary
 from rainkit.evaluation.scoring import PairArrays, read_pair, score
-from rainkit.evaluation.tables import COLUMNS, Table, markdown, tables, write
+from rainkit.evaluation.tables import COLUMNS, markdown, tables, write
+from rainkit.evaluation.texts import TextTable
 
 __all__ = [
     "COLUMNS",
@@ -26,10 +28,11 @@ __all__ = [
     "MethodRequest",
     "PairArrays",
     "Protocol",
+    "RestorerRequest",
     "Score",
     "Scores",
     "Summary",
-    "Table",
+    "TextTable",
     "evaluate_averages",
     "evaluate_folders",
     "evaluate_method",

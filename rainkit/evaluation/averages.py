@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from rainkit.datasets.averages import merge
-from rainkit.datasets.pairs import PairFiles, ReadOptions, named_datasets
+from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
 from rainkit.datasets.sizes import check_sizes
 from rainkit.datasets.stored import Stored
-from rainkit.errors import UsageError
+from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
     SourceFile,
+    about_metrics,
     excluded_notices,
     versions,
 )
@@ -30,7 +33,7 @@ from rainkit.evaluation.protocols import RGB8, Protocol
 from rainkit.evaluation.scores import Scores
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect
 
-__all__ = ["AveragesRequest", "evaluate_averages", "parse_average"]
+__all__ = ["AveragesRequest", "check_averages", "evaluate_averages", "parse_average"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,18 +77,27 @@ def parse_average(text: str) -> tuple[str, int | None]:
     raise UsageError(f"--average {text}: write mean, median, or mean=5 for 5 frames, 2 or more")
 
 
+def check_averages(request: AveragesRequest) -> None:
+    """Refuse what has no averages, before anything is computed.
+
+    Raises:
+        UsageError: no two pictures share a clean one, or a scene has fewer frames than asked for.
+        PairingError: files without a partner, or of another size than others of their scene.
+    """
+    for dataset in _datasets(request):
+        _check(dataset.name, _scenes(dataset.pairs), request)
+
+
 def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) -> Comparison:
     """Score each frame's average over its scene.
 
     Raises:
-        UsageError: no two pictures share a clean one, or a scene has fewer frames than asked for.
-        PairingError: files without a partner, or of another size than it.
+        UsageError, PairingError: as :func:`check_averages`.
     """
-    whole = named_datasets(request.datasets, prefer=("test",), options=request.reading)
+    check_averages(request)
+    whole = _datasets(request)
     scored = {each.name: each.pairs[: request.limit] for each in whole}
     scenes = {each.name: _scenes(each.pairs) for each in whole}
-    for name, found in scenes.items():
-        _check(name, found, request)
     total, done = sum(map(len, scored.values())), 0
     scores: list[Scores] = []
     for dataset in whole:
@@ -112,7 +124,7 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
         restored=f"{request.by} of {of}",
         scores=tuple(scores),
         about={"average": {"by": request.by, "frames": request.frames}, "versions": versions()}
-        | ({"metrics": [each.to_data() for each in request.metrics]} if request.metrics else {}),
+        | about_metrics(request.metrics),
         notices=excluded_notices(scores),
         files=tuple(
             SourceFile(name, role, stored, pair.name)
@@ -121,6 +133,10 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
             for role, stored in (("rainy", pair.rainy), ("target", pair.clean))
         ),
     )
+
+
+def _datasets(request: AveragesRequest) -> tuple[Dataset, ...]:
+    return named_datasets(request.datasets, prefer=("test",), options=request.reading)
 
 
 _Scenes = dict[Stored, tuple[PairFiles, ...]]
@@ -167,33 +183,42 @@ def _restorers(
 
 
 class _Scene:
-    """The frames of a scene, read when the first average is asked for."""
+    """The frames of a scene. Each is read when it is first needed, and kept while it may be again.
+
+    What cannot be read is not tried again: all pictures of its scene fail alike.
+    """
 
     def __init__(
         self, clean: Stored, frames: Sequence[PairFiles], by: str, count: int | None
     ) -> None:
-        self._clean = clean
         self._frames = frames
         self._by = by
         self._count = count
-        self._read: list[RGB8] = []
-        self._target: RGB8
+        self._target = cache(clean.read)
+        self._rainy = lru_cache(count or 1)(lambda place: frames[place].rainy.read())
         self._whole: RGB8 | None = None
+        self._problem: RainkitError | None = None
 
     def averaged(self, place: int) -> Triple:
-        """The average around to one frame, beside the frame itself.
+        """The average from one frame on, beside the frame itself.
 
         Raises:
             ImageError, DatasetError: a picture of the scene cannot be read.
         """
-        if not self._read:
-            self._target = self._clean.read()
-            self._read = [pair.rainy.read() for pair in self._frames]
-        if self._count is None:
-            if self._whole is None:
-                self._whole = merge(self._read, self._by)
-            average = self._whole
-        else:
-            around = [self._read[(place + i) % len(self._read)] for i in range(self._count)]
-            average = merge(around, self._by)
-        return Triple(self._frames[place].name, average, self._target, self._read[place])
+        if self._problem is not None:
+            raise self._problem
+        try:
+            average, rainy = self._average(place), self._rainy(place)
+            return Triple(self._frames[place].name, average, self._target(), rainy)
+        except RainkitError as error:
+            self._problem = error
+            raise
+
+    def _average(self, place: int) -> RGB8:
+        if self._count is not None:
+            around = [(place + i) % len(self._frames) for i in range(self._count)]
+            return np.asarray(merge([self._rainy(each) for each in around], self._by), np.uint8)
+        if self._whole is None:
+            frames = [each.rainy.read() for each in self._frames]
+            self._whole = np.asarray(merge(frames, self._by), np.uint8)
+        return self._whole

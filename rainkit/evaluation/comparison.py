@@ -15,9 +15,18 @@ import PIL
 import rainkit
 from rainkit.datasets.stored import Stored
 from rainkit.errors import UsageError
+from rainkit.evaluation.measures import Ready
 from rainkit.evaluation.scores import Failure, Scores, Summary
 
-__all__ = ["Advance", "Comparison", "SourceFile", "excluded_notices", "parse_bar", "versions"]
+__all__ = [
+    "Advance",
+    "Comparison",
+    "SourceFile",
+    "about_metrics",
+    "excluded_notices",
+    "parse_bar",
+    "versions",
+]
 
 Advance = Callable[[int, int], None]
 """Told after every picture how many are done, and of how many."""
@@ -137,6 +146,12 @@ def _equal(psnr: Summary, role: str, several: bool) -> str:
         return f"{all_}: PSNR is infinite" + ", and left out of the last row" * several
     equal = "picture equals its target" if count == 1 else "pictures equal their targets"
     return f"{count} {role} {equal}; infinite PSNR and gains are left out of the means"
+
+
+def about_metrics(metrics: Iterable[Ready]) -> dict[str, Any]:
+    """What defines the further metrics of an evaluation, if it has any, for its ``about``."""
+    told = [each.to_data() for each in metrics]
+    return {"metrics": told} if told else {}
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
     SourceFile,
+    about_metrics,
     excluded_notices,
     versions,
 )
@@ -104,12 +105,7 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     return Comparison(
         restored=request.restored.resolve().name,
         scores=scores,
-        about={
-            "versions": versions(),
-            **(
-                {"metrics": [each.to_data() for each in request.metrics]} if request.metrics else {}
-            ),
-        },
+        about={"versions": versions()} | about_metrics(request.metrics),
         notices=(
             *_jpeg_notice(rows),
             *notice_of_crops(tuple(row.roles.values()) for row in rows),

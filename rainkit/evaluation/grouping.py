@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rainkit.datasets.pairs import natural
@@ -11,25 +10,17 @@ from rainkit.errors import UsageError
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.conditions import CONDITIONS
 from rainkit.evaluation.scores import Scores
-from rainkit.images import atomic_path
+from rainkit.evaluation.texts import TextTable, write_texts
 from rainkit.rain.settings import LEVELS
+from rainkit.reports.eval_summary import shown
 from rainkit.reports.text_tables import markdown
 
-__all__ = ["GROUPS_FILE", "GroupTable", "check_groups", "groups", "write_groups"]
+__all__ = ["GROUPS_FILE", "check_groups", "groups", "write_groups"]
 
 GROUPS_FILE = "groups.md"
 """What :func:`write_groups` makes."""
 
 _ORDER = {name: place for place, name in enumerate([*LEVELS, "extreme"])}
-
-
-@dataclass(frozen=True, slots=True)
-class GroupTable:
-    """Means of one protocol's figures by one condition."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def check_groups(names: Sequence[str]) -> None:
@@ -43,7 +34,7 @@ def check_groups(names: Sequence[str]) -> None:
             raise UsageError(f"--by {name}: choose from {', '.join(CONDITIONS)}")
 
 
-def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[GroupTable, ...]:
+def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[TextTable, ...]:
     """A table per condition and protocol: a row for each group of pictures and each result.
 
     Args:
@@ -51,18 +42,12 @@ def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[GroupT
         by: names of :data:`CONDITIONS`.
 
     Raises:
-        UsageError: an unknown condition, or nothing is known of any picture's rain.
+        UsageError: an unknown condition.
     """
     check_groups(by)
-    rows = [row for each in comparisons for scores in each.scores for row in scores.rows]
-    if by and rows and not any(row.conditions for row in rows):
-        raise UsageError(
-            "--by: none of the datasets has a manifest of rainkit synth that says how its rain was"
-            " made"
-        )
     protocols = dict.fromkeys(s.protocol for each in comparisons for s in each.scores)
     return tuple(
-        GroupTable(
+        TextTable(
             title=f"Protocol {protocol.label} by {name}",
             columns=(name, "images", "result", "PSNR dB", "SSIM", "gain dB", "gain SSIM"),
             rows=tuple(
@@ -78,7 +63,7 @@ def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[GroupT
     )
 
 
-def write_groups(tables: Sequence[GroupTable], folder: Path, *, overwrite: bool = False) -> Path:
+def write_groups(tables: Sequence[TextTable], folder: Path, *, overwrite: bool = False) -> Path:
     """Write ``groups.md``.
 
     Raises:
@@ -87,9 +72,7 @@ def write_groups(tables: Sequence[GroupTable], folder: Path, *, overwrite: bool 
     lines: list[str] = []
     for table in tables:
         lines += [f"**{table.title}**", "", *markdown(table.columns, table.rows, 3), ""]
-    path = folder / GROUPS_FILE
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8", newline="")
+    (path,) = write_texts(folder, {GROUPS_FILE: "\n".join(lines)}, overwrite=overwrite)
     return path
 
 
@@ -110,9 +93,9 @@ def _rows(restored: str, name: str, scored: Sequence[Scores]) -> list[tuple[str,
                 if str(dict(row.conditions).get(name, "not known")) == group
             ),
         )
-        gains = ("", "")
+        figures = [shown(inside.psnr.mean, ".2f"), shown(inside.ssim.mean, ".4f")]
         if inside.has_input:
-            gains = (f"{inside.psnr_gain.mean:+.2f}", f"{inside.ssim_gain.mean:+.4f}")
-        figures = (f"{inside.psnr.mean:.2f}", f"{inside.ssim.mean:.4f}", *gains)
-        rows.append((group, str(len(inside.rows)), restored, *figures))
+            figures += [shown(inside.psnr_gain.mean, "+.2f"), shown(inside.ssim_gain.mean, "+.4f")]
+        cells = (group, str(len(inside.rows)), restored, *figures)
+        rows.append((*cells, *[""] * (7 - len(cells))))
     return rows

@@ -18,12 +18,13 @@ from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
     SourceFile,
+    about_metrics,
     excluded_notices,
 )
 from rainkit.evaluation.conditions import conditions, told
 from rainkit.evaluation.measures import Ready
 from rainkit.evaluation.protocols import RGB8, Protocol
-from rainkit.evaluation.restorer import Restorer
+from rainkit.evaluation.restorer import Restorer, RestorerRequest
 from rainkit.evaluation.scores import Scores
 from rainkit.evaluation.scoring import (
     Outcome,
@@ -38,52 +39,29 @@ __all__ = ["MethodRequest", "evaluate_method"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MethodRequest:
+class MethodRequest(RestorerRequest):
     """Derain the rainy side of datasets and score the results.
 
     Attributes:
-        method: an installed method's name.
         datasets: folders of pairs, or folders of such folders; of those that are split, the split
             ``test``.
         protocols: at least one; every picture is derained once for all.
-        weights: a tag or a file; None = the method's first.
-        device: as for :func:`rainkit.networks.choose`.
-        precision: as for :func:`rainkit.networks.choose`.
-        tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
-        blocks: of an anytime method, the blocks to run at most; None = all.
-        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
-        stop_below: what is little, in levels of 255; None = the default.
         limit: pictures per dataset at most; None = all.
         save: folder for the derained pictures, ``<save>/<dataset>/<name>.png``.
         overwrite: replace pictures that are there.
         reading: how dataset folders are read.
-        keep: folder for derained pictures that are used again the next time, see
-            :class:`rainkit.evaluation.cache.Cache`.
         metrics: what is measured besides.
         exact: compute scores in float64 throughout.
-        label: the row's name in tables; None = the method's.
-        parts: score what the method makes on the way, too.
     """
 
-    method: str
     datasets: tuple[Path, ...]
     protocols: tuple[Protocol, ...]
-    weights: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    tile: int | None = None
-    blocks: int | None = None
-    effort: str = "full"
-    stop_below: float | None = None
     limit: int | None = None
     save: Path | None = None
     overwrite: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
-    keep: Path | None = None
     metrics: tuple[Ready, ...] = ()
     exact: bool = False
-    label: str | None = None
-    parts: bool = False
 
 
 def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> Comparison:
@@ -124,9 +102,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     return Comparison(
         restored=restorer.label,
         scores=tuple(scores),
-        about=restorer.about
-        | ({"metrics": [each.to_data() for each in request.metrics]} if request.metrics else {})
-        | {"versions": restorer.versions},
+        about=restorer.about | about_metrics(request.metrics) | {"versions": restorer.versions},
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
             SourceFile(each.name, role, stored, pair.name)
@@ -138,7 +114,10 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
             Comparison(
                 restored=f"{restorer.label}: {name}",
                 scores=tuple(found),
-                about=restorer.about | {"estimates": restorer.parts[name].estimates},
+                about=restorer.about
+                | {"estimates": restorer.parts[name].estimates}
+                | about_metrics(request.metrics)
+                | {"versions": restorer.versions},
                 part_of=restorer.label,
             )
             for name, found in part_scores.items()

@@ -13,7 +13,7 @@ from rainkit.errors import DatasetError, UsageError
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.measures import METRICS
 from rainkit.evaluation.scores import Score, Scores
-from rainkit.images import atomic_path
+from rainkit.evaluation.texts import write_texts
 from rainkit.reports.eval_data import (
     EvalReport,
     EvalResult,
@@ -54,18 +54,23 @@ def report_of(
     names = [each.restored for each in comparisons]
     if len(set(names)) < len(names):
         raise UsageError(f"{', '.join(names)}: two results of one name cannot be told apart")
-    whole = [each.restored for each in comparisons if each.part_of is None]
+    whole = [each for each in comparisons if each.part_of is None]
     scores = [each for comparison in comparisons for each in comparison.scores]
     extras = dict.fromkeys(
         name for each in scores for row in each.rows[:1] for name, _ in row.extras
     )
-    facts = {"version of " + k: v for k, v in comparisons[0].about.get("versions", {}).items()}
-    for comparison in comparisons:
+    facts: dict[str, str] = {}
+    for comparison in whole:
+        versions = comparison.about.get("versions", {})
+        facts |= {f"version of {name}": version for name, version in versions.items()}
+    for comparison in whole:
         if "weights" in comparison.about:
             weights, runtime = comparison.about["weights"], comparison.about["runtime"]
             facts[comparison.restored] = f"{weights['name']}, {weights['sha256'][:12]}, {runtime}"
+    results = ", ".join(each.restored for each in whole)
+    datasets = ", ".join(dict.fromkeys(each.dataset for each in scores))
     return EvalReport(
-        title=f"{', '.join(whole)} on {', '.join(dict.fromkeys(s.dataset for s in scores))}",
+        title=f"{results} on {datasets}",
         results=tuple(
             _result(comparison, each) for comparison in comparisons for each in comparison.scores
         ),
@@ -90,7 +95,7 @@ def report_of(
         ),
         failures=tuple(
             (f"{comparison.restored}: {dataset}/{failure.name}", failure.reason)
-            for comparison in comparisons
+            for comparison in whole
             for dataset, failure in comparison.failures
         ),
     )
@@ -106,11 +111,7 @@ def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -
     eval_page(report, page, overwrite=overwrite)
     quantities = ("psnr", "ssim", *(extra.name for extra in report.extras))
     texts = {"table.md": eval_markdown(report, quantities), "table.tex": eval_latex(report)}
-    written = [page]
-    for name, text in texts.items():
-        written.append(folder / name)
-        with atomic_path(written[-1], overwrite=overwrite) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+    written = (page, *write_texts(folder, texts, overwrite=overwrite))
     plots = write_plots(report.results, folder, overwrite=overwrite)
     parts = write_parts(report.results, folder, overwrite=overwrite)
     return (*written, *plots, *parts)

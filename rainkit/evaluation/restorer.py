@@ -3,32 +3,82 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import rainkit
-from rainkit.api import Part
+from rainkit import plugins
+from rainkit.datasets.layouts import portable
+from rainkit.errors import UsageError
 from rainkit.evaluation.cache import Cache
 from rainkit.evaluation.comparison import versions
 from rainkit.evaluation.protocols import RGB8
-from rainkit.images import Picture
-from rainkit.images.picture import Pixels
 
 if TYPE_CHECKING:
-    from rainkit.evaluation.methods import MethodRequest
+    from rainkit.weights import WeightsFile
 
-__all__ = ["Restorer"]
+__all__ = ["Restorer", "RestorerRequest", "check_restorers"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestorerRequest:
+    """A method, how it runs, and where its pictures are kept.
+
+    Attributes:
+        method: an installed method's name.
+        weights: a tag or a file; None = the method's first.
+        device: as for :func:`rainkit.networks.choose`.
+        precision: as for :func:`rainkit.networks.choose`.
+        tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
+        blocks: of an anytime method, the blocks to run at most; None = all.
+        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
+        stop_below: what is little, in levels of 255; None = the default.
+        keep: folder of results. Derained pictures are kept in ``restored/`` in it and used again
+            the next time, see :class:`rainkit.evaluation.cache.Cache`; parts in ``parts/``.
+        label: the row's name in tables; None = the method's, with its weights' if they are named.
+        parts: score what the method makes on the way, too.
+    """
+
+    method: str
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int | None = None
+    blocks: int | None = None
+    effort: str = "full"
+    stop_below: float | None = None
+    keep: Path | None = None
+    label: str | None = None
+    parts: bool = False
+
+
+def check_restorers(requests: Iterable[RestorerRequest]) -> None:
+    """Refuse what cannot be loaded, and rows of one name, before anything is computed.
+
+    Raises:
+        UsageError: an unknown method or weights tag, no such file, or two rows of one name.
+        WeightsError: weights that are damaged or of another method.
+    """
+    names = Counter(_label(request, _weights(request)) for request in requests)
+    for name, times in names.items():
+        if times > 1:
+            raise UsageError(
+                f"two results are called {name} and could not be told apart; give each once, or"
+                " rename a weights file"
+            )
 
 
 class Restorer:
     """The Derainer that a request asks for, and the pictures it made before.
 
     Attributes:
-        label: its row's name in tables: the method, with its weights if they were chosen, unless
-            the request names it.
+        label: its row's name in tables.
         parts: those of the method that estimate something, by name, if the request is for them.
         about: method, weights, runtime and, if less than all of it runs, effort.
         versions: of everything that decodes or computes.
@@ -41,7 +91,7 @@ class Restorer:
         MethodError, WeightsError: the method cannot run.
     """
 
-    def __init__(self, request: MethodRequest) -> None:
+    def __init__(self, request: RestorerRequest) -> None:
         # Comparing two folders needs no torch: it is imported here, where a method runs.
         import torch
 
@@ -59,14 +109,13 @@ class Restorer:
             stop_below=request.stop_below,
         )
         file, effort = self._derainer.weights, self._derainer.effort
-        self.label = request.label or (
-            f"{request.method} ({file.name})" if request.weights else request.method
-        )
+        self.label = _label(request, file)
         declared = self._derainer.method.parts_of(file.network) if request.parts else {}
         self.parts = {name: part for name, part in declared.items() if part.estimates is not None}
+        digest = sha256(file.path)
         self.about: dict[str, Any] = {
             "method": request.method,
-            "weights": {"name": file.name, "variant": file.variant, "sha256": sha256(file.path)},
+            "weights": {"name": file.name, "variant": file.variant, "sha256": digest},
             "runtime": self._derainer.runtime.describe(),
             **({} if effort.whole else {"effort": asdict(effort)}),
         }
@@ -74,15 +123,19 @@ class Restorer:
         self._cache = None
         self._part_caches: dict[str, Cache] = {}
         if (keep := request.keep) is not None:
-            decides = {
+            key = self.about | {
                 "tile": request.tile,
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,
+                "plugin": [p.version for p in plugins.installed() if p.name == request.method],
             }
-            self._cache = Cache(keep, self.about | decides)
+            # Files of one name may hold different weights.
+            row = request.method
+            if request.weights is not None:
+                row = f"{row}-{portable(Path(file.name).stem)}-{digest[:8]}"
+            self._cache = Cache(keep / "restored" / row, key)
             self._part_caches = {
-                name: Cache(keep.with_name(f"{keep.name}-{name}"), self.about | decides)
-                for name in self.parts
+                name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
             }
 
     def path(self, dataset: str, name: str) -> Path | None:
@@ -123,10 +176,10 @@ class Restorer:
             if len(parts) == len(found):
                 return *kept, parts
         started = time.perf_counter()
-        result = self._derainer.derain_picture(Picture(rgb=rainy), parts=True)
+        made, raw = self._derainer.derain_with_parts(rainy)
         milliseconds = (time.perf_counter() - started) * 1e3
-        restored = np.asarray(result.picture.rgb, dtype=np.uint8)
-        parts = {part: _shown(result.parts[part].rgb, each) for part, each in self.parts.items()}
+        restored = np.asarray(made, dtype=np.uint8)
+        parts = {part: _levels(raw[part]) for part in self.parts}
         if self._cache is not None:
             self._cache.put(dataset, name, rainy, restored, milliseconds)
             for part, cache in self._part_caches.items():
@@ -134,8 +187,19 @@ class Restorer:
         return restored, milliseconds, parts
 
 
-def _shown(part: Pixels, declared: Part) -> RGB8:
-    """In levels; of a signed part, whose zero is mid-grey, what is positive."""
-    if declared.signed:
-        return np.clip(2 * part.astype(np.int16) - 255, 0, 255).astype(np.uint8)
-    return part.astype(np.uint8)
+def _weights(request: RestorerRequest) -> WeightsFile:
+    from rainkit import weights
+
+    return weights.find(plugins.get(request.method), request.weights)
+
+
+def _label(request: RestorerRequest, file: WeightsFile) -> str:
+    if request.label is not None:
+        return request.label
+    return f"{request.method} ({file.name})" if request.weights else request.method
+
+
+def _levels(part: NDArray[np.float32]) -> RGB8:
+    """HWC uint8 RGB of values in [0,1], [H,W,1] or [H,W,3]; what is outside is cut off."""
+    levels = np.floor(np.clip(part, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rainkit.datasets.pairs import named_datasets
+from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
-from rainkit.evaluation.averages import AveragesRequest, evaluate_averages
+from rainkit.evaluation.averages import (
+    AveragesRequest,
+    check_averages,
+    evaluate_averages,
+)
 from rainkit.evaluation.comparison import Advance, Comparison, parse_bar
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
 from rainkit.evaluation.grouping import (
     GROUPS_FILE,
-    GroupTable,
     check_groups,
     groups,
     write_groups,
 )
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.reporting import REPORT_FILES, report_of, write_report
+from rainkit.evaluation.restorer import check_restorers
 from rainkit.evaluation.stored.baseline import Baseline
-from rainkit.evaluation.tables import check_output, write
+from rainkit.evaluation.tables import FILES, write
+from rainkit.evaluation.texts import TextTable, check_folder
 from rainkit.reports.eval_data import PublishedScore
 
 __all__ = ["EvalRequest", "Evaluation", "Source", "run"]
@@ -68,7 +75,7 @@ class Evaluation:
     comparisons: tuple[Comparison, ...]
     written: tuple[Path, ...] = ()
     missed: tuple[str, ...] = ()
-    groups: tuple[GroupTable, ...] = ()
+    groups: tuple[TextTable, ...] = ()
     downstream: Downstream | None = None
     told: tuple[str, ...] = ()
 
@@ -82,7 +89,8 @@ class Evaluation:
     @property
     def failures(self) -> tuple[tuple[str, str], ...]:
         """Pictures that could not be scored, as ``dataset/name``, and why, each once."""
-        found = [failure for each in self.comparisons for failure in each.failures]
+        whole = [each for each in self.comparisons if each.part_of is None]
+        found = [failure for each in whole for failure in each.failures]
         found += self.downstream.failures if self.downstream else ()
         named = ((f"{dataset}/{each.name}", each.reason) for dataset, each in found)
         return tuple(dict.fromkeys(named))
@@ -100,6 +108,8 @@ class Evaluation:
         data = found[0] if len(found) == 1 else {"comparisons": found}
         if self.downstream is not None:
             data |= {"downstream": self.downstream.to_data()}
+        if self.groups:
+            data |= {"groups": [asdict(each) for each in self.groups]}
         return data | {"missed": list(self.missed), "notes": list(self.told)}
 
 
@@ -120,9 +130,13 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
     )
     whole = tuple(each for each in comparisons if each.part_of is None)
     grouped = groups(comparisons, request.by)
+    written = _write(request, comparisons, grouped)
     benefit = None
     if request.downstream is not None:
+        # What was scored is written by now, whatever becomes of the model.
         benefit = downstream.measure(whole, request.downstream, advance)
+        if request.output is not None:
+            written += downstream.write(benefit, request.output, overwrite=request.overwrite)
     told = list(request.notices)
     missed = [
         f"{each.restored}: {line}" if len(whole) > 1 else line
@@ -134,7 +148,7 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         missed += request.baseline.dropped(whole)
     return Evaluation(
         comparisons=comparisons,
-        written=_write(request, comparisons, grouped, benefit),
+        written=tuple(dict.fromkeys(written)),
         missed=tuple(missed),
         groups=grouped,
         downstream=benefit,
@@ -149,14 +163,27 @@ def _check(request: EvalRequest) -> None:
     )
     if request.report and request.output is None:
         raise UsageError("--report: name a folder to write to (--output)")
-    for bar in request.bars:
-        quantity, _ = parse_bar(bar)
+    asked = [("--fail-below", *parse_bar(bar)) for bar in request.bars]
+    if request.baseline is not None:
+        asked += [("--max-drop", *drop) for drop in request.baseline.drops]
+    for option, quantity, number in asked:
         if quantity.endswith("_gain") and without_input:
-            raise UsageError(f"--fail-below {bar}: a gain needs the rainy pictures; pass --input")
+            raise UsageError(
+                f"{option} {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
+            )
+    check_restorers(each for each in request.sources if isinstance(each, MethodRequest))
+    for each in request.sources:
+        if isinstance(each, AveragesRequest):
+            check_averages(each)
     if request.baseline is not None:
         protocols = (protocol for each in request.sources for protocol in each.protocols)
         request.baseline.covers(protocol.label for protocol in protocols)
     check_groups(request.by)
+    if request.by and not any(map(_has_manifest, request.sources)):
+        raise UsageError(
+            "--by: none of the datasets has a manifest of rainkit synth that says how its rain was"
+            " made"
+        )
     if request.downstream is not None:
         without_pictures = [
             each
@@ -171,12 +198,22 @@ def _check(request: EvalRequest) -> None:
             raise UsageError("--downstream: name the rainy pictures, too (--input)")
         downstream.check(request.downstream)
     if request.output is not None:
-        more = [
+        names = [
+            *FILES,
             *(REPORT_FILES if request.report else ()),
             *([GROUPS_FILE] if request.by else ()),
             *(downstream.FILES if request.downstream else ()),
         ]
-        check_output(request.output, overwrite=request.overwrite, more=more)
+        check_folder(request.output, names, overwrite=request.overwrite)
+
+
+def _has_manifest(source: Source) -> bool:
+    """Whether some of its pictures may tell of their rain."""
+    if isinstance(source, FoldersRequest):
+        near = () if source.rainy is None else (source.rainy, source.rainy.parent)
+        return any(map(has_manifest, near))
+    datasets = named_datasets(source.datasets, prefer=("test",), options=source.reading)
+    return any(has_manifest(each.root) for each in datasets)
 
 
 def _evaluate(source: Source, advance: Advance | None) -> Comparison:
@@ -190,8 +227,7 @@ def _evaluate(source: Source, advance: Advance | None) -> Comparison:
 def _write(
     request: EvalRequest,
     comparisons: Sequence[Comparison],
-    grouped: Sequence[GroupTable],
-    benefit: Downstream | None,
+    grouped: Sequence[TextTable],
 ) -> tuple[Path, ...]:
     if (folder := request.output) is None:
         return ()
@@ -202,6 +238,4 @@ def _write(
         written += write_report(report, folder, overwrite=True)
     if grouped:
         written.append(write_groups(grouped, folder, overwrite=request.overwrite))
-    if benefit is not None:
-        written += downstream.write(benefit, folder, overwrite=request.overwrite)
-    return tuple(dict.fromkeys(written))
+    return tuple(written)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rainkit.evaluation.protocols import Protocol
+from rainkit.evaluation.texts import finite
 
 __all__ = ["Conditions", "Failure", "Score", "Scores", "Summary"]
 
@@ -81,9 +82,9 @@ class Score:
             notes.append(f"the restored picture looks {_ODDITIES[oddity]}")
         named = ("extras", "input_extras", "conditions")
         extras = {name: _finite_values(data.pop(name)) for name in named}
-        finite = {key: _finite(value) for key, value in data.items()}
-        finite |= {name: values for name, values in extras.items() if values}
-        return finite | ({"notes": notes} if notes else {})
+        told = {key: finite(value) for key, value in data.items()}
+        told |= {name: values for name, values in extras.items() if values}
+        return told | ({"notes": notes} if notes else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Summary:
 
     def to_data(self) -> dict[str, Any]:
         """For JSON: inf and NaN become null."""
-        return {key: _finite(value) for key, value in asdict(self).items()}
+        return {key: finite(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,8 +224,4 @@ _ODDITIES = {
 
 
 def _finite_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: _finite(value) for name, value in pairs}
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return {name: finite(value) for name, value in pairs}

@@ -26,7 +26,6 @@ __all__ = [
     "Triple",
     "attempt",
     "collect",
-    "derained",
     "odd",
     "oddity_notices",
     "read_pair",
@@ -82,7 +81,7 @@ def score(
     """
 
     def restore(pair: PairFiles | PairArrays) -> Triple:
-        return derained(derain, pair if isinstance(pair, PairArrays) else read_pair(pair))
+        return _derained(derain, pair if isinstance(pair, PairArrays) else read_pair(pair))
 
     outcomes = [
         attempt(pair.name, partial(restore, pair), (protocol,)) for pair in islice(pairs, limit)
@@ -148,14 +147,6 @@ def collect(
         )
         for i, protocol in enumerate(protocols)
     )
-
-
-def derained(derain: Derain, pair: PairArrays) -> Triple:
-    """Run a method on a pair and time it."""
-    started = time.perf_counter()
-    restored = derain(pair.rainy)
-    milliseconds = (time.perf_counter() - started) * 1e3
-    return Triple(pair.name, restored, pair.clean, pair.rainy, milliseconds)
 
 
 def read_pair(pair: PairFiles) -> PairArrays:
@@ -250,3 +241,11 @@ def _measure(triple: Triple, protocol: Protocol, exact: bool) -> Score:
         input_ssim=before and before[1],
         milliseconds=triple.milliseconds,
     )
+
+
+def _derained(derain: Derain, pair: PairArrays) -> Triple:
+    """Run a method on a pair and time it."""
+    started = time.perf_counter()
+    restored = derain(pair.rainy)
+    milliseconds = (time.perf_counter() - started) * 1e3
+    return Triple(pair.name, restored, pair.clean, pair.rainy, milliseconds)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rainkit.errors import RainkitError, UsageError
+from rainkit.errors import RainkitError
 from rainkit.evaluation.comparison import Comparison, SourceFile
 from rainkit.evaluation.protocols import Protocol
 from rainkit.evaluation.scores import Scores, Summary
-from rainkit.images.atomic import atomic_path
+from rainkit.evaluation.texts import TextTable, json_text, write_texts
 from rainkit.reports.text_tables import markdown_row
 
-__all__ = ["COLUMNS", "Table", "check_output", "file_data", "markdown", "tables", "write"]
+__all__ = ["COLUMNS", "FILES", "file_data", "markdown", "tables", "write"]
 
 COLUMNS = ("dataset", "images", "result", "PSNR dB", "SSIM", "gain dB", "gain SSIM")
 
@@ -38,18 +36,11 @@ _PER_IMAGE = (
     "milliseconds",
 )
 _QUANTITIES = ("psnr", "ssim", "input_psnr", "input_ssim", "psnr_gain", "ssim_gain")
-_OUTPUTS = ("per_image.csv", "metrics.json", "table.md")
+FILES = ("per_image.csv", "metrics.json", "table.md")
+"""What :func:`write` makes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One protocol's table as text: rows of cells under :data:`COLUMNS`."""
-
-    title: str
-    rows: tuple[tuple[str, ...], ...]
-
-
-def tables(*comparisons: Comparison) -> tuple[Table, ...]:
+def tables(*comparisons: Comparison) -> tuple[TextTable, ...]:
     """One table per protocol, datasets in order: the input's row first, then those of the results.
 
     Several datasets end in their mean, every dataset counting alike, as the papers do.
@@ -76,28 +67,18 @@ def markdown(*comparisons: Comparison) -> str:
     for protocol in dict.fromkeys(s.protocol for each in comparisons for s in each.scores):
         parameters = "; ".join(f"{key} {value}" for key, value in protocol.parameters.items())
         lines.append(f"Protocol {protocol.label}: {parameters}.")
-    versions = comparisons[0].about.get("versions", {})
+    versions: dict[str, str] = {}
+    for each in comparisons:
+        versions |= each.about.get("versions", {})
     lines.append(
         "Made with " + ", ".join(f"{key} {value}" for key, value in versions.items()) + "."
     )
     notices = dict.fromkeys(notice for each in comparisons for notice in each.notices)
-    failures = dict.fromkeys(failure for each in comparisons for failure in each.failures)
+    whole = [each for each in comparisons if each.part_of is None]
+    failures = dict.fromkeys(failure for each in whole for failure in each.failures)
     lines += [f"Note: {notice}." for notice in notices]
     lines += [f"Not scored: {dataset}/{each.name}: {each.reason}" for dataset, each in failures]
     return "\n".join(lines) + "\n"
-
-
-def check_output(folder: Path, *, overwrite: bool, more: Sequence[str] = ()) -> None:
-    """Refuse a folder that already holds results, before computing any.
-
-    Raises:
-        UsageError: it holds one of the files that :func:`write` makes, or one of ``more``.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give a folder to --output")
-    for name in (*_OUTPUTS, *more):
-        if not overwrite and (folder / name).exists():
-            raise UsageError(f"{folder / name} exists; pass --overwrite, or another --output")
 
 
 def write(
@@ -111,20 +92,11 @@ def write(
         UsageError: a file exists and ``overwrite`` is off.
         ImageError: the folder cannot be written.
     """
-    check_output(folder, overwrite=overwrite)
-    contents = (_csv(comparisons), _json(comparisons), markdown(*comparisons))
-    paths = tuple(folder / name for name in _OUTPUTS)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--output {folder}: cannot be made ({error.strerror})") from error
-    for path, content in zip(paths, contents, strict=True):
-        with atomic_path(path, overwrite=overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
-    return paths
+    texts = (_csv(comparisons), _json(comparisons), markdown(*comparisons))
+    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
-def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> Table:
+def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> TextTable:
     """Of one protocol, the scores of each result by its name."""
     rows: list[tuple[str, ...]] = []
     datasets = dict.fromkeys(each.dataset for scores in found.values() for each in scores)
@@ -148,7 +120,8 @@ def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> Table:
             for restored, scores in found.items()
         }
         rows += _rows("mean", means)
-    return Table(f"Protocol {protocol.label}: PSNR and SSIM on {protocol.channel}", tuple(rows))
+    title = f"Protocol {protocol.label}: PSNR and SSIM on {protocol.channel}"
+    return TextTable(title, COLUMNS, tuple(rows))
 
 
 def _rows(
@@ -211,7 +184,7 @@ def _json(comparisons: Sequence[Comparison]) -> str:
         for each in comparisons
     ]
     data = found[0] if len(found) == 1 else {"comparisons": found}
-    return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_text(data)
 
 
 def file_data(source: SourceFile) -> dict[str, Any]:

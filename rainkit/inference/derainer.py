@@ -140,11 +140,26 @@ class Derainer:
         Raises:
             UsageError, ImageError, MethodError: as :meth:`derain`.
         """
+        return self.derain_with_parts(image)[1]
+
+    def derain_with_parts(
+        self, image: str | Path | NDArray[Any]
+    ) -> tuple[NDArray[Any], dict[str, NDArray[np.float32]]]:
+        """What :meth:`derain` and :meth:`parts` give, from one run.
+
+        Args:
+            image: a path, or an [H,W,3] array of uint8 or uint16.
+
+        Raises:
+            UsageError, ImageError, MethodError: as :meth:`derain`.
+        """
         rgb = images.read(image).rgb if isinstance(image, (str, Path)) else image
         answer = self._answer_array(rgb, parts=True)
         rain = images.to_tensor(rgb) - answer.image.clamp(0, 1)
         parts = {RAIN: rain} | answer.parts()
-        return {name: part[0].permute(1, 2, 0).float().numpy() for name, part in parts.items()}
+        return _to_array(answer.image, rgb), {
+            name: part[0].permute(1, 2, 0).float().numpy() for name, part in parts.items()
+        }
 
     def derain_picture(
         self, picture: Picture, on_tile: tiles.OnTile | None = None, *, parts: bool = False

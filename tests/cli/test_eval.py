@@ -2,13 +2,10 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-
-from rainkit.inference.effort import Effort
 
 
 @pytest.fixture
@@ -149,16 +146,7 @@ def test_wrong_use_is_one_line_and_exit_2(rainkit, folders, monkeypatch, argumen
     assert len(err.strip().splitlines()) == 1
 
 
-def test_layouts_are_found_or_forced(rainkit, folders, monkeypatch):
-    class Untouched:
-        """Stands in for a method that changes nothing."""
-
-        weights = SimpleNamespace(name="untouched", variant="default", path=Path(__file__))
-        runtime = SimpleNamespace(describe=lambda: "cpu")
-        effort = Effort()
-        derain = staticmethod(lambda rainy: rainy)
-
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: Untouched)
+def test_layouts_are_found_or_forced(rainkit, folders):
     sides = [cv2.imread(str(folders / side / "a.png")) for side in ("rainy", "clean")]
     (folders / "halves").mkdir()
     (folders / "list").mkdir()
@@ -172,9 +160,9 @@ def test_layouts_are_found_or_forced(rainkit, folders, monkeypatch):
         "halves": ("--rainy-side", "left"),
         "halves/": ("--layout", "did", "--rainy-side", "left"),
     }.items():
-        code, out, err = rainkit("eval", "--method", "untouched", folders / name, *options)
+        code, out, err = rainkit("eval", "--method", "timelapse", folders / name, *options)
         assert (code, "17.41" in out) == (0, True), err
-    code, _, err = rainkit("eval", "--method", "untouched", folders / "list", "--layout", "wds")
+    code, _, err = rainkit("eval", "--method", "timelapse", folders / "list", "--layout", "wds")
     assert (code, "is not of the layout wds" in err) == (2, True)
     code, _, err = rainkit(
         "eval", folders / "list/rainy", folders / "list/clean", "--layout", "spa"

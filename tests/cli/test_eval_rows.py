@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import warnings
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +48,7 @@ def test_parts_are_kept_like_results(rainkit, pairs, anytime_weights, tmp_path):
     asked += ("--parts", "-o", out, "--overwrite", "-q")
     assert rainkit(*asked)[0] == 0
     first = results(out)
-    kept = out / "restored/resguidenet-anytime-block1/wet/a.png"
+    kept = next((out / "parts").glob("resguidenet-anytime-*/block1/wet/a.png"))
     picture = cv2.imread(str(kept))
     assert cv2.imwrite(str(kept), 255 - picture), "a picture that the network would not make"
     assert rainkit(*asked)[0] == 0
@@ -99,12 +101,70 @@ def test_several_weights_of_a_variant_are_told_apart(rainkit, pairs, tmp_path):
     runs = tmp_path / "runs"
     for seed in (1, 2):
         save_variant(runs / f"seed{seed}/last.safetensors", "default")
-    code, out, err = rainkit(
-        "eval", "-m", "resguidenet", "--ablation", runs, pairs, "-o", tmp_path / "out"
-    )
+    out = tmp_path / "out"
+    code, _, err = rainkit("eval", "-m", "resguidenet", "--ablation", runs, pairs, "-o", out)
     assert code == 0, err
-    assert "default (seed1)" in out
-    assert "default (seed2)" in out
+    assert [each["restored"] for each in results(out)] == ["default (seed1)", "default (seed2)"]
+    assert_told_apart(out)
+
+
+def test_weights_in_files_of_one_name_are_told_apart(rainkit, pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for run in ("one", "two"):
+        save_variant(Path(run) / "last.safetensors", "default")
+    asked = ("-m", "resguidenet=one/last.safetensors", "-m", "resguidenet=two/last.safetensors")
+    code, shown, err = rainkit("eval", *asked, pairs, "-o", "out", "--device", "cpu")
+    assert code == 0, err
+    names = [f"resguidenet ({run}/last.safetensors)" for run in ("one", "two")]
+    assert [each["restored"] for each in results(Path("out"))] == names
+    assert all(name in shown for name in names)
+    assert_told_apart(Path("out"))
+
+
+def assert_told_apart(out: Path) -> None:
+    """Two results have pictures and figures of their own."""
+    first, second = results(out)
+    hashes = [
+        {file["sha256"] for file in each["files"] if file["role"] == "restored"}
+        for each in (first, second)
+    ]
+    assert len(hashes[0]) == len(hashes[1]) == 2
+    assert hashes[0].isdisjoint(hashes[1])
+    assert first["results"][0]["summary"]["psnr"] != second["results"][0]["summary"]["psnr"]
+
+
+def test_every_method_is_looked_at_before_the_first_derains(rainkit, pairs, tmp_path):
+    asked = ("-m", "resguidenet", "-m", f"granet={tmp_path / 'nothing.safetensors'}")
+    for more in (
+        asked,
+        ("-m", "resguidenet", "-m", "nosuch"),
+        ("-m", "timelapse", "-m", "granet=x"),
+    ):
+        code, _, err = rainkit("eval", *more, pairs, "-o", tmp_path / "out")
+        assert code == 2, err
+        assert not (tmp_path / "out").exists()
+
+
+def test_parts_are_no_results_to_compare(rainkit, pairs, tmp_path):
+    for name, options in (("a", ("--parts",)), ("b", ())):
+        out = tmp_path / name
+        assert rainkit("eval", "-m", "granet", pairs, "-o", out, "-q", *options)[0] == 0
+    code, out, err = rainkit("eval", "compare", tmp_path / "a", tmp_path / "b")
+    assert code == 0, err
+    assert "mask" not in out + err
+    held = ("--baseline", tmp_path / "a/metrics.json")
+    code, _, err = rainkit("eval", "-m", "granet", pairs, "--parts", *held)
+    assert code == 0, err
+    assert "baseline" not in err
+
+
+def test_an_unreadable_picture_counts_once_with_its_parts(rainkit, pairs):
+    (pairs / "rainy/a.png").write_bytes((pairs / "rainy/a.png").read_bytes()[:90])
+    code, out, err = rainkit("eval", "-m", "granet", pairs, "--parts")
+    assert code == 1
+    assert err.count("not scored") == 1
+    assert "1 picture could not be scored" in err
+    assert "granet: mask" in out
 
 
 def save_variant(path: Path, variant: str) -> None:
@@ -115,7 +175,7 @@ def save_variant(path: Path, variant: str) -> None:
 
     settings = replace(METHOD.variants[variant].network, blocks=2, width=4, recursion=1)
     with torch.random.fork_rng():
-        torch.manual_seed(len(path.parts))
+        torch.manual_seed(zlib.crc32(path.as_posix().encode()))
         state = networks.build(METHOD, settings).state_dict()
     path.parent.mkdir(parents=True, exist_ok=True)
     weights.save(path, state, method=METHOD, variant=variant, network=settings)
@@ -149,12 +209,17 @@ def test_photographs_without_ground_truth(rainkit, pairs, tmp_path):
     with (out / "no_target.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["a", "b"]
     again = ("eval", "--no-target", out / "restored/timelapse/rainy", "--input", pairs / "rainy")
-    code, _, err = rainkit(*again, "--json")
+    code, shown, err = rainkit(*again, "--json")
     assert code == 0, err
+    first = json.loads((out / "no_target.json").read_text())["results"]
+    second = json.loads(shown)["results"]
+    for one, other in zip(first[0]["rows"], second[0]["rows"], strict=True):
+        assert one["rain_removed"] == other["rain_removed"]
+        assert one["streak_energy"] == other["streak_energy"]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-def test_a_model_says_what_deraining_is_worth(rainkit, pairs, tmp_path):
+def save_bright(path: Path) -> Path:
+    """A segmenter of two classes, bright and dark."""
     import torch
 
     class Bright(torch.nn.Module):
@@ -162,8 +227,14 @@ def test_a_model_says_what_deraining_is_worth(rainkit, pairs, tmp_path):
             grey = picture.mean(dim=1, keepdim=True)
             return torch.cat([0.5 - grey, grey - 0.5], dim=1)
 
-    model = tmp_path / "bright.pt"
-    torch.jit.script(Bright()).save(str(model))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.script(Bright()).save(str(path))
+    return path
+
+
+def test_a_model_says_what_deraining_is_worth(rainkit, pairs, tmp_path):
+    model = save_bright(tmp_path / "bright.pt")
     out = tmp_path / "scores"
     asked = ("eval", "-m", "timelapse", pairs, "--device", "cpu", "-o", out)
     code, shown, err = rainkit(*asked, "--downstream", "segmentation", "--model", model)
@@ -175,6 +246,23 @@ def test_a_model_says_what_deraining_is_worth(rainkit, pairs, tmp_path):
     data = json.loads((out / "downstream.json").read_text())
     assert [row["result"] for row in data["rows"]] == ["input", "timelapse", "clean"]
     assert data["rows"][2]["figures"]["mIoU"] == 1
+
+
+def test_scores_are_written_whatever_becomes_of_the_model(rainkit, pairs, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    assert cv2.imwrite(str(maps / "a.png"), np.zeros((40, 56), np.uint8))
+    out = tmp_path / "scores"
+    asked = ("eval", "-m", "timelapse", pairs, "-o", out, "--downstream", "segmentation")
+    model = save_bright(tmp_path / "bright.pt")
+    code, _, err = rainkit(*asked, "--model", model, "--labels", maps)
+    assert code == 2
+    assert "b" in err
+    assert len(results(out)[0]["results"][0]["rows"]) == 2
+    (maps / "b.png").write_bytes((maps / "a.png").read_bytes()[:50])
+    code, _, err = rainkit(*asked, "--model", model, "--labels", maps, "--overwrite")
+    assert code == 1
+    assert "b.png: cannot be read as PNG" in err
 
 
 def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
@@ -194,10 +282,10 @@ def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (("--parts",), "1 path without --method"),
+        (("--parts",), "--parts needs --method"),
         (("-m", "granet", "--ablation", "nowhere"), "is not a folder"),
         (("-m", "granet", "--ablation", "."), "holds no weights of granet"),
-        (("--ablation", "."), "--ablation goes with one --method NAME"),
+        (("--ablation", "."), "--ablation needs --method"),
         (("-m", "granet=x", "--ablation", "."), "without weights"),
         (("-m", "granet", "--average", "mode"), "--average mode: write mean, median"),
         (("-m", "granet", "--average", "mean"), "no two pictures of one scene"),

@@ -95,6 +95,16 @@ def test_pictures_without_a_manifest_are_a_group_of_their_own(made):
     assert [row[0] for row in table.rows] == ["light", "not known"]
 
 
+def test_groups_are_in_the_json_and_say_what_is_not_defined(made):
+    result = score(made, "light", by=("rate",))
+    (group,) = result.to_data()["groups"]
+    assert json.loads(json.dumps(group["rows"])) == [list(row) for row in result.groups[0].rows]
+    known = result.comparisons[0]
+    rows = tuple(replace(row, ssim=float("nan")) for row in known.scores[0].rows)
+    (table,) = groups([replace(known, scores=(replace(known.scores[0], rows=rows),))], ("rate",))
+    assert table.rows[0][4] == "n/a"
+
+
 def test_unknown_conditions_are_refused_before_computing(made):
     with pytest.raises(UsageError, match="--by colour: choose from rate, preset"):
         score(made, "nowhere", by=("colour",))

@@ -277,7 +277,7 @@ def _refuse_strangers(path: Path, ids: dict[str, int], found: set[str]) -> None:
 def _map_image(path: Path) -> Image.Image:
     try:
         image = Image.open(path, formats=("PNG",))
-    except (OSError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read as PNG") from error
     if image.mode not in ("L", "P"):
         image.close()
@@ -296,5 +296,5 @@ def _map(path: Path) -> ClassMap:
     try:
         with _map_image(path) as image:
             return np.asarray(image, np.uint16)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow has all of them for damage
         raise DatasetError(f"{path}: cannot be read as PNG ({error})") from error

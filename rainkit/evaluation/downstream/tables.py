@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rainkit.errors import UsageError
 from rainkit.evaluation.downstream import detection, segmentation
 from rainkit.evaluation.scores import Failure
-from rainkit.images.atomic import atomic_path
+from rainkit.evaluation.texts import finite, json_text, write_texts
 from rainkit.reports import text_tables
 
 __all__ = [
@@ -142,8 +140,8 @@ class Downstream:
                     "dataset": row.dataset,
                     "result": row.result,
                     "images": row.images,
-                    "figures": _finite(row.figures),
-                    "recovered": _finite(row.recovered),
+                    "figures": {name: finite(each) for name, each in row.figures.items()},
+                    "recovered": {name: finite(each) for name, each in row.recovered.items()},
                 }
                 for row in self.rows
             ],
@@ -182,21 +180,9 @@ def write(found: Downstream, folder: Path, *, overwrite: bool = False) -> tuple[
         UsageError: a file exists and ``overwrite`` is off.
         ImageError: the folder cannot be written.
     """
-    data = json.dumps(found.to_data(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    contents = (markdown(found), data, latex(found))
-    paths = tuple(folder / name for name in FILES)
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists; pass --overwrite, or another --output")
-    for path, content in zip(paths, contents, strict=True):
-        with atomic_path(path, overwrite=overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
-    return paths
+    texts = (markdown(found), json_text(found.to_data()), latex(found))
+    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
 def _percent(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

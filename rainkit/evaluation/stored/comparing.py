@@ -10,10 +10,11 @@ from pathlib import Path
 from rainkit.errors import UsageError
 from rainkit.evaluation.scores import Score
 from rainkit.evaluation.stored.differences import Compared, Difference
-from rainkit.evaluation.stored.files import check_output, write
+from rainkit.evaluation.stored.files import FILES, write
 from rainkit.evaluation.stored.paired import holm, paired
 from rainkit.evaluation.stored.pairs import Entry, StoredPair, entries, pairs
 from rainkit.evaluation.stored.scores import StoredMetric, StoredResult
+from rainkit.evaluation.texts import check_folder
 
 __all__ = ["CompareRequest", "compare"]
 
@@ -59,7 +60,7 @@ def compare(request: CompareRequest) -> Compared:
         ImageError: the output cannot be written.
     """
     if request.output is not None:
-        check_output(request.output, overwrite=request.overwrite)
+        check_folder(request.output, FILES, overwrite=request.overwrite)
     found = entries(request.files)
     if len(found) < 2:
         names = ", ".join(map(str, request.files)) or "no file"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.evaluation.stored.paired import CONFIDENCE, RESAMPLES, PairedDifference
+from rainkit.evaluation.texts import finite
 
 __all__ = ["METHOD", "Compared", "Difference"]
 
@@ -58,9 +59,9 @@ class Difference:
             "higher_is_better": better,
             "pictures": found.count,
             "excluded": found.excluded,
-            "reference_mean": _finite(found.reference),
-            "result_mean": _finite(found.other),
-            "mean_difference": _finite(found.mean),
+            "reference_mean": finite(found.reference),
+            "result_mean": finite(found.other),
+            "mean_difference": finite(found.mean),
             "interval": None if math.isnan(found.low) else [found.low, found.high],
             "better": None if better is None else gained,
             "same": found.ties,
@@ -100,7 +101,3 @@ class Compared:
             "notices": list(self.notices),
             "differences": [each.to_data() for each in self.differences],
         }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from rainkit.errors import UsageError
 from rainkit.evaluation.stored.differences import METHOD, Compared, Difference
-from rainkit.images import atomic_path
+from rainkit.evaluation.texts import TextTable, json_text, latex_comment, write_texts
 from rainkit.reports import text_tables
 
-__all__ = ["DifferenceTable", "check_output", "latex", "markdown", "tables", "write"]
+__all__ = ["FILES", "latex", "markdown", "tables", "write"]
 
-_OUTPUTS = ("compare.md", "compare.json", "compare.tex", "compare.csv")
+FILES = ("compare.md", "compare.json", "compare.tex", "compare.csv")
+"""What :func:`write` makes."""
 _COLUMNS = ("dataset", "result", "n", "mean diff", "95 % interval")
 
 
-@dataclass(frozen=True, slots=True)
-class DifferenceTable:
-    """One quantity's differences as text: rows of cells under columns, the first two words."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def tables(compared: Compared) -> tuple[DifferenceTable, ...]:
+def tables(compared: Compared) -> tuple[TextTable, ...]:
     """One table per quantity and protocol, in order."""
     found: dict[tuple[str, str], list[Difference]] = {}
     for each in compared.differences:
@@ -51,22 +40,12 @@ def latex(compared: Compared) -> str:
     """The tables as ``tabular`` for the package booktabs."""
     lines: list[str] = []
     for table in tables(compared):
-        lines += [_comment(table.title), *text_tables.latex(table.columns, table.rows, 2), ""]
-    lines += [_comment(f"{METHOD}."), *(_comment(f"Note: {each}.") for each in compared.notices)]
+        lines += [latex_comment(table.title), *text_tables.latex(table.columns, table.rows, 2), ""]
+    lines += [
+        latex_comment(f"{METHOD}."),
+        *(latex_comment(f"Note: {each}.") for each in compared.notices),
+    ]
     return "\n".join(lines) + "\n"
-
-
-def check_output(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that already holds a comparison, before making one.
-
-    Raises:
-        UsageError: it holds one of the files that :func:`write` makes, or is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give a folder to --output")
-    for name in _OUTPUTS:
-        if not overwrite and (folder / name).exists():
-            raise UsageError(f"{folder / name} exists; pass --overwrite, or another --output")
 
 
 def write(compared: Compared, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
@@ -76,23 +55,17 @@ def write(compared: Compared, folder: Path, *, overwrite: bool = False) -> tuple
         UsageError: a file exists and ``overwrite`` is off.
         ImageError: the folder cannot be written.
     """
-    check_output(folder, overwrite=overwrite)
-    data = json.dumps(compared.to_data(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    contents = (markdown(compared), data, latex(compared), _csv(compared))
-    paths = tuple(folder / name for name in _OUTPUTS)
-    for path, content in zip(paths, contents, strict=True):
-        with atomic_path(path, overwrite=overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
-    return paths
+    texts = (markdown(compared), json_text(compared.to_data()), latex(compared), _csv(compared))
+    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
-def _table(compared: Compared, group: list[Difference]) -> DifferenceTable:
+def _table(compared: Compared, group: list[Difference]) -> TextTable:
     first = group[0]
     better = first.higher_is_better
     direction = {True: "higher is better", False: "lower is better", None: "neither way is better"}
     counts = "higher/same/lower" if better is None else "better/same/worse"
     title = f"{first.title} ({first.label}, {direction[better]}): difference from"
-    return DifferenceTable(
+    return TextTable(
         title=f"{title} {compared.reference}",
         columns=(*_COLUMNS, counts, "p (Holm)"),
         rows=tuple(map(_row, group)),
@@ -129,11 +102,6 @@ def _probability(p: float | None) -> str:
     if p is None:
         return "n/a"
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def _comment(text: str) -> str:
-    """A comment ends with its line, whatever names hold."""
-    return " ".join(f"% {text}".split())
 
 
 def _csv(compared: Compared) -> str:

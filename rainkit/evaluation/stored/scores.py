@@ -55,7 +55,6 @@ class StoredResult:
         protocol: name and version, such as ``prenet/1``.
         parameters: all that the file says of the protocol.
         rows: a score for each picture, by its name.
-        failed: names of the pictures that could not be scored.
         targets: SHA-256 of the pictures' targets, as far as they are known.
         metrics: of the extras in the rows, by name.
     """
@@ -67,13 +66,12 @@ class StoredResult:
     protocol: str
     parameters: Mapping[str, Any]
     rows: Mapping[str, Score]
-    failed: tuple[str, ...] = ()
     targets: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, StoredMetric] = field(default_factory=dict)
 
 
 def read(path: Path) -> tuple[StoredResult, ...]:
-    """All results of a file, in its order.
+    """All results of a file, in its order; parts of methods are left out.
 
     Args:
         path: a ``metrics.json``, or the folder it lies in.
@@ -89,6 +87,7 @@ def read(path: Path) -> tuple[StoredResult, ...]:
         return tuple(
             result
             for place, comparison in enumerate(comparisons)
+            if comparison.part_of is None
             for result in _results(file, place, comparison)
         )
     except FileNotFoundError as error:
@@ -165,20 +164,12 @@ class _Row:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Failed:
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
-
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Result:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     dataset: str
     protocol: Annotated[dict[str, Any], AfterValidator(_named)]
     rows: tuple[_Row, ...]
-    failed: tuple[_Failed, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +187,7 @@ class _Comparison:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     restored: str
+    part_of: str | None = None
     results: Annotated[tuple[_Result, ...], Field(min_length=1)]
     metrics: tuple[StoredMetric, ...] = ()
     files: tuple[_File, ...] = ()
@@ -242,7 +234,6 @@ def _results(file: Path, place: int, comparison: _Comparison) -> Iterable[Stored
             protocol=label,
             parameters=result.protocol,
             rows=rows,
-            failed=tuple(failed.name for failed in result.failed),
             targets=_targets(comparison, result),
             metrics=metrics,
         )

@@ -12,10 +12,10 @@ from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.comparison import Advance, SourceFile, versions
 from rainkit.evaluation.measures import Metric, Ready, metric, ready
-from rainkit.evaluation.methods import MethodRequest
 from rainkit.evaluation.protocols import RGB8
-from rainkit.evaluation.restorer import Restorer
+from rainkit.evaluation.restorer import Restorer, RestorerRequest, check_restorers
 from rainkit.evaluation.scores import Failure
+from rainkit.evaluation.texts import check_folder
 from rainkit.evaluation.unpaired.photographs import (
     Photograph,
     found_photographs,
@@ -27,7 +27,7 @@ from rainkit.evaluation.unpaired.scores import (
     UnpairedScores,
     left_out_notices,
 )
-from rainkit.evaluation.unpaired.tables import check_unpaired_output, write_unpaired
+from rainkit.evaluation.unpaired.tables import FILES, write_unpaired
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -48,21 +48,22 @@ class UnpairedRequest:
     Attributes:
         folders: rainy photographs: folders, searched through all their levels, or files.
         metrics: what is measured, see :func:`metrics_without_target`.
-        methods: of each, what says how to load it and where to keep its pictures; the photographs
-            are those of ``folders``.
+        methods: what derains the photographs.
         restored: instead of methods, results for the one folder or file of ``folders``, matched by
             name.
         limit: pictures per folder at most, the first ones in natural order; None = all.
         crop_to_common: cut results that differ in size from their photograph, and it, to the
             common size instead of refusing them.
+        notices: what a reader of the figures must know.
     """
 
     folders: tuple[Path, ...]
     metrics: tuple[Ready, ...]
-    methods: tuple[MethodRequest, ...] = ()
+    methods: tuple[RestorerRequest, ...] = ()
     restored: Path | None = None
     limit: int | None = None
     crop_to_common: bool = False
+    notices: tuple[str, ...] = ()
 
 
 def metrics_without_target(
@@ -97,7 +98,7 @@ def run_unpaired(
         ImageError: the files cannot be written.
     """
     if output is not None:
-        check_unpaired_output(output, overwrite=overwrite)
+        check_folder(output, FILES, overwrite=overwrite)
     unpaired = evaluate_unpaired(request, advance)
     if output is None:
         return unpaired, ()
@@ -134,10 +135,6 @@ def evaluate_unpaired(request: UnpairedRequest, advance: Advance | None = None) 
     before: dict[Photograph, dict[str, float]] = {}
     done, total = 0, len(photographs) * max(1, len(request.methods))
     for source in sources:
-        if source.label in about:
-            raise UsageError(
-                f"two results are called {source.label}; give each once, or rename its file"
-            )
         about[source.label] = source.about
         made |= source.versions
         for dataset, scores in found.items():
@@ -157,6 +154,7 @@ def evaluate_unpaired(request: UnpairedRequest, advance: Advance | None = None) 
         about=about,
         versions=made,
         notices=(
+            *request.notices,
             *notice_of_crops((restored, each.rainy) for each, restored in results.items()),
             *left_out_notices(all_scores, [each.metric for each in request.metrics]),
         ),
@@ -191,6 +189,7 @@ def _check(request: UnpairedRequest) -> None:
     if not request.metrics:
         raise UsageError(f"nothing to measure; choose from {', '.join(DEFAULT_METRICS)}")
     _refuse_targets(each.metric for each in request.metrics)
+    check_restorers(request.methods)
     for folder in request.folders:
         for keep in (method.keep for method in request.methods if method.keep is not None):
             if folder.is_dir() and keep.resolve().is_relative_to(folder.resolve()):

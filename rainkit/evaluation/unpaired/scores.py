@@ -10,6 +10,7 @@ from typing import Any
 from rainkit.evaluation.comparison import SourceFile
 from rainkit.evaluation.measures import Metric, Ready
 from rainkit.evaluation.scores import Failure, Summary
+from rainkit.evaluation.texts import finite
 
 __all__ = ["NO_TARGET", "Unpaired", "UnpairedScore", "UnpairedScores", "left_out_notices"]
 
@@ -39,8 +40,8 @@ class UnpairedScore:
 
     def to_data(self) -> dict[str, Any]:
         """For JSON: NaN becomes null."""
-        figures = {name: _finite(value) for name, value in self.figures.items()}
-        before = {f"input_{name}": _finite(value) for name, value in self.input_figures.items()}
+        figures = {name: finite(value) for name, value in self.figures.items()}
+        before = {f"input_{name}": finite(value) for name, value in self.input_figures.items()}
         size = {"name": self.name, "width": self.width, "height": self.height}
         return size | figures | before | {"milliseconds": self.milliseconds}
 
@@ -159,7 +160,3 @@ def left_out_notices(
                         f"{dataset}: {metric.name}: {count} {are} {reason} and left out of the mean"
                     )
     return tuple(notices)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

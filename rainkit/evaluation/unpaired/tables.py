@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from rainkit.errors import UsageError
 from rainkit.evaluation.tables import file_data
+from rainkit.evaluation.texts import TextTable, json_text, latex_comment, write_texts
 from rainkit.evaluation.unpaired.scores import NO_TARGET, Unpaired, UnpairedScores
-from rainkit.images import atomic_path
 from rainkit.reports.eval_summary import INPUT, Cell, Column, SummaryRow, marked, mean, shown
 from rainkit.reports.eval_tables import emphasised
 from rainkit.reports.text_tables import latex, markdown
 
 __all__ = [
     "FILES",
-    "UnpairedTable",
-    "check_unpaired_output",
     "unpaired_latex",
     "unpaired_markdown",
     "unpaired_table",
@@ -39,19 +34,10 @@ _CAUTION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UnpairedTable:
-    """Means as text: rows of cells under ``columns``."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def unpaired_table(unpaired: Unpaired) -> UnpairedTable:
+def unpaired_table(unpaired: Unpaired) -> TextTable:
     """The means of every dataset: the input's row first, then those of the results."""
     columns = _columns(unpaired)
-    return UnpairedTable(
+    return TextTable(
         "No ground truth: means over photographs; the arrow points to better",
         (*_HEAD, *_arrowed(unpaired, columns)),
         tuple(
@@ -82,22 +68,8 @@ def unpaired_latex(unpaired: Unpaired) -> str:
         texts=2,
         rules=[number for number, row in enumerate(rows) if number and row[0]],
     )
-    # A comment ends with its line, whatever a name holds.
-    remarks = [" ".join(f"% {line}".split()) for line in _remarks(unpaired)]
+    remarks = map(latex_comment, _remarks(unpaired))
     return "\n".join(["% No ground truth: means over photographs", *table, *remarks]) + "\n"
-
-
-def check_unpaired_output(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that already holds results, before computing any.
-
-    Raises:
-        UsageError: it holds one of :data:`FILES`, or is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; give a folder to --output")
-    for name in FILES:
-        if not overwrite and (folder / name).exists():
-            raise UsageError(f"{folder / name} exists; pass --overwrite, or another --output")
 
 
 def write_unpaired(
@@ -109,18 +81,13 @@ def write_unpaired(
         UsageError: a file exists and ``overwrite`` is off.
         ImageError: the folder cannot be written.
     """
-    check_unpaired_output(folder, overwrite=overwrite)
-    contents = (
+    texts = (
         unpaired_markdown(unpaired),
         unpaired_latex(unpaired),
         _csv(unpaired),
         _json(unpaired),
     )
-    paths = tuple(folder / name for name in FILES)
-    for path, content in zip(paths, contents, strict=True):
-        with atomic_path(path, overwrite=overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
-    return paths
+    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
 def _columns(unpaired: Unpaired) -> tuple[Column, ...]:
@@ -225,4 +192,4 @@ def _json(unpaired: Unpaired) -> str:
         for each in scores.files
     ]
     data = unpaired.to_data() | {"files": photographs + results}
-    return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return json_text(data)
