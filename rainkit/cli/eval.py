@@ -85,8 +85,8 @@ def evaluate(
 
       rainkit eval compare scores-a/ scores-b/
 
-    Exit codes: 0 all scored, 1 some pictures failed, 2 wrong use or files that
-    do not pair up, 3 a bar missed (--fail-below, --baseline).
+    Exit codes: 0 all scored, 1 a picture, or a file that is needed, cannot be
+    used, 2 wrong use or files that do not pair up, 3 a bar missed.
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions

@@ -22,8 +22,9 @@ _LEDGER = "restored.jsonl"
 class Cache:
     """The pictures of one method in a folder: ``<dataset>/<name>.png``, and a ledger of them.
 
-    A picture is used again if the ledger tells of it and neither the rainy picture's pixels nor
-    anything in ``key`` has changed. A run that is killed loses the picture it was at.
+    A picture is used again if the ledger tells of it and neither its own pixels, nor the rainy
+    picture's, nor anything in ``key`` has changed. A run that is killed loses the picture it was
+    at.
 
     Args:
         folder: made when the first picture is kept.
@@ -49,8 +50,8 @@ class Cache:
             restored = np.asarray(images.read(self.path(dataset, name)).rgb)
         except ImageError:
             return None
-        if restored.shape != rainy.shape or restored.dtype != np.uint8:
-            return None
+        if restored.dtype != np.uint8 or entry.get("restored") != _digest(restored):
+            return None  # somebody else's
         return restored, float(entry["ms"])
 
     def put(
@@ -62,7 +63,12 @@ class Cache:
             ImageError: it cannot be written.
         """
         images.write(self.path(dataset, name), images.Picture(rgb=restored), overwrite=True)
-        entry = {"picture": f"{dataset}/{name}", "rainy": _digest(rainy), "ms": milliseconds}
+        entry = {
+            "picture": f"{dataset}/{name}",
+            "rainy": _digest(rainy),
+            "restored": _digest(restored),
+            "ms": milliseconds,
+        }
         lines = [json.dumps({"key": self._key}), json.dumps(entry)]
         ledger = self._folder / _LEDGER
         try:
@@ -91,4 +97,6 @@ class Cache:
 
 
 def _digest(picture: RGB8) -> str:
-    return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()
+    """Of pixels and size."""
+    shape = repr(picture.shape).encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(picture).tobytes()).hexdigest()

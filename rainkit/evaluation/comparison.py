@@ -85,7 +85,8 @@ class Comparison:
                 mean = scores.summary(quantity).mean
                 if not mean >= bar:  # also true for NaN
                     label = scores.protocol.label
-                    missed.append(f"{scores.dataset}: {quantity} {mean:.4f} < {bar:g} ({label})")
+                    shown = "n/a" if math.isnan(mean) else f"{mean:.4f}"
+                    missed.append(f"{scores.dataset}: {quantity} {shown} < {bar:g} ({label})")
         return tuple(missed)
 
     def to_data(self) -> dict[str, Any]:
@@ -133,7 +134,13 @@ def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
                 f"{where}: {count} {are} smaller than SSIM's {side} x {side} window and left out"
                 " of its mean"
             )
-    return tuple(notices)
+        for name, _ in each.rows[0].extras if each.rows else ():
+            if count := each.summary(name).excluded:
+                are = "picture is" if count == 1 else "pictures are"
+                notices.append(
+                    f"{each.dataset}: {count} {are} without {name}, and left out of its mean"
+                )
+    return tuple(dict.fromkeys(notices))
 
 
 def _equal(psnr: Summary, role: str, several: bool) -> str:

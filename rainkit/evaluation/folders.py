@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from rainkit.allocator import keep_large_blocks
-from rainkit.datasets.pairs import CLEAN_FOLDERS, PairFiles, find_matches
+from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, find_matches
 from rainkit.datasets.sizes import check_sizes, cropped, notice_of_crops
 from rainkit.datasets.stored import Stored
 from rainkit.evaluation.comparison import (
@@ -103,7 +103,7 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     dataset = _dataset_name(request.target.resolve())
     scores = told(collect(dataset, outcomes, request.protocols), _conditions(request, rows))
     return Comparison(
-        restored=request.restored.resolve().name,
+        restored=_result_name(request.restored.resolve()),
         scores=scores,
         about={"versions": versions()} | about_metrics(request.metrics),
         notices=(
@@ -169,6 +169,14 @@ def _conditions(request: FoldersRequest, rows: Sequence[_Files]) -> dict[str, Co
     return conditions(request.rainy, pairs) or conditions(request.rainy.parent, pairs)
 
 
+def _result_name(restored: Path) -> str:
+    """Its own, with the parent's in front where that alone would be a row of another kind."""
+    taken = {"mean", *RAINY_FOLDERS, *CLEAN_FOLDERS}
+    if restored.name.casefold() in taken:
+        return f"{restored.parent.name}/{restored.name}"
+    return restored.name
+
+
 def _dataset_name(target: Path) -> str:
     """``rain100l`` for ``rain100l/clean``: what everybody calls the pictures."""
     return target.parent.name if target.name.casefold() in CLEAN_FOLDERS else target.name
@@ -180,6 +188,6 @@ def _jpeg_notice(rows: Sequence[_Files]) -> tuple[str, ...]:
         return ()
     are = "picture is" if count == 1 else "pictures are"
     return (
-        f"{count} restored {are} JPEG: compression alone costs up to 0.04 dB at quality 95 and"
-        " 0.8 dB at 75; score PNG files",
+        f"{count} restored {are} JPEG: compression alone costs PSNR, at quality 95 about 0.04 dB"
+        " of 29 dB and 0.4 dB of 37 dB, and more at lower quality; score PNG files",
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rainkit.datasets.pairs import natural
 from rainkit.errors import UsageError
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.conditions import CONDITIONS
-from rainkit.evaluation.scores import Scores
+from rainkit.evaluation.protocols import Protocol
+from rainkit.evaluation.scores import Score, Scores
+from rainkit.evaluation.tables import COLUMNS, score_rows
 from rainkit.evaluation.texts import TextTable, write_texts
 from rainkit.rain.settings import LEVELS
-from rainkit.reports.eval_summary import shown
 from rainkit.reports.text_tables import markdown
 
 __all__ = ["GROUPS_FILE", "check_groups", "groups", "write_groups"]
@@ -20,6 +21,7 @@ __all__ = ["GROUPS_FILE", "check_groups", "groups", "write_groups"]
 GROUPS_FILE = "groups.md"
 """What :func:`write_groups` makes."""
 
+_UNKNOWN = "not known"
 _ORDER = {name: place for place, name in enumerate([*LEVELS, "extreme"])}
 
 
@@ -35,28 +37,26 @@ def check_groups(names: Sequence[str]) -> None:
 
 
 def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[TextTable, ...]:
-    """A table per condition and protocol: a row for each group of pictures and each result.
+    """A table per condition and protocol: for each group of pictures, the input and the results.
+
+    Every picture of a group counts alike, whatever its dataset. Pictures whose rain is not known
+    are a group of their own; parts of methods are left out.
 
     Args:
-        comparisons: of results; pictures whose rain is not known are a group of their own.
+        comparisons: of results.
         by: names of :data:`CONDITIONS`.
 
     Raises:
         UsageError: an unknown condition.
     """
     check_groups(by)
-    protocols = dict.fromkeys(s.protocol for each in comparisons for s in each.scores)
+    whole = [each for each in comparisons if each.part_of is None]
+    protocols = dict.fromkeys(s.protocol for each in whole for s in each.scores)
     return tuple(
         TextTable(
             title=f"Protocol {protocol.label} by {name}",
-            columns=(name, "images", "result", "PSNR dB", "SSIM", "gain dB", "gain SSIM"),
-            rows=tuple(
-                row
-                for each in comparisons
-                for row in _rows(
-                    each.restored, name, [s for s in each.scores if s.protocol == protocol]
-                )
-            ),
+            columns=(name, *COLUMNS[1:]),
+            rows=tuple(_rows(name, protocol, whole)),
         )
         for name in by
         for protocol in protocols
@@ -76,26 +76,30 @@ def write_groups(tables: Sequence[TextTable], folder: Path, *, overwrite: bool =
     return path
 
 
-def _rows(restored: str, name: str, scored: Sequence[Scores]) -> list[tuple[str, ...]]:
-    """Of one result, over all datasets; every picture counts alike."""
-    rows: list[tuple[str, ...]] = []
-    found = {
-        str(dict(row.conditions).get(name, "not known")) for each in scored for row in each.rows
-    }
-    for group in sorted(found, key=lambda text: (_ORDER.get(text, len(_ORDER)), natural(text))):
-        inside = Scores(
-            dataset=group,
-            protocol=scored[0].protocol,
-            rows=tuple(
-                row
-                for each in scored
-                for row in each.rows
-                if str(dict(row.conditions).get(name, "not known")) == group
-            ),
-        )
-        figures = [shown(inside.psnr.mean, ".2f"), shown(inside.ssim.mean, ".4f")]
-        if inside.has_input:
-            figures += [shown(inside.psnr_gain.mean, "+.2f"), shown(inside.ssim_gain.mean, "+.4f")]
-        cells = (group, str(len(inside.rows)), restored, *figures)
-        rows.append((*cells, *[""] * (7 - len(cells))))
-    return rows
+def _rows(
+    name: str, protocol: Protocol, comparisons: Sequence[Comparison]
+) -> Iterator[tuple[str, ...]]:
+    found: dict[str, dict[str, list[Score]]] = {}
+    for each in comparisons:
+        for scores in each.scores:
+            for row in scores.rows if scores.protocol == protocol else ():
+                group = str(dict(row.conditions).get(name, _UNKNOWN))
+                found.setdefault(group, {}).setdefault(each.restored, []).append(row)
+    for group in sorted(found, key=_order):
+        here = {
+            restored: Scores(dataset=group, protocol=protocol, rows=tuple(rows))
+            for restored, rows in found[group].items()
+        }
+        yield from score_rows(_shown(name, group), here)
+
+
+def _order(group: str) -> tuple[int, tuple[str | int, ...]]:
+    """Strengths by their rates, all others by their names."""
+    return _ORDER.get(group, len(_ORDER)), natural(group)
+
+
+def _shown(name: str, group: str) -> str:
+    """A strength with its rates."""
+    if name != "rate" or group not in LEVELS:
+        return group
+    return f"{group}, {LEVELS[group].low:g} to {LEVELS[group].high:g} mm/h"

@@ -121,6 +121,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
                 part_of=restorer.label,
             )
             for name, found in part_scores.items()
+            if any(each.rows for each in found)
         ),
     )
 
@@ -167,10 +168,10 @@ class _Made:
         """One of its parts, after the whole.
 
         Raises:
-            MethodError: there is no whole.
+            MethodError: there is none, since the network stopped before, or the whole failed.
         """
-        if self._arrays is None:
-            raise MethodError("its result could not be made")
+        if self._arrays is None or name not in self._parts:
+            raise MethodError("it was not made")
         rainy, clean = self._arrays.rainy, self._arrays.clean
         if self._restorer.parts[name].estimates == "picture":
             return Triple(self._pair.name, self._parts[name], clean, rainy)
@@ -215,6 +216,22 @@ def _saved(folder: Path, dataset: Dataset, pair: PairFiles) -> Path:
 
 def _refuse_to_replace(request: MethodRequest, datasets: Iterable[Dataset]) -> None:
     """Before hours of computing, not after."""
+    datasets = tuple(datasets)
+    sides = {
+        stored.path.parent.resolve()
+        for dataset in datasets
+        for pair in dataset.pairs
+        for stored in (pair.rainy, pair.clean)
+        if not stored.member
+    }
+    for option, folder in (("--save", request.save), ("--output", request.keep)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file; give a folder to {option}")
+        if folder is not None and any(map(folder.resolve().is_relative_to, sides)):
+            raise UsageError(
+                f"{folder} lies among the pictures of a dataset, and what is written there would be"
+                f" taken for more of them; give another folder to {option}"
+            )
     if request.save is None or request.overwrite:
         return
     for dataset in datasets:

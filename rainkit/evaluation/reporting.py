@@ -13,6 +13,7 @@ from rainkit.errors import DatasetError, UsageError
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.measures import METRICS
 from rainkit.evaluation.scores import Score, Scores
+from rainkit.evaluation.tables import about_results
 from rainkit.evaluation.texts import write_texts
 from rainkit.reports.eval_data import (
     EvalReport,
@@ -59,14 +60,13 @@ def report_of(
     extras = dict.fromkeys(
         name for each in scores for row in each.rows[:1] for name, _ in row.extras
     )
-    facts: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for comparison in whole:
-        versions = comparison.about.get("versions", {})
-        facts |= {f"version of {name}": version for name, version in versions.items()}
-    for comparison in whole:
-        if "weights" in comparison.about:
-            weights, runtime = comparison.about["weights"], comparison.about["runtime"]
-            facts[comparison.restored] = f"{weights['name']}, {weights['sha256'][:12]}, {runtime}"
+        versions |= comparison.about.get("versions", {})
+    facts = {"Made with": ", ".join(f"{name} {version}" for name, version in versions.items())}
+    facts |= {
+        name: line.removeprefix(f"{name}: ") for name, line in about_results(comparisons).items()
+    }
     results = ", ".join(each.restored for each in whole)
     datasets = ", ".join(dict.fromkeys(each.dataset for each in scores))
     return EvalReport(
@@ -130,6 +130,7 @@ def _result(comparison: Comparison, scores: Scores) -> EvalResult:
         pictures=tuple(map(_picture, scores.rows)),
         load=partial(_load, files) if seen and files else None,
         part_of=comparison.part_of,
+        of_rain=comparison.about.get("estimates") == "rain",
     )
 
 

@@ -41,7 +41,8 @@ class RestorerRequest:
         stop_below: what is little, in levels of 255; None = the default.
         keep: folder of results. Derained pictures are kept in ``restored/`` in it and used again
             the next time, see :class:`rainkit.evaluation.cache.Cache`; parts in ``parts/``.
-        label: the row's name in tables; None = the method's, with its weights' if they are named.
+        label: the row's name in tables; None = the method's, with its weights if they are named,
+            and how many blocks run if not all do.
         parts: score what the method makes on the way, too.
     """
 
@@ -165,7 +166,9 @@ class Restorer:
     def restore_with_parts(
         self, dataset: str, name: str, rainy: RGB8
     ) -> tuple[RGB8, float, dict[str, RGB8]]:
-        """As :meth:`restore`, and each of :attr:`parts` as HWC uint8 RGB; rain from 0 up.
+        """As :meth:`restore`, and :attr:`parts` as HWC uint8 RGB; rain from 0 up.
+
+        Blocks that did not run have no parts. Only if all parts were made are they used again.
 
         Raises:
             RainkitError: as :meth:`restore`.
@@ -179,11 +182,11 @@ class Restorer:
         made, raw = self._derainer.derain_with_parts(rainy)
         milliseconds = (time.perf_counter() - started) * 1e3
         restored = np.asarray(made, dtype=np.uint8)
-        parts = {part: _levels(raw[part]) for part in self.parts}
+        parts = {part: _levels(raw[part]) for part in self.parts if part in raw}
         if self._cache is not None:
             self._cache.put(dataset, name, rainy, restored, milliseconds)
-            for part, cache in self._part_caches.items():
-                cache.put(dataset, name, rainy, parts[part], milliseconds)
+            for part, levels in parts.items():
+                self._part_caches[part].put(dataset, name, rainy, levels, milliseconds)
         return restored, milliseconds, parts
 
 
@@ -196,7 +199,10 @@ def _weights(request: RestorerRequest) -> WeightsFile:
 def _label(request: RestorerRequest, file: WeightsFile) -> str:
     if request.label is not None:
         return request.label
-    return f"{request.method} ({file.name})" if request.weights else request.method
+    name = f"{request.method} ({file.name})" if request.weights else request.method
+    if request.blocks is not None:
+        name += f", {request.blocks} block{'s' * (request.blocks > 1)}"
+    return name if request.effort == "full" else f"{name}, effort {request.effort}"
 
 
 def _levels(part: NDArray[np.float32]) -> RGB8:

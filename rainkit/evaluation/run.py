@@ -231,6 +231,10 @@ def _write(
 ) -> tuple[Path, ...]:
     if (folder := request.output) is None:
         return ()
+    if request.overwrite:
+        # What an earlier call wrote and this one does not would tell of other figures.
+        for name in (*REPORT_FILES, GROUPS_FILE, *downstream.FILES):
+            (folder / name).unlink(missing_ok=True)
     written = list(write(comparisons, folder, overwrite=request.overwrite))
     if request.report:
         report = report_of(comparisons, request.published, request.notices)

@@ -17,7 +17,16 @@ from rainkit.evaluation.scores import Scores, Summary
 from rainkit.evaluation.texts import TextTable, json_text, write_texts
 from rainkit.reports.text_tables import markdown_row
 
-__all__ = ["COLUMNS", "FILES", "file_data", "markdown", "tables", "write"]
+__all__ = [
+    "COLUMNS",
+    "FILES",
+    "about_results",
+    "file_data",
+    "markdown",
+    "score_rows",
+    "tables",
+    "write",
+]
 
 COLUMNS = ("dataset", "images", "result", "PSNR dB", "SSIM", "gain dB", "gain SSIM")
 
@@ -73,12 +82,23 @@ def markdown(*comparisons: Comparison) -> str:
     lines.append(
         "Made with " + ", ".join(f"{key} {value}" for key, value in versions.items()) + "."
     )
+    lines += [f"{line}." for line in about_results(comparisons).values()]
     notices = dict.fromkeys(notice for each in comparisons for notice in each.notices)
     whole = [each for each in comparisons if each.part_of is None]
     failures = dict.fromkeys(failure for each in whole for failure in each.failures)
     lines += [f"Note: {notice}." for notice in notices]
     lines += [f"Not scored: {dataset}/{each.name}: {each.reason}" for dataset, each in failures]
     return "\n".join(lines) + "\n"
+
+
+def about_results(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """What made each result that a method made, in words, by its name."""
+    return {
+        each.restored: f"{each.restored}: {weights['name']}, SHA-256 {weights['sha256'][:12]},"
+        f" {each.about['runtime']}"
+        for each in comparisons
+        if each.part_of is None and (weights := each.about.get("weights")) is not None
+    }
 
 
 def write(
@@ -96,22 +116,36 @@ def write(
     return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
+def score_rows(name: str, found: Mapping[str, Scores]) -> list[tuple[str, ...]]:
+    """Rows of means under :data:`COLUMNS`: the input's, where there is one, and each result's.
+
+    Args:
+        name: of the dataset or group, which stands in the first row.
+        found: scores by the results' names.
+    """
+    means = {
+        restored: (str(len(each.rows)), {q: each.summary(q).mean for q in _QUANTITIES})
+        for restored, each in found.items()
+    }
+    return _rows(name, means)
+
+
 def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> TextTable:
     """Of one protocol, the scores of each result by its name."""
     rows: list[tuple[str, ...]] = []
     datasets = dict.fromkeys(each.dataset for scores in found.values() for each in scores)
     for dataset in datasets:
         here = {
-            restored: (len(each.rows), {name: each.summary(name).mean for name in _QUANTITIES})
+            restored: each
             for restored, scores in found.items()
             for each in scores
             if each.dataset == dataset
         }
-        rows += _rows(dataset, here)
+        rows += score_rows(dataset, here)
     if len(datasets) > 1:
         means = {
             restored: (
-                sum(len(each.rows) for each in scores),
+                f"{len(scores)} sets",
                 {
                     name: Summary.of([each.summary(name).mean for each in scores]).mean
                     for name in _QUANTITIES
@@ -125,7 +159,7 @@ def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> TextTab
 
 
 def _rows(
-    dataset: str, found: Mapping[str, tuple[int, Mapping[str, float]]]
+    dataset: str, found: Mapping[str, tuple[str, Mapping[str, float]]]
 ) -> list[tuple[str, ...]]:
     """The input's row, where there is an input, and one for each result."""
     rows: list[tuple[str, ...]] = []
@@ -136,8 +170,8 @@ def _rows(
             gains = (_number(means["psnr_gain"], "+.2f"), _number(means["ssim_gain"], "+.4f"))
             if not rows:
                 before = (_number(means["input_psnr"], ".2f"), _number(means["input_ssim"], ".4f"))
-                rows.append((dataset, str(count), "input", *before, "", ""))
-        head = ("", "") if rows else (dataset, str(count))
+                rows.append((dataset, count, "input", *before, "", ""))
+        head = ("", "") if rows else (dataset, count)
         rows.append((*head, restored, *scored, *gains))
     return rows
 

@@ -82,6 +82,7 @@ class EvalResult:
             a RainkitError, which the page then tells. None shows no pictures.
         part_of: the method that this is a part of; parts are in tables, but not ranked. Their
             names begin with the method's.
+        of_rain: the pictures are of rain, scored against the rain itself.
     """
 
     method: str
@@ -90,6 +91,7 @@ class EvalResult:
     pictures: tuple[PictureScore, ...]
     load: Callable[[str], PanelPictures] | None = None
     part_of: str | None = None
+    of_rain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,8 @@ def _sections(
         for i, panel in numbered:
             by_method.setdefault(panel.method, []).append((i, panel))
         plots: list[EvalPlot] = eval_plots(own, report.methods)
-        sections.append({"name": dataset, "plots": plots, "panels": by_method})
+        by_gain = any(score.psnr_gain is not None for each in own for score in each.pictures)
+        sections.append({"name": dataset, "plots": plots, "panels": by_method, "by_gain": by_gain})
     return sections
 
 

@@ -1,4 +1,4 @@
-"""Plots of what a method's parts are worth: a line per dataset over parts and result."""
+"""Plots of what a method's parts are worth: per dataset a line over pictures, points for rain."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ PARTS_FILE = "parts.svg"
 
 _TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
 _FORMS = {"psnr": ".2f", "ssim": ".4f"}
+_LEAST_SPAN = {"psnr": 1.0, "ssim": 0.02}
 _Draw = Callable[["Axes"], None]
 
 
@@ -90,15 +91,24 @@ def _drawer(lines: _Lines, quantity: str, protocol: str) -> _Draw:
         names = list(dict.fromkeys(name for line in lines.values() for name, _ in line))
         for dataset, line in lines.items():
             colour, marker = colours[dataset]
-            axes.plot(
-                [names.index(name) for name, _ in line],
-                [_mean(result, quantity) for _, result in line],
-                color=colour,
-                marker=marker,
-                markersize=4,
-                lw=1.5,
-                label=shown_name(dataset),
-            )
+            for of_rain in (False, True):
+                # Rain is scored against rain: a line to pictures would compare what cannot be.
+                own = [(name, result) for name, result in line if result.of_rain == of_rain]
+                axes.plot(
+                    [names.index(name) for name, _ in own],
+                    [_mean(result, quantity) for _, result in own],
+                    label="_" if of_rain else shown_name(dataset),
+                    color=colour,
+                    marker=marker,
+                    markersize=4,
+                    lw=1.5,
+                    ls="none" if of_rain else "-",
+                    mfc="none" if of_rain else colour,
+                )
+        low, high = axes.get_ylim()
+        short = max(0.0, _LEAST_SPAN[quantity] - (high - low))
+        axes.set_ylim(low - short / 2, high + short / 2)  # noise is no slope
+        axes.ticklabel_format(axis="y", useOffset=False)
         axes.set_xticks(range(len(names)), [shown_name(name) for name in names])
         if len(names) > 5:
             axes.tick_params(axis="x", labelrotation=30)

@@ -237,7 +237,7 @@ def _rates(results: Sequence[EvalResult], methods: Sequence[str]) -> _Draw | Non
                 axes.plot(x, y, color=each.colour, lw=1.5)
         axes.set_xscale("log")
         plain_ticks(axes)
-        axes.set_xlabel("rain rate, mm/h")
+        axes.set_xlabel("rain rate, mm/h; lines are medians of neighbours")
         axes.set_ylabel(_title(_TITLES["psnr"], results))
         legend(axes, len(series))
 

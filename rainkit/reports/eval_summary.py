@@ -183,8 +183,7 @@ def _means(groups: Sequence[Sequence[SummaryRow]], columns: Sequence[Column]) ->
                 None if any(cell.value is None for cell in cells) else mean(c.value for c in cells)
                 for cells in zip(*(row.cells for row in own), strict=True)
             ]
-            count = sum(row.count or 0 for row in own)
-            means.append(_row(method, MEAN, kind, columns, values, count))
+            means.append(_row(method, MEAN, kind, columns, values))
     return means
 
 

@@ -37,7 +37,7 @@ def eval_markdown(report: EvalReport, quantities: Sequence[str] = QUANTITIES) ->
         ]
         lines += [f"Protocol {protocol}: {text}" for text in _words(report, protocol)]
         lines += [*_remarks(table), ""]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, *_about(report)]).rstrip() + "\n"
 
 
 def eval_latex(report: EvalReport, quantities: Sequence[str] = QUANTITIES) -> str:
@@ -58,7 +58,22 @@ def eval_latex(report: EvalReport, quantities: Sequence[str] = QUANTITIES) -> st
         )
         lines += [" ".join(f"% {line}".split()) for line in _remarks(table)]
         lines.append("")
+    lines += [" ".join(f"% {line}".split()) for line in _about(report)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _about(report: EvalReport) -> list[str]:
+    """What holds for all tables: how many pictures, what made them, what to know."""
+    counts = {
+        dataset: max(len(each.pictures) for each in report.results if each.dataset == dataset)
+        for dataset in report.datasets
+    }
+    return [
+        "Pictures: " + ", ".join(f"{name} {count}" for name, count in counts.items()) + ".",
+        *(f"{name}: {text}." for name, text in report.facts.items()),
+        *(f"Note: {note}." for note in report.notes),
+        *(f"Not scored: {name}: {reason}" for name, reason in report.failures),
+    ]
 
 
 def _words(report: EvalReport, protocol: str) -> list[str]:
@@ -72,7 +87,10 @@ def _remarks(table: SummaryTable) -> list[str]:
         (row.method, row.dataset, row.note) for row in table.rows if row.kind == "published"
     )
     if printed:
-        notes.append("Rows marked 'published' are what papers print, not measured here.")
+        notes.append(
+            "Rows marked 'published' are what papers print, not measured here, and not always of"
+            " this protocol and these pictures."
+        )
     notes += [f"Published, {method} on {data}: {note}." for method, data, note in printed if note]
     return notes
 

@@ -70,12 +70,15 @@ def test_groups_hold_their_pictures_means(made):
     by_rate, by_preset = result.groups
     assert by_rate.title == "Protocol rgb/1 by rate"
     assert [row[:3] for row in by_rate.rows] == [
-        (level, "2", "input") for level in ("light", "violent")
+        ("light, 0.5 to 2 mm/h", "2", "input"),
+        ("", "", "light/input"),
+        ("violent, 50 to 150 mm/h", "2", "input"),
+        ("", "", "violent/input"),
     ]
     light, violent = (each.scores[0].psnr.mean for each in result.comparisons)
-    assert [row[3] for row in by_rate.rows] == [f"{light:.2f}", f"{violent:.2f}"]
+    assert [row[3] for row in by_rate.rows[1::2]] == [f"{light:.2f}", f"{violent:.2f}"]
     assert light > violent
-    assert len(by_preset.rows) == 2
+    assert len(by_preset.rows) == 3
 
 
 def test_every_condition_groups(made, tmp_path):
@@ -92,7 +95,7 @@ def test_pictures_without_a_manifest_are_a_group_of_their_own(made):
         known, scores=(replace(scores, rows=(replace(scores.rows[0], conditions=()),)),)
     )
     (table,) = groups([known, without], ("rate",))
-    assert [row[0] for row in table.rows] == ["light", "not known"]
+    assert [row[0] for row in table.rows if row[0]] == ["light, 0.5 to 2 mm/h", "not known"]
 
 
 def test_groups_are_in_the_json_and_say_what_is_not_defined(made):
@@ -102,7 +105,7 @@ def test_groups_are_in_the_json_and_say_what_is_not_defined(made):
     known = result.comparisons[0]
     rows = tuple(replace(row, ssim=float("nan")) for row in known.scores[0].rows)
     (table,) = groups([replace(known, scores=(replace(known.scores[0], rows=rows),))], ("rate",))
-    assert table.rows[0][4] == "n/a"
+    assert table.rows[1][4] == "n/a"
 
 
 def test_unknown_conditions_are_refused_before_computing(made):

@@ -168,7 +168,7 @@ def test_where_rain_costs_nothing_no_share_of_it_is_told(root, request_):
 
 def test_a_result_called_as_a_row_is_has_its_own_row(root, request_):
     found = d.measure([compared(root, "clean")], request_)
-    assert [row.result for row in found.rows] == ["input", "clean", "clean"]
+    assert [row.result for row in found.rows] == ["input", "pairs/clean", "clean"]
     assert found.rows[1].recovered["mIoU"] == 1
 
 

@@ -97,7 +97,7 @@ def test_tables_start_with_the_input_and_end_with_the_mean(dataset, tmp_path, lo
     assert [row[:3] for row in table.rows] == [
         ("pairs", "3", "input"), ("", "", "darkener"),
         ("second", "1", "input"), ("", "", "darkener"),
-        ("mean", "4", "input"), ("", "", "darkener"),
+        ("mean", "2 sets", "input"), ("", "", "darkener"),
     ]  # fmt: skip
     means = [float(row[3]) for row in table.rows]
     assert means[4] == pytest.approx((means[0] + means[2]) / 2, abs=0.01)

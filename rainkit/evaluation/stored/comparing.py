@@ -30,6 +30,10 @@ _TOLERANCES = {"psnr": 1e-4, "psnr_gain": 1e-4}
 _TOLERANCE = 1e-5
 
 
+_DESCRIBED = 4
+"""Results that a message describes."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompareRequest:
     """Which results to compare.
@@ -85,7 +89,7 @@ def compare(request: CompareRequest) -> Compared:
     if not differences:
         raise UsageError(
             f"nothing to compare: {'; '.join([*dict.fromkeys(notices)][:1])}."
-            f" {'; '.join(each.described() for each in found)}"
+            f" {'; '.join(each.described() for each in found[:_DESCRIBED])}"
         )
     notices += [_left_out(each, reference.name) for each in differences if each.found.excluded]
     compared = Compared(

@@ -69,6 +69,9 @@ def matched_photographs(
     Raises:
         UsageError, PairingError: as :func:`rainkit.datasets.pairs.find_matches`.
     """
+    for option, given in (("", restored), ("--input ", folder)):
+        if not given.exists():
+            raise UsageError(f"{option}{given}: does not exist; give a folder or a picture")
     path = folder.resolve()
     dataset = path.name if path.is_dir() else path.parent.name
     results = {}
