@@ -80,7 +80,7 @@ class Ready:
     """
 
     def __init__(self, metric: Metric, weights_dir: Path | None = None) -> None:
-        files = [perceptual.checked(file, weights_dir) for file in metric.weights]
+        files = perceptual.all_checked(metric.weights, weights_dir)
         self.metric = metric
         self.sha256 = {path.name: sha256 for path, sha256 in files}
         self._compute = metric.load(*(path for path, _ in files))

@@ -7,7 +7,7 @@ prints) says which of them are meant: a file that is not listed there, or differ
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "SUMS",
     "VGG16",
     "WeightFile",
+    "all_checked",
     "brisque",
     "checked",
     "dists",
@@ -91,6 +92,23 @@ def checked(file: WeightFile, folder: Path | None) -> tuple[Path, str]:
     if listed not in (None, sha256):
         raise WeightsError(f"{path}: SHA-256 {sha256} is not that of {SUMS}")
     return path, sha256
+
+
+def all_checked(files: Iterable[WeightFile], folder: Path | None) -> list[tuple[Path, str]]:
+    """Several files as :func:`checked` gives them; what is wrong with each is told at once.
+
+    Raises:
+        WeightsError: one or more of them are not as they should be.
+    """
+    found, wrong = [], []
+    for file in files:
+        try:
+            found.append(checked(file, folder))
+        except WeightsError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise WeightsError("; ".join(dict.fromkeys(wrong)))
+    return found
 
 
 def lpips(vgg16: Path, linear: Path) -> Figure:

@@ -200,7 +200,7 @@ def _torchscript(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
             arguments = script.forward.schema.arguments
     except Exception as error:  # a damaged file makes the reader stumble in any way
         raise WeightsError(
-            f"{file.path}: cannot be read as TorchScript ({_line(error, 0)}); for the weights of a"
+            f"{file.path}: cannot be read as TorchScript ({_line(error, 0).split('. ')[0]}); for the weights of a"
             f" torchvision model write --model NAME={file.path}"
         ) from error
     # Those that torchvision's detectors become take a list of pictures, and declare so.
