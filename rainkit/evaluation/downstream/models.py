@@ -199,9 +199,10 @@ def _torchscript(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
             script = torch.jit.load(file.path, map_location=device).eval()  # type: ignore[no-untyped-call]
             arguments = script.forward.schema.arguments
     except Exception as error:  # a damaged file makes the reader stumble in any way
+        why, _, _ = _line(error, 0).partition(". ")
         raise WeightsError(
-            f"{file.path}: cannot be read as TorchScript ({_line(error, 0).split('. ')[0]}); for the weights of a"
-            f" torchvision model write --model NAME={file.path}"
+            f"{file.path}: cannot be read as TorchScript ({why}); for the weights of a torchvision"
+            f" model write --model NAME={file.path}"
         ) from error
     # Those that torchvision's detectors become take a list of pictures, and declare so.
     listed = len(arguments) > 1 and str(arguments[1].type) == "List[Tensor]"
