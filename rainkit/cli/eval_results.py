@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -16,7 +17,7 @@ from rainkit.cli.tables import print_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rainkit.evaluation import Evaluation
+    from rainkit.evaluation import Evaluation, Scores
     from rainkit.evaluation.unpaired import UnpairedRequest
 
 __all__ = ["evaluate_unpaired", "scoring", "show"]
@@ -133,20 +134,32 @@ def _show_metrics(result: Evaluation) -> None:
     """Means of further metrics; they are alike under all protocols."""
     from rainkit.evaluation import METRICS
 
-    rows = []
-    names: tuple[str, ...] = ()
+    found: dict[str, dict[str, Scores]] = {}
     for each in result.comparisons:
-        seen: set[str] = set()
         for scores in each.scores:
-            if scores.dataset in seen or not scores.rows:
-                continue
-            seen.add(scores.dataset)
-            own = tuple(name for name, _ in scores.rows[0].extras)
-            names = names or own
-            means = [f"{scores.summary(name).mean:.4f}" if name in own else "" for name in names]
-            rows.append((scores.dataset, each.restored, *means))
+            if scores.rows:
+                found.setdefault(scores.dataset, {}).setdefault(each.restored, scores)
+    firsts = [scores.rows[0] for own in found.values() for scores in own.values()]
+    names = list(dict.fromkeys(name for row in firsts for name, _ in row.extras))
     if not names:
         return
+    rows: list[tuple[str, ...]] = []
+    for dataset, own in found.items():
+        (first, *_) = own.values()
+        before = [_mean(first, f"input_{name}") for name in names]
+        if any(before):
+            rows.append((dataset, "input", *before))
+        for restored, scores in own.items():
+            rows.append((dataset, restored, *(_mean(scores, name) for name in names)))
     headings = [f"{METRICS[name].label} {METRICS[name].arrow}".strip() for name in names]
-    title = "Further metrics of the result, means; the arrow points to better"
+    title = "Further metrics, means; the arrow points to better"
     print_table(("dataset", "result", *headings), rows, figures=headings, title=title)
+
+
+def _mean(scores: Scores, name: str) -> str:
+    """Empty where it was not measured."""
+    first = scores.rows[0]
+    if name not in {*dict(first.extras), *(f"input_{extra}" for extra, _ in first.input_extras)}:
+        return ""
+    mean = scores.summary(name).mean
+    return "n/a" if math.isnan(mean) else f"{mean:.4f}"

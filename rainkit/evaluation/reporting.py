@@ -145,6 +145,7 @@ def _picture(row: Score) -> PictureScore:
         size=(row.width, row.height),
         rate_mm_h=None if (rate := dict(row.conditions).get("rate_mm_h")) is None else float(rate),
         extras=dict(row.extras),
+        input_extras=dict(row.input_extras),
     )
 
 

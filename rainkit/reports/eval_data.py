@@ -35,6 +35,7 @@ class PictureScore:
         size: width and height.
         rate_mm_h: rain rate from the synthesis manifest.
         extras: further figures by the name of their :class:`ExtraMetric`.
+        input_extras: those of the rainy picture itself.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PictureScore:
     size: tuple[int, int] | None = None
     rate_mm_h: float | None = None
     extras: Mapping[str, float] = field(default_factory=dict)
+    input_extras: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def psnr_gain(self) -> float | None:

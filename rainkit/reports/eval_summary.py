@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -156,14 +156,7 @@ def _rows(results: Sequence[EvalResult], columns: Sequence[Column]) -> list[Summ
         ([s for s in each.pictures if s.input_psnr is not None] for each in results), key=len
     )
     if fullest:
-        before: dict[str, Callable[[PictureScore], float | None]] = {
-            "psnr": lambda score: score.input_psnr,
-            "ssim": lambda score: score.input_ssim,
-        }
-        values = [
-            mean(map(before[column.name], fullest)) if column.name in before else None
-            for column in columns
-        ]
+        values = [mean(_before(score, column.name) for score in fullest) for column in columns]
         rows.append(_row(INPUT, results[0].dataset, "input", columns, values, len(fullest)))
     for each in results:
         values = [mean(_value(score, column.name) for score in each.pictures) for column in columns]
@@ -210,6 +203,12 @@ def _value(score: PictureScore, name: str) -> float | None:
         return score.extras[name]
     value: float | None = getattr(score, name, None)
     return value
+
+
+def _before(score: PictureScore, name: str) -> float | None:
+    """The rainy picture's own figure."""
+    own = {"psnr": score.input_psnr, "ssim": score.input_ssim}
+    return own[name] if name in own else score.input_extras.get(name)
 
 
 def _row(
