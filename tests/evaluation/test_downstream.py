@@ -1,7 +1,7 @@
 """Trained models on clean, rainy and half derained pictures: what rain costs, what comes back."""
 
 import json
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +72,6 @@ class Boxes(nn.Module):
         return torch.stack(boxes), torch.stack(scores), torch.tensor(labels)
 
 
-def script(module: nn.Module, path: Path) -> Path:
-    with warnings.catch_warnings(action="ignore"):  # deprecated, PyTorch says
-        torch.jit.script(module.eval()).save(str(path))
-    return path
-
-
 def trained() -> nn.Sequential:
     """A small segmenter that has learned clean scenes."""
     with torch.random.fork_rng():
@@ -107,8 +101,8 @@ class World:
 
     root: Path
     network: nn.Sequential
-    segmenter: Path
-    detector: Path
+    segmenter: str
+    detector: str
 
     def compared(self, restored: str, rainy: str | None = "rainy") -> Comparison:
         return evaluate_folders(
@@ -130,7 +124,7 @@ def write(path: Path, rgb: np.ndarray) -> None:
     assert cv2.imwrite(str(path), rgb[..., ::-1] if rgb.ndim == 3 else rgb)
 
 
-def build(root: Path) -> World:
+def build(root: Path, script: Callable[..., str]) -> World:
     images, annotations = [], []
     for i in range(1, COUNT + 1):
         clean, classes, objects = scene(i)
@@ -152,8 +146,8 @@ def build(root: Path) -> World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build(tmp_path_factory.mktemp("world"))
+def world(tmp_path_factory: pytest.TempPathFactory, script: Callable[..., str]) -> World:
+    return build(tmp_path_factory.mktemp("world"), script)
 
 
 def requests(world: World, task: str, labels: bool = True) -> dict[str, object]:

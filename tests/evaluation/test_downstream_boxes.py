@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from pathlib import Path
 
 import cv2
@@ -48,29 +47,6 @@ class Plain(nn.Module):
         return picture
 
 
-def script(module: nn.Module, path: Path) -> str:
-    with warnings.catch_warnings(action="ignore"):  # deprecated, PyTorch says
-        torch.jit.script(module.eval()).save(str(path))
-    return str(path)
-
-
-def coco(path: Path, boxes: dict[str, list[tuple[int, list[float]]]], **more: object) -> Path:
-    images = [{"id": i, "file_name": f"{n}.png"} for i, n in enumerate(boxes, 1)]
-    annotations = [
-        {
-            "image_id": i,
-            "category_id": label,
-            "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-        }
-        for i, name in enumerate(boxes, 1)
-        for label, box in boxes[name]
-    ]
-    categories = [{"id": 1, "name": "Car"}, {"id": 2, "name": "Tram"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    path.write_text(json.dumps(content | more))
-    return path
-
-
 def kitti(folder: Path, name: str, *objects: tuple[str, list[float]]) -> Path:
     folder.mkdir(exist_ok=True)
     lines = [
@@ -107,14 +83,14 @@ def figures(*arguments: object, **more: object) -> dict[str, float]:
     return dict(measured(*arguments, **more).rows[0].figures)
 
 
-def test_a_class_without_detections_counts_as_nothing_found(root):
+def test_a_class_without_detections_counts_as_nothing_found(script, coco, root):
     labels = coco(root / "labels.json", {"p1": [(1, CAR), (2, TRAM)], "p2": [(1, CAR)]})
     assert figures(root, "detection", script(OneBox(), root / "m.pt"), labels)[
         "AP"
     ] == pytest.approx(0.5)
 
 
-def test_an_offset_box_counts_up_to_its_overlap(root):
+def test_an_offset_box_counts_up_to_its_overlap(script, coco, root):
     # 16 of 20 columns are shared: an overlap of 0.8, which .50 to .80 accept: 7 of 10.
     wide = [4.0, 6.0, 24.0, 16.0]
     labels = coco(root / "labels.json", {n: [(1, wide)] for n in ("p1", "p2")})
@@ -167,7 +143,7 @@ def test_precision_is_that_of_pycocotools_summary(capsys):
     assert 0.1 < found["AP"] < found["AP50"] < 0.95
 
 
-def test_coco_and_kitti_labels_of_the_same_boxes_agree(root):
+def test_coco_and_kitti_labels_of_the_same_boxes_agree(script, coco, root):
     model = script(OneBox(), root / "m.pt")
     boxes = {"p1": [(1, CAR), (2, TRAM)], "p2": [(1, TRAM)], "another": []}
     by_id = figures(root, "detection", model, coco(root / "labels.json", boxes))
@@ -180,7 +156,7 @@ def test_coco_and_kitti_labels_of_the_same_boxes_agree(root):
     assert 0 < by_id["AP"] < 0.5
 
 
-def test_coco_categories_are_matched_by_name_where_classes_are_named(root):
+def test_coco_categories_are_matched_by_name_where_classes_are_named(script, coco, root):
     labels = coco(root / "labels.json", {n: [(1, CAR)] for n in ("p1", "p2")})
     third = script(OneBox(3), root / "m.pt")
     by_id = measured(root, "detection", third, labels)
@@ -190,7 +166,7 @@ def test_coco_categories_are_matched_by_name_where_classes_are_named(root):
     assert named["AP"] == pytest.approx(1)
 
 
-def test_what_is_found_in_a_dont_care_region_does_not_count(root):
+def test_what_is_found_in_a_dont_care_region_does_not_count(script, root):
     model = script(OneBox(), root / "m.pt")
     folder = kitti(kitti(root / "kitti", "p1"), "p2", ("Car", CAR))
     # The box in p1 is wrong and comes first of equal scores: half of both are right.
@@ -200,14 +176,14 @@ def test_what_is_found_in_a_dont_care_region_does_not_count(root):
     assert cared["AP"] == pytest.approx(1)
 
 
-def test_agreement_without_any_certain_box_is_undefined(root):
+def test_agreement_without_any_certain_box_is_undefined(script, root):
     found = measured(root, "detection", script(Nothing(), root / "m.pt"))
     assert all(math.isnan(value) for row in found.rows for value in row.figures.values())
     assert found.cells[-1][3] == "n/a"
     assert json.dumps(found.to_data(), allow_nan=False)
 
 
-def label_files(root: Path) -> None:
+def label_files(coco, root: Path) -> None:
     kitti(root / "kitti", "p1", ("Car", CAR))
     (root / "odd").mkdir()
     (root / "odd/p1.txt").write_text("Car 0 0 0 1 2 three 4\n")
@@ -238,8 +214,10 @@ LABELS = [
 
 
 @pytest.mark.parametrize(("task", "labels", "classes", "error", "words"), LABELS)
-def test_labels_that_cannot_be_used_are_refused_first(root, task, labels, classes, error, words):
-    label_files(root)
+def test_labels_that_cannot_be_used_are_refused_first(
+    script, coco, root, task, labels, classes, error, words
+):
+    label_files(coco, root)
     request = DownstreamRequest(
         task=task,
         model=script(Plain(), root / "m.pt"),
@@ -253,7 +231,7 @@ def test_labels_that_cannot_be_used_are_refused_first(root, task, labels, classe
     assert type(caught.value) is error
 
 
-def test_coco_labels_of_another_size_are_refused(root):
+def test_coco_labels_of_another_size_are_refused(script, coco, root):
     images = [{"id": i, "file_name": f"p{i}.png", "width": 96, "height": 96} for i in (1, 2)]
     labels = coco(root / "labels.json", {"p1": [(1, CAR)], "p2": []}, images=images)
     with pytest.raises(PairingError, match=r"p1\.png is for 96x96 px, but .*/p1 has 48x48"):

@@ -1,9 +1,7 @@
 """The kinds of models, the forms of their answers, and what is refused."""
 
-import json
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import cv2
@@ -109,29 +107,6 @@ class NegativeMap(nn.Module):
         return -torch.ones(1, 48, 48, dtype=torch.long)
 
 
-def script(module: nn.Module, path: Path) -> str:
-    with warnings.catch_warnings(action="ignore"):  # deprecated, PyTorch says
-        torch.jit.script(module.eval()).save(str(path))
-    return str(path)
-
-
-def coco(path: Path, boxes: dict[str, list[tuple[int, list[float]]]], **more: object) -> Path:
-    images = [{"id": i, "file_name": f"{n}.png"} for i, n in enumerate(boxes, 1)]
-    annotations = [
-        {
-            "image_id": i,
-            "category_id": label,
-            "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-        }
-        for i, name in enumerate(boxes, 1)
-        for label, box in boxes[name]
-    ]
-    categories = [{"id": 1, "name": "Car"}, {"id": 2, "name": "Tram"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    path.write_text(json.dumps(content | more))
-    return path
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two pictures of four quarters: mostly red, green, blue, red."""
@@ -168,7 +143,9 @@ def figures(*arguments: object, **more: object) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("kind", [OneBox, AsDict, AsList, AsTorchvision], ids=lambda k: k.__name__)
-def test_one_of_two_boxes_found_is_half_of_the_precision_in_every_form(root, capfd, kind):
+def test_one_of_two_boxes_found_is_half_of_the_precision_in_every_form(
+    script, coco, root, capfd, kind
+):
     labels = coco(root / "labels.json", {n: [(1, CAR), (1, TRAM)] for n in ("p1", "p2")})
     found = figures(root, "detection", script(kind(), root / "m.pt"), labels)
     # Precision is 1 up to a recall of a half: at 51 of the 101 recalls 0, .01, ... 1.
@@ -177,12 +154,12 @@ def test_one_of_two_boxes_found_is_half_of_the_precision_in_every_form(root, cap
 
 
 @pytest.mark.parametrize("kind", [Plain, Halved, HalvedMap], ids=lambda k: k.__name__)
-def test_answers_of_another_size_are_brought_to_the_pictures(root, kind):
+def test_answers_of_another_size_are_brought_to_the_pictures(script, root, kind):
     found = figures(root, "segmentation", script(kind(), root / "m.pt"), root / "maps")
     assert found == {"mIoU": 1, "accuracy": 1}
 
 
-def test_label_maps_may_have_a_palette(root):
+def test_label_maps_may_have_a_palette(script, root):
     from PIL import Image
 
     for name in ("p1", "p2"):
@@ -196,7 +173,7 @@ def test_label_maps_may_have_a_palette(root):
 
 
 @pytest.mark.parametrize("names", ["boxes scores labels", "a b c", "labels boxes scores"])
-def test_outputs_of_onnx_detectors_go_by_name_or_order(root, names):
+def test_outputs_of_onnx_detectors_go_by_name_or_order(coco, root, names):
     arrays = {
         "boxes": np.array([CAR], np.float32),
         "scores": np.array([0.9], np.float32),
@@ -280,7 +257,7 @@ class Suppressing(OneBox):
         return boxes[kept], scores[kept], torch.ones_like(kept)
 
 
-def test_scripts_may_call_torchvisions_operators(root):
+def test_scripts_may_call_torchvisions_operators(script, root):
     model = script(Suppressing(), root / "m.pt")
     # In a process of its own, where nothing else has brought them.
     code = (
@@ -355,13 +332,13 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("task", "module", "words"), ANSWERS)
-def test_answers_that_are_not_the_tasks_are_refused(root, task, module, words):
+def test_answers_that_are_not_the_tasks_are_refused(script, root, task, module, words):
     with pytest.raises(MethodError, match=words) as caught:
         measured(root, task, script(module, root / "m.pt"))
     assert "\n" not in str(caught.value)
 
 
-def test_label_maps_in_colour_are_refused(root):
+def test_label_maps_in_colour_are_refused(script, root):
     picture = (root / "clean/p1.png").read_bytes()
     (root / "maps/p1.png").write_bytes(picture)
     with pytest.raises(DatasetError, match=r"p1\.png: is of the kind RGB; class ids are 8-bit"):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from pathlib import Path
 
 import cv2
@@ -38,12 +37,6 @@ class Counter(nn.Module):
         return torch.full_like(picture[:, 0], self.calls, dtype=torch.long)
 
 
-def script(module: nn.Module, path: Path) -> str:
-    with warnings.catch_warnings(action="ignore"):  # deprecated, PyTorch says
-        torch.jit.script(module.eval()).save(str(path))
-    return str(path)
-
-
 def write(path: Path, picture: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), picture)
@@ -69,7 +62,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def request_(root: Path) -> DownstreamRequest:
+def request_(script, root: Path) -> DownstreamRequest:
     model = script(Bright(), root / "bright.pt")
     return DownstreamRequest(task="segmentation", model=model, labels=root / "maps", device="cpu")
 
@@ -97,7 +90,7 @@ def test_figures_and_what_is_recovered_are_those_derived_by_hand(root, request_)
     assert found.cells[2] == ("", "b", "", "70.8", "45.3", "83.3", "50.0")
 
 
-def test_every_file_is_looked_at_once_whatever_shares_it(root):
+def test_every_file_is_looked_at_once_whatever_shares_it(script, root):
     model = script(Counter(), root / "counter.pt")
     comparisons = [compared(root, name) for name in "ab"]
     ticks = []
