@@ -197,7 +197,7 @@ def published_figures(methods: Iterable[str]) -> tuple[PublishedScore, ...]:
         PublishedScore(
             # A paper prints several figures of a dataset: of its parts and its variants.
             method=": ".join(filter(None, (method.title, each.note))),
-            dataset=each.dataset.lower().replace(" ", ""),
+            dataset=each.dataset,
             psnr=each.psnr,
             ssim=each.ssim,
             milliseconds=None if each.seconds is None else 1e3 * each.seconds,

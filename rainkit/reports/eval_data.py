@@ -119,7 +119,7 @@ class PublishedScore:
 
     Attributes:
         method: the paper's method.
-        dataset: as measured datasets are named, to stand beside them.
+        dataset: it stands beside measured datasets of this name, in capitals or not.
         psnr: in dB.
         ssim: likewise as printed.
         milliseconds: per picture.

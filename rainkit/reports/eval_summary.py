@@ -191,8 +191,13 @@ def _published(report: EvalReport, dataset: str, columns: Sequence[Column]) -> l
             note=each.note,
         )
         for each in report.published
-        if each.dataset == dataset
+        if _plain(each.dataset) == _plain(dataset)
     ]
+
+
+def _plain(dataset: str) -> str:
+    """``rain100h`` for ``Rain-100 H``: papers and folders write names their own way."""
+    return "".join(letter for letter in dataset.casefold() if letter.isalnum())
 
 
 _PRINTED = ("psnr", "ssim", "milliseconds")

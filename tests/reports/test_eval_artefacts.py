@@ -166,8 +166,9 @@ def test_several_datasets_end_in_their_mean_each_counting_alike():
 
 
 def test_published_rows_are_not_ranked():
-    printed = PublishedScore(method="paper", dataset="set a", psnr=99.0, ssim=0.99, note="RGB")
-    table = summary(report(published=(printed,)), LABEL)
+    printed = PublishedScore(method="paper", dataset="Set-A", psnr=99.0, ssim=0.99, note="RGB")
+    other = PublishedScore(method="paper", dataset="set b", psnr=88.0)
+    table = summary(report(published=(printed, other)), LABEL)
     last = table.rows[-1]
     assert (last.kind, last.note, last.cells[0].text) == ("published", "RGB", "99.00")
     assert all(not cell.mark for cell in last.cells)
