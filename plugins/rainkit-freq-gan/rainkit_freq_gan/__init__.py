@@ -150,6 +150,23 @@ METHOD = Method(
     parts=_parts,
     weights=(
         Weights(
+            tag="rain-v2",
+            variant="default",
+            file="weights/rain-v2.safetensors",
+            sha256="15baa5d941ae655d3261d802acae92721658e5d0af78bc45accc29d360ff5584",
+            licence="Apache-2.0",
+            trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
+            recipe="examples/recipes/freq-gan.toml",
+            results=measured(
+                "prenet/1",
+                ("rain100l", 25, 32.60, 0.9411, 26.23, 0.8204),
+                ("rain100h", 25, 24.39, 0.7745, 13.83, 0.3598),
+                ("rain200h", 15, 23.75, 0.7643, 14.06, 0.3873),
+                ("rain800", 15, 21.77, 0.7754, 21.67, 0.6650),
+                ("misc", 7, 20.63, 0.7258, 18.85, 0.6574),
+            ),
+        ),
+        Weights(
             tag="rain-v1",
             variant="default",
             file="weights/rain-v1.safetensors",
