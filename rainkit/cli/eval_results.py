@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich.markup import escape
 from rich.progress import Progress
+from rich.text import Text
 
 from rainkit.cli.console import counted, errors, print_json
 from rainkit.cli.tables import print_table
@@ -17,7 +18,7 @@ from rainkit.cli.tables import print_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rainkit.evaluation import Evaluation, Scores
+    from rainkit.evaluation import Evaluation, Scores, TextTable
     from rainkit.evaluation.unpaired import UnpairedRequest
 
 __all__ = ["evaluate_unpaired", "scoring", "show"]
@@ -33,7 +34,7 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
         for table in evaluation.tables(*result.comparisons):
             print_table(
                 evaluation.COLUMNS,
-                table.rows,
+                _styled(table),
                 folded={"dataset"},
                 figures=set(evaluation.COLUMNS) - {"dataset", "result"},
                 title=table.title,
@@ -43,7 +44,7 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
             texts = {group.columns[0], "result"}
             print_table(
                 group.columns,
-                group.rows,
+                _styled(group),
                 folded=texts,
                 figures=set(group.columns) - texts,
                 title=group.title,
@@ -128,6 +129,23 @@ def _show_rest(
         errors.print(f"{pictures} could not be scored", highlight=False)
     for path in () if quiet else written:
         errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+
+
+def _styled(table: TextTable) -> list[list[str | Text]]:
+    """Rows with the best figures bold and the second best underlined."""
+    from rainkit.reports.text_tables import bold, plain, underlined
+
+    return [
+        [
+            Text(plain(cell), "bold")
+            if cell == bold(plain(cell))
+            else Text(plain(cell), "underline")
+            if cell == underlined(plain(cell))
+            else cell
+            for cell in row
+        ]
+        for row in table.rows
+    ]
 
 
 def _show_metrics(result: Evaluation) -> None:

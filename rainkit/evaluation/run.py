@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ class Evaluation:
         if self.downstream is not None:
             data |= {"downstream": self.downstream.to_data()}
         if self.groups:
-            data |= {"groups": [asdict(each) for each in self.groups]}
+            data |= {"groups": [each.to_data() for each in self.groups]}
         return data | {"missed": list(self.missed), "notes": list(self.told)}
 
 

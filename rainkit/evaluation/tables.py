@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from rainkit.evaluation.comparison import Comparison, SourceFile
 from rainkit.evaluation.protocols import Protocol
 from rainkit.evaluation.scores import Scores, Summary
 from rainkit.evaluation.texts import TextTable, json_text, write_texts
+from rainkit.reports.eval_summary import Cell, Column, Kind, SummaryRow, marked, shown
+from rainkit.reports.eval_tables import emphasised
 from rainkit.reports.text_tables import markdown_row
 
 __all__ = [
@@ -28,7 +30,13 @@ __all__ = [
     "write",
 ]
 
-COLUMNS = ("dataset", "images", "result", "PSNR dB", "SSIM", "gain dB", "gain SSIM")
+_FIGURES = (
+    Column(name="psnr", title="PSNR dB", form=".2f"),
+    Column(name="ssim", title="SSIM", form=".4f"),
+    Column(name="psnr_gain", title="gain dB", form="+.2f"),
+    Column(name="ssim_gain", title="gain SSIM", form="+.4f"),
+)
+COLUMNS = ("dataset", "images", "result", *(column.title for column in _FIGURES))
 
 _PER_IMAGE = (
     "dataset",
@@ -62,6 +70,7 @@ def tables(*comparisons: Comparison) -> tuple[TextTable, ...]:
                 each.restored: [s for s in each.scores if s.protocol == protocol]
                 for each in comparisons
             },
+            {each.restored for each in comparisons if each.part_of is not None},
         )
         for protocol in protocols
     )
@@ -116,21 +125,28 @@ def write(
     return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
-def score_rows(name: str, found: Mapping[str, Scores]) -> list[tuple[str, ...]]:
+def score_rows(
+    name: str, found: Mapping[str, Scores], parts: Collection[str] = ()
+) -> list[tuple[str, ...]]:
     """Rows of means under :data:`COLUMNS`: the input's, where there is one, and each result's.
+
+    The best result is ``**bold**`` and the second best ``<ins>underlined</ins>``.
 
     Args:
         name: of the dataset or group, which stands in the first row.
         found: scores by the results' names.
+        parts: names of those that are parts of methods, and not ranked.
     """
     means = {
         restored: (str(len(each.rows)), {q: each.summary(q).mean for q in _QUANTITIES})
         for restored, each in found.items()
     }
-    return _rows(name, means)
+    return _rows(name, means, parts)
 
 
-def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> TextTable:
+def _table(
+    protocol: Protocol, found: Mapping[str, Sequence[Scores]], parts: Collection[str]
+) -> TextTable:
     """Of one protocol, the scores of each result by its name."""
     rows: list[tuple[str, ...]] = []
     datasets = dict.fromkeys(each.dataset for scores in found.values() for each in scores)
@@ -141,7 +157,7 @@ def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> TextTab
             for each in scores
             if each.dataset == dataset
         }
-        rows += score_rows(dataset, here)
+        rows += score_rows(dataset, here, parts)
     if len(datasets) > 1:
         means = {
             restored: (
@@ -153,31 +169,40 @@ def _table(protocol: Protocol, found: Mapping[str, Sequence[Scores]]) -> TextTab
             )
             for restored, scores in found.items()
         }
-        rows += _rows("mean", means)
+        rows += _rows("mean", means, parts)
     title = f"Protocol {protocol.label}: PSNR and SSIM on {protocol.channel}"
     return TextTable(title, COLUMNS, tuple(rows))
 
 
 def _rows(
-    dataset: str, found: Mapping[str, tuple[str, Mapping[str, float]]]
+    dataset: str,
+    found: Mapping[str, tuple[str, Mapping[str, float]]],
+    parts: Collection[str],
 ) -> list[tuple[str, ...]]:
     """The input's row, where there is an input, and one for each result."""
-    rows: list[tuple[str, ...]] = []
+    summaries: list[SummaryRow] = []
+    counts = []
     for restored, (count, means) in found.items():
-        scored = (_number(means["psnr"], ".2f"), _number(means["ssim"], ".4f"))
-        gains = ("", "")
-        if not math.isnan(means["input_psnr"]):
-            gains = (_number(means["psnr_gain"], "+.2f"), _number(means["ssim_gain"], "+.4f"))
-            if not rows:
-                before = (_number(means["input_psnr"], ".2f"), _number(means["input_ssim"], ".4f"))
-                rows.append((dataset, count, "input", *before, "", ""))
-        head = ("", "") if rows else (dataset, count)
-        rows.append((*head, restored, *scored, *gains))
+        with_input = not math.isnan(means["input_psnr"])
+        if with_input and not summaries:
+            before = (means["input_psnr"], means["input_ssim"], None, None)
+            summaries.append(_summary("input", dataset, "input", before))
+            counts.append(count)
+        gains = (means["psnr_gain"], means["ssim_gain"]) if with_input else (None, None)
+        kind: Kind = "part" if restored in parts else "measured"
+        figures = (means["psnr"], means["ssim"], *gains)
+        summaries.append(_summary(restored, dataset, kind, figures))
+        counts.append(count)
+    rows = []
+    for place, row in enumerate(marked(summaries, _FIGURES)):
+        head = ("", "") if place else (dataset, counts[0])
+        rows.append((*head, row.method, *map(emphasised, row.cells)))
     return rows
 
 
-def _number(value: float, form: str) -> str:
-    return "n/a" if math.isnan(value) else format(value, form)
+def _summary(result: str, dataset: str, kind: Kind, values: Sequence[float | None]) -> SummaryRow:
+    cells = (Cell(v, shown(v, c.form)) for v, c in zip(values, _FIGURES, strict=True))
+    return SummaryRow(method=result, dataset=dataset, kind=kind, cells=tuple(cells))
 
 
 def _csv(comparisons: Sequence[Comparison]) -> str:

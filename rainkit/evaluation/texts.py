@@ -11,17 +11,23 @@ from typing import Any
 
 from rainkit.errors import UsageError
 from rainkit.images import atomic_path
+from rainkit.reports.text_tables import plain
 
 __all__ = ["TextTable", "check_folder", "finite", "json_text", "latex_comment", "write_texts"]
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A titled table: rows of cells under columns."""
+    """A titled table: rows of cells under columns; some may be bold or underlined."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """For JSON, where nothing is bold."""
+        rows = [list(map(plain, row)) for row in self.rows]
+        return {"title": self.title, "columns": list(self.columns), "rows": rows}
 
 
 def check_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "MEAN",
     "Cell",
     "Column",
+    "Kind",
     "SummaryRow",
     "SummaryTable",
     "marked",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["bold", "latex", "markdown", "markdown_row", "underlined"]
+__all__ = ["bold", "latex", "markdown", "markdown_row", "plain", "underlined"]
 
 _SPECIAL = {
     "&": r"\&",
@@ -37,6 +37,13 @@ def bold(text: str) -> str:
 def underlined(text: str) -> str:
     """An underlined cell; Markdown has no sign for that, but GitHub and most others this tag."""
     return f"{_OPEN}{text}{_CLOSE}"
+
+
+def plain(text: str) -> str:
+    """A cell that is neither bold nor underlined."""
+    if text.startswith("**"):
+        return text.strip("*")
+    return text.removeprefix(_OPEN).removesuffix(_CLOSE)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:

@@ -210,6 +210,25 @@ def test_several_methods_share_a_table_and_a_page(rainkit, pairs, tmp_path):
     assert [each["method"] for each in data["comparisons"]] == ["resguidenet", "timelapse"]
 
 
+def test_the_best_of_a_table_is_bold_and_the_second_underlined(rainkit, pairs, tmp_path):
+    asked = ("eval", "-m", "resguidenet", "-m", "timelapse", pairs, "--device", "cpu")
+    code, _, err = rainkit(*asked, "-o", tmp_path / "out", "-q")
+    assert code == 0, err
+    data = json.loads((tmp_path / "out/metrics.json").read_text())
+    psnr = {each["restored"]: each["results"][0]["summary"]["psnr"] for each in data["comparisons"]}
+    best = max(psnr, key=lambda name: psnr[name]["mean"])
+    (second,) = psnr.keys() - {best}
+    lines = (tmp_path / "out/table.md").read_text().splitlines()
+    assert f"| {best} | **{psnr[best]['mean']:.2f}** |" in next(x for x in lines if best in x)
+    assert f"| {second} | <ins>{psnr[second]['mean']:.2f}</ins> |" in "\n".join(lines)
+    alone = rainkit(
+        "eval", "-m", "timelapse", pairs, "--device", "cpu", "-o", tmp_path / "one", "-q"
+    )
+    assert alone[0] == 0
+    rows = [x for x in (tmp_path / "one/table.md").read_text().splitlines() if x.startswith("| ")]
+    assert not any("**" in row or "<ins>" in row for row in rows), "one result is not ranked"
+
+
 def test_scoring_again_does_not_derain_again(rainkit, pairs, tmp_path):
     out = tmp_path / "scores"
     asked = ("eval", "-m", "resguidenet", pairs, "--device", "cpu", "-o", out, "--json")
