@@ -24,6 +24,7 @@ from rainkit.evaluation.comparison import (
 )
 from rainkit.evaluation.conditions import conditions, told
 from rainkit.evaluation.measures import Ready
+from rainkit.evaluation.mixups import Likeness, mixup_notices
 from rainkit.evaluation.protocols import RGB8, Protocol
 from rainkit.evaluation.scores import Conditions
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, oddity_notices
@@ -78,9 +79,11 @@ class _Files:
         restored, target, *rainy = cropped([*self.roles.values()])
         return replace(self, restored=restored, target=target, rainy=next(iter(rainy), None))
 
-    def read(self, target: Callable[[], RGB8]) -> Triple:
+    def read(self, target: Callable[[], RGB8], likeness: dict[str, Likeness]) -> Triple:
         rainy = None if self.rainy is None else self.rainy.read()
-        return Triple(self.name, self.restored.read(), target(), rainy)
+        triple = Triple(self.name, self.restored.read(), target(), rainy)
+        likeness[self.name] = Likeness.of(triple.restored, triple.target)
+        return triple
 
 
 def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) -> Comparison:
@@ -94,8 +97,9 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     check_sizes(tuple(row.roles.values()) for row in rows)
     keep_large_blocks()
     found: dict[_Files, Outcome] = {}
+    likeness: dict[str, Likeness] = {}
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for scored in pool.map(partial(_score, request), _sharing(rows)):
+        for scored in pool.map(partial(_score, request, likeness), _sharing(rows)):
             found |= scored
             if advance is not None:
                 advance(len(found), len(rows))
@@ -111,6 +115,7 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
             *notice_of_crops(tuple(row.roles.values()) for row in rows),
             *excluded_notices(scores),
             *oddity_notices(scores),
+            *mixup_notices(dataset, likeness),
         ),
         files=tuple(
             SourceFile(dataset, role, stored, row.name)
@@ -146,13 +151,15 @@ def _sharing(rows: Sequence[_Files]) -> list[tuple[_Files, ...]]:
     ]
 
 
-def _score(request: FoldersRequest, rows: Sequence[_Files]) -> dict[_Files, Outcome]:
+def _score(
+    request: FoldersRequest, likeness: dict[str, Likeness], rows: Sequence[_Files]
+) -> dict[_Files, Outcome]:
     """Rows of one target."""
     target = cache(rows[0].target.read)
     return {
         row: attempt(
             row.name,
-            partial(row.read, target),
+            partial(row.read, target, likeness),
             request.protocols,
             metrics=request.metrics,
             exact=request.exact,
