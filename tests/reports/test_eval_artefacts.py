@@ -1,4 +1,4 @@
-"""Tables, plots and pictures of an evaluation, and the page that holds them."""
+"""Plots and pictures of an evaluation, and the page that holds them."""
 
 from __future__ import annotations
 
@@ -14,55 +14,18 @@ import numpy as np
 import pytest
 
 from rainkit.errors import ImageError, UsageError
-from rainkit.reports import eval_panels, text_tables
+from rainkit.reports import eval_panels
 from rainkit.reports.eval_data import (
     EvalReport,
     EvalResult,
-    ExtraMetric,
     PanelPictures,
     PictureScore,
     PublishedScore,
 )
 from rainkit.reports.eval_page import eval_page
 from rainkit.reports.eval_plots import box_plot, eval_plots, gain_plot, rate_plot, write_plots
-from rainkit.reports.eval_summary import mean, summary
-from rainkit.reports.eval_tables import eval_latex, eval_markdown
 
 LABEL = "prenet/1"
-
-
-def score(i: int, gain: float = 5.0, **more) -> PictureScore:
-    return PictureScore(
-        name=f"{i:03d}.png",
-        psnr=20.0 + i + gain,
-        ssim=0.80 + 0.01 * i + gain / 100,
-        input_psnr=20.0 + i,
-        input_ssim=0.80 + 0.01 * i,
-        milliseconds=10.0,
-        **more,
-    )
-
-
-def pictures(name: str) -> PanelPictures:
-    rng = np.random.default_rng(int(name[:3]))
-    target = cv2.resize(rng.integers(20, 200, (5, 7, 3), np.uint8), (70, 50))
-    rainy = np.clip(target.astype(int) + rng.integers(0, 50, (50, 70, 1)), 0, 255).astype(np.uint8)
-    return PanelPictures(cv2.blur(rainy, (3, 3)), target, rainy)
-
-
-def result(method: str, gain: float, dataset: str = "set a", n: int = 5, **more) -> EvalResult:
-    return EvalResult(
-        method=method,
-        dataset=dataset,
-        protocol=more.pop("protocol", LABEL),
-        pictures=tuple(score(i, gain, **more) for i in range(n)),
-        load=pictures,
-    )
-
-
-def report(*results: EvalResult, **more) -> EvalReport:
-    results = results or (result("one", 5), result("two", 7), result("three", 6))
-    return EvalReport(title="Report", results=results, protocols={LABEL: "Y, peak 255"}, **more)
 
 
 class Page(HTMLParser):
@@ -98,156 +61,10 @@ def page(tmp_path: Path, shown: EvalReport, **more) -> Page:
     return Page(tmp_path / "index.html")
 
 
-# --- summary ---------------------------------------------------------------------------------
-
-
-def test_each_dataset_has_its_input_first_and_its_best_and_second_best_marked():
-    table = summary(report(), LABEL)
-    assert [(row.method, row.kind) for row in table.rows] == [
-        ("input", "input"),
-        ("one", "measured"),
-        ("two", "measured"),
-        ("three", "measured"),
-    ]
-    assert [row.cells[0].text for row in table.rows] == ["22.00", "27.00", "29.00", "28.00"]
-    assert [row.cells[0].mark for row in table.rows] == ["", "", "best", "second"]
-    assert [column.name for column in table.columns][2:] == [
-        "psnr_gain",
-        "ssim_gain",
-        "milliseconds",
-    ]
-    assert [row.cells[2].text for row in table.rows] == ["", "+5.00", "+7.00", "+6.00"]
-
-
-def test_what_is_printed_alike_is_equally_good():
-    table = summary(report(result("a", 5), result("b", 5.001), result("c", 4)), LABEL)
-    assert [row.cells[0].mark for row in table.rows] == ["", "best", "best", "second"]
-
-
-def test_one_method_is_not_the_best_of_one():
-    assert {cell.mark for row in summary(report(result("a", 5)), LABEL).rows for cell in row.cells}
-    assert all(not c.mark for row in summary(report(result("a", 5)), LABEL).rows for c in row.cells)
-
-
-def test_lower_is_better_for_times_and_for_metrics_that_say_so():
-    fast = EvalResult(
-        method="fast",
-        dataset="set a",
-        protocol=LABEL,
-        pictures=(PictureScore(name="a", psnr=30, ssim=0.9, milliseconds=1, extras={"gmsd": 0.1}),),
-    )
-    slow = EvalResult(
-        method="slow",
-        dataset="set a",
-        protocol=LABEL,
-        pictures=(PictureScore(name="a", psnr=31, ssim=0.9, milliseconds=2, extras={"gmsd": 0.3}),),
-    )
-    gmsd = ExtraMetric(name="gmsd", title="GMSD (piq)", higher_is_better=False, digits=3)
-    table = summary(report(fast, slow, extras=(gmsd,)), LABEL)
-    assert [column.title for column in table.columns] == [
-        "PSNR dB",
-        "SSIM",
-        "GMSD (piq)",
-        "time ms",
-    ]
-    assert [cell.mark for cell in table.rows[0].cells] == ["second", "best", "best", "best"]
-    assert [cell.text for cell in table.rows[1].cells] == ["31.00", "0.9000", "0.300", "2.0"]
-
-
-def test_several_datasets_end_in_their_mean_each_counting_alike():
-    table = summary(
-        report(result("a", 5, n=2), result("a", 7, "set b", n=8), result("b", 9, "set b", n=8)),
-        LABEL,
-    )
-    assert table.datasets == ("set a", "set b", "mean")
-    means = [row for row in table.rows if row.dataset == "mean"]
-    assert [(row.method, row.count) for row in means] == [("input", None), ("a", None)]
-    assert means[1].cells[0].value == pytest.approx((25.5 + 30.5) / 2)
-
-
-def test_published_rows_are_not_ranked():
-    printed = PublishedScore(method="paper", dataset="Set-A", psnr=99.0, ssim=0.99, note="RGB")
-    other = PublishedScore(method="paper", dataset="set b", psnr=88.0)
-    table = summary(report(published=(printed, other)), LABEL)
-    last = table.rows[-1]
-    assert (last.kind, last.note, last.cells[0].text) == ("published", "RGB", "99.00")
-    assert all(not cell.mark for cell in last.cells)
-    assert table.rows[2].cells[0].mark == "best"
-
-
-def test_methods_on_different_pictures_are_told_apart():
-    table = summary(report(result("a", 5), result("b", 5, n=4)), LABEL)
-    assert table.notes == ("set a: the methods were not scored on the same pictures",)
-    assert table.rows[0].count == 5
-
-
-def test_infinite_and_undefined_figures_are_left_out_of_means():
-    assert mean([math.inf, 3.0, math.nan, None, 5.0]) == 4.0
-    assert mean([math.inf, math.inf]) == math.inf
-    assert math.isnan(mean([math.nan]) or 0.0)
-    assert mean([None]) is None
-    perfect = PictureScore(name="a", psnr=math.inf, ssim=math.nan, input_psnr=30, input_ssim=0.9)
-    row = summary(
-        report(EvalResult(method="a", dataset="d", protocol=LABEL, pictures=(perfect,))), LABEL
-    ).rows[1]
-    assert [cell.text for cell in row.cells] == ["inf", "n/a", "+inf", "n/a"]
-
-
-# --- tables as text --------------------------------------------------------------------------
-
-
-def test_markdown_marks_the_best_and_names_the_protocol():
-    text = eval_markdown(report(result("a|b", 5), result("c", 7), result("c", 6, "set b")))
-    assert "| method (prenet/1) | set a PSNR dB | set a SSIM | set b PSNR dB |" in text
-    assert "| a\\|b | <ins>27.00</ins> | <ins>0.8700</ins> |  |  |  |  |" in text
-    assert "| c | **29.00** | **0.8900** | 28.00 | 0.8800 | 28.50 | 0.8850 |" in text
-    assert "Protocol prenet/1: Y, peak 255" in text
-
-
-def test_latex_is_booktabs_with_the_best_bold_and_the_second_underlined():
-    printed = PublishedScore(method="a_paper", dataset="set a", psnr=30.0, note="50% of it\n\\bad")
-    text = eval_latex(
-        report(result("a", 5), result("b_1", 7), result("b_1", 6, "set b"), published=(printed,))
-    )
-    assert text.count(r"\begin{tabular}{lrrrrrr}") == text.count(r"\end{tabular}") == 1
-    assert r"prenet/1 & \multicolumn{2}{c}{set a} & \multicolumn{2}{c}{set b}" in text
-    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5} \cmidrule(lr){6-7}" in text
-    assert r"a & \underline{27.00} & \underline{0.8700} &  &  &  &  \\" in text
-    assert r"b\_1 & \textbf{29.00} & \textbf{0.8900} & 28.00" in text
-    assert r"a\_paper (published) & 30.00 &  &" in text
-    outside = [line for line in text.splitlines() if not line.startswith("%")]
-    assert not any("bad" in line or "of it" in line for line in outside)
-    # Every row has as many cells as the table has columns.
-    body = [line for line in outside if line.endswith(r"\\") and "multicolumn" not in line]
-    assert {line.count(" & ") for line in body} == {6}
-
-
-def test_each_protocol_has_a_table_of_its_own():
-    both = report(result("a", 5), result("a", 4, protocol="rgb/1"))
-    assert eval_markdown(both).count("**Protocol ") == 2
-    assert eval_latex(both, ("psnr", "psnr_gain", "lpips")).count(r"\toprule") == 2
-    assert "gain dB" in eval_latex(both, ("psnr", "psnr_gain", "lpips"))
-
-
-def test_plain_latex_tables_are_as_they_were():
-    assert text_tables.latex(["a", "b"], [["x_y", "**1±2**"]]) == [
-        r"\begin{tabular}{lr}",
-        r"\toprule",
-        r"a & b \\",
-        r"\midrule",
-        r"x\_y & \textbf{1$\pm$2} \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    assert text_tables.latex(["a"], [[text_tables.underlined("1 < 2")], [text_tables.bold("^")]])[
-        4:6
-    ] == [r"\underline{1 \textless{} 2} \\", r"\textbf{\textasciicircum{}} \\"]
-
-
 # --- plots -----------------------------------------------------------------------------------
 
 
-def test_plots_are_there_where_there_is_something_to_show():
+def test_plots_are_there_where_there_is_something_to_show(result):
     results = (result("a", 5, rate_mm_h=4.0), result("b", 6, rate_mm_h=9.0))
     plots = eval_plots(results, ["a", "b"])
     assert [plot.name for plot in plots] == ["boxes-psnr", "boxes-ssim", "gain", "rate-psnr"]
@@ -264,7 +81,7 @@ def test_plots_are_there_where_there_is_something_to_show():
     assert box_plot((), "psnr", []) is gain_plot((), []) is rate_plot((), []) is None
 
 
-def test_names_of_plots_cannot_clash_and_cannot_break_out():
+def test_names_of_plots_cannot_clash_and_cannot_break_out(result):
     bad = "</text><script>$x_1$ \udce9 漢"
     plots = eval_plots((result(bad, 5), result("b", 6)), [bad, "b"])
     identifiers = [re.findall(r' id="([^"]+)"', plot.svg) for plot in plots]
@@ -272,7 +89,7 @@ def test_names_of_plots_cannot_clash_and_cannot_break_out():
     assert not any("<script>" in plot.svg for plot in plots)
 
 
-def test_very_many_points_become_pixels():
+def test_very_many_points_become_pixels(result):
     many = result("a", 5, n=2000)
     plot = gain_plot((many,), ["a"])
     assert plot is not None
@@ -283,7 +100,7 @@ def test_very_many_points_become_pixels():
 @pytest.mark.parametrize(
     ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
-def test_plots_are_written_as_files(tmp_path: Path, suffix: str, start: bytes):
+def test_plots_are_written_as_files(result, tmp_path: Path, suffix: str, start: bytes):
     results = (result("a", 5), result("a", 3, "set $b$"), result("a", 1, protocol="rgb/1"))
     written = write_plots(results, tmp_path / "plots", suffix=suffix)
     assert [path.name for path in written] == [f"boxplot{suffix}", f"gain{suffix}"]
@@ -292,13 +109,13 @@ def test_plots_are_written_as_files(tmp_path: Path, suffix: str, start: bytes):
         write_plots(results, tmp_path / "plots", suffix=suffix)
 
 
-def test_plots_of_nothing_and_of_other_kinds(tmp_path: Path):
+def test_plots_of_nothing_and_of_other_kinds(result, tmp_path: Path):
     assert write_plots((), tmp_path) == ()
     with pytest.raises(UsageError, match="gif"):
         write_plots((result("a", 5),), tmp_path, suffix=".gif")
 
 
-def test_the_same_plots_have_the_same_bytes(tmp_path: Path):
+def test_the_same_plots_have_the_same_bytes(result, tmp_path: Path):
     for folder in ("a", "b"):
         write_plots((result("a", 5),), tmp_path / folder)
     assert (tmp_path / "a/gain.svg").read_bytes() == (tmp_path / "b/gain.svg").read_bytes()
@@ -307,7 +124,7 @@ def test_the_same_plots_have_the_same_bytes(tmp_path: Path):
 # --- pictures --------------------------------------------------------------------------------
 
 
-def test_worst_median_and_best_go_by_gain():
+def test_worst_median_and_best_go_by_gain(score):
     scores = [score(i, gain) for i, gain in enumerate((3, -1, 9, 4, 5))]
     assert [(pick, s.name) for pick, s in eval_panels.choose(scores)] == [
         ("worst", "001.png"),
@@ -321,7 +138,7 @@ def test_worst_median_and_best_go_by_gain():
     assert [s.name for _, s in eval_panels.choose(plain)] == ["20.0", "30.0", "inf"]
 
 
-def test_error_map_and_rain_layer_have_fixed_scales():
+def test_error_map_and_rain_layer_have_fixed_scales(score):
     dark, light = np.full((9, 9, 3), 100, np.uint8), np.full((9, 9, 3), 110, np.uint8)
     light[..., 2] = 104
     assert eval_panels.error_map(light, dark)[0, 0] == pytest.approx(8)
@@ -352,7 +169,7 @@ def test_error_map_and_rain_layer_have_fixed_scales():
     assert np.abs(np.subtract([r, g, b], expected)).max() < 8
 
 
-def test_pictures_are_held_once_and_fit_the_budget():
+def test_pictures_are_held_once_and_fit_the_budget(result):
     results = (result("a", 5), result("b", 6))
     shown = eval_panels.panels(results, most=36, side=640, budget=10**7)
     assert len(shown.panels) == 6
@@ -364,7 +181,7 @@ def test_pictures_are_held_once_and_fit_the_budget():
     assert max(small.panels[0].size) == small.side < 70
 
 
-def test_too_many_pictures_lose_their_medians_first():
+def test_too_many_pictures_lose_their_medians_first(result):
     shown = eval_panels.panels((result("a", 5), result("b", 6)), most=5, side=64, budget=10**6)
     assert [panel.pick for panel in shown.panels] == ["worst", "median", "best", "worst", "best"]
     assert shown.notes == ("1 of 6 pictures are left out of the page",)
@@ -372,7 +189,7 @@ def test_too_many_pictures_lose_their_medians_first():
     assert [panel.pick for panel in shown.panels] == ["worst", "best", "worst"]
 
 
-def test_pictures_that_cannot_be_read_are_told():
+def test_pictures_that_cannot_be_read_are_told(score, pictures):
     def load(name: str) -> PanelPictures:
         if name == "000.png":
             raise ImageError("000.png: is gone")
@@ -393,7 +210,7 @@ def test_pictures_that_cannot_be_read_are_told():
 # --- page ------------------------------------------------------------------------------------
 
 
-def test_the_page_has_tables_plots_and_pictures(tmp_path: Path):
+def test_the_page_has_tables_plots_and_pictures(report, tmp_path: Path):
     printed = PublishedScore(method="paper", dataset="set a", psnr=29.46, note="Y, MATLAB")
     html = page(
         tmp_path,
@@ -416,7 +233,7 @@ def test_the_page_has_tables_plots_and_pictures(tmp_path: Path):
     assert all(image.get("alt") is not None for image in html.all("img"))
 
 
-def test_the_page_asks_for_nothing(tmp_path: Path):
+def test_the_page_asks_for_nothing(report, tmp_path: Path):
     html = page(tmp_path, report())
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]+"', "", html.source)
     assert not re.search(r"https?://|//cdn|@import|url\((?!#)", without_namespaces)
@@ -424,7 +241,7 @@ def test_the_page_asks_for_nothing(tmp_path: Path):
     assert str(policy).startswith("default-src 'none'; img-src data:;")
 
 
-def test_the_page_is_small_and_the_same_each_time(tmp_path: Path):
+def test_the_page_is_small_and_the_same_each_time(report, tmp_path: Path):
     shown = report()
     eval_page(shown, tmp_path / "a.html")
     eval_page(shown, tmp_path / "b.html")
@@ -433,7 +250,7 @@ def test_the_page_is_small_and_the_same_each_time(tmp_path: Path):
         eval_page(shown, tmp_path / "a.html")
 
 
-def test_names_are_escaped_everywhere(tmp_path: Path):
+def test_names_are_escaped_everywhere(score, pictures, tmp_path: Path):
     bad = '"></script><script>alert(1)</script>\udce9'
     evil = EvalResult(
         method=bad, dataset=bad, protocol=bad, pictures=(score(1),), load=lambda _: pictures("001")
@@ -453,7 +270,7 @@ def test_names_are_escaped_everywhere(tmp_path: Path):
     assert len(html.all("script")) == 3
 
 
-def test_infinite_figures_and_no_results_are_no_trouble(tmp_path: Path):
+def test_infinite_figures_and_no_results_are_no_trouble(report, tmp_path: Path):
     perfect = PictureScore(name="a", psnr=math.inf, ssim=math.nan, input_psnr=math.inf)
     both = EvalResult(method="m", dataset="d", protocol=LABEL, pictures=(perfect,))
     html = page(tmp_path, report(both))
@@ -464,7 +281,7 @@ def test_infinite_figures_and_no_results_are_no_trouble(tmp_path: Path):
     assert "m" in page(tmp_path, report(nothing), overwrite=True).text
 
 
-def test_a_method_without_input_has_no_gain_and_no_rain_layer(tmp_path: Path):
+def test_a_method_without_input_has_no_gain_and_no_rain_layer(pictures, report, tmp_path: Path):
     alone = EvalResult(
         method="m",
         dataset="d",
