@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,39 +19,9 @@ from rainkit.datasets.plan import pixel_hash
 from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
 from rainkit.datasets.verify import verify
 from rainkit.errors import DatasetError, ImageError, UsageError
-from rainkit.rain import PRESETS, RainSettings, render
+from rainkit.rain import RainSettings, render
 
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    for index, (name, size) in enumerate(SIZES.items()):
-        rng = np.random.default_rng(index)
-        rgb = cv2.resize(rng.integers(0, 200, (4, 4, 3), dtype=np.uint8), size[::-1])
-        images.write(folder / name, images.Picture(rgb))
-    return folder
-
-
-@pytest.fixture
-def request_(photos: Path, tmp_path: Path) -> SynthRequest:
-    return SynthRequest(
-        inputs=(str(photos),),
-        out=tmp_path / "out",
-        settings=PRESETS["rain100h"],
-        preset="rain100h",
-        variants=2,
-        workers=1,
-    )
-
-
-def files(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_pairs_have_equal_names_and_the_manifest_lists_them_all(request_: SynthRequest) -> None:
@@ -107,7 +77,9 @@ def test_a_record_is_enough_to_make_the_picture_again(request_: SynthRequest, ph
 
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
-def test_any_number_of_workers_writes_the_same_bytes(request_: SynthRequest, form: str) -> None:
+def test_any_number_of_workers_writes_the_same_bytes(
+    files: Callable[[Path], dict[str, str]], request_: SynthRequest, form: str
+) -> None:
     here = replace(request_, format=form)
     there = replace(here, out=request_.out.with_name("other"), workers=2)
     synthesise(here)
@@ -115,7 +87,9 @@ def test_any_number_of_workers_writes_the_same_bytes(request_: SynthRequest, for
     assert files(here.out) == files(there.out)
 
 
-def test_other_pictures_and_seeds(request_: SynthRequest, photos: Path) -> None:
+def test_other_pictures_and_seeds(
+    files: Callable[[Path], dict[str, str]], request_: SynthRequest, photos: Path
+) -> None:
     synthesise(request_)
     before = files(request_.out / "input")
     (photos / "b.png").unlink()
@@ -171,7 +145,9 @@ def test_names_that_cannot_be_told_apart_are_refused(request_: SynthRequest, pho
     assert not request_.out.exists()
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(request_: SynthRequest) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(
+    files: Callable[[Path], dict[str, str]], request_: SynthRequest
+) -> None:
     request_.out.mkdir()
     (request_.out / "mine.txt").write_text("keep")
     with pytest.raises(UsageError, match="--overwrite"):
@@ -213,89 +189,6 @@ def test_a_dataset_inside_the_photographs_is_not_rained_on_again(
     assert synthesise(replace(inside, overwrite=True)).pairs == 6
     with pytest.raises(UsageError, match="name clean photographs"):
         synthesise(replace(inside, inputs=(str(photos / "rainy"),), overwrite=True))
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_stopped_run_goes_on_and_ends_like_one_that_was_not(
-    request_: SynthRequest, workers: int
-) -> None:
-    synthesise(replace(request_, out=request_.out.with_name("alone")))
-
-    def stop(what: str, done: int, total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        synthesise(replace(request_, workers=workers), stop)
-    assert not (request_.out / manifest.MANIFEST).exists()
-    steps: list[int] = []
-    result = synthesise(
-        replace(request_, workers=workers), lambda what, done, total: steps.append(done)
-    )
-    assert (result.scenes, result.pairs, result.resumed) == (3, 6, 2)
-    assert steps == [3]
-    assert files(request_.out) == files(request_.out.with_name("alone"))
-
-
-def test_what_was_half_written_when_a_run_was_killed_is_made_again(request_: SynthRequest) -> None:
-    synthesise(replace(request_, out=request_.out.with_name("alone")))
-    synthesise(request_)
-    half = request_.out
-    (half / manifest.MANIFEST).unlink()
-    (half / "input" / "a_01.png").write_bytes(b"half")
-    (half / "input" / ".rainkit-0123456789ab.png").write_bytes(b"temporary")
-    result = synthesise(request_)
-    assert result.resumed == 0
-    assert files(half) == files(half.with_name("alone"))
-
-
-def test_an_unfinished_dataset_is_not_finished_otherwise(
-    request_: SynthRequest, photos: Path
-) -> None:
-    def stop(what: str, done: int, total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        synthesise(request_, stop)
-    with pytest.raises(
-        UsageError, match=r"made otherwise \(variants, seed\).*--overwrite"
-    ) as error:
-        synthesise(replace(request_, seed=3, variants=5))
-    assert "\n" not in str(error.value)
-    images.write(photos / "b.png", images.read(photos / "a.png"), overwrite=True)
-    with pytest.raises(UsageError, match="photographs"):
-        synthesise(request_)
-    result = synthesise(replace(request_, variants=1, overwrite=True))
-    assert (result.pairs, result.resumed) == (3, 0)
-    assert len(list((request_.out / "input").iterdir())) == 3
-
-
-def test_two_runs_do_not_write_to_one_folder(request_: SynthRequest) -> None:
-    def start_another(what: str, done: int, total: int) -> None:
-        with pytest.raises(UsageError, match="another rainkit synth"):
-            synthesise(request_)
-
-    assert synthesise(request_, start_another).pairs == 6
-
-
-def test_shards_together_make_what_one_run_makes(request_: SynthRequest) -> None:
-    whole = replace(request_, out=request_.out.with_name("whole"), test_scenes=1, layout="hf")
-    synthesise(whole)
-    parts = [replace(whole, out=request_.out, shard=(part, 3)) for part in (2, 1, 3)]
-    for part in parts:
-        with pytest.raises(DatasetError, match="manifest"):
-            manifest.read(request_.out)
-        assert synthesise(part).pairs == 2
-    assert files(request_.out) == files(whole.out)
-    with pytest.raises(UsageError, match="already, finished: add --overwrite"):
-        synthesise(parts[0])
-
-
-def test_a_shard_is_made_once(request_: SynthRequest) -> None:
-    part = replace(request_, shard=(1, 3))
-    synthesise(part)
-    with pytest.raises(UsageError, match="holds shard 1 already"):
-        synthesise(part)
 
 
 def test_variants_take_turns(request_: SynthRequest) -> None:
@@ -463,7 +356,9 @@ def test_wrong_requests_are_refused(tmp_path: Path, values: dict, named: str) ->
 
 
 @pytest.mark.parametrize("layout", ["hf", "spa"])
-def test_a_split_that_is_gone_leaves_no_list(request_: SynthRequest, layout: str) -> None:
+def test_a_split_that_is_gone_leaves_no_list(
+    files: Callable[[Path], dict[str, str]], request_: SynthRequest, layout: str
+) -> None:
     split = replace(request_, layout=layout, test_scenes=1)
     synthesise(split)
     listed = [path for path in files(request_.out) if Path(path).name.startswith(("test", "meta"))]
