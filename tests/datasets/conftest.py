@@ -1,19 +1,32 @@
-"""Small photographs, and a request to rain on them."""
+"""Small photographs and a request to rain on them; small datasets in every layout."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import io
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from rainkit import images
+from rainkit.datasets import manifest
+from rainkit.datasets.layouts import (
+    Entry,
+    Layout,
+)
 from rainkit.datasets.synthesis import SynthRequest
 from rainkit.rain import PRESETS
 
+RGB = NDArray[np.uint8]
+SCENES = (("a", "train"), ("größe 2", "train"), ("c.d", "test"))
+VARIANTS = 2
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}
 
 
@@ -53,3 +66,130 @@ def _files(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _picture(seed: int) -> RGB:
+    return np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+
+def _entries(*, split: bool = True, suffix: str = ".png") -> Iterator[tuple[Entry, RGB, RGB]]:
+    """What synthesis asks for: three scenes with two rains each, two scenes to train on."""
+    for index, (scene, where) in enumerate(SCENES):
+        in_split = index % 2 if split else index
+        for variant in range(1, VARIANTS + 1):
+            entry = Entry(
+                scene=scene,
+                variant=variant,
+                number=in_split * VARIANTS + variant,
+                scene_number=in_split + 1,
+                count=(4 if where == "train" else 2) if split else 6,
+                split=where if split else "",
+                suffix=suffix,
+            )
+            yield entry, _picture(10 * index + variant), _picture(10 * index)
+
+
+def _record(layout: Layout, entry: Entry, **changes: Any) -> manifest.Record:
+    place = layout.place(entry)
+    values: dict[str, Any] = {
+        "id": f"{entry.scene}_{entry.variant:02d}",
+        "scene": entry.scene,
+        "variant": entry.variant,
+        "source": f"{entry.scene}.png",
+        "input": place.input,
+        "target": place.target,
+        "w": 8,
+        "h": 6,
+        "seed": (0, 2**64 - 1, entry.variant),
+        "rng": "PCG64",
+        "preset": "default",
+        "level": None,
+        "rate_mm_h": 7.0,
+        "wind_m_s": -0.5,
+        "distance": None,
+        "frame_width": 8.0,
+        "beta_per_m": 0.0,
+        "airlight": (1.0, 2.0, 3.0),
+        "streak_rgb": (4.0, 5.0, 6.0),
+        "n_drops": 3,
+        "n_kept": 2,
+        "settings": {},
+        "stats": manifest.Stats(y_psnr=30.5, mean_dy=1.5, coverage=0.25),
+        "sha256": manifest.Hashes(clean="aa", input="bb"),
+        "renderer": "layered/2",
+        "lib": {"numpy": "2"},
+        "split": entry.split or None,
+    }
+    return manifest.Record(**values | changes)
+
+
+def _write(
+    layout: Layout, out: Path, *, overwrite: bool = False, **how: Any
+) -> list[manifest.Record]:
+    records = []
+    for entry, rainy, clean in _entries(**how):
+        layout.write(out, entry, rainy, clean, overwrite=overwrite)
+        records.append(_record(layout, entry))
+    return records
+
+
+def _make(
+    layout: Layout, out: Path, *, overwrite: bool = False, **how: Any
+) -> list[manifest.Record]:
+    records = _write(layout, out, overwrite=overwrite, **how)
+    layout.finish(out, records, overwrite=overwrite)
+    return records
+
+
+def _decoded(data: bytes) -> RGB:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def _stored(out: Path, locator: str) -> RGB:
+    """The picture at a locator, read in the plainest way."""
+    path, _, part = locator.partition("::")
+    if path.endswith(".tar"):
+        with tarfile.open(out / path) as tar:
+            member = tar.extractfile(part)
+            assert member is not None
+            return _decoded(member.read())
+    rgb = _decoded((out / path).read_bytes())
+    middle = rgb.shape[1] // 2
+    return {"": rgb, "left": rgb[:, :middle], "right": rgb[:, middle:]}[part]
+
+
+@pytest.fixture
+def picture() -> Callable[..., Any]:
+    """A picture of noise."""
+    return _picture
+
+
+@pytest.fixture
+def entries() -> Callable[..., Any]:
+    """What synthesis asks of a layout."""
+    return _entries
+
+
+@pytest.fixture
+def record() -> Callable[..., Any]:
+    """What a manifest says of an entry."""
+    return _record
+
+
+@pytest.fixture
+def write() -> Callable[..., Any]:
+    """Writes all entries without finishing."""
+    return _write
+
+
+@pytest.fixture
+def make() -> Callable[..., Any]:
+    """Writes all entries and finishes."""
+    return _make
+
+
+@pytest.fixture
+def stored() -> Callable[..., Any]:
+    """The picture at a locator."""
+    return _stored

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def test_a_record_is_enough_to_make_the_picture_again(request_: SynthRequest, ph
 
 @pytest.mark.parametrize("form", ["png", "jpg"])
 def test_any_number_of_workers_writes_the_same_bytes(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest, form: str
+    files, request_: SynthRequest, form: str
 ) -> None:
     here = replace(request_, format=form)
     there = replace(here, out=request_.out.with_name("other"), workers=2)
@@ -87,9 +86,7 @@ def test_any_number_of_workers_writes_the_same_bytes(
     assert files(here.out) == files(there.out)
 
 
-def test_other_pictures_and_seeds(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest, photos: Path
-) -> None:
+def test_other_pictures_and_seeds(files, request_: SynthRequest, photos: Path) -> None:
     synthesise(request_)
     before = files(request_.out / "input")
     (photos / "b.png").unlink()
@@ -145,9 +142,7 @@ def test_names_that_cannot_be_told_apart_are_refused(request_: SynthRequest, pho
     assert not request_.out.exists()
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest
-) -> None:
+def test_a_folder_that_is_not_empty_is_left_alone(files, request_: SynthRequest) -> None:
     request_.out.mkdir()
     (request_.out / "mine.txt").write_text("keep")
     with pytest.raises(UsageError, match="--overwrite"):
@@ -356,9 +351,7 @@ def test_wrong_requests_are_refused(tmp_path: Path, values: dict, named: str) ->
 
 
 @pytest.mark.parametrize("layout", ["hf", "spa"])
-def test_a_split_that_is_gone_leaves_no_list(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest, layout: str
-) -> None:
+def test_a_split_that_is_gone_leaves_no_list(files, request_: SynthRequest, layout: str) -> None:
     split = replace(request_, layout=layout, test_scenes=1)
     synthesise(split)
     listed = [path for path in files(request_.out) if Path(path).name.startswith(("test", "meta"))]

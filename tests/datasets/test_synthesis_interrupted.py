@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rainkit.errors import DatasetError, UsageError
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_stopped_run_goes_on_and_ends_like_one_that_was_not(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest, workers: int
+    files, request_: SynthRequest, workers: int
 ) -> None:
     synthesise(replace(request_, out=request_.out.with_name("alone")))
 
@@ -37,7 +36,7 @@ def test_a_stopped_run_goes_on_and_ends_like_one_that_was_not(
 
 
 def test_what_was_half_written_when_a_run_was_killed_is_made_again(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest
+    files, request_: SynthRequest
 ) -> None:
     synthesise(replace(request_, out=request_.out.with_name("alone")))
     synthesise(request_)
@@ -79,9 +78,7 @@ def test_two_runs_do_not_write_to_one_folder(request_: SynthRequest) -> None:
     assert synthesise(request_, start_another).pairs == 6
 
 
-def test_shards_together_make_what_one_run_makes(
-    files: Callable[[Path], dict[str, str]], request_: SynthRequest
-) -> None:
+def test_shards_together_make_what_one_run_makes(files, request_: SynthRequest) -> None:
     whole = replace(request_, out=request_.out.with_name("whole"), test_scenes=1, layout="hf")
     synthesise(whole)
     parts = [replace(whole, out=request_.out, shard=(part, 3)) for part in (2, 1, 3)]
