@@ -1,4 +1,4 @@
-"""Pictures on disk and in memory: finding, decoding, encoding, atomic writes, tensors."""
+"""Pictures in files and in memory: finding, decoding, encoding and conversion to tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place where arrays become tensors and tensors arrays."""
+"""Conversion between arrays of pixels and tensors; nothing else in rainkit converts them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ __all__ = ["to_array", "to_tensor", "to_uint8"]
 
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 
-# torch is imported inside the functions: finding and reading files must not wait for it.
+# torch is imported inside the functions, so that finding and reading files need not wait for it.
 
 
 def to_tensor(rgb: Pixels) -> Tensor:
-    """[H,W,3] uint8 or uint16 -> [1,3,H,W] float32 in [0,1], on the CPU, channels last."""
+    """Convert [H, W, 3] uint8 or uint16 to [1, 3, H, W] float32 in [0, 1].
+
+    The tensor is on the CPU and in channels-last memory format.
+    """
     import torch
 
     if rgb.dtype != np.uint8:
@@ -28,13 +31,16 @@ def to_tensor(rgb: Pixels) -> Tensor:
         scaled /= np.iinfo(rgb.dtype).max
         return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None]
     plain = np.ascontiguousarray(rgb)
-    if not plain.flags.writeable:  # torch warns that it cannot protect such memory
+    if not plain.flags.writeable:  # torch warns about memory that must not be written to
         plain = plain.copy()
     return torch.from_numpy(plain).permute(2, 0, 1)[None].float().div_(255)
 
 
 def to_array(picture: Tensor, dtype: type[Sample]) -> NDArray[Sample]:
-    """[1,3,H,W] or [3,H,W] float, clamped to [0,1] -> [H,W,3] of ``dtype``, rounded to nearest."""
+    """Convert a [1, 3, H, W] or [3, H, W] float tensor to [H, W, 3] of ``dtype``.
+
+    Values are clamped to [0, 1], scaled, and rounded to the nearest level.
+    """
     import torch
 
     single = picture[0] if picture.dim() == 4 else picture
@@ -46,8 +52,8 @@ def to_array(picture: Tensor, dtype: type[Sample]) -> NDArray[Sample]:
 
 
 def to_uint8(rgb: Pixels) -> NDArray[np.uint8]:
-    """[...] uint8 as it is; uint16 scaled by 255 / 65535 and rounded to nearest."""
+    """Return uint8 as it is, and uint16 scaled by 255 / 65535 and rounded to the nearest level."""
     if rgb.dtype == np.uint8:
         return rgb.astype(np.uint8, copy=False)
-    # 65535 = 255 * 257, so adding half of 257 rounds exactly.
+    # 65535 = 255 * 257, so that adding half of 257 rounds exactly.
     return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)

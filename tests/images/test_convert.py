@@ -1,4 +1,4 @@
-"""Arrays to tensors and back."""
+"""Conversion of arrays to tensors and back."""
 
 from __future__ import annotations
 
