@@ -1,9 +1,13 @@
-"""Conversion between arrays of pixels and tensors; nothing else in rainkit converts them."""
+"""Conversion of pixels: to tensors and back, to 8 bits, and to a smaller size.
+
+Nothing else in rainkit converts between arrays and tensors.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +16,10 @@ if TYPE_CHECKING:
 
     from rainkit.images.picture import Pixels
 
-__all__ = ["to_array", "to_tensor", "to_uint8"]
+__all__ = ["LUMA_WEIGHTS", "shrink", "to_array", "to_tensor", "to_uint8"]
+
+LUMA_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
+"""Weights of R, G and B in the luma Y of ITU-R BT.601, float32 [1, 3] for ``cv2.transform``."""
 
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 
@@ -57,3 +64,13 @@ def to_uint8(rgb: Pixels) -> NDArray[np.uint8]:
         return rgb.astype(np.uint8, copy=False)
     # 65535 = 255 * 257, so that adding half of 257 rounds exactly.
     return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def shrink(pixels: Pixels, longest: int) -> Pixels:
+    """Shrink [H, W] or [H, W, C] pixels to a longest side; smaller pictures are not changed."""
+    height, width = pixels.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

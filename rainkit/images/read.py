@@ -18,7 +18,7 @@ from rainkit.images.picture import Picture, Pixels
 from rainkit.images.png import plain_png
 from rainkit.images.silence import opencv_silent
 
-__all__ = ["LARGEST", "decode", "read", "size"]
+__all__ = ["LARGEST", "decode", "open_file", "read", "size"]
 
 LARGEST = 2**28
 """Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding."""
@@ -63,19 +63,33 @@ def read(path: Path | str) -> Picture:
     """
     path = Path(path)
     try:
-        _refuse_special_file(path)
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise _unreadable(path, error) from error
     return decode(data, path)
 
 
-def _refuse_special_file(path: Path) -> None:
-    """Refuse pipes, sockets and devices: opening or reading one may wait for ever."""
-    mode = path.stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        kind = _SPECIAL.get(stat.S_IFMT(mode), "device")
-        raise ImageError(f"{path}: is a {kind}, not a file; save the picture to a file first")
+def open_file(path: Path) -> BinaryIO:
+    """Open a picture file for reading its bytes.
+
+    Pipes, sockets and devices are refused, because opening or reading one may wait for ever.
+
+    Raises:
+        ImageError: The file is missing, special, or the system refuses to open it.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder says that it is one
+            return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    kind = _SPECIAL.get(stat.S_IFMT(mode), "device")
+    raise ImageError(f"{path}: is a {kind}, not a file; save the picture to a file first")
+
+
+def _unreadable(path: Path, error: OSError) -> ImageError:
+    return ImageError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 def decode(data: bytes, name: Path | str) -> Picture:

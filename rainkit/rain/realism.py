@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rainkit.images import LUMA_WEIGHTS
 from rainkit.rain.physics import LARGEST_DROP_MM, size_slope, terminal_speed
 
 __all__ = ["Fit", "Measures", "coverage_slope", "expected_tilt", "fog_fit", "measure", "residual"]
 
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 _VISIBLE = 8.0  # levels; smaller changes are hardly visible
 _REACH = 128  # px; streaks up to twice as long can be measured
 _LARGEST = 1024  # px; only the middle of larger pictures is used
@@ -72,7 +72,7 @@ class Fit:
 
 def residual(clean: RGB8, rainy: RGB8) -> Plane:
     """Return the residual r, float32 [H, W] in levels, of two pictures [H, W, 3]."""
-    return np.asarray(cv2.transform(_change(clean, rainy), _LUMA), np.float32)
+    return np.asarray(cv2.transform(_change(clean, rainy), LUMA_WEIGHTS), np.float32)
 
 
 def _change(clean: RGB8, rainy: RGB8) -> Plane:

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rainkit import images
 from rainkit.rain import physics
 
 __all__ = ["estimate_airlight", "to_range", "transmission"]
 
-_LARGEST_SIDE = 256  # px; the dark channel works on patches, so a small copy is good enough
+_LONGEST_SIDE = 256  # px; the dark channel works on patches, so a small copy is good enough
 _PATCH = np.ones((3, 3), np.uint8)  # removes specks, and keeps thin strips of sky between leaves
 _SHARE = 0.001
 _BELOW_WHITE = 0.9  # streaks could not be brighter than a saturated airlight
@@ -24,11 +25,7 @@ def estimate_airlight(clean: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     It is 0.9 times the median colour of the pixels whose dark channel is among the brightest 0.1 %
     (mostly sky).
     """
-    height, width = clean.shape[:2]
-    scale = _LARGEST_SIDE / max(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        clean = np.asarray(cv2.resize(clean, size, interpolation=cv2.INTER_AREA), np.uint8)
+    clean = images.shrink(clean, _LONGEST_SIDE)
     red, green, blue = cv2.split(clean)
     dark = cv2.erode(cv2.min(cv2.min(red, green), blue), _PATCH).reshape(-1)
     # Fewer than nine pixels would let one speck colour the rain of a small picture.
