@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rainkit.errors import UsageError
 from rainkit.rain import drops, physics, weather
 from rainkit.rain.composition import compose, darkened
-from rainkit.rain.render import Rendered, clear_share, surroundings
+from rainkit.rain.render import Rendered, clear_share, scene_geometry
 from rainkit.rain.settings import RainSettings
 
 __all__ = ["BANK", "Bank"]
@@ -73,15 +73,15 @@ class Bank:
         self.side = side
         self.frame_width = float(frame_width)
         blank = np.zeros((side, side, 3), np.uint8)
-        around = surroundings(blank, settings, frame_width=frame_width)
+        geometry = scene_geometry(blank, settings, frame_width=frame_width)
         self._tiles: list[_Tile] = []
         for number in range(tiles):
             rng = weather.generator((*seed, number))
             drawn = weather.draw(blank, settings, rng, airlight=(0, 0, 0))
             sampled = drops.sample(
-                settings, rng, drawn, width=side, height=side, focal_px=around.focal_px
+                settings, rng, drawn, width=side, height=side, focal_px=geometry.focal_px
             )
-            clear = clear_share(sampled, settings.cuts_m, around)
+            clear = clear_share(sampled, settings.cuts_m, geometry)
             stored = np.rint(clear * 255).astype(np.uint8)
             self._tiles.append(_Tile(stored, drawn, sampled.n_drops, len(sampled)))
 
@@ -101,8 +101,8 @@ class Bank:
                 invalid.
         """
         settings = self.settings
-        around = surroundings(clean, settings, distance=distance, frame_width=self.frame_width)
-        height, width = around.height, around.width
+        geometry = scene_geometry(clean, settings, distance=distance, frame_width=self.frame_width)
+        height, width = geometry.height, geometry.width
         if max(height, width) > self.side:
             raise UsageError(
                 f"rain: a picture of {width}x{height} px needs a bank with a side of "

@@ -20,7 +20,7 @@ from torch import Tensor
 from rainkit.errors import ImageError, UsageError
 from rainkit.rain import drops, physics, streaks, weather
 from rainkit.rain.composition import TO_STORED, terms
-from rainkit.rain.render import Surroundings, layers, surroundings
+from rainkit.rain.render import SceneGeometry, layers, scene_geometry
 from rainkit.rain.settings import RainSettings
 
 __all__ = ["Shower", "draw", "paint_batch", "render_batch"]
@@ -40,13 +40,13 @@ class Shower:
         settings: the settings of the rain.
         weather: rate, wind and colours.
         drops: the streaks in view.
-        around: size of the picture and distances of its scene.
+        geometry: size of the picture and distances of its scene.
     """
 
     settings: RainSettings
     weather: weather.Weather
     drops: drops.Drops
-    around: Surroundings
+    geometry: SceneGeometry
 
 
 def render_batch(
@@ -105,13 +105,20 @@ def draw(
 
     Arguments and exceptions are those of that function.
     """
-    around = surroundings(clean, settings, distance=distance, depth=depth, frame_width=frame_width)
+    geometry = scene_geometry(
+        clean, settings, distance=distance, depth=depth, frame_width=frame_width
+    )
     rng = weather.generator(seed)
     drawn = weather.draw(clean, settings, rng, airlight=airlight)
     sampled = drops.sample(
-        settings, rng, drawn, width=around.width, height=around.height, focal_px=around.focal_px
+        settings,
+        rng,
+        drawn,
+        width=geometry.width,
+        height=geometry.height,
+        focal_px=geometry.focal_px,
     )
-    return Shower(settings, drawn, sampled, around)
+    return Shower(settings, drawn, sampled, geometry)
 
 
 def paint_batch(clean: Tensor, showers: Sequence[Shower]) -> Tensor:
@@ -121,14 +128,14 @@ def paint_batch(clean: Tensor, showers: Sequence[Shower]) -> Tensor:
         ImageError: ``clean`` has a wrong type or shape, or a shower was drawn for another size.
     """
     _check(clean)
-    sizes = {(shower.around.height, shower.around.width) for shower in showers}
+    sizes = {(shower.geometry.height, shower.geometry.width) for shower in showers}
     if len(showers) != len(clean) or sizes != {tuple(clean.shape[2:])}:
         raise ImageError(
             f"rain: showers for {len(showers)} pictures of {sorted(sizes)} px do not fit a batch "
             f"of {list(clean.shape)}: draw them for its pictures"
         )
-    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.FIXED))
-    ranges = [shower.around.ranges() for shower in showers]
+    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.THICKNESS_STEPS))
+    ranges = [shower.geometry.ranges() for shower in showers]
     through = _transmission(showers, ranges, clean.device)
     channels = [
         terms(s.settings, s.weather.streak, s.weather.airlight, veiled=where is not None)
@@ -157,9 +164,12 @@ def _check(clean: Tensor) -> None:
 
 
 def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
-    """Return the optical thickness of the streaks in view, float32 [B, H, W], in 1/FIXED."""
-    around = showers[0].around
-    parts = [layers(s.drops, s.settings.cuts_m, s.around) for s in showers]
+    """Return the optical thickness of the streaks in view, in steps of 1/THICKNESS_STEPS.
+
+    The result is float32 [B, H, W].
+    """
+    geometry = showers[0].geometry
+    parts = [layers(s.drops, s.settings.cuts_m, s.geometry) for s in showers]
     deepest = max(len(part) for part in parts)
     # Each layer of each picture has a slot, and ``slot`` holds that of every drop of the batch.
     every, first = _joined([s.drops for s in showers])
@@ -170,14 +180,14 @@ def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
             members = layer.chosen + first[number]
             slot[members] = number * deepest + depth
             chosen.append(members)
-            veil[number, depth] = layer.veil * streaks.FIXED
+            veil[number, depth] = layer.veil * streaks.THICKNESS_STEPS
             near[number, depth] = layer.near_m
-    planes = torch.zeros(veil.numel(), around.height, around.width, device=device)
+    planes = torch.zeros(veil.numel(), geometry.height, geometry.width, device=device)
     _draw_streaks(planes, every, np.concatenate(chosen), slot)
     total = planes.view(*veil.shape[:2], *planes.shape[1:]) + veil.to(device)
-    if any(s.around.depth is not None for s in showers):
-        nowhere = np.full((around.height, around.width), np.inf, np.float32)
-        maps = [nowhere if s.around.depth is None else s.around.depth for s in showers]
+    if any(s.geometry.depth is not None for s in showers):
+        nowhere = np.full((geometry.height, geometry.width), np.inf, np.float32)
+        maps = [nowhere if s.geometry.depth is None else s.geometry.depth for s in showers]
         depths = torch.from_numpy(np.stack(maps)).to(device).unsqueeze(1)
         total = total.masked_fill_(depths <= near.to(device), 0.0)
     return total.sum(1)
@@ -197,7 +207,10 @@ def _draw_streaks(
     chosen: npt.NDArray[np.intp],
     slot: npt.NDArray[np.int64],
 ) -> None:
-    """Add the blurred streaks of the chosen drops to planes [slots, H, W], in steps of 1/FIXED."""
+    """Add the blurred streaks of the chosen drops to planes [slots, H, W].
+
+    Planes are in steps of 1/THICKNESS_STEPS.
+    """
     _, height, width = planes.shape
     for blur in streaks.blurs(every, chosen):
         rows, columns = height + 2 * blur.pad, width + 2 * blur.pad
@@ -225,12 +238,12 @@ def _walk(canvas: Tensor, lines: streaks.Lines, base: npt.NDArray[np.int64]) -> 
     starts = ends - counts
     k = torch.arange(len(line), device=canvas.device) - starts[line]  # sample k of its line
     across = slope[line] * k.int() + offset[line]
-    across.clamp_(0, lines.last * streaks.PARTS)
-    column = across // streaks.PARTS
+    across.clamp_(0, lines.last * streaks.POSITION_STEPS)
+    column = across // streaks.POSITION_STEPS
     mass = each[line]
     mass[starts] = head
     mass[ends - 1] *= tail
-    right = ((across - column * streaks.PARTS) * mass * (1 / streaks.PARTS)).int()
+    right = ((across - column * streaks.POSITION_STEPS) * mass * (1 / streaks.POSITION_STEPS)).int()
     at = torch.from_numpy(base).to(canvas.device)[line] + k * lines.stride + column * lines.step
     # Sums of integers do not depend on the order in which a device adds them.
     canvas.scatter_add_(0, at, mass.int() - right)
@@ -256,8 +269,8 @@ def _transmission(
     showers: Sequence[Shower], ranges: Sequence[Map | None], device: torch.device
 ) -> Tensor | None:
     """Return the share of light that crosses the rain, float32 [B, H, W], or None for no veil."""
-    around = showers[0].around
-    nothing = np.zeros((around.height, around.width), np.float32)
+    geometry = showers[0].geometry
+    nothing = np.zeros((geometry.height, geometry.width), np.float32)
     if all(where is None for where in ranges):
         return None
     distance = np.stack([nothing if where is None else where for where in ranges])

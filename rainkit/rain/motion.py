@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rainkit.errors import UsageError
 from rainkit.rain import drops, physics, weather
-from rainkit.rain.render import Rendered, Surroundings, paint, surroundings
+from rainkit.rain.render import Rendered, SceneGeometry, paint, scene_geometry
 from rainkit.rain.settings import LEVELS, RainSettings
 from rainkit.rain.weather import Weather
 
@@ -62,11 +62,11 @@ def render_sequence(
     """
     if frames < 1:
         raise UsageError(f"rain: a sequence must have at least 1 frame, not {frames}")
-    around = surroundings(clean, settings, distance=distance, depth=depth)
+    geometry = scene_geometry(clean, settings, distance=distance, depth=depth)
     climate = weather.draw(clean, settings, weather.generator([*seed, _CLIMATE]))
     if fps is None:
         course = _weather_course(climate, settings, seed, MEMORY)
-        rain = _time_lapse(settings, seed, around, course)
+        rain = _time_lapse(settings, seed, geometry, course)
     else:
         if not 0 < fps * climate.exposure_s <= 1 + 1e-9:  # NaN is refused too
             raise UsageError(
@@ -74,9 +74,9 @@ def render_sequence(
                 f"{climate.exposure_s:.3g} s; take up to {1 / climate.exposure_s:.4g}"
             )
         course = _weather_course(climate, settings, seed, MEMORY ** (1 / fps))
-        rain = _moving_rain(settings, seed, around, course, 1 / fps)
+        rain = _moving_rain(settings, seed, geometry, course, 1 / fps)
     for drawn, sampled in islice(rain, frames):
-        yield paint(clean, settings, drawn, sampled, around, seed)
+        yield paint(clean, settings, drawn, sampled, geometry, seed)
 
 
 def _weather_course(
@@ -100,19 +100,19 @@ def _weather_course(
 
 
 def _time_lapse(
-    settings: RainSettings, seed: Sequence[int], around: Surroundings, course: Iterator[Weather]
+    settings: RainSettings, seed: Sequence[int], geometry: SceneGeometry, course: Iterator[Weather]
 ) -> Iterator[tuple[Weather, drops.Drops]]:
     """Yield the weather and the drops of each frame of a time lapse."""
-    size = {"width": around.width, "height": around.height}
+    size = {"width": geometry.width, "height": geometry.height}
     for number, drawn in enumerate(course):
         rng = weather.generator([*seed, _TIME_LAPSE, number])
-        yield drawn, drops.sample(settings, rng, drawn, focal_px=around.focal_px, **size)
+        yield drawn, drops.sample(settings, rng, drawn, focal_px=geometry.focal_px, **size)
 
 
 def _moving_rain(
     settings: RainSettings,
     seed: Sequence[int],
-    around: Surroundings,
+    geometry: SceneGeometry,
     course: Iterator[Weather],
     seconds: float,
 ) -> Iterator[tuple[Weather, drops.Drops]]:
@@ -132,18 +132,18 @@ def _moving_rain(
         settings,
         rng,
         fullest,
-        width=around.width,
-        height=around.height,
-        focal_px=around.focal_px,
+        width=geometry.width,
+        height=geometry.height,
+        focal_px=geometry.focal_px,
     )
     marks = rng.random(len(held.z))
     speed = physics.terminal_speed(held.diameter)
     while True:
         steeper = physics.size_slope(drawn.rate_mm_h) - physics.size_slope(most)
         shown = _chosen(held, marks < np.exp(-steeper * held.diameter))
-        yield drawn, drops.expose(settings, drawn, shown, focal_px=around.focal_px)
+        yield drawn, drops.expose(settings, drawn, shown, focal_px=geometry.focal_px)
         angle = held.lean + np.arctan2(drawn.wind_m_s, speed) + math.radians(settings.roll_deg)
-        path = np.hypot(speed, drawn.wind_m_s) * (seconds * around.focal_px) / held.z
+        path = np.hypot(speed, drawn.wind_m_s) * (seconds * geometry.focal_px) / held.z
         x, y = held.x + path * np.sin(angle), held.y + path * np.cos(angle)
         held = _recycle(replace(held, x=x, y=y), rng)
         drawn = next(course)

@@ -21,12 +21,12 @@ __all__ = [
     "RENDERER",
     "Layer",
     "Rendered",
-    "Surroundings",
+    "SceneGeometry",
     "clear_share",
     "layers",
     "paint",
     "render",
-    "surroundings",
+    "scene_geometry",
 ]
 
 RENDERER = "layered/2"
@@ -59,7 +59,7 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SceneGeometry:
     """The size of a picture, the camera's focal length, and how far away the scene is.
 
     Attributes:
@@ -132,23 +132,30 @@ def render(
         ImageError: ``clean`` or ``depth`` has a wrong type, shape or value.
         UsageError: The seed, frame width, distance or airlight is invalid.
     """
-    around = surroundings(clean, settings, distance=distance, depth=depth, frame_width=frame_width)
+    geometry = scene_geometry(
+        clean, settings, distance=distance, depth=depth, frame_width=frame_width
+    )
     rng = weather.generator(seed)
     drawn = weather.draw(clean, settings, rng, airlight=airlight)
     sampled = drops.sample(
-        settings, rng, drawn, width=around.width, height=around.height, focal_px=around.focal_px
+        settings,
+        rng,
+        drawn,
+        width=geometry.width,
+        height=geometry.height,
+        focal_px=geometry.focal_px,
     )
-    return paint(clean, settings, drawn, sampled, around, seed)
+    return paint(clean, settings, drawn, sampled, geometry, seed)
 
 
-def surroundings(
+def scene_geometry(
     clean: npt.NDArray[np.uint8],
     settings: RainSettings,
     *,
     distance: float | None = None,
     depth: Map | None = None,
     frame_width: float | None = None,
-) -> Surroundings:
+) -> SceneGeometry:
     """Check a picture and the distances of its scene, and return both; see :func:`render`.
 
     Raises:
@@ -167,7 +174,7 @@ def surroundings(
             raise UsageError(
                 f"rain: distance must be a number of metres from 0 up, not {distance!r}"
             )
-    return Surroundings(
+    return SceneGeometry(
         height=height,
         width=width,
         frame_width=float(frame_width),
@@ -182,12 +189,12 @@ def paint(
     settings: RainSettings,
     drawn: weather.Weather,
     sampled: drops.Drops,
-    around: Surroundings,
+    geometry: SceneGeometry,
     seed: Sequence[int],
 ) -> Rendered:
     """Paint sampled drops over a picture; ``seed`` is only written into the record."""
-    clear = clear_share(sampled, settings.cuts_m, around)
-    ranges = around.ranges()
+    clear = clear_share(sampled, settings.cuts_m, geometry)
+    ranges = geometry.ranges()
     through = None
     if ranges is not None:
         through = veil.transmission(ranges, drawn.rate_mm_h, settings.fog_gain)
@@ -210,8 +217,8 @@ def paint(
         "airlight": [round(float(value), 3) for value in drawn.airlight],
         "streak_rgb": [round(float(value), 3) for value in drawn.streak],
         "beta_per_m": 0.0 if through is None else beta,
-        "distance": "map" if around.depth is not None else around.distance,
-        "frame_width": around.frame_width,
+        "distance": "map" if geometry.depth is not None else geometry.distance,
+        "frame_width": geometry.frame_width,
         "n_drops": sampled.n_drops,
         "n_kept": len(sampled),
         "coverage": round(1 - cv2.mean(clear)[0], 6),
@@ -220,15 +227,15 @@ def paint(
     return Rendered(rainy=rainy, clear=clear, transmission=through, record=record)
 
 
-def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> list[Layer]:
+def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> list[Layer]:
     """Return the rain in front of the scene: one layer, or one per slab if there is a depth map."""
-    if around.depth is None:
-        nearest = math.inf if around.distance is None else around.distance
+    if geometry.depth is None:
+        nearest = math.inf if geometry.distance is None else geometry.distance
         cuts = [cut for cut in cuts_m if cut < nearest]
         far = math.inf if len(cuts) == len(cuts_m) else cuts_m[len(cuts)]
         return [Layer(0.0, sum(sampled.veil[: len(cuts)]), sampled.slab(0.0, far))]
     # Slabs that begin nearer than the nearest surface are hidden nowhere and share one layer.
-    bare = max(1, sum(cut < float(around.depth.min()) for cut in cuts_m))
+    bare = max(1, sum(cut < float(geometry.depth.min()) for cut in cuts_m))
     faint = (sum(sampled.veil[:bare]), *sampled.veil[bare:])
     bounds = itertools.pairwise((cuts_m[0], *cuts_m[bare:], math.inf))
     return [
@@ -237,27 +244,27 @@ def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings
     ]
 
 
-def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
+def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
     """Return the share of each pixel that the streaks leave uncovered, float32 [H, W] in [0, 1]."""
-    optical = _thickness(sampled, cuts_m, around)
-    optical *= np.float32(-1 / streaks.FIXED)
+    optical = _thickness(sampled, cuts_m, geometry)
+    optical *= np.float32(-1 / streaks.THICKNESS_STEPS)
     # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
     return np.asarray(cv2.exp(optical), np.float32)
 
 
-def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
-    """Return the optical thickness of the streaks in view, in steps of 1/FIXED."""
+def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
+    """Return the optical thickness of the streaks in view, in steps of 1/THICKNESS_STEPS."""
     planes: list[tuple[float, Map]] = []
-    for layer in layers(sampled, cuts_m, around):
-        plane = streaks.thickness(sampled, layer.chosen, around.width, around.height)
+    for layer in layers(sampled, cuts_m, geometry):
+        plane = streaks.thickness(sampled, layer.chosen, geometry.width, geometry.height)
         if layer.veil:
-            plane += np.float32(layer.veil * streaks.FIXED)
+            plane += np.float32(layer.veil * streaks.THICKNESS_STEPS)
         planes.append((layer.near_m, plane))
     # The first layer begins at 0, so that nothing hides it.
     total = np.ascontiguousarray(planes[0][1])
-    if around.depth is not None:
+    if geometry.depth is not None:
         for near, plane in planes[1:]:
-            visible = np.greater(around.depth, np.float32(near)).view(np.uint8)
+            visible = np.greater(geometry.depth, np.float32(near)).view(np.uint8)
             cv2.add(total, plane, dst=total, mask=visible)
     return total
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from rainkit.rain.drops import Drops
 
 __all__ = [
-    "FIXED",
-    "PARTS",
+    "POSITION_STEPS",
+    "THICKNESS_STEPS",
     "Blur",
     "Lines",
     "Samples",
@@ -27,13 +27,13 @@ __all__ = [
     "thickness",
 ]
 
-FIXED = 2.0**20
+THICKNESS_STEPS = 2.0**20
 """Steps of an integer canvas per unit of thickness.
 
 Sums of integers, unlike those of floats, do not depend on the order of their terms.
 """
 
-PARTS = 4096
+POSITION_STEPS = 4096
 """Steps per px of a position across a streak."""
 
 _THICKEST = 64.0  # most that one sample adds; more would be opaque too, and could overflow
@@ -68,11 +68,11 @@ class Lines:
     """Lines that are walked one px at a time over a flat canvas, one array entry per line.
 
     ``drop`` is the index of the line's drop. ``offset`` is the minor coordinate of its first
-    sample in steps of 1/PARTS px, and ``slope`` the change of that per px. ``base`` is the address
-    of the first row. A whole px adds ``mass`` and the first sample adds ``head``; the last one is
-    covered to the share ``tail``. ``counts`` is the number of samples. The next sample is
-    ``stride`` addresses away and the neighbouring pixel ``step``; ``last`` is the outermost minor
-    coordinate.
+    sample in steps of 1/POSITION_STEPS px, and ``slope`` the change of that per px. ``base`` is
+    the address of the first row. A whole px adds ``mass`` and the first sample adds ``head``; the
+    last one is covered to the share ``tail``. ``counts`` is the number of samples. The next sample
+    is ``stride`` addresses away and the neighbouring pixel ``step``; ``last`` is the outermost
+    minor coordinate.
     """
 
     drop: Ints
@@ -111,7 +111,7 @@ class Lines:
 class Samples(NamedTuple):
     """Additions of a chunk of streaks to a flat canvas: ``left`` at ``at``, ``right`` one step on.
 
-    ``at`` is int64; ``left`` and ``right`` are int32 in steps of 1/FIXED.
+    ``at`` is int64; ``left`` and ``right`` are int32 in steps of 1/THICKNESS_STEPS.
     """
 
     at: Ints
@@ -123,7 +123,7 @@ class Samples(NamedTuple):
 def thickness(
     drops: Drops, chosen: npt.NDArray[np.intp], width: int, height: int
 ) -> npt.NDArray[np.float32]:
-    """Return the optical thickness of the chosen drops' streaks, in steps of 1/FIXED.
+    """Return the optical thickness of the chosen drops' streaks, in steps of 1/THICKNESS_STEPS.
 
     The result is float32 [height, width]. Each blur class has a canvas of its own, on which sharp
     lines are drawn and which is then blurred once.
@@ -250,11 +250,11 @@ def _lines(
     head = np.minimum(first + 1, end) - start
     tail = np.where(counts > 1, end - (first + counts - 1), 1.0)
 
-    mass = np.minimum(mass, _THICKEST) * FIXED
+    mass = np.minimum(mass, _THICKEST) * THICKNESS_STEPS
     return Lines(
         drop=chosen[seen],
-        offset=np.rint(offset * PARTS).astype(np.int32),
-        slope=np.rint(slope * PARTS).astype(np.int32),
+        offset=np.rint(offset * POSITION_STEPS).astype(np.int32),
+        slope=np.rint(slope * POSITION_STEPS).astype(np.int32),
         base=first.astype(np.int32) * stride,
         mass=mass.astype(np.float32),
         head=(mass * head).astype(np.float32),
@@ -277,18 +277,18 @@ def _spread(lines: Lines) -> Samples:
     across += np.repeat(lines.offset - lines.slope * starts, counts)
     # Samples outside the canvas are added to its outermost columns, which the padding for the blur
     # keeps out of the view.
-    np.clip(across, 0, lines.last * PARTS, out=across)
+    np.clip(across, 0, lines.last * POSITION_STEPS, out=across)
     mass = np.repeat(lines.mass, counts)
     mass[starts] = lines.head
     mass[ends - 1] *= lines.tail
-    right = (across & (PARTS - 1)).astype(np.float32)
+    right = (across & (POSITION_STEPS - 1)).astype(np.float32)
     right *= mass
-    right *= np.float32(1 / PARTS)
+    right *= np.float32(1 / POSITION_STEPS)
     whole, part = mass.astype(np.int32), right.astype(np.int32)
     whole -= part
     index *= stride
     index += np.repeat(lines.base - starts * stride, counts)
-    across >>= PARTS.bit_length() - 1
+    across >>= POSITION_STEPS.bit_length() - 1
     if step != 1:
         across *= step
     index += across
