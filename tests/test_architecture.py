@@ -1,4 +1,4 @@
-"""What must not drift: the direction of imports, light commands, ``__all__``, small modules."""
+"""What must not drift: the direction of imports, light commands, ``__all__``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEVELS = (
     {"training", "inference", "evaluation", "benchmarking", "reports"},
     {"datasets", "networks", "weights", "hyperparameters"},
     {"rain", "images", "objective", "similarity", "critics"},
-    {"plugins"},
+    {"plugins", "engine", "ledger", "files"},
     {"api", "errors", "allocator"},
 )
 """From the top down: a room imports from its own level or from below."""
@@ -134,13 +134,6 @@ def test_all_is_explicit_and_true(path: Path) -> None:
     defined = {node.name for node in _tree(path).body if isinstance(node, kinds)}
     forgotten = {name for name in defined if not name.startswith("_")} - set(exported)
     assert not forgotten, "public by name, absent from __all__"
-
-
-@pytest.mark.parametrize(
-    "path", [*MODULES, *(p for package in PLUGINS for p in package.rglob("*.py"))], ids=str
-)
-def test_modules_stay_small(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
 
 
 def test_importing_rainkit_loads_nothing_heavy() -> None:
