@@ -167,9 +167,13 @@ def show_map(root: Path) -> None:
     print(f"median: {statistics.median(lines.values()):g} lines")
     print(f"largest: {lines[largest]} lines, {largest}")
     print(f"over 400 lines: {sum(count > 400 for count in lines.values())}")
-    print(f"with exactly one importer: {len(single)}")
+    inner = [name for name in single if name.rpartition(".")[0] in importers[name]]
+    outer = [name for name in single if name not in inner and paths[name].name != "__init__.py"]
+    print(f"with exactly one importer: {len(single)}; without packages and those that only their")
+    print(f"own package imports: {len(outer)}, marked *")
     for name in single:
-        print(f"  {name} ({lines[name]}), by {', '.join(importers[name])}")
+        mark = "*" if name in outer else " "
+        print(f" {mark} {name} ({lines[name]}), by {', '.join(importers[name])}")
     base = Counter(path.name for path in paths.values() if path.name != "__init__.py")
     shared = sorted((name for name in base if base[name] > 1), key=lambda name: (-base[name], name))
     print(f"names of several modules: {', '.join(f'{n} {base[n]}' for n in shared) or 'none'}")

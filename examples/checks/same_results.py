@@ -102,44 +102,46 @@ COMMANDS: dict[str, str | tuple[str, ...]] = {
     "data-average": "data average synth-scenes -o {out} --by median --frames 3 --json",
     "data-average-pairs": "data average synth-scenes -o {out} --pairs --json",
     # Pictures.
-    "infer-whole-{method}": "infer small -m {method} -o {out} --parts --tile 0 "
+    "infer-whole-{method}": "infer small/input -m {method} -o {out} --parts --tile 0 "
     "--precision fp32 --device cpu --json",
-    "infer-tiles-{method}": "infer small -m {method} -o {out} --tile 64 --precision fp32 "
+    "infer-tiles-{method}": "infer small/input -m {method} -o {out} --tile 64 --precision fp32 "
     "--device cpu --json",
     "infer-bf16-{method}": "infer one -m {method} -o {out} --precision bf16 --device cpu --json",
     "infer-kinds": "infer kinds -m resguidenet -o {out} --quality 90 --report --device cpu --json",
-    "infer-blocks": "infer small -m resguidenet -o {out} --blocks 2 --device cpu --json",
-    "infer-until": "infer small -m resguidenet -o {out} --effort auto --stop-below 3 "
+    "infer-blocks": "infer small/input -m resguidenet -o {out} --blocks 2 --device cpu --json",
+    "infer-until": "infer small/input -m resguidenet -o {out} --effort auto --stop-below 3 "
     "--device cpu --json",
     "infer-weights": "infer one -m freq-gan --weights rain-v1 -o {out} --device cpu --json",
     # Scores.
     "eval-methods": "eval pairs synth-pairs -o {out} -m granet -m resguidenet --protocol prenet "
     "--protocol restormer-py --metric gmsd --metric mae --metric ms_ssim --metric rain_left "
     "--metric streak_energy --by rate --limit 2 --parts --report --published --device cpu --json",
-    "eval-folders": "eval infer-whole-granet small-clean --input small -o {out} "
+    "eval-folders": "eval infer-whole-granet small/target --input small/input -o {out} "
     "--protocol rgb --protocol spanet --metric fsim --metric tv --exact --json",
-    "eval-perfect": "eval small-clean small-clean -o {out} --json",
+    "eval-perfect": "eval small/target small/target -o {out} --json",
     "eval-averages": "eval synth-scenes -o {out} --average median=3 -m timelapse --device cpu "
     "--json",
-    "eval-no-target": "eval small -o {out} --no-target -m resguidenet --device cpu --json",
-    "eval-bars": "eval small small-clean -o {out} --protocol rgb --protocol spanet "
+    "eval-no-target": "eval small/input -o {out} --no-target -m resguidenet --device cpu --json",
+    "eval-bars": "eval small/input small/target -o {out} --protocol rgb --protocol spanet "
     "--baseline eval-folders/metrics.json --max-drop psnr=0.5 --json",
     "eval-compare": "eval compare eval-methods -o {out} --json",
     # Weights, of 20 steps.
-    "train-pairs": "train -m graspp-gan --pairs pairs --clean photos --validate pairs --workers 0 "
-    "--set objective.alone_epochs=1 " + TRAIN,
-    "train-pairs-worker": "train -m graspp-gan --pairs pairs --clean photos --validate pairs "
-    "--workers 1 --set objective.alone_epochs=1 " + TRAIN,
-    "train-frames": "train -m timelapse --scenes scenes --validate pairs --workers 0 " + TRAIN,
-    "train-frames-worker": "train -m timelapse --scenes scenes --validate pairs --workers 1 "
+    "train-pairs": "train -m graspp-gan --pairs pairs@0.4 --clean photos@0.6 --validate small "
+    "--workers 0 --set objective.alone_epochs=1 --set data.enlarge=0.5 "
+    "--set data.match_tone=true " + TRAIN,
+    "train-pairs-worker": "train -m graspp-gan --pairs pairs@0.4 --clean photos@0.6 "
+    "--validate small --workers 1 --set objective.alone_epochs=1 --set data.enlarge=0.5 "
+    "--set data.match_tone=true " + TRAIN,
+    "train-frames": "train -m timelapse --scenes scenes --validate small --workers 0 " + TRAIN,
+    "train-frames-worker": "train -m timelapse --scenes scenes --validate small --workers 1 "
     + TRAIN,
-    "train-tiny-{method}": "train -m {method} {source} --validate pairs --workers 0 {tiny} "
+    "train-tiny-{method}": "train -m {method} {source} --validate small --workers 0 {tiny} "
     + TRAIN,
-    "train-resumed": (
-        "train -m resguidenet --clean photos --validate pairs --workers 0 --save-every 5 "
-        "--set training.accumulate=2 --set training.stop_after=10 " + TRAIN,
-        "train --resume {out} --workers 0 --json",
-    ),
+    "train-settings": "train -m resguidenet --clean photos --validate small --workers 0 "
+    "--set training.accumulate=2 --set training.augment=d4 --set training.schedule=plateau "
+    "--set training.patience=0 --set training.factor=0.5 --set training.clip_norm=0.1 " + TRAIN,
+    "train-noise": "train -m resguidenet --clean photos --validate small --workers 0 "
+    "--set data.degradation=noise --set training.augment=none " + TRAIN,
     # Descriptions.
     "methods-{method}": "methods show {method} --json",
     "weights-trained": "weights inspect train-pairs/last.safetensors --json",
@@ -298,8 +300,8 @@ def make_inputs(folder: Path, photos: Path | None) -> None:
         for twin in ("first", "second"):
             save(folder / "twins" / twin / f"{name}.png", photo)
         if number < 2:
-            save(folder / "small" / f"{name}.png", streaked(small, chance))
-            save(folder / "small-clean" / f"{name}.png", small)
+            save(folder / "small" / "input" / f"{name}.png", streaked(small, chance))
+            save(folder / "small" / "target" / f"{name}.png", small)
         if number == 0:
             save(folder / "one" / f"{name}.png", streaked(small, chance))
         place = folder / "scenes" / ("test" if number == 3 else "train") / "seq" / f"{name}_01"
