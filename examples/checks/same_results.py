@@ -37,6 +37,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ from safetensors import safe_open
 
 TRAIN = (
     "--device cpu --seed 3 --json -o {out} --set training.batch=2 --set training.patch=32 "
-    "--set training.steps=20 --set training.epoch_steps=6 --set training.warmup_steps=4 "
+    "--set training.steps=20 --set training.epoch_steps=10 --set training.warmup_steps=4 "
     "--set training.ema=0.9 --set data.jpeg=0.5"
 )
 """A training in which critics join after an epoch, and of whose steps each changes the average."""
@@ -57,7 +58,8 @@ TRAIN = (
 TINY = {
     "freq-gan": "--set network.stages=2 --set network.width=8 --set objective.alone_epochs=1",
     "granet": "--set network.width=8 --set network.growth=8 --set network.layers=2",
-    "graspp-gan": "--set objective.alone_epochs=1",
+    "graspp-gan": "--set network.width1=8 --set network.width2=8 --set network.width3=8 "
+    "--set network.width4=8 --set network.context=8 --set objective.alone_epochs=0",
     "resguidenet": "--set network.blocks=2",
     "timelapse": "--set network.widths=8,8,16",
 }
@@ -188,6 +190,7 @@ def main() -> int:
     making.add_argument("out", type=Path, help="JSON file to write")
     making.add_argument("--photos", type=Path, help="folder of other photographs; four are taken")
     making.add_argument("--keep", type=Path, help="new folder for all files (default: a temporary)")
+    making.add_argument("--jobs", type=int, default=2, help="commands at a time (default: 2)")
     making.add_argument("--only", metavar="GLOB", action="append", help="these steps; repeatable")
     comparing = commands.add_parser("compare", help="list what differs")
     comparing.add_argument("a", type=Path)
@@ -202,33 +205,37 @@ def main() -> int:
         return compare(given.a, given.b, given.excepted, everything=given.all)
     if given.keep is None:
         with tempfile.TemporaryDirectory(prefix="same-results-") as folder:
-            return make(given.out, Path(folder), given.photos, given.only)
+            return make(given.out, Path(folder), given)
     if given.keep.exists() and any(given.keep.iterdir()):
         parser.error(f"--keep {given.keep}: not empty")
-    return make(given.out, given.keep.absolute(), given.photos, given.only)
+    return make(given.out, given.keep.absolute(), given)
 
 
-def make(out: Path, folder: Path, photos: Path | None, only: Sequence[str] | None) -> int:
+def make(out: Path, folder: Path, given: argparse.Namespace) -> int:
     """0 if every command ended as it should and those of ``ALIKE`` agree, else 1."""
-    make_inputs(folder, photos)
-    shipped = copy_weights(folder)
-    steps = expanded(shipped)
-    if only:
-        steps = {n: c for n, c in steps.items() if any(fnmatch.fnmatch(n, g) for g in only)}
+    make_inputs(folder, given.photos)
+    steps = expanded(copy_weights(folder))
+    if given.only:
+        steps = {n: c for n, c in steps.items() if any(fnmatch.fnmatch(n, g) for g in given.only)}
+    done: dict[str, Future[tuple[Results, list[str]]]] = {}
+
+    def perform(name: str) -> tuple[Results, list[str]]:
+        # All of these were started earlier.
+        wait([done[other] for other in needed(name, steps)])
+        started = time.monotonic()
+        found = run_step(name, steps[name], folder)
+        say(f"{name}: {time.monotonic() - started:.1f} s")
+        return found
+
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for name in steps:
+            done[name] = pool.submit(perform, name)
     results: Results = {}
     failed = []
-    for number, (name, lines) in enumerate(steps.items(), start=1):
-        started = time.monotonic()
-        for turn, line in enumerate(lines, start=1):
-            done = rainkit(line, folder)
-            printed = f"{name}: printed" + (f" by {turn}" if len(lines) > 1 else "")
-            results |= _from_json(printed, done.stdout, folder)
-            results[f"{printed}: exit code"] = done.returncode
-            if done.returncode != CODES.get(name, 0):
-                failed.append(name)
-                say(f"rainkit {line}\nended with {done.returncode}:\n{done.stderr[-2000:]}")
-        results |= collected(folder, name)
-        say(f"{number:3} of {len(steps)}: {name}, {time.monotonic() - started:.1f} s")
+    for name, step in done.items():
+        found, complaints = step.result()
+        results |= found
+        failed += [f"{name}: {complaint}" for complaint in complaints]
     apart = [
         f"{a} and {b}" for a, b in ALIKE if {a, b} <= steps.keys() and not alike(results, a, b)
     ]
@@ -246,11 +253,32 @@ def make(out: Path, folder: Path, photos: Path | None, only: Sequence[str] | Non
     text = json.dumps({"schema": 1, "about": about, "results": results}, indent=1)
     out.write_text(text + "\n", encoding="utf-8")
     say(f"{out}: {len(results)} values of {len(steps)} steps, from {about['rainkit']}")
-    for name in failed:
-        say(f"failed: {name}")
+    for line in failed:
+        say(line)
     for pair in apart:
         say(f"not alike: {pair}")
     return 1 if failed or apart else 0
+
+
+def needed(name: str, steps: Mapping[str, Sequence[str]]) -> list[str]:
+    """The steps whose folders the commands of a step name."""
+    words = set(re.findall(r"[\w.-]+", " ".join(steps[name])))
+    return [other for other in steps if other in words and other != name]
+
+
+def run_step(name: str, lines: Sequence[str], folder: Path) -> tuple[Results, list[str]]:
+    """What the commands of a step print and leave, and what went wrong."""
+    found: Results = {}
+    complaints = []
+    for turn, line in enumerate(lines, start=1):
+        done = rainkit(line, folder)
+        printed = f"{name}: printed" + (f" by {turn}" if len(lines) > 1 else "")
+        found |= _from_json(printed, done.stdout, folder)
+        found[f"{printed}: exit code"] = done.returncode
+        if done.returncode != CODES.get(name, 0):
+            told = done.stderr[-2000:].strip()
+            complaints.append(f"rainkit {line}\nended with {done.returncode}:\n{told}")
+    return found | collected(folder, name), complaints
 
 
 def expanded(shipped: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -411,6 +439,7 @@ def collected(folder: Path, name: str) -> Results:
 
 def content(key: str, path: Path, folder: Path) -> Results:
     """The values of a file, or its hash."""
+    key = re.sub(r"(tfevents).*", r"\1", key)  # its name goes on with the time
     if any(fnmatch.fnmatch(path.as_posix(), pattern) for pattern in UNREAD):
         return {key: "there"}
     if path.suffix == ".safetensors":
