@@ -167,7 +167,8 @@ ALIKE = (
 
 DROPPED = frozenset(
     {
-        *("seconds", "all_seconds", "milliseconds", "steps per second", "memory MiB"),
+        *("seconds", "all_seconds", "milliseconds", "pictures_per_second"),
+        *("steps per second", "memory MiB"),
         *("command", "versions", "lib", "python", "platform"),
     }
 )
@@ -525,12 +526,15 @@ _VERSIONS = re.compile(
     r"\b(rainkit[\w-]*|python|numpy|opencv|pillow|torch|piq|scipy) v?\d+(\.\w+)+(\+\w+)?"
 )
 _COMMANDS = re.compile(r"^(\$ )?rainkit .*$", re.MULTILINE)
+_LAST_COLUMN = re.compile(r"([|&]) *[\d.]+ *(\||\\\\)$", re.MULTILINE)
 
 
 def _normalised(text: str, folder: Path) -> str:
-    """Text without this run's folder, versions of libraries, and command lines."""
+    """Text without versions, command lines, columns of times, and the folder of this run."""
     text = text.replace(f"{folder}/", "").replace(str(folder), ".")
     text = _COMMANDS.sub("rainkit ...", _VERSIONS.sub(r"\1 VERSION", text))
+    if "time ms" in text:
+        text = _LAST_COLUMN.sub(r"\1 TIME \2", text)
     return text if len(text) < 20_000 else _sha256(text.encode())
 
 
