@@ -177,6 +177,9 @@ DROPPED = frozenset(
 UNREAD = ("*.html", "*events.out.tfevents*", "*/state.pt", "*restored.jsonl")
 """Files that are only named: pages, logs of TensorBoard, what resuming needs, a cache."""
 
+RANDOM = frozenset({"weights-trained: printed: sha256"})
+"""Values that are left out: safetensors writes the entries of a header in random order."""
+
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 SIDES = (168, 184)
 """Height and width that photographs are cut to; MS-SSIM needs 161."""
@@ -246,7 +249,7 @@ def make(out: Path, folder: Path, given: argparse.Namespace) -> int:
             capture_output=True, text=True, check=True, cwd=folder,
         ).stdout.strip(),
         "made": time.strftime("%Y-%m-%d %H:%M"),
-        "steps": len(steps),
+        "steps": list(steps),
         "versions": {
             name: importlib.metadata.version(name) for name in ("torch", "numpy", "opencv-python")
         },
@@ -279,7 +282,8 @@ def run_step(name: str, lines: Sequence[str], folder: Path) -> tuple[Results, li
         if done.returncode != CODES.get(name, 0):
             told = done.stderr[-2000:].strip()
             complaints.append(f"rainkit {line}\nended with {done.returncode}:\n{told}")
-    return found | collected(folder, name), complaints
+    found |= collected(folder, name)
+    return {key: value for key, value in found.items() if key not in RANDOM}, complaints
 
 
 def expanded(shipped: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -564,38 +568,64 @@ def alike(results: Results, a: str, b: str) -> bool:
 
 def compare(a: Path, b: Path, excepted: Sequence[str], *, everything: bool) -> int:
     """0 if the two hold the same values, else 1 after a list of what differs."""
-    was, now = (json.loads(path.read_text(encoding="utf-8")) for path in (a, b))
-    for path, made in ((a, was), (b, now)):
-        about = made["about"]
-        say(f"{path}: {about['made']}, {len(made['results'])} values, {about['rainkit']}")
-    before, after = was["results"], now["results"]
+    made = [json.loads(path.read_text(encoding="utf-8")) for path in (a, b)]
+    for path, each in zip((a, b), made, strict=True):
+        about = each["about"]
+        say(f"{path}: {about['made']}, {len(about['steps'])} steps, {about['rainkit']}")
+    before, after = (each["results"] for each in made)
+    ran = [set(each["about"]["steps"]) for each in made]
     keys = list(dict.fromkeys([*before, *after]))
     left_out = {key for key in keys if any(fnmatch.fnmatch(key, glob) for glob in excepted)}
-    differing: dict[str, list[str]] = {}
+    differing: dict[str, dict[str, list[str]]] = {}
     for key in keys:
         missing = (key not in before) or (key not in after)
         if key not in left_out and (missing or before[key] != after[key]):
-            differing.setdefault(": ".join(key.split(": ")[:2]), []).append(key)
-    for file, names in differing.items():
-        say(f"\n{file}: {len(names)} differ")
-        for key in names if everything else names[:5]:
-            say(f"  {key.removeprefix(file).removeprefix(': ') or 'content'}: "
-                f"{_told(before, key)} -> {_told(after, key)}")  # fmt: skip
-            if all(
-                isinstance(each.get(key), str) and "\n" in each[key] for each in (before, after)
-            ):
-                lines = difflib.unified_diff(
-                    before[key].splitlines(), after[key].splitlines(), lineterm="", n=0
-                )
-                for line in list(lines)[2 : None if everything else 12]:
-                    say(f"    {line}")
-        if len(names) > 5 and not everything:
-            say(f"  and {len(names) - 5} more; --all lists them")
-    count = sum(map(len, differing.values()))
-    steps = len({file.split(": ")[0] for file in differing})
+            step, file, *_ = key.split(": ")
+            differing.setdefault(step, {}).setdefault(file, []).append(key)
+    for step, files in differing.items():
+        if not step_told(step, files, ran, before, after):
+            for file, names in files.items():
+                tell_file(f"{step}: {file}", names, before, after, everything=everything)
+    count = sum(len(names) for files in differing.values() for names in files.values())
     say(f"\n{len(keys)} values: {len(keys) - count - len(left_out)} the same, {count} differ, in "
-        f"{len(differing)} files of {steps} steps, {len(left_out)} left out")  # fmt: skip
+        f"{len(differing)} steps, {len(left_out)} left out")  # fmt: skip
     return 1 if differing else 0
+
+
+def step_told(
+    step: str,
+    files: Mapping[str, Sequence[str]],
+    ran: Sequence[set[str]],
+    before: Results,
+    after: Results,
+) -> bool:
+    """Whether one line said all about a step: that one side did not run it, or it failed."""
+    if not all(step in steps for steps in ran):
+        say(f"\n{step}: only {'the first' if step in ran[0] else 'the second'} has run it")
+        return True
+    codes = [key for names in files.values() for key in names if key.endswith(": exit code")]
+    for key in codes:
+        told = f"{_told(before, key)} -> {_told(after, key)}"
+        say(f"\n{step}: exit code {told}, {sum(map(len, files.values()))} differ")
+    return bool(codes)
+
+
+def tell_file(
+    file: str, names: Sequence[str], before: Results, after: Results, *, everything: bool
+) -> None:
+    """Print what differs in one file."""
+    say(f"\n{file}: {len(names)} differ")
+    for key in names if everything else names[:5]:
+        what = key.removeprefix(file).removeprefix(": ") or "content"
+        texts = [results.get(key) for results in (before, after)]
+        if all(isinstance(text, str) and "\n" in text for text in texts):
+            was, now = (str(text).splitlines() for text in texts)
+            lines = list(difflib.unified_diff(was, now, lineterm="", n=0))
+            say("\n".join(f"    {line}" for line in lines[2 : None if everything else 12]))
+        else:
+            say(f"  {what}: {_told(before, key)} -> {_told(after, key)}")
+    if len(names) > 5 and not everything:
+        say(f"  and {len(names) - 5} more; --all lists them")
 
 
 def _told(results: Results, key: str) -> str:
