@@ -67,7 +67,7 @@ def write_groups(tables: Sequence[TextTable], folder: Path, *, overwrite: bool =
     """Write ``groups.md``.
 
     Raises:
-        ImageError: it exists and ``overwrite`` is off, or cannot be written.
+        FileError: it exists and ``overwrite`` is off, or cannot be written.
     """
     lines: list[str] = []
     for table in tables:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rainkit.images.atomic import atomic_path
 from rainkit.images.convert import LUMA_WEIGHTS, shrink, to_array, to_tensor, to_uint8
 from rainkit.images.find import SUFFIXES, Found, find
 from rainkit.images.metadata import fits, metadata
@@ -16,7 +15,6 @@ __all__ = [
     "Found",
     "Picture",
     "Pixels",
-    "atomic_path",
     "decode",
     "encode",
     "find",

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from rainkit.errors import ImageError
-from rainkit.images.atomic import atomic_path
+from rainkit.errors import FileError, ImageError
+from rainkit.files import atomic_path
 from rainkit.images.convert import to_uint8
 from rainkit.images.metadata import fits
 from rainkit.images.picture import Picture, Pixels
@@ -49,8 +49,11 @@ def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int
         ImageError: The suffix is unknown, the file exists, or the system refuses to write.
     """
     data = encode(picture, path.suffix, quality=quality)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
+    try:
+        with atomic_path(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+    except FileError as error:
+        raise ImageError(str(error)) from error.__cause__
 
 
 def encode(picture: Picture, suffix: str, *, quality: int = 95) -> bytes:
