@@ -100,7 +100,7 @@ _PAPER = FreqGan(
         batch=18,
         patch=100,
         ema=0.0,
-        augment=False,
+        augment="none",
     ),
 )
 _DEFAULT = replace(
@@ -115,7 +115,7 @@ _DEFAULT = replace(
         "batch": 8,
         "patch": 96,
         "ema": 0.999,
-        "augment": True,
+        "augment": "flips",
     },
 )
 

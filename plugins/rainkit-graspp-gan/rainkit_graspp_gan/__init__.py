@@ -84,7 +84,7 @@ _PAPER = GrasppGan(
         batch=4,
         patch=128,
         ema=0.0,
-        augment=False,
+        augment="none",
     ),
 )
 _DEFAULT = GrasppGan(

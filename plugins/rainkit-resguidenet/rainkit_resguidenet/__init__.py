@@ -88,7 +88,7 @@ _PAPER = ResGuideNet(
             "batch": 16,
             "patch": 128,
             "ema": 0.0,
-            "augment": False,
+            "augment": "none",
         },
     ).training,
 )

@@ -93,7 +93,7 @@ _PAPER = TimeLapse(
         batch=4,
         patch=128,
         ema=0.0,
-        augment=False,
+        augment="none",
     ),
 )
 _DEFAULT = TimeLapse(
