@@ -9,9 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rainkit.datasets.pairs import natural
 from rainkit.errors import DatasetError, UsageError
-from rainkit.files import atomic_path
+from rainkit.files import atomic_path, natural
 
 __all__ = [
     "SEQUENCES",
