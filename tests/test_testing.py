@@ -27,6 +27,7 @@ from rainkit.api import (
     Weights,
     option,
 )
+from rainkit.files import sha256
 from rainkit.objective import Derained, Loss, Objective, Phase, Progress
 from rainkit.testing import MethodContract
 
@@ -354,7 +355,7 @@ def test_shipped_weights_are_checked(
     card = Weights(
         tag="a",
         variant="default",
-        sha256=weights.sha256(path),
+        sha256=sha256(path),
         file="w.safetensors",
         licence="CC0-1.0",
         trained_on="nothing",
