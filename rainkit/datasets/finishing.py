@@ -11,6 +11,7 @@ from rainkit.datasets import folder, manifest
 from rainkit.datasets.layouts import LAYOUTS, write_card
 from rainkit.datasets.records import Record
 from rainkit.datasets.splits import SPLITS, splits_to_data
+from rainkit.files import remove_temporary, write_json
 
 __all__ = ["count_depths", "count_splits", "write_lists"]
 
@@ -37,17 +38,17 @@ def write_lists(
         former: files of an overwritten dataset, deleted unless they are of this one.
 
     Raises:
-        ImageError, DatasetError: the system refuses to write.
+        FileError, DatasetError: the system refuses to write.
     """
     LAYOUTS[layout].finish(out, records, overwrite=True, parquet=parquet)
     if split is not None:
-        folder.write_json(out / SPLITS, splits_to_data(records, split))
+        write_json(out / SPLITS, splits_to_data(records, split))
     if records:
         write_card(out, records, command, layout=LAYOUTS[layout], overwrite=True)
     if parquet:
         manifest.write_parquet(out / manifest.PARQUET, records, overwrite=True)
     folder.remove_former(out, former, records)
-    folder.remove_temporary(out)
+    remove_temporary(out)
     manifest.write(out / manifest.MANIFEST, records, overwrite=True)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rainkit.datasets import manifest
-from rainkit.datasets.journal import Journal, files_in
+from rainkit.datasets.journal import files_in, open_journal
 from rainkit.datasets.splits import SPLITS
 from rainkit.errors import DatasetError, UsageError
-from rainkit.files import atomic_path
+from rainkit.files import is_temporary, remove_temporary, write_json
+from rainkit.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,14 +28,11 @@ __all__ = [
     "manifest_path",
     "read_json",
     "remove_former",
-    "remove_temporary",
-    "write_json",
 ]
 
 DATASET = "dataset.json"
 """Name of the file that says how a dataset was asked for."""
 
-_TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12}(\.\w+)?")
 _JOURNAL = re.compile(r"journal(-\d{5}-of-\d{5})?\.jsonl")
 _PART = re.compile(r"manifest-\d{5}-of-\d{5}\.jsonl")
 
@@ -66,7 +64,7 @@ def admit(request: SynthRequest) -> None:
         names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     except OSError as error:
         raise UsageError(f"{out} cannot be listed ({error.strerror})") from error
-    names = {name for name in names if not _TEMPORARY.fullmatch(name)}
+    names = {name for name in names if not is_temporary(Path(name))}
     if not names or request.overwrite:
         return
     held = read_json(out / DATASET)
@@ -91,7 +89,7 @@ def admit(request: SynthRequest) -> None:
         raise UsageError(f"{out} holds shard {request.shard[0]} already; make the others")
 
 
-def begin(request: SynthRequest, plan: str) -> Journal:
+def begin(request: SynthRequest, plan: str) -> Ledger[tuple[Record, ...]]:
     """Take hold of the folder and open the journal of an earlier run, or begin one.
 
     Lists of a dataset that is overwritten are deleted; its pictures stay until the end.
@@ -116,7 +114,7 @@ def begin(request: SynthRequest, plan: str) -> Journal:
         # First of all: other shards know the folder by it.
         write_json(out / DATASET, wanted)
     former = [name for path in listed for name in _files_listed(path)]
-    journal = Journal(
+    journal = open_journal(
         journal_path(request),
         f"{plan} {_identity(wanted)}",
         former,
@@ -147,23 +145,6 @@ def remove_former(out: Path, former: Iterable[str], records: Iterable[Record]) -
         # The names come from a file: nothing outside the dataset is ever removed.
         if path.resolve().is_relative_to(out.resolve()):
             path.unlink(missing_ok=True)
-
-
-def remove_temporary(out: Path) -> None:
-    """Delete what a run that was killed was writing."""
-    for path in out.rglob(".rainkit-*"):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write data to be read by people too.
-
-    Raises:
-        FileError: the system refuses to write.
-    """
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _lists(request: SynthRequest) -> list[Path]:

@@ -15,8 +15,8 @@ from rainkit.datasets.mixing import Chosen, admit, begin, finish, take
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.phash import LIMIT
 from rainkit.datasets.seen import clean_pictures, common_names, look, near
-from rainkit.datasets.workers import open_workers, worth_starting
-from rainkit.errors import DatasetError, PairingError, UsageError
+from rainkit.engine import Failed, Work, open_engine, paying_workers
+from rainkit.errors import DatasetError, FileError, PairingError, UsageError
 
 __all__ = ["MixRequest", "MixResult", "MixSource", "Taken", "mix"]
 
@@ -164,36 +164,28 @@ def mix(request: MixRequest, on_progress: OnProgress | None = None) -> MixResult
         "sources": [asdict(source) for source in sources],
     }
     admit(request.out, about, chosen, overwrite=request.overwrite)
-    former = begin(request.out, about, chosen)
-    done: dict[str, tuple[str, str]] = {}
     failures: dict[str, str] = {}
-    workers = worth_starting(len(chosen), request.workers, len(chosen))
-    with open_workers(workers, _Where, request.out, request.copy) as run:
-        for each, result in run(_take, chosen):
-            if isinstance(result, str):
-                failures[each.name] = result
+    workers = paying_workers(len(chosen), request.workers, len(chosen))
+    with begin(request.out, about, chosen) as ledger, open_engine(workers=workers) as engine:
+        left = [each for each in chosen if each.name not in ledger.entries]
+        for outcome in engine.run(Work.calling(take, request.out, request.copy), left):
+            if isinstance(outcome, Failed) and not isinstance(outcome.error, FileError):
+                failures[outcome.item.name] = outcome.reason
+            elif isinstance(result := outcome.get(), str):
+                failures[outcome.item.name] = result
             else:
-                done[each.name] = result
-            tell("mixing", len(done) + len(failures), len(chosen))
-    finish(request.out, about, [(c, done[c.name]) for c in chosen if c.name in done], former)
+                ledger.record(outcome.item.name, result)
+            tell("mixing", len(ledger.entries) + len(failures), len(chosen))
+        done = ledger.entries
+        pairs = [(each, done[each.name]) for each in chosen if each.name in done]
+        finish(request.out, about, pairs, ledger.about["files"])
+        ledger.remove()
     return MixResult(
         out=request.out,
         sources=tuple(sources),
         failures=tuple((c.name, failures[c.name]) for c in chosen if c.name in failures),
-        pairs=len(done),
+        pairs=len(pairs),
     )
-
-
-@dataclass(frozen=True)
-class _Where:
-    """What a worker needs to know."""
-
-    out: Path
-    copy: bool
-
-
-def _take(where: _Where, chosen: Chosen) -> tuple[str, str] | str:
-    return take(where.out, chosen, copy=where.copy)
 
 
 def _pairs_of(path: Path, out: Path) -> tuple[PairFiles, ...]:

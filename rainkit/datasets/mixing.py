@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from rainkit import images
-from rainkit.datasets.folder import read_json, remove_temporary, write_json
+from rainkit.datasets.folder import read_json
 from rainkit.datasets.pairs import PairFiles
 from rainkit.datasets.plan import pixel_hash
 from rainkit.datasets.stored import Stored
 from rainkit.errors import DatasetError, ImageError, UsageError
-from rainkit.files import atomic_path
+from rainkit.files import atomic_path, remove_temporary, write_json
+from rainkit.ledger import Ledger
 
 __all__ = ["MIX", "Chosen", "admit", "begin", "finish", "take"]
 
 MIX = "mix.json"
 """Name of the file that says what a mix was made of."""
 
-_UNFINISHED = "mix-unfinished.json"
+Hashes = tuple[str, str]
+"""SHA-256 of the pixels of a pair, the rainy picture's first."""
+
+_UNFINISHED = "mix-unfinished.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +63,43 @@ def admit(
         raise UsageError(f"{out} is a file: name a folder to write to")
     if overwrite or not out.exists() or not any(out.iterdir()):
         return
-    held = read_json(out / _UNFINISHED)
-    if not isinstance(held, dict):
+    held = Ledger[Hashes].read(out / _UNFINISHED)
+    if held is None:
         raise UsageError(f"{out} is not empty: add --overwrite, or name another folder")
-    if held.get("plan") != _plan(about, chosen):
+    if not held.is_of(_plan(about, chosen)):
         raise UsageError(
             f"{out} holds another mix, unfinished: repeat its command to finish it, or add "
             "--overwrite to start again"
         )
 
 
-def begin(out: Path, about: Mapping[str, Any], chosen: Sequence[Chosen]) -> set[str]:
-    """Note down what is going to be made; files of an earlier mix, which are not to stay.
+def begin(out: Path, about: Mapping[str, Any], chosen: Sequence[Chosen]) -> Ledger[Hashes]:
+    """Open the ledger of a mix, or begin it, with the hashes of finished pairs by their names.
+
+    Its ``about["files"]`` lists what is going to be made, and files of an earlier mix, which are
+    not to stay.
 
     Raises:
-        ImageError: the folder cannot be written to.
+        UsageError: another process is writing the mix.
+        FileError: the folder cannot be written to.
     """
-    former = _listed(read_json(out / MIX)) | _listed(read_json(out / _UNFINISHED))
+    former = {pair[side] for pair in _listed(out) for side in ("input", "target")}
     files = {name for each in chosen for name in (each.input, each.target)}
-    plan = _plan(about, chosen)
-    write_json(out / _UNFINISHED, {"plan": plan, "files": sorted(files | former)})
+    ledger = Ledger[Hashes].open(
+        out / _UNFINISHED,
+        settings=_plan(about, chosen),
+        about=lambda held: {
+            "files": sorted(files | former | (set(held.about["files"]) if held else set()))
+        },
+        decode=lambda hashes: (str(hashes[0]), str(hashes[1])),
+        restart=True,
+        writer="rainkit data mix",
+    )
     (out / MIX).unlink(missing_ok=True)
-    return former
+    return ledger
 
 
-def take(out: Path, chosen: Chosen, *, copy: bool) -> tuple[str, str] | str:
+def take(out: Path, copy: bool, chosen: Chosen) -> Hashes | str:
     """Take a pair over; SHA-256 of the pixels of both pictures, or why it cannot be read.
 
     Raises:
@@ -113,7 +129,7 @@ def take(out: Path, chosen: Chosen, *, copy: bool) -> tuple[str, str] | str:
 def finish(
     out: Path,
     about: Mapping[str, Any],
-    done: Iterable[tuple[Chosen, tuple[str, str]]],
+    done: Iterable[tuple[Chosen, Hashes]],
     former: Iterable[str],
 ) -> None:
     """Write ``mix.json`` and delete files of an earlier mix that are not in this one.
@@ -140,7 +156,6 @@ def finish(
             path.unlink(missing_ok=True)
     remove_temporary(out)
     write_json(out / MIX, {**about, "pairs": pairs})
-    (out / _UNFINISHED).unlink(missing_ok=True)
 
 
 def _is_file(stored: Stored) -> bool:
@@ -170,9 +185,7 @@ def _plan(about: Mapping[str, Any], chosen: Sequence[Chosen]) -> str:
     return hashlib.sha256(json.dumps([about, pairs], sort_keys=True).encode()).hexdigest()
 
 
-def _listed(held: Any) -> set[str]:
-    """Files that a list names: of a finished mix, or of one that is not."""
-    if not isinstance(held, dict):
-        return set()
-    pairs = held.get("pairs", [])
-    return {*held.get("files", ()), *(pair[side] for pair in pairs for side in ("input", "target"))}
+def _listed(out: Path) -> list[Mapping[str, str]]:
+    """Pairs of a finished mix."""
+    held = read_json(out / MIX)
+    return list(held.get("pairs", [])) if isinstance(held, dict) else []

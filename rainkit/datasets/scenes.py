@@ -19,10 +19,11 @@ from rainkit.datasets.layouts import LAYOUTS, Entry, Layout, portable
 from rainkit.datasets.phash import phash
 from rainkit.datasets.plan import Scene, pixel_hash
 from rainkit.datasets.request import SynthRequest, versions
-from rainkit.errors import DatasetError, ImageError
+from rainkit.engine import Failed, Outcome
+from rainkit.errors import DatasetError, FileError, ImageError, UsageError
 from rainkit.rain import Rendered
 
-__all__ = ["Done", "Maker", "make", "measure"]
+__all__ = ["Made", "Maker", "made_or_reason", "make", "measure"]
 
 # BT.601 in thousandths: with whole numbers sums are the same on every processor.
 _LUMA = np.array([[299, 587, 114]], np.float32)
@@ -43,7 +44,7 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Made:
     """What came of a scene.
 
     Attributes:
@@ -71,7 +72,7 @@ class Maker:
         )
 
 
-def make(maker: Maker, task: tuple[Scene, int]) -> Done:
+def make(maker: Maker, task: tuple[Scene, int]) -> Made:
     """Write all pairs of one scene, the depth map first.
 
     Args:
@@ -87,7 +88,7 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
         clean = images.to_uint8(images.read(photo.path).rgb)
         found = maker.source.of(photo.path, clean)
     except (ImageError, DatasetError) as error:
-        return Done(reason=str(error))
+        return Made(reason=str(error))
     # Rain falls on what the target's file will hold, so that JPEG datasets too can be made again
     # from themselves.
     shown = as_stored(clean, request.format)
@@ -132,7 +133,19 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
             )
             _save_sides(request, record.id, rendered)
             records.append(record)
-    return Done(tuple(records))
+    return Made(tuple(records))
+
+
+def made_or_reason(outcome: Outcome[Any, Made]) -> Made:
+    """Return what came of a scene, which is a reason if a worker failed over it.
+
+    Raises:
+        FileError: a result cannot be written, and neither could the next.
+        UsageError: the request itself cannot work.
+    """
+    if isinstance(outcome, Failed) and not isinstance(outcome.error, (FileError, UsageError)):
+        return Made(reason=outcome.reason)
+    return outcome.get()
 
 
 def measure(clean: Picture, rainy: Picture) -> manifest.Stats:

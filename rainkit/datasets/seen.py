@@ -13,8 +13,8 @@ from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, find_datasets
 from rainkit.datasets.phash import LIMIT, phash
 from rainkit.datasets.plan import pixel_hash
 from rainkit.datasets.stored import Stored
-from rainkit.datasets.workers import open_workers, worth_starting
-from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
+from rainkit.engine import Failed, Work, open_engine, paying_workers
+from rainkit.errors import PairingError, UsageError
 
 __all__ = ["OnProgress", "Seen", "clean_pictures", "common_names", "look", "near"]
 
@@ -76,9 +76,10 @@ def look(
         on_progress: called after each picture.
     """
     hashed: dict[Stored, tuple[int, str] | str] = {}
-    with open_workers(worth_starting(len(pictures), workers, len(pictures)), _nothing) as run:
-        for picture, result in run(_hash, pictures):
-            hashed[picture] = result
+    count = paying_workers(len(pictures), workers, len(pictures))
+    with open_engine(workers=count) as engine:
+        for outcome in engine.run(Work.calling(_hash), pictures):
+            hashed[outcome.item] = outcome.reason if isinstance(outcome, Failed) else outcome.value
             if on_progress is not None:
                 on_progress(len(hashed), len(pictures))
     held: dict[tuple[int, str], list[Stored]] = {}
@@ -112,14 +113,7 @@ def common_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(each[-length:]) for each in parts]
 
 
-def _nothing() -> None:
-    """Workers need nothing to start from."""
-
-
-def _hash(_: None, picture: Stored) -> tuple[int, str] | str:
-    """Both hashes of a picture, or why it cannot be read."""
-    try:
-        rgb = picture.read()
-    except (DatasetError, ImageError) as error:
-        return str(error)
+def _hash(picture: Stored) -> tuple[int, str]:
+    """Both hashes of a picture."""
+    rgb = picture.read()
     return phash(rgb), pixel_hash(rgb)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rainkit.datasets import folder, manifest
 from rainkit.datasets.finishing import count_depths, count_splits, write_lists
-from rainkit.datasets.journal import Journal
 from rainkit.datasets.plan import Photo, Plan, Scene, find_photos, make_plan
 from rainkit.datasets.records import Record
 from rainkit.datasets.request import (
@@ -19,9 +18,10 @@ from rainkit.datasets.request import (
     SynthRequest,
     SynthResult,
 )
-from rainkit.datasets.scenes import Maker, make
-from rainkit.datasets.workers import Run, open_workers, worth_starting
+from rainkit.datasets.scenes import Maker, made_or_reason, make
+from rainkit.engine import Engine, Work, open_engine, paying_workers
 from rainkit.files import alone_in
+from rainkit.ledger import Ledger
 
 __all__ = ["FORMATS", "DepthChoice", "OnProgress", "SynthRequest", "SynthResult", "synthesise"]
 
@@ -52,15 +52,15 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
     Maker(request)  # says what is wrong with the depth source before anything is written
     shards = 1 if request.shard is None else request.shard[1]
     pictures = len(photos) * request.variants * (request.sequence or 1)
-    workers = worth_starting(pictures // shards, request.workers, len(photos))
-    with open_workers(workers, Maker, request) as run:
-        plan = make_plan(request, photos, run, lambda done, of: tell("looking", done, of))
+    workers = paying_workers(pictures // shards, request.workers, len(photos))
+    with open_engine(workers=workers, threads=None) as engine:
+        plan = make_plan(request, photos, engine, lambda done, of: tell("looking", done, of))
         mine = _share(plan.scenes, request.shard)
         with folder.begin(request, plan.identity()) as journal:
-            resumed = sum(scene.photo.name in journal.done for scene in mine)
-            failures = _make(request, plan, mine, run, journal, tell)
-            records = [r for scene in mine for r in journal.done.get(scene.photo.name, ())]
-            path = _finish(request, plan, records, journal.former)
+            resumed = sum(scene.photo.name in journal.entries for scene in mine)
+            failures = _make(request, plan, mine, engine, journal, tell)
+            records = [r for scene in mine for r in journal.entries.get(scene.photo.name, ())]
+            path = _finish(request, plan, records, journal.about["former"])
             journal.remove()
     failed = dict(plan.failures) | failures
     return SynthResult(
@@ -86,20 +86,22 @@ def _make(
     request: SynthRequest,
     plan: Plan,
     mine: Sequence[Scene],
-    run: Run[Maker],
-    journal: Journal,
+    engine: Engine,
+    journal: Ledger[tuple[Record, ...]],
     tell: OnProgress,
 ) -> dict[Photo, str]:
     """Make what the journal does not have; the photographs left out, with the reason."""
     counts = Counter(scene.split for scene in plan.scenes)
-    left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.done]
+    left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.entries]
     ready = len(mine) - len(left)
     failures: dict[Photo, str] = {}
-    for count, ((scene, _), done) in enumerate(run(make, left), start=ready + 1):
-        if done.reason:
-            failures[scene.photo] = done.reason
+    outcomes = engine.run(Work.holding(make, Maker, request), left)
+    for count, outcome in enumerate(outcomes, start=ready + 1):
+        (scene, _), made = outcome.item, made_or_reason(outcome)
+        if made.reason:
+            failures[scene.photo] = made.reason
         else:
-            journal.add(scene.photo.name, done.records)
+            journal.record(scene.photo.name, made.records)
         tell("raining", count, len(mine))
     return failures
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-from rainkit.allocator import keep_large_blocks
 from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, find_matches
 from rainkit.datasets.sizes import check_sizes, cropped, notice_of_crops
 from rainkit.datasets.stored import Stored
+from rainkit.engine import Work, open_engine
 from rainkit.evaluation.comparison import (
     Advance,
     Comparison,
@@ -95,12 +94,11 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     """
     rows = _rows(request)
     check_sizes(tuple(row.roles.values()) for row in rows)
-    keep_large_blocks()
     found: dict[_Files, Outcome] = {}
     likeness: dict[str, Likeness] = {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for scored in pool.map(partial(_score, request, likeness), _sharing(rows)):
-            found |= scored
+    with open_engine("threads", workers=min(8, os.cpu_count() or 1)) as engine:
+        for scored in engine.run(Work.calling(_score, request, likeness), _sharing(rows)):
+            found |= scored.get()
             if advance is not None:
                 advance(len(found), len(rows))
     outcomes = [found[row] for row in rows]

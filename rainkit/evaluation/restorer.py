@@ -139,6 +139,18 @@ class Restorer:
                 name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
             }
 
+    def __enter__(self) -> Restorer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes keep pictures there."""
+        for cache in (self._cache, *self._part_caches.values()):
+            if cache is not None:
+                cache.close()
+
     def path(self, dataset: str, name: str) -> Path | None:
         """Where a picture is kept; None if none are."""
         return None if self._cache is None else self._cache.path(dataset, name)
