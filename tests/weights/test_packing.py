@@ -15,7 +15,7 @@ from rainkit import weights
 from rainkit.api import Weights
 from rainkit.errors import UsageError, WeightsError
 from rainkit.files import sha256
-from rainkit.weights.files import read
+from rainkit.weights.store import read
 
 
 @pytest.fixture
