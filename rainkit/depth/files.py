@@ -189,7 +189,8 @@ def find_camera(disparity: Path) -> Path:
             return place / name
     raise DatasetError(
         f"{disparity}: disparity gives no distance without its camera: put {name} beside it, or "
-        "add --depth-camera FILE; for disparity of unknown scale add --depth-format disparity"
+        "add --set depth_camera=FILE; for disparity of unknown scale add "
+        "--set depth_format=disparity"
     )
 
 
@@ -221,7 +222,7 @@ _HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # highest value and least median of maps 
 _SPECKLE = 0.001  # share of the picture; smaller patches of disparity are mismatches
 _SUBPIXEL = 16  # in 1/16 px: neighbours whose disparity differs by at most 1 px belong together
 _SPECK = np.ones((5, 5), np.uint8)  # px; smaller patches of infinity are holes, not sky
-_FLAGS = "--depth-format relative (larger is farther) or disparity (larger is nearer)"
+_FLAGS = "--set depth_format=relative (larger is farther) or =disparity (larger is nearer)"
 
 
 class _Known(NamedTuple):
@@ -269,7 +270,7 @@ def read_map(
     kind = form or _kind(values, path)
     meaning = kind.removesuffix(_GUESSED)
     if meaning in _SIXTEEN_BIT and values.dtype != np.uint16:
-        raise DatasetError(f"{path}: holds {values.dtype}; --depth-format {kind} is for uint16")
+        raise DatasetError(f"{path}: holds {values.dtype}; depth_format {kind} is for uint16")
     known = _READERS_OF_UNIT[meaning](values, path, camera)
     if not known.valid.any():
         raise DatasetError(
