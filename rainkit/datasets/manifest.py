@@ -350,7 +350,7 @@ def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
             )
         if leaves(root, pure.parent) or ((root / path).is_symlink() and _leaves(root, pure)):
             raise DatasetError(
-                f"{where}: {field} {locator!r} is a link that leaves the dataset's folder; "
+                f"{where}: {column} {locator!r} is a link that leaves the dataset's folder; "
                 "copy what it points to into the dataset"
             )
 
