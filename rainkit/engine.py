@@ -34,7 +34,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from rainkit.allocator import keep_large_blocks
 from rainkit.errors import RainkitError, UsageError, WorkerError
-from rainkit.files import reason
+from rainkit.files import system_reason
 
 __all__ = [
     "Done",
@@ -399,7 +399,9 @@ class _Worker:
         try:
             self.process.start()
         except OSError as error:
-            raise WorkerError(f"a worker process cannot be started ({reason(error)})") from error
+            raise WorkerError(
+                f"a worker process cannot be started ({system_reason(error)})"
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from rainkit.errors import ImageError
-from rainkit.files import reason
+from rainkit.files import system_reason
 from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
 
@@ -107,7 +107,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def _unreadable(path: Path, error: OSError) -> ImageError:
-    return ImageError(f"{path}: cannot be read ({reason(error)})")
+    return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
 def decode(data: bytes, name: Path | str) -> Picture:
