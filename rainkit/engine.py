@@ -34,7 +34,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from rainkit.allocator import keep_large_blocks
 from rainkit.errors import RainkitError, UsageError, WorkerError
-from rainkit.files import reason
+from rainkit.files import system_reason
 
 __all__ = [
     "Done",
@@ -49,6 +49,7 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+State = TypeVar("State")
 
 _ITEMS_PER_PROCESS = 40  # fewer do not pay for the start of another process
 _TRIES = 3  # workers that an item may lose before it has failed
@@ -71,6 +72,16 @@ class Work(Generic[Item, Result]):
     def calling(cls, function: Callable[..., Result], *arguments: Any) -> Work[Any, Result]:
         """Return work that needs no set-up: ``function(*arguments, item)``."""
         return cls(partial(partial, function, *arguments))
+
+    @classmethod
+    def holding(
+        cls, function: Callable[[State, Item], Result], build: Callable[..., State], *arguments: Any
+    ) -> Work[Item, Result]:
+        """Return work that calls ``function(state, item)``.
+
+        The state is what ``build(*arguments)`` returns in each worker.
+        """
+        return cls(partial(_hold, function, build, arguments))
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,14 @@ def paying_workers(items: int, wanted: int | None, most: int) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     count = min(wanted or min(cores or 1, items // _ITEMS_PER_PROCESS), most)
     return count if count > 1 else 0
+
+
+def _hold(
+    function: Callable[[State, Item], Result],
+    build: Callable[..., State],
+    arguments: tuple[Any, ...],
+) -> Callable[[Item], Result]:
+    return partial(function, build(*arguments))
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
@@ -380,7 +399,9 @@ class _Worker:
         try:
             self.process.start()
         except OSError as error:
-            raise WorkerError(f"a worker process cannot be started ({reason(error)})") from error
+            raise WorkerError(
+                f"a worker process cannot be started ({system_reason(error)})"
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()

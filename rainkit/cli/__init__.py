@@ -28,6 +28,7 @@ from rainkit.cli import (
 from rainkit.cli.console import errors
 from rainkit.cli.environment import calm_openmp
 from rainkit.errors import RainkitError
+from rainkit.files import system_reason
 
 __all__ = ["app", "main"]
 
@@ -46,7 +47,7 @@ class _Commands(TyperGroup):
             raise  # Typer ends quietly: the reader, such as `head`, has seen enough
         except OSError as error:
             # A full or read-only disk, often the one that standard output is sent to.
-            line = f"{error.filename or 'output'}: {error.strerror or error}"
+            line = f"{error.filename or 'output'}: {system_reason(error)}"
             errors.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -274,8 +274,16 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     )
     _check_folder(request.keep, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
-    restorer = Restorer(request)
+    with Restorer(request) as restorer:
+        return _evaluate(request, datasets, restorer, advance)
 
+
+def _evaluate(
+    request: MethodRequest,
+    datasets: Sequence[Dataset],
+    restorer: Restorer,
+    advance: Advance | None,
+) -> Comparison:
     total, done = sum(len(each.pairs) for each in datasets), 0
     scores: list[Scores] = []
     part_scores: dict[str, list[Scores]] = {name: [] for name in restorer.parts}

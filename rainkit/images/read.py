@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from rainkit.errors import ImageError
+from rainkit.files import system_reason
 from rainkit.images.metadata import metadata, opencv_silent
 from rainkit.images.picture import Picture, Pixels
 
@@ -99,7 +100,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def _unreadable(path: Path, error: OSError) -> ImageError:
-    return ImageError(f"{path}: cannot be read ({error.strerror or error})")
+    return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
 def decode(data: bytes, name: Path | str) -> Picture:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rainkit import images
 from rainkit.errors import DatasetError, ImageError, UsageError
-from rainkit.files import alone_in, atomic_path, natural, reason, sha256
+from rainkit.files import alone_in, natural, sha256, system_reason, write_text
 from rainkit.images.video import read_frames
 from rainkit.synthesis.camera_motion import Pose, Reference, Run, find_runs, shrink
 
@@ -235,8 +235,7 @@ def write_list(out: Path, scenes: Iterable[CutScene]) -> None:
     """
     ordered = sorted(scenes, key=lambda scene: natural(scene.name))
     text = "".join(json.dumps(scene.to_data()) + "\n" for scene in ordered)
-    with atomic_path(out / SEQUENCES, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / SEQUENCES, text, overwrite=True)
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
@@ -461,7 +460,7 @@ def _publish(out: Path, part: Path, scene: CutScene) -> None:
         part.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be written ({reason(error)})") from error
+        raise ImageError(f"{folder}: cannot be written ({system_reason(error)})") from error
 
 
 def _told(

@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from rainkit import depth as depths
 from rainkit import images
 from rainkit.datasets import manifest, output_folder
-from rainkit.datasets.journal import Journal
 from rainkit.datasets.manifest import Record
+from rainkit.datasets.output_folder import open_journal
 from rainkit.datasets.phash import pixel_hash
-from rainkit.datasets.workers import open_workers, worth_starting
 from rainkit.datasets.writers import LAYOUTS, Entry
+from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
+from rainkit.files import write_json
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import find_photos
 from rainkit.synthesis.request import DepthChoice, OnProgress, SynthResult, check_layout
 from rainkit.synthesis.run import count_depths, count_splits, write_lists
-from rainkit.synthesis.scene import Done, Picture, as_stored, encoding, save_depth
+from rainkit.synthesis.scene import Made, Picture, as_stored, encoding, made_or_reason, save_depth
 from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = ["RebuildRequest", "rebuild"]
@@ -132,30 +133,32 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
     build = (request, root, layout)
     _Maker(*build)  # says what is wrong with photographs and depth before anything is written
     request.out.mkdir(parents=True, exist_ok=True)
-    count = worth_starting(len(records), request.workers, max(1, len(tasks)))
+    count = paying_workers(len(records), request.workers, len(tasks))
     wanted = [layout, request.format, *(asdict(record) for record in records)]
     plan = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
     failures: dict[Path, str] = {}
     made: dict[str, tuple[Record, ...]] = {}
     with (
-        Journal(request.out / _JOURNAL, plan) as journal,
-        open_workers(count, _Maker, *build) as run,
+        open_journal(request.out / _JOURNAL, plan) as journal,
+        open_engine(workers=count, threads=None) as engine,
     ):
-        left = [task for task in tasks if task.scene not in journal.done]
-        for number, (task, done) in enumerate(run(_make, left), start=len(tasks) - len(left) + 1):
+        left = [task for task in tasks if task.scene not in journal.entries]
+        outcomes = engine.run(Work.holding(_make, _Maker, *build), left)
+        for number, outcome in enumerate(outcomes, start=len(tasks) - len(left) + 1):
+            task, done = outcome.item, made_or_reason(outcome)
             made[task.scene] = done.records
             if done.reason:
                 failures[Path(task.records[0].source)] = done.reason
             else:
-                journal.add(task.scene, done.records)
+                journal.record(task.scene, done.records)
             if on_progress is not None:
                 on_progress("raining", number, len(tasks))
-        made |= journal.done
+        made |= journal.entries
         again = [record for task in tasks for record in made[task.scene]]
         if asked:
             changed = {"layout": layout} | ({"format": request.format} if request.format else {})
             about = {**about, "request": asked | changed}
-            output_folder.write_json(request.out / output_folder.DATASET, about)
+            write_json(request.out / output_folder.DATASET, about)
         write_lists(
             request.out,
             again,
@@ -215,7 +218,7 @@ def _tasks(records: Sequence[Record]) -> Iterator[_Task]:
         pairs[split] += len(mine)
 
 
-def _make(maker: _Maker, task: _Task) -> Done:
+def _make(maker: _Maker, task: _Task) -> Made:
     """Write the pairs of one scene, but for the variants that come out otherwise.
 
     Raises:
@@ -230,7 +233,7 @@ def _make(maker: _Maker, task: _Task) -> Done:
         if z is not None and first.depth is not None:
             save_depth(maker.request.out / first.depth.path, z)
     except (ImageError, DatasetError) as error:
-        return Done(reason=str(error))
+        return Made(reason=str(error))
     numbered = enumerate(task.records, start=task.first_number)
     for _, some in groupby(numbered, key=lambda each: each[1].variant):
         variant = list(some)
@@ -241,7 +244,7 @@ def _make(maker: _Maker, task: _Task) -> Done:
             continue
         for (number, record), rainy in zip(variant, drawn, strict=True):
             made.append(_write(maker, task, number, record, rainy, target))
-    return Done(tuple(made), "; ".join(reasons))
+    return Made(tuple(made), "; ".join(reasons))
 
 
 def _draw(

@@ -18,7 +18,8 @@ from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.datasets.phash import phash, pixel_hash
 from rainkit.datasets.writers import LAYOUTS, Entry, Layout, portable
-from rainkit.errors import DatasetError, ImageError
+from rainkit.engine import Failed, Outcome
+from rainkit.errors import DatasetError, FileError, ImageError, UsageError
 from rainkit.rain import Rendered
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import Scene
@@ -26,11 +27,12 @@ from rainkit.synthesis.request import SynthRequest, versions
 
 __all__ = [
     "QUALITY",
-    "Done",
+    "Made",
     "Maker",
     "as_stored",
     "encoding",
     "grey_picture",
+    "made_or_reason",
     "make",
     "measure",
     "save_depth",
@@ -86,7 +88,7 @@ _TOLD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Made:
     """What came of a scene.
 
     Attributes:
@@ -114,7 +116,7 @@ class Maker:
         )
 
 
-def make(maker: Maker, task: tuple[Scene, int]) -> Done:
+def make(maker: Maker, task: tuple[Scene, int]) -> Made:
     """Write all pairs of one scene, the depth map first.
 
     Args:
@@ -122,7 +124,7 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
         task: the scene, and how many scenes its split has.
 
     Raises:
-        ImageError: a result cannot be written.
+        FileError: a result cannot be written.
     """
     scene, scenes = task
     request, photo = maker.request, scene.photo
@@ -130,7 +132,7 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
         clean = images.to_uint8(images.read(photo.path).rgb)
         found = maker.source.of(photo.path, clean)
     except (ImageError, DatasetError) as error:
-        return Done(reason=str(error))
+        return Made(reason=str(error))
     # Rain falls on what the target's file will hold, so that JPEG datasets too can be made again
     # from themselves.
     shown = as_stored(clean, request.format)
@@ -175,7 +177,19 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
             )
             _save_sides(request, record.id, rendered)
             records.append(record)
-    return Done(tuple(records))
+    return Made(tuple(records))
+
+
+def made_or_reason(outcome: Outcome[Any, Made]) -> Made:
+    """Return what came of a scene, which is a reason if something failed over it alone.
+
+    Raises:
+        FileError: A result cannot be written, and neither could the next one.
+        UsageError: The request itself cannot work.
+    """
+    if isinstance(outcome, Failed) and not isinstance(outcome.error, (FileError, UsageError)):
+        return Made(reason=outcome.reason)
+    return outcome.get()
 
 
 def measure(clean: Picture, rainy: Picture) -> manifest.Stats:

@@ -19,7 +19,7 @@ from rainkit.datasets import manifest
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import pixel_hash
-from rainkit.datasets.workers import open_workers, worth_starting
+from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.rain import RENDERER, Rendered
 from rainkit.synthesis.degradation import NOISE, Degradation
@@ -270,12 +270,13 @@ def verify(
     home = root if root is not None else manifest.find(path)[0].parent
     found: dict[str, Sequence[Finding]] = {}
     seen = rendered = 0
-    count = worth_starting(len(records), workers, max(1, len(scenes)))
-    with open_workers(count, Path, home) as run:
-        for some, seen_there in run(compare, list(scenes.values())):
-            found[some[0].scene] = seen_there.findings
-            rendered += seen_there.rendered
-            seen += len(some)
+    count = paying_workers(len(records), workers, len(scenes))
+    with open_engine(workers=count, threads=None) as engine:
+        for outcome in engine.run(Work.calling(compare, home), scenes.values()):
+            compared = outcome.get()
+            found[outcome.item[0].scene] = compared.findings
+            rendered += compared.rendered
+            seen += len(outcome.item)
             if on_progress is not None:
                 on_progress(seen, len(records))
     return VerifyResult(

@@ -28,7 +28,7 @@ from rainkit.evaluation.report.data import (
 )
 from rainkit.evaluation.report.means import SummaryTable, summary
 from rainkit.evaluation.report.plots import eval_plots, parts_plots
-from rainkit.files import atomic_path
+from rainkit.files import write_text
 from rainkit.images import Pixels
 from rainkit.render.thumbnails import thumbnail
 
@@ -290,9 +290,8 @@ def eval_page(
         digest=digest,
         version=rainkit.__version__,
     )
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        # File names may hold bytes that are no UTF-8; they are shown as question marks.
-        temporary.write_text(html, encoding="utf-8", errors="replace", newline="\n")
+    # File names may hold bytes that are no UTF-8; they are shown as question marks.
+    write_text(path, html, overwrite=overwrite, errors="replace")
 
 
 def _sections(
