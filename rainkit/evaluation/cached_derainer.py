@@ -17,9 +17,9 @@ import rainkit
 from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
-from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.scores import versions
 from rainkit.files import sha256
+from rainkit.images import RGB8
 from rainkit.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from rainkit.datasets.matching import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
-from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
 from rainkit.evaluation.rain_attributes import conditions, told
 from rainkit.evaluation.scores import (
@@ -37,6 +37,7 @@ from rainkit.evaluation.scoring import (
     read_pair,
 )
 from rainkit.files import natural
+from rainkit.images import RGB8
 
 if TYPE_CHECKING:
     from rainkit.api import Method
