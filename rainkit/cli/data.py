@@ -309,7 +309,7 @@ def rebuild(
         list[str] | None,
         typer.Argument(
             help="The photographs the dataset was made from. Default: its own clean pictures.",
-            metavar="[PHOTOS]...",
+            metavar="PHOTOS",
             show_default=False,
         ),
     ] = None,

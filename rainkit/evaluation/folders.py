@@ -17,7 +17,7 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes, cropped, listed, notice_of_crops
 from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, find_matches
 from rainkit.engine import Work, open_engine
-from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
 from rainkit.evaluation.rain_attributes import conditions, told
 from rainkit.evaluation.scores import (
@@ -30,6 +30,7 @@ from rainkit.evaluation.scores import (
     versions,
 )
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, oddity_notices
+from rainkit.images import RGB8
 
 __all__ = [
     "FoldersRequest",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from rainkit.errors import UsageError
+from rainkit.files import system_reason
 from rainkit.rain import LEVELS, PRESETS, RainSettings
 from rainkit.synthesis.request import (
     SETTINGS,
@@ -92,7 +93,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"--config {path}: cannot be read ({system_reason(error)})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: is not TOML ({error})") from error
     for section, table in content.items():

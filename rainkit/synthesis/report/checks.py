@@ -20,6 +20,7 @@ from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import LIMIT
 from rainkit.engine import Failed, Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, ImageError
+from rainkit.images import RGB8
 from rainkit.rain import PRESETS, RainSettings, render
 from rainkit.rain.realism import Fit, Measures, coverage_slope, expected_tilt, fog_fit, measure
 from rainkit.synthesis.degradation import Degradation
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 
-RGB8 = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
 
