@@ -12,12 +12,15 @@ from typer.core import TyperGroup
 import rainkit
 from rainkit.cli import (
     bench,
+    compare,
     data,
     doctor,
+    downstream,
     eval,
-    eval_compare,
     infer,
     methods,
+    no_target,
+    score,
     synth,
     train,
     weights,
@@ -32,11 +35,6 @@ __all__ = ["app", "main"]
 
 class _Commands(TyperGroup):
     """Errors raised on purpose become one line and their exit code, Ctrl-C one line and 130."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Commands of two words, beside one of the first word whose arguments are paths."""
-        words = " ".join(args[:2])
-        return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -68,7 +66,10 @@ app = typer.Typer(
 app.command()(infer.infer)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
-app.command("eval compare")(eval_compare.compare)
+app.command()(score.score)
+app.command()(compare.compare)
+app.command()(no_target.no_target)
+app.command()(downstream.downstream)
 app.command()(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
