@@ -111,23 +111,18 @@ def write_json(path: Path, data: Any, *, overwrite: bool = True) -> None:
     write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n", overwrite=overwrite)
 
 
-def read_json(path: Path, remedy: str = "") -> Any:
+def read_json(path: Path) -> Any:
     """Return what a JSON file holds.
-
-    Args:
-        path: the file.
-        remedy: what the user can do about a damaged file; it ends the message.
 
     Raises:
         FileError: the file cannot be read or is not JSON.
     """
-    after = f"; {remedy}" if remedy else ""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({system_reason(error)}){after}") from error
+        raise FileError(f"{path}: cannot be read ({system_reason(error)})") from error
     except ValueError as error:
-        raise FileError(f"{path}: is not valid JSON ({error}){after}") from error
+        raise FileError(f"{path}: is not valid JSON ({error}); make it again") from error
 
 
 def sha256(path: Path) -> str:

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from rainkit import files
 from rainkit.datasets import manifest
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS
-from rainkit.errors import DatasetError, UsageError
+from rainkit.errors import DatasetError, FileError, UsageError
 from rainkit.files import is_temporary, remove_temporary, system_reason, write_json
 from rainkit.ledger import Held, Ledger
 
@@ -242,10 +243,10 @@ def _shard(request: DatasetRequest) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is none."""
+    """Return what a JSON file of a dataset holds; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return files.read_json(path)
+    except FileError:
         return None
 
 
