@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rainkit.cli import eval_options as o
-from rainkit.cli.eval_results import scoring, show
+from rainkit.cli import scoring as o
 from rainkit.cli.options import (
     Blocks,
     CropToCommon,
@@ -137,7 +136,7 @@ def downstream(
         ),
         notices=chosen.notices,
     )
-    with scoring(quiet=quiet) as advance:
+    with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)
-    show(result, as_json=as_json, quiet=quiet)
+    o.show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rainkit.depth import FORMATS, Depth, decode, encode, open_source
+from rainkit.depth import FORMATS, DepthMap, decode, encode, open_source
 from rainkit.errors import DatasetError, ImageError, UsageError
 
 RAMP = np.tile(np.linspace(2, 90, 24, dtype=np.float32), (16, 1))
@@ -42,7 +42,7 @@ def save(path: Path, values: Any) -> Path:
     return path
 
 
-def read(folder: Path, suffix: str, values: Any, clean: Any = GREY, **options: Any) -> Depth:
+def read(folder: Path, suffix: str, values: Any, clean: Any = GREY, **options: Any) -> DepthMap:
     save(folder / "maps" / f"street{suffix}", values)
     depth = open_source(str(folder / "maps"), **options).of(folder / "street.jpg", clean)
     assert depth is not None
