@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 
 import rainkit
-from rainkit.datasets.manifest import SIDES
+from rainkit.datasets.manifest import SIDES, Record
 from rainkit.datasets.writers import LAYOUTS
 from rainkit.depth import FORMATS as DEPTH_FORMATS
 from rainkit.errors import UsageError
@@ -234,7 +235,8 @@ class SynthResult:
         scenes: number of photographs that became scenes.
         pairs: number of rainy pictures.
         splits: number of scenes and of pairs in each split; empty without a split.
-        depths: number of scenes for each kind of depth.
+        depths: number of scenes for each source of depth, ``flat`` and ``none`` included; the most
+            frequent comes first.
         resumed: number of scenes that an earlier run had made.
         notes: remarks for the user.
         failures: photographs that were left out, each with the reason.
@@ -251,6 +253,30 @@ class SynthResult:
     notes: tuple[str, ...]
     failures: tuple[tuple[Path, str], ...]
     seconds: float
+
+    @classmethod
+    def of(cls, records: Sequence[Record], **others: Any) -> SynthResult:
+        """Return a result with what follows from the records of all pairs.
+
+        Args:
+            records: the records.
+            others: the remaining attributes.
+        """
+        pairs = Counter(record.split for record in records if record.split is not None)
+        depths = {}
+        for record in records:
+            flat = "none" if record.distance is None else "flat"
+            depths[record.scene] = flat if record.depth is None else record.depth.source
+        return cls(
+            scenes=len(depths),
+            pairs=len(records),
+            splits={
+                split: (len({r.scene for r in records if r.split == split}), pairs[split])
+                for split in sorted(pairs, reverse=True)
+            },
+            depths=dict(Counter(depths.values()).most_common()),
+            **others,
+        )
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for JSON."""
