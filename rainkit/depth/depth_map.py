@@ -51,7 +51,7 @@ class DepthMap:
         z: depth in metres along the optical axis, known or filled in; float32 [H, W], 1/256 to 500.
         valid: mask of the pixels whose depth is known, bool [H, W].
         metric: whether the unit is really the metre; if not, only the order of depths is reliable.
-        kind: format of the values: a ``--depth-format``, ``metres``, ``heuristic``, or a format
+        kind: format of the values: a ``depth_format``, ``metres``, ``heuristic``, or a format
             followed by ``(guessed)``.
         source: ``map``, ``heuristic``, or the network's folder or name.
         file: path of the map, if one was read.

@@ -47,7 +47,7 @@ _HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # highest value and least median of maps 
 _SPECKLE = 0.001  # share of the picture; smaller patches of disparity are mismatches
 _SUBPIXEL = 16  # in 1/16 px: neighbours whose disparity differs by at most 1 px belong together
 _SPECK = np.ones((5, 5), np.uint8)  # px; smaller patches of infinity are holes, not sky
-_FLAGS = "--depth-format relative (larger is farther) or disparity (larger is nearer)"
+_FLAGS = "--set depth_format=relative (larger is farther) or =disparity (larger is nearer)"
 
 _ARRAY = "depth"  # name of the array in an .npz file
 _CHANNELS = ("z", "y", "depth")  # names, in lower case, of channels in an .exr file
@@ -98,7 +98,7 @@ def read_map(
     kind = form or _kind(values, path)
     meaning = kind.removesuffix(_GUESSED)
     if meaning in _SIXTEEN_BIT and values.dtype != np.uint16:
-        raise DatasetError(f"{path}: holds {values.dtype}; --depth-format {kind} is for uint16")
+        raise DatasetError(f"{path}: holds {values.dtype}; depth_format {kind} is for uint16")
     known = _CONVERTERS[meaning](values, path, camera)
     if not known.valid.any():
         raise DatasetError(
@@ -202,7 +202,8 @@ def _find_camera(disparity: Path) -> Path:
             return place / name
     raise DatasetError(
         f"{disparity}: disparity gives no distance without its camera: put {name} beside it, or "
-        "add --depth-camera FILE; for disparity of unknown scale add --depth-format disparity"
+        "add --set depth_camera=FILE; for disparity of unknown scale add "
+        "--set depth_format=disparity"
     )
 
 

@@ -42,19 +42,19 @@ def open_source(
     """
     if form is not None and form not in FORMATS:
         raise UsageError(
-            f"--depth-format {form}: is not a known format; choose from {', '.join(FORMATS)}"
+            f"--set depth_format={form}: is not a known format; choose from {', '.join(FORMATS)}"
         )
     if camera is not None and not camera.is_file():
-        raise UsageError(f"--depth-camera {camera}: no such file")
+        raise UsageError(f"--set depth_camera={camera}: no such file")
     if name == "auto":
         return _Auto(form, camera)
     folder = Path(name).expanduser()
     if name != "none" and folder.is_dir() and not (folder / "config.json").is_file():
         return _Folder(folder, form, camera)
     if form is not None or camera is not None:
-        option = "--depth-format" if form is not None else "--depth-camera"
+        option = "depth_format" if form is not None else "depth_camera"
         raise UsageError(
-            f"{option}: is for depth maps, and --depth {name} reads none: leave it out"
+            f"--set {option}: is for depth maps, and --depth {name} reads none: leave it out"
         )
     return _Nothing() if name == "none" else Network(name, device)
 
