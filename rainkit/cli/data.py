@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import errors, output, print_json, print_table
+from rainkit.cli.commands import CommandLine
+from rainkit.cli.console import print_json, print_table, tell, warn
 from rainkit.cli.synth_results import progress
 from rainkit.files import counted
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "audit", "average", "mix"]
 
-app = typer.Typer(help="Look into sets of pairs, mix them, average frames.", no_args_is_help=True)
+app = CommandLine(name="data", help="Look into sets of pairs, mix them, average frames.")
 
 _LISTED = 40
 """Leaks that are printed before it is said how many more there are."""
@@ -235,7 +235,7 @@ def _print_audit(result: AuditResult) -> None:
     leaks = [leak for overlap in result.overlaps for leak in overlap.leaks]
     if not leaks:
         return
-    output.print()
+    tell("")
     print_table(
         ("file", "like", "bits apart"),
         ((leak.a, leak.b, str(leak.distance)) for leak in leaks[:_LISTED]),
@@ -264,9 +264,9 @@ def _said(overlap: Overlap) -> str:
 
 
 def _print(text: str) -> None:
-    output.print(escape(text), highlight=False, soft_wrap=True)
+    tell(text)
 
 
 def _complain(name: str, reason: str) -> None:
     text = reason if name in reason else f"{name}: {reason}"
-    errors.print(f"[bold red]left out:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    warn(text, label="left out:", style="bold red")

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from rainkit import choices
 from rainkit.cli import eval_options as o
 from rainkit.cli import eval_results, eval_sources
 from rainkit.cli.options import (
-    Blocks,
     CropToCommon,
     Device,
     Effort,
     Layout,
     Precision,
     RainySide,
-    StopBelow,
+    Tile,
     Weights,
-    tile_side,
 )
 from rainkit.errors import UsageError
+from rainkit.runtime import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.evaluation.run import Source
@@ -63,11 +63,9 @@ def evaluate(
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Score methods on pairs, or restored pictures against their targets.
 
@@ -83,7 +81,7 @@ def evaluate(
 
       rainkit eval --no-target -m granet photos/
 
-      rainkit eval compare scores-a/ scores-b/
+      rainkit compare scores-a/ scores-b/
 
     Exit codes: 0 all scored, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up, 3 a bar missed.
@@ -94,23 +92,15 @@ def evaluate(
     from rainkit.evaluation.downstream import DownstreamRequest
 
     reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
-    running: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "tile": tile_side(tile),
-        "blocks": blocks,
-        "effort": effort,
-        "stop_below": stop_below,
-    }
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    running: dict[str, Any] = {"options": options}
     if not (methods or every):
         of_methods = {
             "--ablation": ablation,
             "--weights": weights,
             "--parts": parts,
             "--save": save,
-            "--blocks": blocks,
             "--effort": effort != "full",
-            "--stop-below": stop_below,
         }
         eval_sources.refuse(of_methods, "needs --method", "need --method")
     chosen = eval_sources.chosen(methods or (), every=every, weights=weights, ablation=ablation)

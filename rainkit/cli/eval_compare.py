@@ -1,4 +1,4 @@
-"""``rainkit eval compare``: whether two results differ by more than chance."""
+"""``rainkit compare``: whether two results differ by more than chance."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import errors, print_json, print_table
+from rainkit.cli.console import print_json, print_table, warn
 
 __all__ = ["compare"]
 
@@ -59,9 +58,9 @@ def compare(
 
     For example:
 
-      rainkit eval compare scores-a/ scores-b/ -o comparison/
+      rainkit compare scores-a/ scores-b/ -o comparison/
 
-      rainkit eval compare scores/metrics.json --reference granet --metric ssim
+      rainkit compare scores/metrics.json --reference granet --metric ssim
 
     Exit codes: 0 compared, 1 a file is not a metrics.json, 2 wrong use or
     nothing that the results have in common.
@@ -89,6 +88,6 @@ def compare(
                 title=table.title,
             )
     for notice in () if quiet else result.notices:
-        errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+        warn(notice, label="note:", style="yellow")
     for path in () if quiet else result.written:
-        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        warn(f"wrote {path}")

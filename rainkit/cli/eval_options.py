@@ -35,7 +35,6 @@ __all__ = [
     "Quiet",
     "Report",
     "Save",
-    "Tile",
     "WeightsDir",
 ]
 
@@ -255,7 +254,4 @@ Classes: TypeAlias = Annotated[
         help="Of labels that name classes: those of the model from 1 on; repeatable.",
         rich_help_panel=_USE,
     ),
-]
-Tile: TypeAlias = Annotated[
-    str, typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures.")
 ]

@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
-from rich.markup import escape
-from rich.progress import Progress
 from rich.text import Text
 
-from rainkit.cli.console import errors, print_json, print_table
+from rainkit.cli.console import print_json, print_table, progress_bars, warn
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
             )
     _show_rest(result.notices, result.failures, result.written, quiet=quiet)
     for bar in result.missed:
-        errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
+        warn(bar, label="below the bar:", style="red")
 
 
 def evaluate_unpaired(
@@ -103,9 +101,7 @@ def evaluate_unpaired(
 @contextmanager
 def scoring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal; what it gives is told how many are done, and of how many."""
-    with Progress(
-        console=errors, transient=True, disable=quiet or not errors.is_terminal
-    ) as progress:
+    with progress_bars(quiet=quiet) as progress:
         task = progress.add_task("scoring", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -119,16 +115,16 @@ def _show_rest(
 ) -> None:
     if not quiet:
         for notice in notices:
-            errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+            warn(notice, label="note:", style="yellow")
     failed = list(failures)
     for name, reason in failed:
         line = f"not scored: {name}: {reason}"
-        errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
+        warn(line, style="red")
     if failed:
         pictures = counted(len(failed), "picture")
-        errors.print(f"{pictures} could not be scored", highlight=False)
+        warn(f"{pictures} could not be scored")
     for path in () if quiet else written:
-        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        warn(f"wrote {path}")
 
 
 def _styled(table: TextTable) -> list[list[str | Text]]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import print_json, progress_bars, tell, warn
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -27,12 +26,8 @@ _LISTED = 20
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar for each thing that is going on; says how to go on after Ctrl-C."""
-    from rich.progress import Progress
-
     try:
-        with Progress(
-            console=errors, transient=True, disable=quiet or not errors.is_terminal
-        ) as bars:
+        with progress_bars(quiet=quiet) as bars:
             tasks: dict[str, Any] = {}
 
             def tell(what: str, done: int, total: int | None) -> None:
@@ -42,7 +37,7 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
 
             yield tell
     except KeyboardInterrupt:
-        errors.print("stopped; repeat the command to go on", highlight=False)
+        warn("stopped; repeat the command to go on")
         raise
 
 
@@ -52,7 +47,7 @@ def make_page(result: SynthResult, workers: int | None, *, quiet: bool) -> Path 
     from rainkit.synthesis.report.page import write_rain_page
 
     if not result.pairs or not (result.out / "manifest.jsonl").exists():
-        errors.print("no report: it comes with the last shard", highlight=False)
+        warn("no report: it comes with the last shard")
         return None
     scorer = next(iter(PROTOCOLS.values()))
     with progress(quiet) as tell:
@@ -67,10 +62,10 @@ def make_page(result: SynthResult, workers: int | None, *, quiet: bool) -> Path 
 def tell_made(result: SynthResult, page: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Say what was made, and end with the exit code."""
     for note in result.notes:
-        errors.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+        warn(note, label="note:", style="yellow")
     for path, reason in result.failures:
         text = reason if reason.startswith(str(path)) else f"{path}: {reason}"
-        errors.print(f"[bold red]left out:[/] {escape(text)}", highlight=False, soft_wrap=True)
+        warn(text, label="left out:", style="bold red")
     if as_json:
         print_json(result.to_data() | {"report": page and str(page)})
     elif not quiet:
@@ -101,12 +96,11 @@ def _depth(source: str, number: int) -> str:
 def tell_verified(result: VerifyResult, *, as_json: bool, quiet: bool) -> None:
     """Say what a verification found, and end with the exit code."""
     for note in result.notes:
-        errors.print(f"[yellow]note:[/] {escape(note)}", highlight=False, soft_wrap=True)
+        warn(note, label="note:", style="yellow")
     for finding in result.findings[:_LISTED]:
-        text = f"[bold red]{finding.kind}:[/] {escape(f'{finding.id}: {finding.what}')}"
-        errors.print(text, highlight=False, soft_wrap=True)
+        warn(f"{finding.id}: {finding.what}", label=f"{finding.kind}:", style="bold red")
     if len(result.findings) > _LISTED:
-        errors.print(f"and {len(result.findings) - _LISTED} more; --json lists all")
+        warn(f"and {len(result.findings) - _LISTED} more; --json lists all")
     if as_json:
         print_json(result.to_data())
     elif not quiet:
@@ -130,4 +124,4 @@ def tell_cut(result: VideoResult, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print(text: str) -> None:
-    output.print(escape(text), highlight=False, soft_wrap=True)
+    tell(text)

@@ -1,4 +1,4 @@
-"""``rainkit eval compare`` as typed."""
+"""``rainkit compare`` as typed."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
 
 @pytest.fixture
 def compare(rainkit: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
-    return lambda *words: rainkit("eval", "compare", *words)
+    return lambda *words: rainkit("compare", *words)
 
 
 @pytest.fixture

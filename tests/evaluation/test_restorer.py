@@ -8,7 +8,7 @@ import pytest
 
 from rainkit.api import Part
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)
 RAIN = np.random.default_rng(1).integers(0, 100, (8, 9, 1), np.uint8).repeat(3, axis=2)

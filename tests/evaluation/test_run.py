@@ -17,7 +17,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort, RuntimeOptions
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
@@ -76,7 +76,7 @@ def method_request(*datasets: Path, **options: object) -> MethodRequest:
 
 def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     ticks = []
-    source = method_request(dataset, device="cpu", precision="fp32")
+    source = method_request(dataset, options=RuntimeOptions.parse(device="cpu", precision="fp32"))
     result = evaluation.run(EvalRequest(sources=(source,)), lambda *tick: ticks.append(tick))
     prenet, restormer = result.comparisons[0].scores
     assert [row.name for row in prenet.rows] == ["1", "2", "10"]
