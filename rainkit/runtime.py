@@ -143,8 +143,7 @@ class RuntimeOptions:
 def _tile(given: Any) -> int | None:
     if given is None or given == "auto":
         return None
-    if isinstance(given, Integral) and type(given) is not bool:
-        return int(given)
-    if isinstance(given, str) and given.isdecimal():
+    integral = isinstance(given, Integral) and not isinstance(given, (bool, str))
+    if integral or (isinstance(given, str) and given.isdecimal()):
         return int(given)
     raise UsageError(f"--tile {given}: give auto, 0, or the side of tiles in pixels")

@@ -10,12 +10,15 @@ import typer
 import rainkit
 from rainkit.cli import (
     bench,
+    compare,
     data,
     doctor,
+    downstream,
     eval,
-    eval_compare,
     infer,
     methods,
+    no_target,
+    score,
     synth,
     train,
     weights,
@@ -34,7 +37,10 @@ app = CommandLine(
 app.command()(infer.infer)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
-app.command("compare")(eval_compare.compare)
+app.command()(score.score)
+app.command()(compare.compare)
+app.command()(no_target.no_target)
+app.command()(downstream.downstream)
 app.command()(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

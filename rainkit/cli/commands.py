@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from rainkit.cli.console import warn
 from rainkit.errors import RainkitError
+from rainkit.files import system_reason
 
 __all__ = ["CommandLine", "RainkitCommand", "RainkitGroup"]
 
@@ -54,7 +55,7 @@ class RainkitGroup(TyperGroup):
             raise  # typer ends quietly: the reader, such as `head`, has seen enough
         except OSError as error:
             # A full or read-only disk, often the one that standard output is sent to.
-            line = f"{error.filename or 'output'}: {error.strerror or error}"
+            line = f"{error.filename or 'output'}: {system_reason(error)}"
             warn(line, label="error:", style="bold red")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:

@@ -87,7 +87,9 @@ def derained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     seen: list[str] = []
     weights = tmp_path / "standin.safetensors"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: StandIn(name, weights, seen))
+    monkeypatch.setattr(
+        "rainkit.inference.open_derainer", lambda name, *_, **__: StandIn(name, weights, seen)
+    )
     # It is not installed, and has no weights to look at before.
     monkeypatch.setattr("rainkit.evaluation.no_target.check_restorers", list)
     return seen

@@ -114,11 +114,3 @@ def test_a_file_of_another_kind_fails(compare, scores, tmp_path):
     code, out, err = compare(scores[0], tmp_path / "other.json")
     assert (code, out) == (1, "")
     assert "other.json: not a metrics.json of rainkit eval" in err
-
-
-def test_a_folder_may_be_called_compare(rainkit, scores, tmp_path, monkeypatch):
-    (tmp_path / "rain/first").rename(tmp_path / "compare")
-    monkeypatch.chdir(tmp_path)
-    code, out, err = rainkit("eval", "./compare", "rain/clean")
-    assert code == 0, err
-    assert "compare" in out
