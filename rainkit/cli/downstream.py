@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from rainkit import choices
-from rainkit.cli import eval_options as o
-from rainkit.cli.eval_results import scoring, show
+from rainkit.cli import scoring as o
 from rainkit.cli.options import (
     CropToCommon,
     Device,
@@ -128,7 +127,7 @@ def downstream(
         ),
         notices=chosen.notices,
     )
-    with scoring(quiet=quiet) as advance:
+    with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)
-    show(result, as_json=as_json, quiet=quiet)
+    o.show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)

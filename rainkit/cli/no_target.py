@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from rainkit import choices
-from rainkit.cli import eval_options as o
+from rainkit.cli import scoring as o
 from rainkit.cli.console import print_json, print_table
-from rainkit.cli.eval_results import scoring, show_rest
 from rainkit.cli.options import (
     CropToCommon,
     Device,
@@ -110,7 +109,7 @@ def no_target(
         crop_to_common=crop_to_common,
         notices=(*skipped, *chosen.notices),
     )
-    with scoring(quiet=quiet) as advance:
+    with o.progress(quiet=quiet) as advance:
         result, written = run_unpaired(request, folder, overwrite=overwrite, advance=advance)
     if as_json:
         print_json(result.to_data())
@@ -125,5 +124,5 @@ def no_target(
             title=table.title,
         )
     failures = [(f"{dataset}/{each.name}", each.reason) for dataset, each in result.failures]
-    show_rest(result.notices, failures, written, quiet=quiet)
+    o.show_rest(result.notices, failures, written, quiet=quiet)
     raise typer.Exit(result.exit_code)

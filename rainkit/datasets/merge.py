@@ -30,6 +30,7 @@ from rainkit.ledger import Ledger
 __all__ = [
     "MIX",
     "Chosen",
+    "Hashes",
     "MixRequest",
     "MixResult",
     "MixSource",

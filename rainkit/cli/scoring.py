@@ -1,23 +1,147 @@
-"""What ``rainkit eval`` shows."""
+"""What the commands that score pictures share: options, progress, and how results are shown."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+import typer
 from rich.text import Text
 
 from rainkit.cli.console import print_json, print_table, progress_bars, warn
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rainkit.evaluation import Evaluation, Scores, TextTable
 
-__all__ = ["scoring", "show", "show_rest"]
+__all__ = [
+    "HOW",
+    "OUT",
+    "RUN",
+    "WHAT",
+    "AsJson",
+    "By",
+    "FailBelow",
+    "Limit",
+    "Methods",
+    "Metrics",
+    "Output",
+    "Overwrite",
+    "Protocols",
+    "Quiet",
+    "Report",
+    "WeightsDir",
+    "progress",
+    "show",
+    "show_rest",
+]
+
+WHAT = "What is scored"
+HOW = "How it is scored"
+OUT = "Results"
+RUN = "How methods run"
+
+Methods: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        "-m",
+        metavar="NAME[=WEIGHTS][@LABEL]",
+        help="Derain with this method; WEIGHTS is a tag, a file, or a folder with weights of"
+        " several variants. NAME may be all. Repeatable.",
+        rich_help_panel=WHAT,
+    ),
+]
+Limit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Score only the first pictures of each dataset.", rich_help_panel=WHAT
+    ),
+]
+Protocols: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME[+exact]",
+        help="How PSNR and SSIM are computed: prenet, restormer, basicsr, restormer-py, rgb or"
+        " spanet; +exact computes in float64. Repeatable.",
+        show_default="prenet",
+        rich_help_panel=HOW,
+    ),
+]
+Metrics: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME[=DIR]",
+        help="Measure this, too, such as gmsd or mae; lpips, dists and brisque need weights, which"
+        " lie in the folder DIR. Repeatable.",
+        rich_help_panel=HOW,
+    ),
+]
+WeightsDir: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the weights that the metrics lpips, dists and brisque need.",
+        metavar="DIR",
+        rich_help_panel=HOW,
+    ),
+]
+By: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="ATTRIBUTE",
+        help="Add means by an attribute of the rain in datasets of rainkit synth: rate, preset,"
+        " depth, veil or wind. Repeatable.",
+        rich_help_panel=HOW,
+    ),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write per_image.csv, metrics.json and table.md to this folder.",
+        rich_help_panel=OUT,
+    ),
+]
+Report: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Write index.html, table.tex and plots to --output, too.",
+        rich_help_panel=OUT,
+    ),
+]
+Overwrite: TypeAlias = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUT),
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print everything as JSON.", rich_help_panel=OUT)
+]
+Quiet: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print only what failed or missed a bar.",
+        rich_help_panel=OUT,
+    ),
+]
+FailBelow: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="QUANTITY=NUMBER",
+        help="Exit with 3 if a dataset's mean psnr, ssim, psnr_gain or ssim_gain is lower."
+        " Repeatable.",
+        rich_help_panel=OUT,
+    ),
+]
 
 
 def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
@@ -59,11 +183,11 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
 
 
 @contextmanager
-def scoring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal; what it gives is told how many are done, and of how many."""
-    with progress_bars(quiet=quiet) as progress:
-        task = progress.add_task("scoring", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with progress_bars(quiet=quiet) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def show_rest(
