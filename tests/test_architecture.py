@@ -1,4 +1,4 @@
-"""What must not drift: the direction of imports, light commands, ``__all__``, small modules."""
+"""What must not drift: the direction of imports, light commands, ``__all__``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEVELS = (
     {"cli", "testing", "doctor", "__main__"},
     {"training", "inference", "evaluation", "benchmarking", "reports"},
     {"datasets", "networks", "weights", "hyperparameters"},
-    {"rain", "images", "objective", "similarity", "critics"},
+    {"rain", "images", "objective", "losses"},
     {"plugins"},
     {"api", "errors", "allocator"},
 )
@@ -95,14 +95,16 @@ def test_rooms_of_one_level_do_not_import_in_a_circle() -> None:
 def test_a_plugin_describes_itself_with_the_contract_alone(package: Path) -> None:
     outside = _imports(_tree(package / "__init__.py").body) - set(sys.stdlib_module_names)
     outside = {name for name in outside if name.split(".")[0] not in sys.stdlib_module_names}
-    assert outside == {"rainkit.api"}
+    assert outside <= {"rainkit.api", f"{package.name}.card"}
+    card = _imports(_tree(package / "card.py").body)
+    assert {name for name in card if name != "__future__"} == {"rainkit.api"}
 
 
 @pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.name)
 def test_a_plugin_sees_of_the_core_only_the_contract(package: Path) -> None:
     for path in package.rglob("*.py"):
         used = {n for n in _imports(ast.walk(_tree(path))) if n.split(".")[0] == "rainkit"}
-        contract = {f"rainkit.{room}" for room in ("api", "objective", "similarity", "critics")}
+        contract = {f"rainkit.{room}" for room in ("api", "objective", "losses")}
         assert used <= contract, path
 
 
@@ -134,13 +136,6 @@ def test_all_is_explicit_and_true(path: Path) -> None:
     defined = {node.name for node in _tree(path).body if isinstance(node, kinds)}
     forgotten = {name for name in defined if not name.startswith("_")} - set(exported)
     assert not forgotten, "public by name, absent from __all__"
-
-
-@pytest.mark.parametrize(
-    "path", [*MODULES, *(p for package in PLUGINS for p in package.rglob("*.py"))], ids=str
-)
-def test_modules_stay_small(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
 
 
 def test_importing_rainkit_loads_nothing_heavy() -> None:

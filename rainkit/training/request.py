@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rainkit.api import Hyperparameters, ImageSpec, Method
 from rainkit.datasets.sources import DataRequest
@@ -41,7 +42,7 @@ class TrainRequest:
 
     method: Method
     variant: str
-    hyperparameters: Hyperparameters
+    hyperparameters: Hyperparameters[Any, Any]
     data: DataRequest
     run: Path
     seed: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import nn
@@ -66,7 +67,7 @@ class Setup:
         self.runtime = replace(self.runtime, device=self.accelerator.device)
         self._refuse_batch()
         self.network = self._network()
-        objective: Objective = plugins.resolve(method.objective)(settings.objective)
+        objective: Objective[Any] = plugins.resolve(method.objective)(settings.objective)
         objective = objective.to(  # type: ignore[call-overload]
             self.accelerator.device, memory_format=self.runtime.memory_format
         )
