@@ -220,7 +220,9 @@ class Training:
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1
     )
-    augment: bool = option(True, "random flips and quarter turns of the crop")
+    augment: Literal["flips", "d4", "none"] = option(
+        "flips", "random changes of the crop: d4 is flips and quarter turns"
+    )
     photometric: float = option(
         0.0, "share of samples whose brightness, contrast and colours change", ge=0, le=1
     )

@@ -4,10 +4,12 @@
     ├── UsageError            exit code 2: an option, a name or a combination that cannot work
     │   └── PairingError      exit code 2: rainy and clean pictures that do not match up
     ├── MethodError           a plugin that is missing, broken or too new
-    ├── ImageError            a picture that cannot be read or written
+    ├── FileError             a file that cannot be read or written
+    │   └── ImageError        a picture that cannot be read or written
     ├── DatasetError          a folder, manifest or record that is not what it should be
     ├── WeightsError          a weights file that is missing, damaged or of another method
-    └── TrainingError         a training run that cannot start, continue or be saved
+    ├── TrainingError         a training run that cannot start, continue or be saved
+    └── WorkerError           worker processes that cannot be set up, or that end early
 
 Messages are one line that names the file or option at fault and the remedy.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "DatasetError",
+    "FileError",
     "ImageError",
     "MethodError",
     "PairingError",
@@ -23,6 +26,7 @@ __all__ = [
     "TrainingError",
     "UsageError",
     "WeightsError",
+    "WorkerError",
 ]
 
 
@@ -46,7 +50,11 @@ class MethodError(RainkitError):
     """An installed method is missing, broken, or written for another rainkit."""
 
 
-class ImageError(RainkitError):
+class FileError(RainkitError):
+    """A file or folder cannot be read or written."""
+
+
+class ImageError(FileError):
     """A picture cannot be read or written."""
 
 
@@ -60,3 +68,7 @@ class WeightsError(RainkitError):
 
 class TrainingError(RainkitError):
     """A training run cannot start, continue or be saved."""
+
+
+class WorkerError(RainkitError):
+    """Worker processes cannot be set up, or one ended before its item was done."""

@@ -25,7 +25,7 @@ LEVELS = (
     {"training", "inference", "evaluation", "benchmarking", "reports"},
     {"datasets", "networks", "weights", "hyperparameters"},
     {"rain", "images", "objective", "losses"},
-    {"plugins"},
+    {"plugins", "engine", "ledger", "files"},
     {"api", "errors", "allocator"},
 )
 """From the top down: a room imports from its own level or from below."""

@@ -195,6 +195,14 @@ def test_what_data_leaves_out_has_its_default() -> None:
     assert hyperparameters.from_data(METHOD, {}) == METHOD.default
 
 
+@pytest.mark.parametrize("former", [True, False])
+def test_a_former_switch_of_augmentation_is_refused(former: bool) -> None:
+    data = hyperparameters.to_data(METHOD.default)
+    data["training"]["augment"] = former
+    with pytest.raises(UsageError, match=rf"augment = {former}: must be one of flips, d4, none"):
+        hyperparameters.from_data(METHOD, data)
+
+
 def test_every_field_is_described() -> None:
     rows = {row.path: row for row in hyperparameters.describe(METHOD.default)}
     assert len(rows) == 10 + len(dataclasses.fields(Training))  # 7 + 2 of the encoder, and alpha

@@ -41,7 +41,7 @@ RECIPE = (
     "training.lr_floor=0.02",
     "training.batch=4",
     "training.patch=64",
-    "training.augment=false",
+    "training.augment=none",
     "training.ema=0",
     "training.clip_norm=1.0",
 )

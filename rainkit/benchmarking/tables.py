@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rainkit.benchmarking.jobs import Row
 from rainkit.benchmarking.run import Benchmark
-from rainkit.images.atomic import atomic_path
+from rainkit.files import atomic_path
 from rainkit.reports.text_tables import markdown_row
 
 __all__ = ["COLUMNS", "cells", "markdown", "title", "write"]
@@ -88,7 +88,7 @@ def write(text: str, path: Path, *, overwrite: bool = False) -> None:
     """Write a table's text, whole or not at all.
 
     Raises:
-        ImageError: the file exists and ``overwrite`` is off, or it cannot be written.
+        FileError: the file exists and ``overwrite`` is off, or it cannot be written.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")

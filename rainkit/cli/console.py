@@ -9,15 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-__all__ = ["counted", "errors", "output", "print_json"]
+__all__ = ["errors", "output", "print_json"]
 
 output = Console(soft_wrap=False)
 errors = Console(stderr=True)
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 picture``, ``2 pictures``: for nouns that take an s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_json(data: Any) -> None:

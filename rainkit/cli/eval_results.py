@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
-from rainkit.cli.console import counted, errors, print_json
+from rainkit.cli.console import errors, print_json
 from rainkit.cli.tables import print_table
+from rainkit.files import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rainkit.cli.console import counted
 from rainkit.errors import UsageError
+from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.api import Method

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rainkit.cli.console import counted, errors, output, print_json
+from rainkit.cli.console import errors, output, print_json
 from rainkit.cli.options import (
     Blocks,
     Device,
@@ -21,6 +21,7 @@ from rainkit.cli.options import (
     tile_side,
 )
 from rainkit.errors import UsageError
+from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.inference import InferResult, Outcome

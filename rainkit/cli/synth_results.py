@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 
-from rainkit.cli.console import counted, errors, output, print_json
+from rainkit.cli.console import errors, output, print_json
+from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.datasets.cuts import VideoResult

@@ -27,7 +27,7 @@ def train(
     ] = None,
     clean: Annotated[
         list[str] | None,
-        typer.Option(help="Rain-free photos (file, folder or glob); rain is drawn on the fly."),
+        typer.Option(help="Rain-free photos to draw rain on: file, folder or glob, [@SHARE]."),
     ] = None,
     pairs: Annotated[
         list[str] | None,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rainkit.cli.console import counted, errors, output, print_json
+from rainkit.cli.console import errors, output, print_json
 from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
+from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.training import Ablation, Plan, Profile, TrainRequest, TrainResult

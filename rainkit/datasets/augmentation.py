@@ -22,11 +22,15 @@ __all__ = ["Augmentation", "shrunk"]
 
 Picture = NDArray[np.uint8]
 
-_CUT, _COLOURS = 1, 2  # what a sample's seed is extended by; albumentations has the seed itself
+# What a sample's seed is extended by; albumentations has the seed itself, enlargement has 3.
+_CUT, _COLOURS, _FLIPS = 1, 2, 4
 
 
 class Augmentation:
-    """A random square crop of both pictures, then flips and quarter turns of both.
+    """A random square crop of both pictures, then flips, or flips and quarter turns, of both.
+
+    A quarter turn lays rain on its side: a network that sees it takes horizontal lines of the scene
+    for rain. Flips keep rain near the vertical.
 
     Pictures smaller than the crop are extended by reflection. With ``training.whole`` there is no
     such crop: pictures are shrunk to that longest side, and lose what their sides are longer than
@@ -52,7 +56,8 @@ class Augmentation:
                 A.PadIfNeeded(patch, patch, border_mode=cv2.BORDER_REFLECT_101),
                 A.RandomCrop(patch, patch),
             ]
-        if training.augment:
+        self._flips = training.augment == "flips"
+        if training.augment == "d4":
             steps.append(A.D4(p=1.0))
         both = {"clean": "image"}
         self._pair: A.Compose = A.Compose(steps, additional_targets=both)
@@ -71,6 +76,10 @@ class Augmentation:
             rows, columns = self._cut(rainy.shape[:2], np.random.default_rng([seed, _CUT]))
             rainy, clean = (self._extended(each)[rows, columns] for each in (rainy, clean))
         rainy, clean = _apply(self._pair, rainy, clean, seed)
+        if self._flips:
+            # albumentations would draw both flips, and the crop's place, from the same numbers.
+            down, right = np.random.default_rng([seed, _FLIPS]).choice((1, -1), 2)
+            rainy, clean = (np.ascontiguousarray(each[::down, ::right]) for each in (rainy, clean))
         if self._share:
             rng = np.random.default_rng([seed, _COLOURS])
             if rng.random() < self._share:

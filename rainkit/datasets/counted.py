@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rainkit.errors import UsageError
 
-__all__ = ["CountedFolder", "choose"]
+__all__ = ["CountedFolder", "choose", "weighted_input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,20 @@ class CountedFolder:
         if not (folder and count.isdecimal() and int(count) > 0):
             raise UsageError(f"{text}: write FOLDER:COUNT, such as pairs/train:4000")
         return cls(Path(folder), int(count), weight)
+
+
+def weighted_input(text: str) -> tuple[str, float | None]:
+    """Split a file, folder or glob from the ``@WEIGHT`` after it; None if it has no weight.
+
+    What exists, or matches something as it is written, has no weight.
+
+    Raises:
+        UsageError: the weight is not above 0.
+    """
+    path = Path(text).expanduser()
+    if path.exists() or (glob.has_magic(text) and glob.glob(str(path), recursive=True)):
+        return text, None
+    return _split_weight(text)
 
 
 def choose(names: Sequence[str], folder: CountedFolder, seed: int, *, kind: str) -> list[int]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rainkit.datasets.pairs import natural
 from rainkit.errors import DatasetError, UsageError
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path, natural
 
 __all__ = [
     "SEQUENCES",
@@ -217,7 +216,7 @@ def write_list(out: Path, scenes: Iterable[CutScene]) -> None:
     """Write the list anew, in natural order of the names.
 
     Raises:
-        ImageError: the system refuses to write.
+        FileError: the system refuses to write.
     """
     ordered = sorted(scenes, key=lambda scene: natural(scene.name))
     text = "".join(json.dumps(scene.to_data()) + "\n" for scene in ordered)

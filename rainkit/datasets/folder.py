@@ -11,7 +11,7 @@ from rainkit.datasets import manifest
 from rainkit.datasets.journal import Journal, files_in
 from rainkit.datasets.splits import SPLITS
 from rainkit.errors import DatasetError, UsageError
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,7 +102,7 @@ def begin(request: SynthRequest, plan: str) -> Journal:
 
     Raises:
         UsageError: another process writes there, or the photographs have changed.
-        DatasetError, ImageError: it cannot be written to.
+        DatasetError, FileError: it cannot be written to.
     """
     out = request.out
     try:
@@ -160,7 +160,7 @@ def write_json(path: Path, data: Any) -> None:
     """Write data to be read by people too.
 
     Raises:
-        ImageError: the system refuses to write.
+        FileError: the system refuses to write.
     """
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from rainkit.datasets import tabular
 from rainkit.datasets.records import VERSION, DepthUsed, Hashes, Record, Stats
 from rainkit.errors import DatasetError
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path
 
 __all__ = [
     "MANIFEST",
@@ -56,7 +56,7 @@ def write(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> 
     """Write records, one JSON object a line, in the order given.
 
     Raises:
-        ImageError: the file exists and ``overwrite`` is False, or the system refuses to write.
+        FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         lines = (json.dumps(asdict(record), allow_nan=False) + "\n" for record in records)
@@ -68,7 +68,7 @@ def write_parquet(path: Path, records: Iterable[Record], *, overwrite: bool = Fa
 
     Raises:
         UsageError: pyarrow is not installed.
-        ImageError: as :func:`write`.
+        FileError: as :func:`write`.
     """
     tabular.write_parquet(path, [asdict(record) for record in records], overwrite=overwrite)
 

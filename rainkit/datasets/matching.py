@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError
+from rainkit.files import natural
 from rainkit.images import SUFFIXES
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "listed",
     "match",
     "named",
-    "natural",
     "pictures_in",
     "sub_folder",
 ]
@@ -48,12 +48,6 @@ class PairFiles:
     name: str
     rainy: Stored
     clean: Stored
-
-
-def natural(text: str) -> tuple[str | int, ...]:
-    """Sort key that counts: ``a2`` before ``a10``."""
-    parts = re.split(r"(\d+)", text)
-    return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts))
 
 
 def sub_folder(root: Path, names: frozenset[str]) -> Path | None:

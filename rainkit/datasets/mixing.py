@@ -18,6 +18,7 @@ from rainkit.datasets.pairs import PairFiles
 from rainkit.datasets.plan import pixel_hash
 from rainkit.datasets.stored import Stored
 from rainkit.errors import DatasetError, ImageError, UsageError
+from rainkit.files import atomic_path
 
 __all__ = ["MIX", "Chosen", "admit", "begin", "finish", "take"]
 
@@ -104,7 +105,7 @@ def take(out: Path, chosen: Chosen, *, copy: bool) -> tuple[str, str] | str:
         if not _is_file(stored):
             images.write(path, images.Picture(rgb), overwrite=True)
         elif copy or not _linked(stored.path, path):
-            with images.atomic_path(path, overwrite=True) as temporary:
+            with atomic_path(path, overwrite=True) as temporary:
                 shutil.copyfile(stored.path, temporary)
     return pixel_hash(rainy), pixel_hash(clean)
 

@@ -12,13 +12,13 @@ from rainkit.datasets.matching import (
     RAINY_FOLDERS,
     PairFiles,
     match,
-    natural,
     pictures_in,
 )
 from rainkit.datasets.readers import LAYOUTS, ReadOptions, read
 from rainkit.datasets.sizes import cropped
 from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError, UsageError
+from rainkit.files import natural
 
 __all__ = [
     "CLEAN_FOLDERS",
@@ -32,7 +32,6 @@ __all__ = [
     "find_pairs",
     "find_unpaired",
     "named_datasets",
-    "natural",
 ]
 
 _AS_FOUND = ReadOptions()

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rainkit.datasets.pairs import natural
 from rainkit.errors import DatasetError, UsageError
+from rainkit.files import natural
 from rainkit.images import SUFFIXES
 
 __all__ = ["FrameScene", "count_pairs", "find_scenes", "pair_of_frames"]

@@ -62,11 +62,7 @@ class Stored:
         """
         if self.member:
             return open_member(self.path, self.member)
-        try:
-            return self.path.open("rb")
-        except OSError as error:
-            reason = error.strerror or error
-            raise ImageError(f"{self.path}: cannot be read ({reason})") from error
+        return images.open_file(self.path)
 
     def read(self) -> NDArray[np.uint8]:
         """Decode it: uint8 [H,W,3] RGB; 16-bit pictures are rounded to 8 bit.

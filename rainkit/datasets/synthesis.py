@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rainkit.datasets import folder, manifest
@@ -24,7 +21,7 @@ from rainkit.datasets.request import (
 )
 from rainkit.datasets.scenes import Maker, make
 from rainkit.datasets.workers import Run, open_workers, worth_starting
-from rainkit.errors import DatasetError
+from rainkit.files import alone_in
 
 __all__ = ["FORMATS", "DepthChoice", "OnProgress", "SynthRequest", "SynthResult", "synthesise"]
 
@@ -118,7 +115,7 @@ def _finish(
     if request.shard is None:
         _write_lists(request, records, former)
         return path
-    with _alone(request.out):
+    with alone_in(request.out):
         whole = request.out / manifest.MANIFEST
         if not whole.exists():
             manifest.write(path, records, overwrite=True)
@@ -151,16 +148,3 @@ def _write_lists(request: SynthRequest, records: Sequence[Record], former: Seque
         command=request.command,
         former=former,
     )
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """While no other shard is here; the system lets go for a process that is killed."""
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    except OSError as error:
-        raise DatasetError(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        os.close(handle)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rainkit import images
 from rainkit.errors import DatasetError, UsageError
+from rainkit.files import atomic_path
 
 __all__ = ["read_parquet", "write_parquet"]
 
@@ -26,7 +26,7 @@ def write_parquet(
 
     Raises:
         UsageError: pyarrow is not installed.
-        ImageError: the file exists and ``overwrite`` is False, or the system refuses to write.
+        FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
     """
     pa = _pyarrow(path)
     import pyarrow.parquet as pq
@@ -38,7 +38,7 @@ def write_parquet(
         columns.append(column)
         fields.append(pa.field(name, column.type, metadata=metadata))
     table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
-    with images.atomic_path(path, overwrite=overwrite) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         pq.write_table(table, temporary)
 
 

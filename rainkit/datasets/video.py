@@ -6,15 +6,11 @@ and light. How far the camera drifted, before and after registration, stands in 
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import re
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,6 +30,7 @@ from rainkit.datasets.cuts import (
 )
 from rainkit.datasets.steady import Pose, Reference, Run, find_runs, shrink
 from rainkit.errors import DatasetError, ImageError, UsageError
+from rainkit.files import alone_in, reason, sha256
 from rainkit.images.video import read_frames
 
 __all__ = ["OnFrame", "VideoRequest", "VideoResult", "cut_scenes"]
@@ -84,7 +81,7 @@ def cut_scenes(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoR
     ]
     if request.scenes == "longest":
         cuts = [max(cuts, key=lambda cut: len(cut.run.poses))]
-    digest = _sha256(request.video)
+    digest = sha256(request.video)
     ready = _find_ready(request, cuts, digest)
     made = _make(request, [cut for cut in cuts if cut.name not in ready], digest, tell)
     return VideoResult(
@@ -251,23 +248,12 @@ def _publish(out: Path, part: Path, scene: CutScene) -> None:
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
             folder.rename(old)
-        with _alone(out):
+        with alone_in(out):
             write_list(out, (read_list(out) | {scene.name: scene}).values())
         part.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be written ({error.strerror or error})") from error
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """While no other process that cuts a video into the same folder changes its list."""
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        raise ImageError(f"{folder}: cannot be written ({reason(error)})") from error
 
 
 def _told(
@@ -276,8 +262,3 @@ def _told(
     for done, frame in enumerate(frames, start=1):
         yield frame
         tell(what, done)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rainkit.datasets.pairs import natural
 from rainkit.errors import UsageError, WeightsError
+from rainkit.files import natural
 
 if TYPE_CHECKING:
     from rainkit.api import Method

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rainkit.datasets.pairs import natural
 from rainkit.errors import UsageError
 from rainkit.evaluation.comparison import Comparison
 from rainkit.evaluation.conditions import CONDITIONS
@@ -13,6 +12,7 @@ from rainkit.evaluation.protocols import Protocol
 from rainkit.evaluation.scores import Score, Scores
 from rainkit.evaluation.tables import COLUMNS, score_rows
 from rainkit.evaluation.texts import TextTable, write_texts
+from rainkit.files import natural
 from rainkit.rain.settings import LEVELS
 from rainkit.reports.text_tables import markdown
 
@@ -67,7 +67,7 @@ def write_groups(tables: Sequence[TextTable], folder: Path, *, overwrite: bool =
     """Write ``groups.md``.
 
     Raises:
-        ImageError: it exists and ``overwrite`` is off, or cannot be written.
+        FileError: it exists and ``overwrite`` is off, or cannot be written.
     """
     lines: list[str] = []
     for table in tables:

@@ -6,7 +6,6 @@ prints) says which of them are meant: a file that is not listed there, or differ
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rainkit.errors import WeightsError
+from rainkit.files import sha256
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,19 +79,18 @@ def checked(file: WeightFile, folder: Path | None) -> tuple[Path, str]:
         where = "--weights-dir is not given" if path is None else f"{path} is missing"
         begins = f", SHA-256 {file.sha256_prefix}..." if file.sha256_prefix else ""
         raise WeightsError(f"{where}; {file.name} is at {file.url}{begins}")
-    with path.open("rb") as opened:
-        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    if not sha256.startswith(file.sha256_prefix):
-        raise WeightsError(f"{path}: SHA-256 {sha256} does not begin with {file.sha256_prefix}")
+    found = sha256(path)
+    if not found.startswith(file.sha256_prefix):
+        raise WeightsError(f"{path}: SHA-256 {found} does not begin with {file.sha256_prefix}")
     listed = _listed(path.with_name(SUMS)).get(file.name)
     if listed is None and not file.sha256_prefix:
         raise WeightsError(
             f"{path}: its publisher gives no hash; if it is the right file, add the line"
-            f" '{sha256}  {file.name}' to {path.with_name(SUMS)}"
+            f" '{found}  {file.name}' to {path.with_name(SUMS)}"
         )
-    if listed not in (None, sha256):
-        raise WeightsError(f"{path}: SHA-256 {sha256} is not that of {SUMS}")
-    return path, sha256
+    if listed not in (None, found):
+        raise WeightsError(f"{path}: SHA-256 {found} is not that of {SUMS}")
+    return path, found
 
 
 def all_checked(files: Iterable[WeightFile], folder: Path | None) -> list[tuple[Path, str]]:

@@ -105,7 +105,7 @@ def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -
     """Write ``index.html``, ``table.md``, ``table.tex`` and the plots.
 
     Raises:
-        ImageError: a file exists and ``overwrite`` is off, or cannot be written.
+        FileError: a file exists and ``overwrite`` is off, or cannot be written.
     """
     page = folder / "index.html"
     eval_page(report, page, overwrite=overwrite)

@@ -19,6 +19,7 @@ from rainkit.errors import UsageError
 from rainkit.evaluation.cache import Cache
 from rainkit.evaluation.comparison import versions
 from rainkit.evaluation.protocols import RGB8
+from rainkit.files import sha256
 
 if TYPE_CHECKING:
     from rainkit.weights import WeightsFile
@@ -97,7 +98,6 @@ class Restorer:
         import torch
 
         from rainkit import inference
-        from rainkit.weights import sha256
 
         self._derainer = inference.load(
             request.method,

@@ -119,7 +119,7 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
     Raises:
         UsageError: a wrong option, name or path, or a file that would be replaced.
         PairingError: files without a partner, or of another size than it.
-        MethodError, WeightsError, ImageError: the method cannot run, the results not be written.
+        MethodError, WeightsError, FileError: the method cannot run, the results not be written.
     """
     _check(request)
     comparisons = tuple(

@@ -119,7 +119,7 @@ def write(
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off.
-        ImageError: the folder cannot be written.
+        FileError: the folder cannot be written.
     """
     texts = (_csv(comparisons), _json(comparisons), markdown(*comparisons))
     return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.errors import UsageError
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path
 from rainkit.reports.text_tables import plain
 
 __all__ = ["TextTable", "check_folder", "finite", "json_text", "latex_comment", "write_texts"]
@@ -60,7 +60,7 @@ def write_texts(
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off, or the folder cannot be made.
-        ImageError: a file cannot be written.
+        FileError: a file cannot be written.
     """
     check_folder(folder, contents, overwrite=overwrite)
     try:

@@ -1,27 +1,28 @@
-"""Pictures on disk and in memory: finding, decoding, encoding, atomic writes, tensors."""
+"""Pictures in files and in memory: finding, decoding, encoding and conversion to tensors."""
 
 from __future__ import annotations
 
-from rainkit.images.atomic import atomic_path
-from rainkit.images.convert import to_array, to_tensor, to_uint8
+from rainkit.images.convert import LUMA_WEIGHTS, shrink, to_array, to_tensor, to_uint8
 from rainkit.images.find import SUFFIXES, Found, find
 from rainkit.images.metadata import fits, metadata
 from rainkit.images.picture import Picture, Pixels
-from rainkit.images.read import decode, read, size
+from rainkit.images.read import decode, open_file, read, size
 from rainkit.images.write import encode, write
 
 __all__ = [
+    "LUMA_WEIGHTS",
     "SUFFIXES",
     "Found",
     "Picture",
     "Pixels",
-    "atomic_path",
     "decode",
     "encode",
     "find",
     "fits",
     "metadata",
+    "open_file",
     "read",
+    "shrink",
     "size",
     "to_array",
     "to_tensor",

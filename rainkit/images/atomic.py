@@ -15,17 +15,17 @@ __all__ = ["atomic_path"]
 
 @contextmanager
 def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary sibling of ``path`` to write to; it becomes ``path`` when the block succeeds.
+    """Yield a temporary file beside ``path``, which becomes ``path`` when the block succeeds.
 
-    The folder is made if it is missing. The temporary name is hidden, has the suffix of ``path``
-    and is removed on any exception, Ctrl-C included.
+    The folder is created if it is missing. The temporary file is hidden and has the suffix of
+    ``path``. It is removed on any exception, including Ctrl-C.
 
     Args:
-        path: the file to make.
-        overwrite: replace an existing file.
+        path: path of the file to write.
+        overwrite: whether an existing file is replaced.
 
     Raises:
-        ImageError: the file exists and ``overwrite`` is False, or the system refuses to write.
+        ImageError: The file exists and ``overwrite`` is False, or the system refuses to write.
     """
     temporary = path.with_name(f".rainkit-{secrets.token_hex(6)}{path.suffix}")
     try:

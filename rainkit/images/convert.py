@@ -1,9 +1,13 @@
-"""The one place where arrays become tensors and tensors arrays."""
+"""Conversion of pixels: to tensors and back, to 8 bits, and to a smaller size.
+
+Nothing else in rainkit converts between arrays and tensors.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,15 +16,21 @@ if TYPE_CHECKING:
 
     from rainkit.images.picture import Pixels
 
-__all__ = ["to_array", "to_tensor", "to_uint8"]
+__all__ = ["LUMA_WEIGHTS", "shrink", "to_array", "to_tensor", "to_uint8"]
+
+LUMA_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
+"""Weights of R, G and B in the luma Y of ITU-R BT.601, float32 [1, 3] for ``cv2.transform``."""
 
 Sample = TypeVar("Sample", np.uint8, np.uint16)
 
-# torch is imported inside the functions: finding and reading files must not wait for it.
+# torch is imported inside the functions, so that finding and reading files need not wait for it.
 
 
 def to_tensor(rgb: Pixels) -> Tensor:
-    """[H,W,3] uint8 or uint16 -> [1,3,H,W] float32 in [0,1], on the CPU, channels last."""
+    """Convert [H, W, 3] uint8 or uint16 to [1, 3, H, W] float32 in [0, 1].
+
+    The tensor is on the CPU and in channels-last memory format.
+    """
     import torch
 
     if rgb.dtype != np.uint8:
@@ -28,13 +38,16 @@ def to_tensor(rgb: Pixels) -> Tensor:
         scaled /= np.iinfo(rgb.dtype).max
         return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None]
     plain = np.ascontiguousarray(rgb)
-    if not plain.flags.writeable:  # torch warns that it cannot protect such memory
+    if not plain.flags.writeable:  # torch warns about memory that must not be written to
         plain = plain.copy()
     return torch.from_numpy(plain).permute(2, 0, 1)[None].float().div_(255)
 
 
 def to_array(picture: Tensor, dtype: type[Sample]) -> NDArray[Sample]:
-    """[1,3,H,W] or [3,H,W] float, clamped to [0,1] -> [H,W,3] of ``dtype``, rounded to nearest."""
+    """Convert a [1, 3, H, W] or [3, H, W] float tensor to [H, W, 3] of ``dtype``.
+
+    Values are clamped to [0, 1], scaled, and rounded to the nearest level.
+    """
     import torch
 
     single = picture[0] if picture.dim() == 4 else picture
@@ -46,8 +59,18 @@ def to_array(picture: Tensor, dtype: type[Sample]) -> NDArray[Sample]:
 
 
 def to_uint8(rgb: Pixels) -> NDArray[np.uint8]:
-    """[...] uint8 as it is; uint16 scaled by 255 / 65535 and rounded to nearest."""
+    """Return uint8 as it is, and uint16 scaled by 255 / 65535 and rounded to the nearest level."""
     if rgb.dtype == np.uint8:
         return rgb.astype(np.uint8, copy=False)
-    # 65535 = 255 * 257, so adding half of 257 rounds exactly.
+    # 65535 = 255 * 257, so that adding half of 257 rounds exactly.
     return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def shrink(pixels: Pixels, longest: int) -> Pixels:
+    """Shrink [H, W] or [H, W, C] pixels to a longest side; smaller pictures are not changed."""
+    height, width = pixels.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

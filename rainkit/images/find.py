@@ -1,4 +1,4 @@
-"""Finding pictures: files, folders and glob patterns."""
+"""Finding picture files by name, by folder and by glob pattern."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rainkit.errors import UsageError
 __all__ = ["SUFFIXES", "Found", "find"]
 
 SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Suffixes, in lower case, of the files that folders and patterns are searched for."""
+"""Suffixes, in lower case, of the files that are taken from folders and patterns."""
 
 _KINDS = "JPEG, PNG, WebP, TIFF or BMP"
 
@@ -24,9 +24,11 @@ class Found:
     """A picture file.
 
     Attributes:
-        path: the file.
-        relative: its path below ``root``, to mirror a tree; the name for a file named directly.
-        root: the folder given, or the fixed part of a pattern; None for a file named directly.
+        path: path of the file.
+        relative: path of the file below ``root``, by which a tree can be mirrored; the name of a
+            file that was given directly.
+        root: the folder that was given, or the fixed part of a pattern; None for a file that was
+            given directly.
     """
 
     path: Path
@@ -35,21 +37,22 @@ class Found:
 
 
 def find(inputs: Sequence[Path | str]) -> list[Found]:
-    """Picture files of all inputs, each once; those of a folder in natural order (2 before 10).
+    """Return the picture files of all inputs, each once.
 
-    Folders are searched through all their levels; hidden files and folders are passed over. A file
-    named directly is taken whatever its suffix: reading it tells whether it is a picture. What
-    exists is taken literally; anything else with ``*``, ``?`` or ``[`` is a pattern, in which
-    ``**`` stands for any number of folders.
+    Folders are searched with their sub-folders, in natural order (2 before 10) and without hidden
+    files and folders. A file that is given directly is taken whatever its suffix is; reading it
+    shows whether it is a picture. The name of an existing file or folder is taken literally. Any
+    other input with ``*``, ``?`` or ``[`` is a pattern, in which ``**`` stands for any number of
+    folders.
 
     Raises:
-        UsageError: an input does not exist, or holds no picture.
+        UsageError: An input does not exist or contains no picture.
     """
     if not inputs:
         raise UsageError("no input given: name a picture, a folder or a pattern")
     unique: dict[Path, Found] = {}
     for each in inputs:
-        found = list(_look(each))
+        found = list(_find(each))
         if not found:
             raise UsageError(f"{each}: holds no picture ({_KINDS})")
         for one in found:
@@ -57,7 +60,7 @@ def find(inputs: Sequence[Path | str]) -> list[Found]:
     return list(unique.values())
 
 
-def _look(given: Path | str) -> Iterator[Found]:
+def _find(given: Path | str) -> Iterator[Found]:
     if given == "":
         # Path("") would be the working folder.
         raise UsageError("an input is an empty name: name a picture, a folder or a pattern")
@@ -100,7 +103,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
-    """Sorts numbers by value, before letters, which have no case; folder by folder."""
+    """Return a sort key: numbers by value and before letters, whose case is ignored."""
     return [
         [
             (not digits, int(digits or 0), text.casefold())
@@ -111,5 +114,5 @@ def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
 
 
 def _absolute(path: Path) -> Path:
-    """Of the same file named in two ways, but not of a link and its target."""
+    """Return the absolute path, by which one file has one name; links are not followed."""
     return Path(os.path.abspath(path))

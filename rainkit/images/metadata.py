@@ -1,4 +1,4 @@
-"""What a picture says about itself, of which the worthwhile part goes along with its result."""
+"""EXIF data and colour profiles, which a restored picture takes over from its input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _KEPT_TAGS = (
     *(ExifTags.Base.HostComputer, ExifTags.Base.Rating, ExifTags.Base.Copyright),
     *(ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo),
 )
-"""The rest of a TIFF's directory says how its file is laid out, and a thumbnail would still show
-the rain."""
+"""Tags that are kept. The others of a TIFF describe the layout of its file, and a thumbnail would
+still show the rain."""
 
 
 def metadata(image: Image.Image) -> tuple[bytes | None, int]:
-    """EXIF data worth keeping, without the orientation, and the orientation left to apply."""
+    """Return the EXIF data to keep, without the orientation, and the orientation to apply."""
     try:
         exif = image.getexif()
         kept = Image.Exif()
@@ -29,13 +29,13 @@ def metadata(image: Image.Image) -> tuple[bytes | None, int]:
             elif tag in exif:
                 kept[tag] = exif[tag]
         data = kept.tobytes() if len(kept) else None
-        # Pillow and OpenCV turn TIFFs themselves, and nothing else.
+        # Pillow and OpenCV turn TIFF files themselves, and no others.
         orientation = 1 if image.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken metadata, of which Pillow's parser raises many kinds
-        return None, 1  # is no reason to refuse a picture
+    except Exception:  # Pillow's parser raises errors of many classes
+        return None, 1  # a picture with broken metadata is not refused
     return data, orientation
 
 
 def fits(icc: bytes | None, *, grey: bool) -> bool:
-    """Whether a colour profile is for grey, or else for RGB (ICC.1, section 7.2.6)."""
+    """Return whether a colour profile is for grey (or else RGB) pictures (ICC.1, section 7.2.6)."""
     return icc is not None and icc[16:20] == (b"GRAY" if grey else b"RGB ")

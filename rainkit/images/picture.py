@@ -1,4 +1,4 @@
-"""A decoded picture and what its file said about it."""
+"""A decoded picture with its metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["Picture", "Pixels"]
 
 Pixels: TypeAlias = NDArray[Any]
-"""An array of uint8 or uint16 samples. The type says no more: OpenCV and Pillow do not either."""
+"""An array of uint8 or uint16 samples; OpenCV and Pillow declare no narrower type."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,11 +18,11 @@ class Picture:
     """One upright picture.
 
     Attributes:
-        rgb: [H,W,3] uint8 or uint16; a grey picture has three equal channels.
-        alpha: [H,W] opacity in the dtype of ``rgb``, or None.
-        exif: EXIF data without the orientation, which ``rgb`` has been turned by.
-        icc: the colour profile that ``rgb`` is in; None means sRGB.
-        grey: the file had one colour channel, and gets one when written again.
+        rgb: pixels, [H, W, 3] uint8 or uint16; a grey picture has three equal channels.
+        alpha: opacity, [H, W] in the dtype of ``rgb``, or None.
+        exif: EXIF data without the orientation, which is already applied to ``rgb``.
+        icc: colour profile of ``rgb``; None means sRGB.
+        grey: whether the file had one colour channel, and is written with one.
     """
 
     rgb: Pixels

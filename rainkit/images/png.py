@@ -1,4 +1,4 @@
-"""Decoding the plainest of PNG files: 8-bit RGB and nothing else."""
+"""Fast decoding of plain PNG files, which contain 8-bit RGB and nothing else."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["plain_png"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB"})
-"""Chunks of which none changes colours, or holds anything that would go along with a result."""
+"""Chunks that do not change colours and hold no metadata to keep."""
 _RGB8 = bytes((8, 2, 0, 0, 0))
-"""Bit depth, colour type, compression, filter method, not interlaced: the end of IHDR."""
+"""The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
 
 
 def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
-    """The pixels of a whole and undamaged file, HWC RGB; None for any other, which Pillow takes.
+    """Return the pixels of a plain and undamaged PNG file, [H, W, 3] RGB, or None for any other.
 
-    OpenCV decodes in one go and lets other threads run meanwhile; Pillow stops for Python at every
-    chunk, of which there are many: two threads read a quarter more pictures in a second. OpenCV
-    would print what is wrong with a file, so that every chunk's checksum is verified first.
+    OpenCV decodes in one call and lets other threads run meanwhile, whereas Pillow returns to
+    Python at each of many chunks: two threads read a quarter more pictures per second. OpenCV
+    prints what is wrong with a damaged file, so the checksum of every chunk is verified first.
 
     Args:
-        data: the file.
-        largest: most pixels it may have.
+        data: the bytes of the file.
+        largest: the largest number of pixels that is accepted.
     """
     if not data.startswith(_SIGNATURE) or data[24:29] != _RGB8:
         return None
@@ -39,7 +39,7 @@ def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
 
 
 def _whole(data: memoryview) -> bool:
-    """Whether plain chunks with good checksums fill the file, from IHDR to IEND."""
+    """Return whether the file consists of plain chunks with good checksums, from IHDR to IEND."""
     place, kind = len(_SIGNATURE), b""
     while place < len(data) and kind != b"IEND":
         end = place + 8 + int.from_bytes(data[place : place + 4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import threading
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -17,15 +18,15 @@ from rainkit.images.picture import Picture, Pixels
 from rainkit.images.png import plain_png
 from rainkit.images.silence import opencv_silent
 
-__all__ = ["LARGEST", "decode", "read", "size"]
+__all__ = ["LARGEST", "decode", "open_file", "read", "size"]
 
 LARGEST = 2**28
-"""Most pixels a picture may have: 16384 x 16384. Larger ones are refused, not half read."""
+"""Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 
 _TURNS: dict[int, tuple[int, bool]] = {
-    # EXIF orientation: quarter turns anticlockwise, then whether to mirror left and right
+    # EXIF orientation: quarter turns anticlockwise, and whether left and right are then mirrored
     2: (0, True),
     3: (2, False),
     4: (2, True),
@@ -40,6 +41,8 @@ _opening = threading.Lock()
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = "not supported; save it as 8- or 16-bit RGB"
 
+_SPECIAL = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+
 
 class _Samples(NamedTuple):
     rgb: Pixels
@@ -50,27 +53,50 @@ class _Samples(NamedTuple):
 def read(path: Path | str) -> Picture:
     """Decode a JPEG, PNG, WebP, TIFF or BMP file, whatever its suffix, and turn it upright.
 
-    Takes 8-bit and 16-bit grey and colour, 1-bit, palettes, alpha and CMYK. Pillow decodes 8-bit
-    files: it refuses truncated ones. OpenCV decodes 16-bit files, which Pillow reduces to 8 bit,
-    and plain PNG files.
-    Of files with several pages or frames it is the first.
+    Grey and colour pictures with 8 or 16 bits, 1-bit pictures, palettes, alpha and CMYK are
+    supported. Pillow decodes 8-bit files, because it refuses truncated ones. OpenCV decodes 16-bit
+    files, which Pillow would reduce to 8 bits, and plain PNG files. The first page or frame is
+    taken of a file with several.
 
     Raises:
-        ImageError: missing, empty, damaged, not a picture, or of a kind that is not supported.
+        ImageError: The file is missing, empty, damaged, not a picture, or not supported.
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            data = file.read()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise _unreadable(path, error) from error
     return decode(data, path)
 
 
-def decode(data: bytes, name: Path | str) -> Picture:
-    """Decode the bytes of a picture file as :func:`read` does; ``name`` is for messages.
+def open_file(path: Path) -> BinaryIO:
+    """Open a picture file for reading its bytes.
+
+    Pipes, sockets and devices are refused, because opening or reading one may wait for ever.
 
     Raises:
-        ImageError: empty, damaged, not a picture, or of a kind that is not supported.
+        ImageError: The file is missing, special, or the system refuses to open it.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # opening a folder says that it is one
+            return path.open("rb")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    kind = _SPECIAL.get(stat.S_IFMT(mode), "device")
+    raise ImageError(f"{path}: is a {kind}, not a file; save the picture to a file first")
+
+
+def _unreadable(path: Path, error: OSError) -> ImageError:
+    return ImageError(f"{path}: cannot be read ({error.strerror or error})")
+
+
+def decode(data: bytes, name: Path | str) -> Picture:
+    """Decode the bytes of a picture file as :func:`read` does; messages name it ``name``.
+
+    Raises:
+        ImageError: The file is empty, damaged, not a picture, or not supported.
     """
     path = Path(name)
     if not data:
@@ -93,14 +119,14 @@ def decode(data: bytes, name: Path | str) -> Picture:
 
 
 def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
-    """Width and height in px of a picture as :func:`read` would give it, from its header.
+    """Return width and height in px of a picture as :func:`read` decodes it, from its header.
 
     Args:
-        file: at its start.
-        name: for messages.
+        file: the open file, at its start.
+        name: name of the file in messages.
 
     Raises:
-        ImageError: not a picture, or its header is damaged.
+        ImageError: The file is not a picture, or its header is damaged.
     """
     try:
         with _open(file) as image:
@@ -113,7 +139,7 @@ def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
 
 
 def _may_be_turned(png: BinaryIO) -> bool:
-    """Whether a PNG has a chunk for EXIF data. Pillow would decode all pixels to find out."""
+    """Return whether a PNG has a chunk with EXIF data, for which Pillow would decode all pixels."""
     place, found = png.tell(), False
     png.seek(8)
     while not found and len(head := png.read(8)) == 8:
@@ -124,7 +150,7 @@ def _may_be_turned(png: BinaryIO) -> bool:
 
 
 def _open(file: BinaryIO) -> Image.Image:
-    # Pillow warns above 89 million pixels; our own bound is checked before anything is decoded.
+    # Pillow warns above 89 million pixels; rainkit checks its own limit before it decodes anything.
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -136,11 +162,13 @@ def _open(file: BinaryIO) -> Image.Image:
 def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     width, height = image.size
     if width * height > LARGEST:
-        raise ImageError(f"{path}: {width}x{height} is more than {LARGEST:,} pixels; cut it up")
+        raise ImageError(
+            f"{path}: has {width}x{height} pixels, more than {LARGEST:,}; cut it into parts"
+        )
     icc: bytes | None = image.info.get("icc_profile") or None
     exif, orientation = metadata(image)
     deep = _is_16_bit(data, image)
-    image.load()  # also before OpenCV decodes: it does not tell truncated files
+    image.load()  # also before OpenCV decodes, which does not notice truncated files
     if deep:
         samples = _decode_16_bit(path, data, image)
     elif image.mode in ("I", "F", "I;16S"):
@@ -174,7 +202,7 @@ def _is_16_bit(data: bytes, image: Image.Image) -> bool:
 def _decode_16_bit(path: Path, data: bytes, image: Image.Image) -> _Samples:
     with opencv_silent():
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    # Of samples that are no grey or RGB, such as CMYK's, OpenCV may make colours that are wrong.
+    # OpenCV may make wrong colours of samples that are neither grey nor RGB, such as CMYK.
     if decoded is None or decoded.dtype != np.uint16 or image.mode in ("CMYK", "LAB", "YCbCr"):
         raise ImageError(f"{path}: is a kind of 16-bit file that is {_REMEDY}")
     if decoded.ndim == 2:
@@ -185,7 +213,7 @@ def _decode_16_bit(path: Path, data: bytes, image: Image.Image) -> _Samples:
 
 
 def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """To sRGB, through the embedded profile where there is one that works."""
+    """Convert to sRGB, with the embedded profile if there is one that works."""
     if icc is not None:
         try:
             converted = ImageCms.profileToProfile(

@@ -1,4 +1,4 @@
-"""Keeping decoders from writing to the terminal: errors say what they would."""
+"""Keeping OpenCV from writing to the terminal; rainkit's errors say what is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _quiet = threading.Lock()
 
 @contextmanager
 def opencv_silent() -> Iterator[None]:
-    """OpenCV's log level is the process's: it is lowered while it decodes, and put back."""
+    """Silence OpenCV within a block; its log level belongs to the process and is restored."""
     log = cv2.utils.logging
     with _quiet:
         level = log.setLogLevel(log.LOG_LEVEL_SILENT)

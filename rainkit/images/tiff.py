@@ -1,6 +1,7 @@
-"""Encoding TIFF: 16 bits, alpha, EXIF and colour profiles together.
+"""Encoding of TIFF files with 16 bits, alpha, EXIF data and colour profiles.
 
-Pillow writes no 16-bit colour, OpenCV no metadata, and neither EXIF beside compression.
+Pillow cannot write 16-bit colour, OpenCV cannot write metadata, and neither writes EXIF data into a
+compressed file.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _DEFLATE, _DIFFERENCES, _BLACK_IS_ZERO, _RGB, _UNASSOCIATED_ALPHA = 8, 2, 1, 2, 
 def encode_tiff(
     samples: Pixels, *, alpha: bool, exif: bytes | None = None, icc: bytes | None = None
 ) -> bytes:
-    """The bytes of a TIFF file, losslessly compressed.
+    """Return the bytes of a TIFF file with lossless compression.
 
     Args:
-        samples: [H,W] grey or [H,W,C], uint8 or uint16.
-        alpha: the last channel is opacity.
-        exif: EXIF data as Pillow gives it.
-        icc: the colour profile.
+        samples: grey [H, W] or [H, W, C] samples, uint8 or uint16.
+        alpha: whether the last channel is opacity.
+        exif: EXIF data in Pillow's form.
+        icc: colour profile.
     """
     pixels = samples[..., None] if samples.ndim == 2 else samples
     height, width, channels = pixels.shape
@@ -43,7 +44,7 @@ def encode_tiff(
         known = Image.Exif()
         known.load(exif)
         for tag, value in known.items():
-            # Sub-directories are listed as offsets into the old file.
+            # The value of a sub-directory's tag is an offset into the old file.
             directory[tag] = known.get_ifd(tag) or value
     directory[_WIDTH], directory[_HEIGHT] = width, height
     directory[_BITS] = (8 * pixels.itemsize,) * channels
@@ -59,7 +60,7 @@ def encode_tiff(
     sizes = [len(strip) for strip in strips]
     directory[_ROWS] = rows
     directory[_BYTE_COUNTS] = tuple(sizes)
-    # Counted from the end of the directory: Pillow adds where that is.
+    # Offsets count from the end of the directory; Pillow adds the position of that.
     directory[_OFFSETS] = tuple(sum(sizes[:i]) for i in range(len(sizes)))
     file = io.BytesIO()
     directory.save(file)
@@ -68,7 +69,7 @@ def encode_tiff(
 
 
 def _compress(rows: Pixels) -> bytes:
-    """Differences from the pixel on the left (TIFF 6.0, section 14), deflated."""
+    """Deflate the differences between horizontal neighbours (TIFF 6.0, section 14)."""
     differences = rows.copy()
     differences[:, 1:] -= rows[:, :-1]
     little = differences.astype(differences.dtype.newbyteorder("<"), copy=False)

@@ -1,4 +1,4 @@
-"""Decoding video files, frame by frame."""
+"""Decoding of video files, frame by frame."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["read_frames"]
 def read_frames(
     path: Path, wanted: Collection[int] | None = None
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield the number, from 0, and the picture of each frame, one at a time, upright.
+    """Yield the number and the upright picture of each frame.
 
     Args:
         path: a file in any format that OpenCV's FFmpeg reads.
-        wanted: only these frames; others are passed over without turning them into RGB.
+        wanted: numbers of the frames to yield; None for all. Converting the others to RGB is saved.
 
     Yields:
-        The number and uint8 [H, W, 3] RGB.
+        The number of the frame, from 0, and its picture, uint8 [H, W, 3] RGB.
 
     Raises:
-        ImageError: no such file, or nothing in it can be decoded.
+        ImageError: There is no such file, or no frame of it can be decoded.
     """
-    # FFmpeg too would write to the terminal; it looks here at the first file that it opens.
+    # FFmpeg would write to the terminal, too; it reads this when it opens its first file.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     if not path.is_file():
         raise ImageError(f"{path}: no such file; name a video")
@@ -53,4 +53,4 @@ def read_frames(
     finally:
         capture.release()
     if not number:
-        raise ImageError(f"{path}: not a video that can be decoded; convert it to MP4 (H.264)")
+        raise ImageError(f"{path}: cannot be decoded as a video; convert it to MP4 (H.264)")

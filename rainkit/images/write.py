@@ -1,4 +1,4 @@
-"""Encoding picture files."""
+"""Encoding of picture files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from rainkit.errors import ImageError
-from rainkit.images.atomic import atomic_path
+from rainkit.errors import FileError, ImageError
+from rainkit.files import atomic_path
 from rainkit.images.convert import to_uint8
 from rainkit.images.metadata import fits
 from rainkit.images.picture import Picture, Pixels
@@ -36,33 +36,39 @@ _FORMATS = {
 def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int = 95) -> None:
     """Write a picture in the format of the suffix, whole or not at all.
 
+    A grey picture gets one channel. EXIF data and the colour profile are written to all formats
+    but BMP, alpha to all but JPEG, and 16 bits to PNG and TIFF.
+
     Args:
-        path: the file to make; its folder is made if missing.
-        picture: grey pictures get one channel. EXIF and the colour profile go into all formats but
-            BMP, alpha into all but JPEG, 16 bits into PNG and TIFF.
-        overwrite: replace an existing file.
-        quality: of JPEG and WebP, 1 to 100.
+        path: path of the file to write; its folder is created if it is missing.
+        picture: the picture to write.
+        overwrite: whether an existing file is replaced.
+        quality: quality of JPEG and WebP, 1 to 100.
 
     Raises:
-        ImageError: an unknown suffix, an existing file, or the system refuses to write.
+        ImageError: The suffix is unknown, the file exists, or the system refuses to write.
     """
     data = encode(picture, path.suffix, quality=quality)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
+    try:
+        with atomic_path(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+    except FileError as error:
+        raise ImageError(str(error)) from error.__cause__
 
 
 def encode(picture: Picture, suffix: str, *, quality: int = 95) -> bytes:
-    """The bytes of a file in the format of a suffix such as ``.png``; see :func:`write`."""
+    """Return the bytes of a file in the format of a suffix such as ``.png``; see :func:`write`."""
     kind = _FORMATS.get(suffix.lower())
     if kind is None:
-        raise ImageError(f"cannot write a {suffix or 'nameless'} file: use {', '.join(_FORMATS)}")
+        what = f"a {suffix} file" if suffix else "a file without a suffix"
+        raise ImageError(f"rainkit cannot write {what}: use {', '.join(_FORMATS)}")
     if kind == "PNG":
         return _png(picture)
     if kind == "TIFF":
         alpha = picture.alpha is not None
         samples = _samples(picture, alpha=alpha)
         return encode_tiff(samples, alpha=alpha, exif=picture.exif, icc=_profile(picture))
-    if kind == "BMP" and picture.alpha is not None:  # Pillow leaves it out
+    if kind == "BMP" and picture.alpha is not None:  # Pillow leaves alpha out
         return _by_opencv(picture, ".bmp")
     return _by_pillow(picture, kind, quality)
 
@@ -81,14 +87,14 @@ def _by_pillow(picture: Picture, kind: str, quality: int) -> bytes:
 
 
 def _png(picture: Picture) -> bytes:
-    """By OpenCV, several times faster than Pillow; metadata chunks are put in after IHDR."""
+    """Encode with OpenCV, several times faster than Pillow, and insert metadata after IHDR."""
     data = _by_opencv(picture, ".png")
     chunks = b""
     if (icc := _profile(picture)) is not None:
         chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
     if picture.exif is not None:
         chunks += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
-    end = 8 + 25  # signature, IHDR
+    end = 8 + 25  # signature and IHDR
     return data[:end] + chunks + data[end:]
 
 
@@ -104,12 +110,12 @@ def _by_opencv(picture: Picture, suffix: str) -> bytes:
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
-    """A PNG chunk (PNG specification, section 5.3)."""
+    """Return a PNG chunk (PNG specification, section 5.3)."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def _samples(picture: Picture, *, alpha: bool) -> Pixels:
-    """[H,W] or [H,W,C]: grey pictures in one channel, with alpha last where there is one."""
+    """Return [H, W] or [H, W, C]: one channel if the picture is grey, and alpha last."""
     colour: Pixels = picture.rgb
     if picture.grey:
         colour = cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY)
@@ -119,5 +125,5 @@ def _samples(picture: Picture, *, alpha: bool) -> Pixels:
 
 
 def _profile(picture: Picture) -> bytes | None:
-    """The colour profile, unless it is for another number of channels than are written."""
+    """Return the colour profile unless it is for another number of channels than are written."""
     return picture.icc if fits(picture.icc, grey=picture.grey) else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from rainkit.api import RAIN
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import FileError, UsageError
 from rainkit.images import SUFFIXES, Found
 
 __all__ = ["Job", "Plan", "check_writable", "plan"]
@@ -136,7 +136,7 @@ def check_writable(folder: Path, option: str = "--output") -> None:
         option: the one to name another by.
 
     Raises:
-        ImageError: the folder is read-only or cannot be made.
+        FileError: the folder is read-only or cannot be made.
     """
     probe = folder / f".rainkit-probe-{os.getpid()}"
     what = "results" if option == "--output" else "the report"
@@ -146,7 +146,7 @@ def check_writable(folder: Path, option: str = "--output") -> None:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ImageError(
+        raise FileError(
             f"{folder}: {what} cannot be written there ({reason}); name another {option}"
         ) from error
 

@@ -7,18 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rainkit import reports
+from rainkit.files import counted
 from rainkit.inference.result import InferResult
 
-__all__ = ["before_after", "blocks_used", "counted", "tally"]
+__all__ = ["before_after", "blocks_used", "tally"]
 
 
 FEW = 8
 """Pictures that are told about one by one."""
-
-
-def counted(number: int, thing: str = "picture") -> str:
-    """Such as ``1 picture`` or ``2 pictures``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def tally(result: InferResult) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rainkit import images, reports
 from rainkit.api import RAIN
-from rainkit.errors import ImageError, RainkitError, UsageError
+from rainkit.errors import FileError, ImageError, RainkitError, UsageError
 from rainkit.images import Picture
 from rainkit.inference.derainer import Derainer, Result
 from rainkit.inference.loading import load, only_method
@@ -63,7 +63,7 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
 
     Raises:
         UsageError: no picture found, or results that would replace inputs or each other.
-        ImageError: the folders of the results or of the report cannot be written.
+        FileError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
     if not 1 <= request.quality <= 100:
@@ -123,7 +123,7 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
     page = before_after(derainer.method.title, result, shown)
     try:
         reports.compare_page(page, report, overwrite=request.overwrite)
-    except ImageError as error:  # by now the results are more important
+    except FileError as error:  # by now the results are more important
         return dataclasses.replace(result, report_error=str(error))
     return dataclasses.replace(result, report=report)
 

@@ -1,6 +1,7 @@
-"""Rain: drops from a rain rate, their streaks, the veil behind them, and how they blend.
+"""The physics of rain: drops, their streaks, the veil of distant rain, and how they blend.
 
-Pure functions of (picture, settings, seed) on numpy arrays: no files, no global state.
+All functions are pure functions of (picture, settings, seed) on numpy arrays. They use no files
+and no global state.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Rain out of a store: streaks drawn once on large tiles, of which each picture gets a part.
+"""A bank of rain: streaks are drawn once on large tiles, and each picture gets a part of one.
 
-Cheap variety for pictures by the million: a part of a tile, mirrored or not, with its strength
-varied. Rate, wind and exposure are those of the tile. Nothing is hidden by a scene with depth.
+This makes varied rain for many pictures at low cost: a part of a tile is taken, mirrored or not,
+and its strength is varied. Rate, wind and exposure are those of the tile. A scene with depth does
+not hide any of the streaks.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ import numpy.typing as npt
 from rainkit.errors import UsageError
 from rainkit.rain import drops, physics, weather
 from rainkit.rain.composition import compose, darkened
-from rainkit.rain.render import Rendered, clear_share, surroundings
+from rainkit.rain.render import Rendered, clear_share, scene_geometry
 from rainkit.rain.settings import RainSettings
 
 __all__ = ["BANK", "Bank"]
 
 BANK = "bank/1"
-"""Name and version of this renderer; a new version means new pixels for an old seed."""
+"""Name and version of this renderer. A new version makes other pixels of the same seed."""
 
-_STRENGTH = 1.5  # optical thickness varies by up to this factor either way
+_STRENGTH = 1.5  # greatest factor by which the optical thickness is raised or lowered
 _LEVELS = np.arange(256) / 255
 
 Bytes = npt.NDArray[np.uint8]
 
 
 class _Tile(NamedTuple):
-    """Streaks: ``clear`` uint8 [side, side], the share they leave uncovered, and their weather."""
+    """A tile: ``clear`` is the share that streaks leave uncovered, uint8 [side, side]."""
 
     clear: Bytes
     drawn: weather.Weather
@@ -41,7 +42,7 @@ class _Tile(NamedTuple):
 
 
 class Bank:
-    """Tiles of rain, a pure function of the settings and the seed."""
+    """Tiles of rain, which depend on the settings and the seed alone."""
 
     def __init__(
         self,
@@ -55,30 +56,32 @@ class Bank:
         """Draw the tiles.
 
         Args:
-            settings: what the rain is like.
-            seed: of the tiles.
-            tiles: how many.
-            side: of a tile in px; pictures may not be larger.
+            settings: the settings of the rain.
+            seed: seed of the tiles.
+            tiles: number of tiles.
+            side: side of a tile in px; pictures must not be larger.
             frame_width: width in px of the camera's picture, see :func:`rainkit.rain.render`.
 
         Raises:
-            UsageError: a bad number.
+            UsageError: A number is out of bounds.
         """
         if tiles < 1 or side < 1:
-            raise UsageError(f"rain: a bank has at least 1 tile of 1 px, not {tiles} of {side}")
+            raise UsageError(
+                f"rain: a bank needs at least 1 tile of at least 1 px, not {tiles} of {side} px"
+            )
         self.settings = settings
         self.side = side
         self.frame_width = float(frame_width)
         blank = np.zeros((side, side, 3), np.uint8)
-        around = surroundings(blank, settings, frame_width=frame_width)
+        geometry = scene_geometry(blank, settings, frame_width=frame_width)
         self._tiles: list[_Tile] = []
         for number in range(tiles):
             rng = weather.generator((*seed, number))
             drawn = weather.draw(blank, settings, rng, airlight=(0, 0, 0))
             sampled = drops.sample(
-                settings, rng, drawn, width=side, height=side, focal_px=around.focal_px
+                settings, rng, drawn, width=side, height=side, focal_px=geometry.focal_px
             )
-            clear = clear_share(sampled, settings.cuts_m, around)
+            clear = clear_share(sampled, settings.cuts_m, geometry)
             stored = np.rint(clear * 255).astype(np.uint8)
             self._tiles.append(_Tile(stored, drawn, sampled.n_drops, len(sampled)))
 
@@ -90,15 +93,16 @@ class Bank:
         distance: float | None = None,
         airlight: Sequence[float] | None = None,
     ) -> Rendered:
-        """Lay rain over ``clean``, uint8 [H, W, 3] RGB; see :func:`rainkit.rain.render`.
+        """Render rain over a picture, uint8 [H, W, 3] RGB; see :func:`rainkit.rain.render`.
 
         Raises:
-            ImageError: ``clean`` is no such picture.
-            UsageError: it is larger than a tile, or a bad seed, distance or airlight.
+            ImageError: ``clean`` has a wrong type or shape.
+            UsageError: ``clean`` is larger than a tile, or the seed, distance or airlight is
+                invalid.
         """
         settings = self.settings
-        around = surroundings(clean, settings, distance=distance, frame_width=self.frame_width)
-        height, width = around.height, around.width
+        geometry = scene_geometry(clean, settings, distance=distance, frame_width=self.frame_width)
+        height, width = geometry.height, geometry.width
         if max(height, width) > self.side:
             raise UsageError(
                 f"rain: a picture of {width}x{height} px needs a bank with a side of "
@@ -113,7 +117,7 @@ class Bank:
         power = float(_STRENGTH ** rng.uniform(-1, 1))
         tile = self._tiles[number]
         part = tile.clear[top : top + height, left : left + width]
-        # To the power p: p times the optical thickness.
+        # A share to the power p has p times the optical thickness.
         stronger = np.rint(255 * _LEVELS**power).astype(np.uint8)
         clear = np.asarray(cv2.LUT(part, stronger), np.uint8)
         if mirrored:
@@ -155,7 +159,7 @@ class Bank:
         return Rendered(rainy=rainy, clear=floats, transmission=veil, record=record)
 
     def _blend(self, clean: Bytes, clear: Bytes, through: float, drawn: weather.Weather) -> Bytes:
-        """In whole numbers; what streaks and veil add is linear in how clear a pixel is."""
+        """Blend in whole numbers: the light that is added is linear in the share left uncovered."""
         settings = self.settings
         adding = settings.blend == "add"
         scene = clean

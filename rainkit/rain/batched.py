@@ -1,8 +1,8 @@
-"""The torch twin of :func:`rainkit.rain.render`: whole batches, on the device that trains.
+"""Rendering of rain over whole batches with torch, on the device that trains.
 
-Weather, drops and lines come from the same code on the CPU, so that a seed means the same rain.
-The device adds up the same integers, in whatever order; only its blur and blending round
-differently, by a level here and there.
+Weather, drops and lines come from the same code on the CPU as in :func:`rainkit.rain.render`, so
+that a seed gives the same rain. The device adds up the same integers, in any order. Only its blur
+and blending round differently, which changes a few pixels by one level.
 """
 
 from __future__ import annotations
@@ -20,31 +20,33 @@ from torch import Tensor
 from rainkit.errors import ImageError, UsageError
 from rainkit.rain import drops, physics, streaks, weather
 from rainkit.rain.composition import TO_STORED, terms
-from rainkit.rain.render import Surroundings, layers, surroundings
+from rainkit.rain.render import SceneGeometry, layers, scene_geometry
 from rainkit.rain.settings import RainSettings
 
 __all__ = ["Shower", "draw", "paint_batch", "render_batch"]
 
 Map = npt.NDArray[np.float32]
 
-_CHUNK = 1 << 20  # samples of lines at a time: bounds the memory they take to some 50 MB
+_CHUNK = 1 << 20  # samples of lines that are drawn at a time; they take about 50 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Shower:
-    """Rain drawn for one picture and not yet painted; numpy arrays, made to be sent around.
+    """Rain that was sampled for one picture but not painted yet.
+
+    It consists of numpy arrays, which can be sent between processes.
 
     Attributes:
-        settings: what the rain is like.
+        settings: the settings of the rain.
         weather: rate, wind and colours.
         drops: the streaks in view.
-        around: size of the picture, and what is known of its scene.
+        geometry: size of the picture and distances of its scene.
     """
 
     settings: RainSettings
     weather: weather.Weather
     drops: drops.Drops
-    around: Surroundings
+    geometry: SceneGeometry
 
 
 def render_batch(
@@ -59,12 +61,13 @@ def render_batch(
 ) -> Tensor:
     """Render rain over a batch, uint8 [B, 3, H, W] in and out, on the batch's device.
 
-    Each argument holds for every picture what :func:`rainkit.rain.render` takes for one. Results
-    are within a level of that function's, and the same every time on one device.
+    Each sequence holds one argument of :func:`rainkit.rain.render` per picture. Results are within
+    one level of that function's, and they are the same every time on one device.
 
     Raises:
         ImageError: ``clean`` or a depth map has a wrong type, shape or value.
-        UsageError: a bad seed, frame width, distance or airlight, or a list of another length.
+        UsageError: A seed, frame width, distance or airlight is invalid, or a sequence has another
+            length than the batch.
     """
     _check(clean)
     count = len(clean)
@@ -98,34 +101,41 @@ def draw(
     frame_width: float | None = None,
     airlight: Sequence[float] | None = None,
 ) -> Shower:
-    """Draw the rain that :func:`rainkit.rain.render` would paint, without painting it.
+    """Sample the rain that :func:`rainkit.rain.render` would paint, without painting it.
 
-    Takes and raises what that function does.
+    Arguments and exceptions are those of that function.
     """
-    around = surroundings(clean, settings, distance=distance, depth=depth, frame_width=frame_width)
+    geometry = scene_geometry(
+        clean, settings, distance=distance, depth=depth, frame_width=frame_width
+    )
     rng = weather.generator(seed)
     drawn = weather.draw(clean, settings, rng, airlight=airlight)
     sampled = drops.sample(
-        settings, rng, drawn, width=around.width, height=around.height, focal_px=around.focal_px
+        settings,
+        rng,
+        drawn,
+        width=geometry.width,
+        height=geometry.height,
+        focal_px=geometry.focal_px,
     )
-    return Shower(settings, drawn, sampled, around)
+    return Shower(settings, drawn, sampled, geometry)
 
 
 def paint_batch(clean: Tensor, showers: Sequence[Shower]) -> Tensor:
     """Paint a shower over each picture of a batch, uint8 [B, 3, H, W] in and out.
 
     Raises:
-        ImageError: ``clean`` is no such batch, or a shower was drawn for another size.
+        ImageError: ``clean`` has a wrong type or shape, or a shower was drawn for another size.
     """
     _check(clean)
-    sizes = {(shower.around.height, shower.around.width) for shower in showers}
+    sizes = {(shower.geometry.height, shower.geometry.width) for shower in showers}
     if len(showers) != len(clean) or sizes != {tuple(clean.shape[2:])}:
         raise ImageError(
             f"rain: showers for {len(showers)} pictures of {sorted(sizes)} px do not fit a batch "
             f"of {list(clean.shape)}: draw them for its pictures"
         )
-    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.FIXED))
-    ranges = [shower.around.ranges() for shower in showers]
+    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.THICKNESS_STEPS))
+    ranges = [shower.geometry.ranges() for shower in showers]
     through = _transmission(showers, ranges, clean.device)
     channels = [
         terms(s.settings, s.weather.streak, s.weather.airlight, veiled=where is not None)
@@ -154,11 +164,14 @@ def _check(clean: Tensor) -> None:
 
 
 def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
-    """Optical thickness of the streaks in view, float32 [B, H, W] in steps of 1/FIXED."""
-    around = showers[0].around
-    parts = [layers(s.drops, s.settings.cuts_m, s.around) for s in showers]
+    """Return the optical thickness of the streaks in view, in steps of 1/THICKNESS_STEPS.
+
+    The result is float32 [B, H, W].
+    """
+    geometry = showers[0].geometry
+    parts = [layers(s.drops, s.settings.cuts_m, s.geometry) for s in showers]
     deepest = max(len(part) for part in parts)
-    # One slot for each layer of each picture; every drop of the batch knows its own.
+    # Each layer of each picture has a slot, and ``slot`` holds that of every drop of the batch.
     every, first = _joined([s.drops for s in showers])
     slot, chosen = np.zeros(len(every), np.int64), []
     veil, near = (torch.zeros(len(showers), deepest, 1, 1) for _ in range(2))
@@ -167,21 +180,21 @@ def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
             members = layer.chosen + first[number]
             slot[members] = number * deepest + depth
             chosen.append(members)
-            veil[number, depth] = layer.veil * streaks.FIXED
+            veil[number, depth] = layer.veil * streaks.THICKNESS_STEPS
             near[number, depth] = layer.near_m
-    planes = torch.zeros(veil.numel(), around.height, around.width, device=device)
+    planes = torch.zeros(veil.numel(), geometry.height, geometry.width, device=device)
     _draw_streaks(planes, every, np.concatenate(chosen), slot)
     total = planes.view(*veil.shape[:2], *planes.shape[1:]) + veil.to(device)
-    if any(s.around.depth is not None for s in showers):
-        nowhere = np.full((around.height, around.width), np.inf, np.float32)
-        maps = [nowhere if s.around.depth is None else s.around.depth for s in showers]
+    if any(s.geometry.depth is not None for s in showers):
+        nowhere = np.full((geometry.height, geometry.width), np.inf, np.float32)
+        maps = [nowhere if s.geometry.depth is None else s.geometry.depth for s in showers]
         depths = torch.from_numpy(np.stack(maps)).to(device).unsqueeze(1)
         total = total.masked_fill_(depths <= near.to(device), 0.0)
     return total.sum(1)
 
 
 def _joined(batch: Sequence[drops.Drops]) -> tuple[drops.Drops, list[int]]:
-    """All drops of a batch as one, and where each picture's begin."""
+    """Join the drops of a batch, and return them with the index of each picture's first drop."""
     ends = np.cumsum([len(each) for each in batch])
     names = ("x", "y", "dx", "dy", "mass", "sigma", "z")
     arrays = {name: np.concatenate([getattr(each, name) for each in batch]) for name in names}
@@ -194,11 +207,14 @@ def _draw_streaks(
     chosen: npt.NDArray[np.intp],
     slot: npt.NDArray[np.int64],
 ) -> None:
-    """Add the blurred streaks of the chosen drops to planes [slots, H, W], in steps of 1/FIXED."""
+    """Add the blurred streaks of the chosen drops to planes [slots, H, W].
+
+    Planes are in steps of 1/THICKNESS_STEPS.
+    """
     _, height, width = planes.shape
     for blur in streaks.blurs(every, chosen):
         rows, columns = height + 2 * blur.pad, width + 2 * blur.pad
-        used = np.unique(slot[blur.chosen])  # wide blurs are rare: most planes need no canvas
+        used = np.unique(slot[blur.chosen])  # wide blurs are rare, and most planes need no canvas
         canvas = torch.zeros(len(used) * rows * columns, dtype=torch.int32, device=planes.device)
         for lines in streaks.lines(every, blur, rows, columns):
             for part in lines.chunks(_CHUNK):
@@ -211,7 +227,7 @@ def _draw_streaks(
 
 
 def _walk(canvas: Tensor, lines: streaks.Lines, base: npt.NDArray[np.int64]) -> None:
-    """Add lines to flat canvases; ``base`` is where on which canvas each begins."""
+    """Add lines to a flat array of canvases; ``base`` is the address of each line's first row."""
     whole = np.stack([lines.counts, lines.offset, lines.slope])
     real = np.stack([lines.mass, lines.head, lines.tail])
     counts, offset, slope = torch.from_numpy(whole).to(canvas.device)
@@ -222,14 +238,14 @@ def _walk(canvas: Tensor, lines: streaks.Lines, base: npt.NDArray[np.int64]) -> 
     starts = ends - counts
     k = torch.arange(len(line), device=canvas.device) - starts[line]  # sample k of its line
     across = slope[line] * k.int() + offset[line]
-    across.clamp_(0, lines.last * streaks.PARTS)
-    column = across // streaks.PARTS
+    across.clamp_(0, lines.last * streaks.POSITION_STEPS)
+    column = across // streaks.POSITION_STEPS
     mass = each[line]
     mass[starts] = head
     mass[ends - 1] *= tail
-    right = ((across - column * streaks.PARTS) * mass * (1 / streaks.PARTS)).int()
+    right = ((across - column * streaks.POSITION_STEPS) * mass * (1 / streaks.POSITION_STEPS)).int()
     at = torch.from_numpy(base).to(canvas.device)[line] + k * lines.stride + column * lines.step
-    # Integers: their sums do not depend on the order in which a device takes them.
+    # Sums of integers do not depend on the order in which a device adds them.
     canvas.scatter_add_(0, at, mass.int() - right)
     canvas.scatter_add_(0, at + lines.step, right)
 
@@ -237,7 +253,7 @@ def _walk(canvas: Tensor, lines: streaks.Lines, base: npt.NDArray[np.int64]) -> 
 def _blurred(planes: Tensor, weights: Map) -> Tensor:
     """Blur [N, H + 2 r, W + 2 r] along both axes with 2 r + 1 weights, to [N, H, W].
 
-    As sums of shifted planes: on a CPU a convolution of one channel takes ten times as long.
+    Shifted planes are added, because a convolution of one channel takes ten times as long on a CPU.
     """
     for axis in (1, 2):
         size = planes.shape[axis] - len(weights) + 1
@@ -252,9 +268,9 @@ def _blurred(planes: Tensor, weights: Map) -> Tensor:
 def _transmission(
     showers: Sequence[Shower], ranges: Sequence[Map | None], device: torch.device
 ) -> Tensor | None:
-    """Share of light that crosses the rain, float32 [B, H, W]; None where nothing veils."""
-    around = showers[0].around
-    nothing = np.zeros((around.height, around.width), np.float32)
+    """Return the share of light that crosses the rain, float32 [B, H, W], or None for no veil."""
+    geometry = showers[0].geometry
+    nothing = np.zeros((geometry.height, geometry.width), np.float32)
     if all(where is None for where in ranges):
         return None
     distance = np.stack([nothing if where is None else where for where in ranges])
@@ -264,7 +280,7 @@ def _transmission(
 
 
 def _stored(rainy: Tensor, linear: Sequence[bool]) -> Tensor:
-    """Round to uint8 [B, 3, H, W], in place; ``linear`` tells which pictures are linear light."""
+    """Round to uint8 [B, 3, H, W], in place; ``linear`` says which pictures are linear light."""
     rows = [number for number, each in enumerate(linear) if each]
     if rows:
         index = (rainy[rows] * (65535 / 255) + 0.5).clamp_(0, 65535).long()

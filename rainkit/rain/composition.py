@@ -1,6 +1,6 @@
-"""Blending scene, veil and streaks: O = (B t + A (1 - t)) (1 - a) + E a.
+"""Blending of scene, veil and streaks: O = (B t + A (1 - t)) (1 - a) + E a.
 
-Additive sets such as Rain100L/H leave out the factor (1 - a) and clip at white.
+Additive datasets such as Rain100L/H leave out the factor (1 - a) and clip at white.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ __all__ = ["TO_STORED", "Terms", "compose", "darkened", "terms", "weight"]
 Colour = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float32]
 
-_STRIPE = 256  # rows blended at a time, so that planes stay in the processor's cache
+_STRIPE = 256  # rows that are blended at once, so that planes stay in the processor's cache
 
 
 def _decode(stored: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """SRGB values in [0, 1] to linear light (IEC 61966-2-1)."""
+    """Convert sRGB values in [0, 1] to linear light (IEC 61966-2-1)."""
     return np.where(stored <= 0.04045, stored / 12.92, ((stored + 0.055) / 1.055) ** 2.4)
 
 
 def _encode(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Inverse of :func:`_decode`."""
+    """Convert linear light in [0, 1] to sRGB values; the inverse of :func:`_decode`."""
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 TO_STORED = np.rint(255 * _encode(np.arange(65536) / 65535)).astype(np.uint8)
-"""Stored values of linear light in 16 bits, uint8 [65536]."""
+"""Stored value of each 16-bit level of linear light, uint8 [65536]."""
 
 
 class Terms(NamedTuple):
-    """One channel's blend: O = weight * tone[B] + clear * streaks + constant.
+    """The blend of one channel: O = weight * tone[B] + clear * streaks + constant.
 
-    ``tone`` float32 [256] maps stored values behind the rain, less the colour that hides them.
+    ``tone``, float32 [256], maps a stored value to its value behind the rain minus the colour that
+    hides it.
     """
 
     tone: Plane
@@ -47,22 +48,22 @@ class Terms(NamedTuple):
 
 
 def darkened(settings: RainSettings) -> npt.NDArray[np.float64]:
-    """What stored values 0 to 255 become behind the rain, float64 [256]."""
+    """Return what the stored values 0 to 255 become behind the rain, float64 [256]."""
     return 255 * settings.dim * (np.arange(256) / 255) ** settings.gamma
 
 
 def terms(
     settings: RainSettings, streak: Colour, airlight: Colour, *, veiled: bool
 ) -> tuple[Terms, ...]:
-    """Sort O = (B t + A (1 - t)) (1 - a) + E a by what varies, for each of three channels.
+    """Rearrange O = (B t + A (1 - t)) (1 - a) + E a by its variables, for each of three channels.
 
-    With clear = 1 - a, the weight is t clear where streaks cover, t where they add, and 1 where
-    there is neither veil nor cover. Values are 0 to 255 in the light that the settings blend in.
+    With clear = 1 - a, the weight is t clear if streaks cover the scene, t if they add to it, and
+    1 if there is neither veil nor cover. Values are 0 to 255 in the light that the settings name.
     """
     tone = darkened(settings)
     if settings.light == "linear":
         tone, streak, airlight = (255 * _decode(part / 255) for part in (tone, streak, airlight))
-    # Rounded so that no processor's logarithm shows.
+    # Processors disagree about the last bits of a power; rounding hides them.
     tone, streak, airlight = (np.rint(x * 4096) / 4096 for x in (tone, streak, airlight))
     rows = []
     for light, air in zip(streak.tolist(), airlight.tolist(), strict=True):
@@ -79,7 +80,7 @@ def terms(
 
 
 def weight(clear: Plane, through: Plane | None, settings: RainSettings) -> Plane | None:
-    """Share of the scene's own light that is left, see :func:`terms`; None for all of it."""
+    """Return the share of the scene's light that is left, or None for all; see :func:`terms`."""
     if settings.blend == "add":
         return through
     return clear if through is None else np.multiply(clear, through)
@@ -94,11 +95,11 @@ def compose(
     airlight: Colour,
     settings: RainSettings,
 ) -> npt.NDArray[np.uint8]:
-    """Blend in float and round once.
+    """Blend scene, veil and streaks in floating point, and round once.
 
-    ``clean`` [H, W, 3] is darkened as the settings say, then seen through a veil of colour
-    ``airlight`` that lets ``transmission`` [H, W] through, then through streaks of colour
-    ``streak`` that leave ``clear`` [H, W] of each pixel. Colours are RGB, 0 to 255, sRGB.
+    ``clean`` [H, W, 3] is darkened as the settings say. It is seen through a veil of colour
+    ``airlight`` that lets the share ``transmission`` [H, W] through, and through streaks of colour
+    ``streak`` that leave the share ``clear`` [H, W] of each pixel. Colours are sRGB, 0 to 255.
     """
     channels = terms(settings, streak, airlight, veiled=transmission is not None)
     rainy = np.empty_like(clean)
@@ -122,9 +123,10 @@ def compose(
 
 
 def _stored(plane: Plane, settings: RainSettings) -> npt.NDArray[np.uint8]:
-    """Round to stored values."""
+    """Round to stored values, uint8 [H, W]."""
     if settings.light == "srgb":
-        # A rounding, saturating cast; sums of light are not negative but for their last bit.
+        # A rounding, saturating cast; it takes the absolute value, but sums of light are negative
+        # by a rounding error at most.
         return np.asarray(cv2.convertScaleAbs(plane), np.uint8)
     index = np.clip(plane * np.float32(65535 / 255) + np.float32(0.5), 0, 65535)
     return np.asarray(TO_STORED[index.astype(np.uint16)], np.uint8)

@@ -1,4 +1,4 @@
-"""Sampling the drops that a camera sees during one exposure."""
+"""Sampling of the drops that a camera sees during one exposure."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Drops", "Population", "Shell", "expose", "populate", "sample"]
 Floats = npt.NDArray[np.float64]
 
 _FAINTEST = 1 / 255  # peak optical thickness below which a drop joins the uniform veil
-_SHELLS = 3  # the nearer, the longer streaks are, and the wider the margin that they start in
-_GUSTS = 4.0  # gusts beyond this many standard deviations may miss the sampled margin
+_SHELLS = 3  # nearer shells have longer streaks, which may begin in a wider margin
+_GUSTS = 4.0  # standard deviations of the gusts for which the margin is wide enough
 
 
 class Shell(NamedTuple):
     """Drops between two distances: entries [first, last) of a population.
 
-    Centres are uniform over [-margin_x, width + margin_x) and [-margin_y, height + margin_y) px,
-    so that streaks may enter the window from any side.
+    Their centres are uniform over [-margin_x, width + margin_x) and [-margin_y, height + margin_y)
+    px, so that streaks may enter the window from any side.
     """
 
     first: int
@@ -41,8 +41,8 @@ class Population:
     """Drops in and around a window of the camera's picture, one entry per drop.
 
     ``x`` and ``y`` are centres in px (0 at the outer edge of the window's first pixel, y down),
-    ``z`` the distance in metres, ``diameter`` in mm, ``lean`` the gust's turn of the fall in
-    radians. ``shells`` cover all entries in order.
+    ``z`` is the distance in metres, ``diameter`` is in mm, and ``lean`` is the angle in radians by
+    which a gust turns the fall. ``shells`` cover all entries in order.
     """
 
     x: Floats
@@ -57,12 +57,13 @@ class Population:
 
 @dataclass(frozen=True)
 class Drops:
-    """The streaks worth drawing, one entry per drop, and the many too faint to draw.
+    """Streaks to draw, one entry per drop, and the veil of the drops that are too faint to draw.
 
     ``x`` and ``y`` are streak centres in px (0 at the outer edge of the first pixel, y down),
     ``dx`` and ``dy`` the vectors from end to end, ``mass`` the optical thickness per px of length
-    integrated across the streak, ``sigma`` the blur in px, ``z`` the distance in metres.
-    ``veil[k]`` is the uniform optical thickness of the faint drops of slab ``k``.
+    integrated across the streak, ``sigma`` the blur in px, and ``z`` the distance in metres.
+    ``veil[k]`` is the uniform optical thickness of the faint drops of slab ``k``, and ``n_drops``
+    the number of all drops that were sampled.
     """
 
     x: Floats
@@ -79,7 +80,7 @@ class Drops:
         return len(self.x)
 
     def slab(self, near_m: float, far_m: float) -> npt.NDArray[np.intp]:
-        """Indices of the drops at distances in [near_m, far_m)."""
+        """Return the indices of the drops at distances in [near_m, far_m)."""
         return np.flatnonzero((self.z >= near_m) & (self.z < far_m))
 
 
@@ -92,7 +93,7 @@ def sample(
     height: int,
     focal_px: float,
 ) -> Drops:
-    """Draw the drops in view of a ``width`` x ``height`` px window of the camera's picture."""
+    """Sample the drops in view of a ``width`` x ``height`` px window of the camera's picture."""
     population = populate(settings, rng, weather, width=width, height=height, focal_px=focal_px)
     return expose(settings, weather, population, focal_px=focal_px)
 
@@ -108,8 +109,8 @@ def populate(
 ) -> Population:
     """Fill the viewing frustum between ``near_m`` and ``far_m`` with drops, uniformly.
 
-    All draws are float64 and rounded to binary fractions far below what a pixel can show: results
-    then do not depend on how a processor rounds its logarithms.
+    All draws are float64 and are rounded to binary fractions that are too small to see, so that
+    results do not depend on how a processor rounds its logarithms.
     """
     density = physics.drop_density(weather.rate_mm_h, settings.smallest_mm)
     edges = settings.near_m * (settings.far_m / settings.near_m) ** (
@@ -145,17 +146,17 @@ def populate(
 def expose(
     settings: RainSettings, weather: Weather, population: Population, *, focal_px: float
 ) -> Drops:
-    """Streaks of a population during the weather's exposure, those out of view left out."""
+    """Return the streaks of a population during the weather's exposure, without unseen ones."""
     z, wind = population.z, weather.wind_m_s
     speed = physics.terminal_speed(population.diameter)
     streak_width = population.diameter * (focal_px / 1000) / z
     length = np.sqrt(speed**2 + wind**2) * (focal_px * weather.exposure_s) / z + streak_width
-    # Optical thickness per px of length: the drop's disc, smeared along its path.
+    # The optical thickness per px of length is that of the drop's disc, smeared along its path.
     mass = _rounded(settings.streak_gain * (np.pi / 4) * streak_width**2 / length, 65536)
     defocus = _defocus(settings, z, focal_px)
     sigma = np.sqrt(settings.psf_px**2 + (streak_width**2 + defocus**2) / 16)
 
-    # Streaks shorter than their blur are round spots: their peak is lower than a long streak's.
+    # Streaks shorter than their blur are round spots, whose peak is lower than a long streak's.
     peak = mass / (np.sqrt(2 * np.pi) * sigma) * np.minimum(1.0, length / (2.5 * sigma))
     faint = peak < _FAINTEST
     off_x = np.abs(population.x - population.width / 2) - population.width / 2
@@ -186,7 +187,7 @@ def expose(
 def _falling(
     settings: RainSettings, wind: float, speed: Floats, lean: Floats
 ) -> tuple[Floats, Floats]:
-    """Unit vectors along which drops fall: across to the right, and down."""
+    """Return the unit vectors along which drops fall: their parts to the right and down."""
     cos, sin = math.cos(_turn(settings)), math.sin(_turn(settings))
     scale = 1 / np.sqrt(speed**2 + wind**2)
     across, down = (wind * cos + speed * sin) * scale, (speed * cos - wind * sin) * scale
@@ -204,7 +205,10 @@ def _turn(settings: RainSettings) -> float:
 def _margins(
     settings: RainSettings, weather: Weather, near_m: float, focal_px: float
 ) -> tuple[float, float]:
-    """Half the extent in x and y of the largest streak from ``near_m`` on, plus its blur, in px."""
+    """Return half the extent in x and y, blur included, of the largest streak from ``near_m`` on.
+
+    Both are in px.
+    """
     fastest = float(physics.terminal_speed(np.array([physics.LARGEST_DROP_MM]))[0])
     nearest = np.array([near_m])
     wind, turn = weather.wind_m_s, _turn(settings)
@@ -218,7 +222,7 @@ def _margins(
 
 
 def _defocus(settings: RainSettings, z: Floats, focal_px: float) -> Floats:
-    """Diameter in px of the circle of confusion at distances ``z`` (thin lens)."""
+    """Return the diameter in px of the circle of confusion at distances ``z`` (thin lens)."""
     focal_m = settings.focal_mm / 1000
     aperture_m = focal_m / settings.f_number
     most = focal_px * aperture_m / (settings.focus_m - focal_m)
@@ -226,5 +230,5 @@ def _defocus(settings: RainSettings, z: Floats, focal_px: float) -> Floats:
 
 
 def _rounded(values: Floats, parts: int) -> Floats:
-    """Round to multiples of 1/parts (a power of two, so the result is exact)."""
+    """Round to multiples of 1/parts; ``parts`` is a power of two, so that this is exact."""
     return np.rint(values * parts) / parts

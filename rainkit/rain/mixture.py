@@ -1,4 +1,4 @@
-"""Rain to train on: a random kind, strength, direction and veil for every sample."""
+"""The distribution from which the rain of training samples is drawn."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ __all__ = ["Mixture"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixture:
-    """How often training sees which rain; every field is a number that a recipe can set.
+    """Shares of the kinds of rain in training, and the ranges of their strength and direction.
 
-    The four kinds are told apart by their streaks; shares need not add up to 1.
+    There are four kinds of rain, which differ in their streaks. Their shares need not add up to 1.
 
     Attributes:
-        natural: share of rain as a camera sees it: drops of all sizes and distances, streaks that
+        natural: share of rain as a camera sees it: drops of all sizes and distances, whose streaks
             cover the scene with the colour of the sky.
-        sparse: share of few, thin to thick, bright, white streaks that add to the scene, nearly
-            parallel, as in Rain100L.
-        dense: share of many overlapping ones, as in Rain100H.
-        soft: share of short or blurred streaks of low contrast, as in Rain800 and Rain1400.
-        gain_low: least random factor on a kind's streak gain, drawn log-uniformly.
-        gain_high: greatest such factor.
-        tilt_sd_deg: spread of the mean direction of rain from sample to sample, degrees.
-        tilt_most_deg: directions are kept within this many degrees of vertical.
+        sparse: share of rain as in Rain100L: few bright, white, nearly parallel streaks of any
+            thickness, which add to the scene.
+        dense: share of rain as in Rain100H: many overlapping streaks.
+        soft: share of rain as in Rain800 and Rain1400: short or blurred streaks of low contrast.
+        gain_low: lowest random factor on a kind's streak gain, drawn log-uniformly.
+        gain_high: highest random factor on a kind's streak gain.
+        tilt_sd_deg: standard deviation in degrees of the mean direction of rain between samples.
+        tilt_most_deg: greatest tilt of the mean direction from vertical in degrees.
         veiled: share of samples with the veil of distant rain.
-        veil_most: thickest such veil, as the share of light it takes from the scene.
-        dimmed: share of samples whose scene is darker behind the rain by one factor.
-        dim_least: darkest such factor.
-        darkened: share of soft samples whose scene goes through a darkening tone curve; of other
-            kinds a tenth of it. Three in four of Rain800's inputs are their clean picture to the
-            power 1.8 before the rain; who never saw this removes streaks there and loses PSNR.
-        gamma_least: gentlest such curve, as an exponent.
-        gamma_most: steepest one.
+        veil_most: share of the scene's light that the thickest veil takes away.
+        dimmed: share of samples whose scene is darkened by a factor behind the rain.
+        dim_least: lowest factor of such a darkening.
+        darkened: share of samples of soft rain whose scene is darkened by a tone curve; samples
+            of other kinds have a tenth of it. Three in four inputs of Rain800 are the clean
+            picture to the power 1.8 under the rain. A network that never saw this removes the
+            streaks there but loses PSNR.
+        gamma_least: exponent of the gentlest tone curve.
+        gamma_most: exponent of the steepest tone curve.
     """
 
     natural: float = 0.25
@@ -68,7 +69,7 @@ class Mixture:
             raise UsageError("rain mixture: at least one kind of rain needs a share above 0")
         for name in ("veiled", "veil_most", "dimmed", "dim_least", "darkened"):
             if getattr(self, name) > 1:
-                raise UsageError(f"rain mixture: {name} is a share, at most 1")
+                raise UsageError(f"rain mixture: {name} is a share and must be at most 1")
         if not 0 < self.gain_low <= self.gain_high:
             raise UsageError("rain mixture: gain_low must be above 0 and not above gain_high")
         if not 1 <= self.gamma_least <= self.gamma_most <= 3:
@@ -79,7 +80,7 @@ class Mixture:
             )
 
     def draw(self, rng: np.random.Generator) -> tuple[RainSettings, float | None]:
-        """Draw a rain and the distance of a flat scene in metres (None: no veil)."""
+        """Draw settings and the distance of a flat scene in metres, which is None for no veil."""
         kinds = (_natural, _sparse, _dense, _soft)
         shares = np.cumsum([self.natural, self.sparse, self.dense, self.soft])
         kind = kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
@@ -99,7 +100,7 @@ class Mixture:
             return settings, None
         assert settings.rate_mm_h is not None  # noqa: S101 - every kind sets it
         distance = -math.log1p(-taken) / physics.extinction(settings.rate_mm_h)
-        # Below the last cut the scene would hide streaks; that is no veil but a near wall.
+        # A scene nearer than the last cut would hide streaks, as a wall does and a veil does not.
         return settings, max(distance, settings.cuts_m[-1] + 0.01)
 
 
@@ -144,7 +145,7 @@ def _dense(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _soft(rng: np.random.Generator) -> dict[str, Any]:
-    # Large drops only: many small ones would lift the whole picture evenly, which no network
+    # Only large drops: many small ones would brighten the whole picture evenly, which no network
     # can tell from a bright scene.
     near = float(rng.uniform(0.6, 1.0))
     return {
@@ -164,7 +165,7 @@ def _soft(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _photoshop(rng: np.random.Generator) -> dict[str, Any]:
-    """White, crisp streaks of nearly one direction that add to the scene."""
+    """Return settings of white, crisp streaks of nearly one direction that add to the scene."""
     return {
         "gust_rad": float(rng.uniform(0.01, 0.14)),
         "psf_px": float(rng.uniform(0.35, 0.7)),
@@ -174,7 +175,7 @@ def _photoshop(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _wide_aperture(rng: np.random.Generator, share: float) -> dict[str, Any]:
-    """Defocused streaks with wide, blurry edges, at times."""
+    """Return settings of defocused streaks with blurred edges in a share of the draws."""
     if rng.random() >= share:
         return {}
     return {"focal_mm": 35.0, "f_number": _log_uniform(rng, 1.4, 4.0), "focus_m": 8.0}

@@ -1,4 +1,4 @@
-"""Gaussian noise, the other degradation that networks for rain are tried on."""
+"""Gaussian noise, the other degradation on which deraining networks are evaluated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from rainkit.errors import ImageError, UsageError
 
 __all__ = ["Noise", "add_noise"]
 
-_PARTS = 4096  # draws are rounded to multiples of 1/4096 sigma: exact, and finer than any level
+_PARTS = 4096  # draws are rounded to multiples of 1/4096 sigma: exact, and too small to see
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Noise:
-    """How strong the noise to train on is: drawn evenly between two bounds for every sample.
+    """The strength of training noise, drawn uniformly between two bounds for every sample.
 
     Attributes:
-        sigma_low: least standard deviation, in levels of 255.
-        sigma_high: greatest one; the same as the least for noise of one strength.
+        sigma_low: lowest standard deviation in grey levels (0 to 255).
+        sigma_high: highest standard deviation in grey levels; equal to the lowest for noise of one
+            strength.
     """
 
     sigma_low: float = 10.0
@@ -36,7 +37,7 @@ class Noise:
             )
 
     def draw(self, rng: np.random.Generator) -> float:
-        """Draw a standard deviation in levels."""
+        """Draw a standard deviation in grey levels."""
         return float(rng.uniform(self.sigma_low, self.sigma_high))
 
 
@@ -45,26 +46,29 @@ def add_noise(
 ) -> npt.NDArray[np.uint8]:
     """Add white Gaussian noise, round to whole levels and clip at black and white.
 
-    A pure function of its arguments, the same to the bit on every processor.
+    This is a pure function of its arguments, and its result is the same to the bit on every
+    processor.
 
     Args:
-        clean: uint8 of any shape.
-        sigma: standard deviation in levels, 0 to 255.
+        clean: array of uint8 of any shape.
+        sigma: standard deviation in grey levels (0 to 255).
         seed: one or more whole numbers from 0 up.
 
     Raises:
         ImageError: ``clean`` is not uint8.
-        UsageError: a bad sigma or seed.
+        UsageError: The sigma or the seed is invalid.
     """
     if clean.dtype != np.uint8:
         raise ImageError(f"noise is added to uint8 pictures, not {clean.dtype}: convert it first")
     if not (math.isfinite(sigma) and 0 <= sigma <= 255):
         raise UsageError(f"noise: sigma must be 0 to 255 levels, not {sigma}")
     if isinstance(seed, int) or not seed or any(part < 0 for part in seed):
-        raise UsageError(f"noise: a seed is one or more whole numbers from 0 up, not {seed!r}")
+        raise UsageError(
+            f"noise: a seed must be a sequence of whole numbers from 0 up, not {seed!r}"
+        )
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(p) for p in seed])))
     noisy = rng.standard_normal(clean.shape)
-    # Each step is one correctly rounded IEEE operation: no processor rounds it differently.
+    # Each step is one correctly rounded IEEE operation, which no processor rounds differently.
     np.rint(np.multiply(noisy, _PARTS, out=noisy), out=noisy)
     noisy *= sigma / _PARTS
     noisy += clean

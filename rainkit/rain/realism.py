@@ -1,10 +1,10 @@
-"""Measures of rain in a picture, to hold synthetic rain against real and published one.
+"""Measures of the rain in a picture, by which synthetic rain is compared with real rain.
 
-All look at the residual r = Y(rainy) - Y(clean), in levels of full-range luma Y (BT.601, 0 to
-255). Tables that have Y from 16 to 235 show 219/255 of these levels.
+All are computed from the residual r = Y(rainy) - Y(clean) in levels of full-range luma Y (BT.601,
+0 to 255). Tables with Y from 16 to 235 show 219/255 of these levels.
 
-Angles are tilts: degrees from the vertical of a picture whose y points down, positive where the
-lower end of a streak is its right one, as wind to the right has it. They lie in (-90, 90].
+Tilts are in degrees from vertical, in (-90, 90]. A tilt is positive if the lower end of a streak
+is its right end, as in wind to the right.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rainkit.images import LUMA_WEIGHTS
 from rainkit.rain.physics import LARGEST_DROP_MM, size_slope, terminal_speed
 
 __all__ = ["Fit", "Measures", "coverage_slope", "expected_tilt", "fog_fit", "measure", "residual"]
 
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
-_SEEN = 8.0  # levels; less is hardly visible
+_VISIBLE = 8.0  # levels; smaller changes are hardly visible
 _REACH = 128  # px; streaks up to twice as long can be measured
-_LARGEST = 1024  # px; of larger pictures the middle will do
+_LARGEST = 1024  # px; only the middle of larger pictures is used
 _TENSOR_SD = 1.5  # px; smooths the structure tensor, not the residual
-_CONTRAST = 40.0  # levels; what is nearer to the airlight tells little of the fog
+_CONTRAST = 40.0  # levels; pixels nearer to the airlight say little about the fog
 
 RGB8 = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -34,20 +34,20 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measures:
-    """What the rain of one picture is like. NaN where there is no rain to be measured.
+    """Measures of the rain in one picture; NaN if there is no rain to be measured.
 
     Attributes:
-        y_psnr: PSNR in dB on Y from 16 to 235, as published tables have it; inf when equal.
+        y_psnr: PSNR in dB on Y from 16 to 235, as in published tables; infinite for equal pictures.
         mean_dy: mean of r in levels.
-        brighter: share of pixels with r > 8, their coverage by streaks.
+        brighter: share of pixels with r > 8, which streaks cover.
         darker: share of pixels with r < -8.
         p99: 99th percentile of r in levels.
         tilt_deg: mean tilt, weighted with the energy of the structure tensor of r.
-        tilt_sd_deg: standard deviation of the tilt within the picture, likewise.
-        length_px: full width at half maximum of the autocorrelation of r along the mean tilt. A
-            streak of even brightness and length L has L. Inf above 256.
-        width_px: likewise across; a Gaussian profile of deviation s has 3.33 s.
-        chroma: root mean square of what is not grey in the residual, relative to the residual.
+        tilt_sd_deg: standard deviation of the tilt within the picture, weighted in the same way.
+        length_px: full width at half maximum of the autocorrelation of r along the mean tilt. It
+            is L for a streak of even brightness and length L, and infinite above 256.
+        width_px: the same across the mean tilt; 3.33 s for a Gaussian profile of deviation s.
+        chroma: root mean square of the coloured part of the residual, relative to the residual.
     """
 
     y_psnr: float
@@ -64,15 +64,15 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A straight line through points: its slope, and their correlation r with it."""
+    """A straight line that was fitted to points: its slope, and their correlation r."""
 
     slope: float
     r: float
 
 
 def residual(clean: RGB8, rainy: RGB8) -> Plane:
-    """The residual r [H,W] float32 in levels, of two pictures [H,W,3]."""
-    return np.asarray(cv2.transform(_change(clean, rainy), _LUMA), np.float32)
+    """Return the residual r, float32 [H, W] in levels, of two pictures [H, W, 3]."""
+    return np.asarray(cv2.transform(_change(clean, rainy), LUMA_WEIGHTS), np.float32)
 
 
 def _change(clean: RGB8, rainy: RGB8) -> Plane:
@@ -80,7 +80,7 @@ def _change(clean: RGB8, rainy: RGB8) -> Plane:
 
 
 def measure(clean: RGB8, rainy: RGB8) -> Measures:
-    """Measure the rain of one picture, [H,W,3] uint8 RGB both."""
+    """Measure the rain of one picture; both arguments are uint8 [H, W, 3] RGB."""
     r = residual(clean, rainy)
     error = float(np.square(r, dtype=np.float64).mean()) * (219 / 255) ** 2
     tilt, spread = _tilt(r)
@@ -91,8 +91,8 @@ def measure(clean: RGB8, rainy: RGB8) -> Measures:
     return Measures(
         y_psnr=10 * math.log10(255**2 / error) if error > 0 else math.inf,
         mean_dy=float(r.mean(dtype=np.float64)),
-        brighter=float(np.mean(r > _SEEN)),
-        darker=float(np.mean(r < -_SEEN)),
+        brighter=float(np.mean(r > _VISIBLE)),
+        darker=float(np.mean(r < -_VISIBLE)),
         p99=float(np.percentile(r, 99)),
         tilt_deg=tilt,
         tilt_sd_deg=spread,
@@ -103,11 +103,12 @@ def measure(clean: RGB8, rainy: RGB8) -> Measures:
 
 
 def expected_tilt(rate_mm_h: float, wind_m_s: float, smallest_mm: float) -> float:
-    """Mean tilt in degrees of drops in a wind to the right, weighted as :func:`measure` does.
+    """Return the mean tilt in degrees of drops in a wind to the right, as :func:`measure` has it.
 
-    A drop of diameter D leans by atan(wind / speed(D)). The energy of its gradients, which is what
-    the structure tensor weighs with, goes with the square of its opacity, (D² / speed)², times its
-    length. Of Marshall and Palmer's drops from ``smallest_mm`` up; camera roll comes on top.
+    A drop of diameter D is tilted by atan(wind / speed(D)). The structure tensor weights it with
+    the energy of its gradients, which is proportional to the square of its opacity, (D² / speed)²,
+    times its length. Drops follow the Marshall-Palmer law from ``smallest_mm`` up. The camera roll
+    has to be added.
     """
     diameter = np.linspace(smallest_mm, LARGEST_DROP_MM, 200)
     speed = terminal_speed(diameter)
@@ -119,27 +120,27 @@ def expected_tilt(rate_mm_h: float, wind_m_s: float, smallest_mm: float) -> floa
 def fog_fit(
     clean: RGB8, foggy: RGB8, airlight: Sequence[float], distance_m: Plane, beta_per_m: float
 ) -> Fit | None:
-    """Does the fog follow Koschmieder's law? Slope and correlation are 1 where it does.
+    """Fit Koschmieder's law to fog; slope and correlation are 1 if the fog follows it.
 
-    Transmission is estimated as (foggy - airlight) / (clean - airlight) where the denominator is
-    above 40 levels, and -ln of it set against optical depth.
+    The transmission is estimated as (foggy - airlight) / (clean - airlight) where the denominator
+    is above 40 levels, and its -ln is fitted to the optical depth.
 
     Args:
-        clean: [H,W,3] what lies behind the fog.
-        foggy: the same through fog, without streaks.
-        airlight: RGB, 0 to 255.
-        distance_m: [H,W] metres along the line of sight.
-        beta_per_m: extinction the fog should have.
+        clean: the picture without fog, [H, W, 3].
+        foggy: the same picture with fog and without streaks.
+        airlight: RGB colour of the airlight, 0 to 255.
+        distance_m: distance along the line of sight in metres, [H, W].
+        beta_per_m: extinction that the fog should have.
 
     Returns:
-        None where contrast or depth do not suffice.
+        The fit, or None if there is too little contrast or depth.
     """
     light = np.asarray(airlight, np.float32)
     before, after = clean - light, foggy - light
     usable = np.abs(before) > _CONTRAST
     through = after[usable] / before[usable]
     depth = np.broadcast_to(distance_m[..., None] * beta_per_m, before.shape)[usable]
-    # What is all but hidden has lost its value to rounding.
+    # Pixels that the fog nearly hides have lost their values to rounding.
     clear = depth < 2.0
     x, y = depth[clear].astype(np.float64), -np.log(np.maximum(through[clear], 1e-3))
     if x.size < 1000 or x.std() < 0.02:
@@ -148,12 +149,13 @@ def fog_fit(
 
 
 def coverage_slope(rates_mm_h: Sequence[float], coverage: Sequence[float]) -> Fit | None:
-    """How fast coverage grows with the rain rate: slope of log against log.
+    """Fit the growth of coverage with the rain rate; the slope is that of log against log.
 
-    Only pictures at 0.5 to 8 mm/h count: above, streaks begin to hide each other.
+    Only pictures at 0.5 to 8 mm/h count, because streaks begin to hide each other above.
 
     Returns:
-        None with fewer than eight such pictures, or rates within a factor of 2.
+        The fit, or None if there are fewer than eight such pictures or their rates lie within a
+        factor of 2.
     """
     rate, cover = np.array(rates_mm_h, np.float64), np.array(coverage, np.float64)
     fair = (rate >= 0.5) & (rate <= 8) & (cover > 0)
@@ -169,13 +171,13 @@ def _fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Fit:
 
 
 def _tilt(r: Plane) -> tuple[float, float]:
-    """Mean and deviation of the tilt, by the structure tensor (Bigün and Granlund 1987)."""
+    """Return mean and deviation of the tilt, by the structure tensor (Bigün and Granlund 1987)."""
     # Sobel's operator would turn thin streaks by up to 2.3 degrees towards the axes.
     gx, gy = cv2.Scharr(r, cv2.CV_32F, 1, 0), cv2.Scharr(r, cv2.CV_32F, 0, 1)
     xx, xy, yy = (
         cv2.GaussianBlur(product, (0, 0), _TENSOR_SD) for product in (gx * gx, gx * gy, gy * gy)
     )
-    # Twice the tilt: gradients stand across the streaks, so that one turns against the other.
+    # Twice the tilt. Gradients are at right angles to streaks, which gives the minus sign.
     double = -np.arctan2(2 * xy, xx - yy).astype(np.float64)
     weight = np.hypot(xx - yy, 2 * xy).astype(np.float64)
     total = float(weight.sum())
@@ -189,7 +191,7 @@ def _tilt(r: Plane) -> tuple[float, float]:
 
 
 def _extent(r: Plane, tilt_deg: float) -> tuple[float, float]:
-    """Length and width of the streaks by the autocorrelation of r, see :class:`Measures`."""
+    """Return length and width of the streaks by the autocorrelation of r; see :class:`Measures`."""
     if math.isnan(tilt_deg):
         return math.nan, math.nan
     top, left = (max(0, (side - _LARGEST) // 2) for side in r.shape)
@@ -205,7 +207,7 @@ def _extent(r: Plane, tilt_deg: float) -> tuple[float, float]:
 
 
 def _half_width(peak: Plane, dx: float, dy: float) -> float:
-    """Px from the middle of ``peak`` to where it is half as high, in a direction; inf if never."""
+    """Return the px in a direction from the middle of ``peak`` to half its height, or infinity."""
     t = np.arange(0, _REACH, 0.05).astype(np.float32)
     x, y = (_REACH + t * dx)[None], (_REACH + t * dy)[None]
     profile = cv2.remap(peak, x, y, cv2.INTER_CUBIC)[0]

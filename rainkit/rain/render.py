@@ -1,4 +1,4 @@
-"""Rain over a clean picture: one pure function of the picture, the settings and the seed."""
+"""Rendering of rain over a clean picture, as a pure function of picture, settings and seed."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ __all__ = [
     "RENDERER",
     "Layer",
     "Rendered",
-    "Surroundings",
+    "SceneGeometry",
     "clear_share",
     "layers",
     "paint",
     "render",
-    "surroundings",
+    "scene_geometry",
 ]
 
 RENDERER = "layered/2"
-"""Name and version of this renderer; a new version means new pixels for an old seed."""
+"""Name and version of this renderer. A new version makes other pixels of the same seed."""
 
 Map = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rainy picture and what made it.
+    """A rainy picture and the rain in it.
 
     Attributes:
-        rainy: uint8 [H, W, 3] RGB.
-        clear: float32 [H, W] in [0, 1], how much of each pixel the streaks leave uncovered.
-        transmission: float32 [H, W] in [0, 1], how much of the scene shines through the veil;
-            None without a veil.
-        record: every drawn parameter, ready for JSON.
+        rainy: the rainy picture, uint8 [H, W, 3] RGB.
+        clear: share of each pixel that the streaks leave uncovered, float32 [H, W] in [0, 1].
+        transmission: share of the scene's light that crosses the veil, float32 [H, W] in [0, 1];
+            None if there is no veil.
+        record: every parameter that was drawn, as data for JSON.
     """
 
     rainy: npt.NDArray[np.uint8]
@@ -54,21 +54,21 @@ class Rendered:
 
     @property
     def opacity(self) -> Map:
-        """How much of each pixel the streaks cover, float32 [H, W] in [0, 1]."""
+        """Share of each pixel that the streaks cover, float32 [H, W] in [0, 1]."""
         return np.subtract(np.float32(1), self.clear)
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """A picture's frame and scene: its size, the camera's focal length and how far things are.
+class SceneGeometry:
+    """The size of a picture, the camera's focal length, and how far away the scene is.
 
     Attributes:
-        height: of the picture in px.
-        width: of the picture in px.
-        frame_width: of the camera's whole picture in px.
+        height: height of the picture in px.
+        width: width of the picture in px.
+        frame_width: width in px of the camera's whole picture.
         focal_px: focal length in px.
-        distance: of a flat scene along the line of sight in metres, if it is flat.
-        depth: along the camera's axis in metres, float32 [H, W], if there is a map.
+        distance: distance of a flat scene along the line of sight in metres, or None.
+        depth: depth map along the camera's axis in metres, float32 [H, W], or None.
     """
 
     height: int
@@ -79,7 +79,7 @@ class Surroundings:
     depth: Map | None
 
     def ranges(self) -> Map | None:
-        """Distances along the lines of sight in metres, [H, W], or None where none are known."""
+        """Return the distances along the lines of sight in metres, [H, W], or None if unknown."""
         if self.depth is not None:
             return veil.to_range(self.depth, self.focal_px)
         if self.distance is not None:
@@ -88,9 +88,9 @@ class Surroundings:
 
 
 class Layer(NamedTuple):
-    """Rain that only a scene nearer than ``near_m`` metres hides.
+    """A slab of rain that begins at ``near_m`` metres: the scene hides it where it is nearer.
 
-    ``veil`` is the uniform optical thickness of its faint drops, ``chosen`` the indices of the
+    ``veil`` is the uniform optical thickness of its faint drops, and ``chosen`` the indices of the
     others.
     """
 
@@ -109,50 +109,58 @@ def render(
     frame_width: float | None = None,
     airlight: Sequence[float] | None = None,
 ) -> Rendered:
-    """Render rain over ``clean`` (uint8 [H, W, 3] RGB, at least 1 x 1 px).
+    """Render rain over a picture.
 
-    The result depends on the arguments alone: no global state, no clock.
+    The result depends on the arguments alone, not on global state or the clock. If neither
+    ``distance`` nor ``depth`` is given, the rain has streaks and no veil.
 
     Args:
-        clean: uint8 [H, W, 3] RGB, at least 1 x 1 px.
-        settings: what the rain is like.
+        clean: the clean picture, uint8 [H, W, 3] RGB, at least 1 x 1 px.
+        settings: the settings of the rain.
         seed: one or more whole numbers from 0 up, by convention dataset seed, scene and variant.
-        distance: metres along the line of sight to a scene taken as flat.
-        depth: or a map of it, float32 [H, W], metres along the camera's axis, above 0. The veil
-            thickens with the range that follows from it, and slabs of rain that begin behind a
-            surface are hidden by it. With neither there are streaks and no veil.
-        frame_width: width in px of the camera's whole picture when ``clean`` is a crop of it, so
-            that streaks are as long, as wide and as dense as in the whole; default: that of
-            ``clean``.
-        airlight: RGB colour, 0 to 255, of the light scattered by rain; default: the settings', or
-            estimated from ``clean``.
+        distance: distance in metres along the line of sight to a flat scene.
+        depth: depth map of the scene, float32 [H, W] in metres along the camera's axis, above 0.
+            The veil thickens with the range that follows from it, and a surface hides slabs of
+            rain that begin behind it.
+        frame_width: width in px of the camera's whole picture if ``clean`` is a crop of it, so
+            that streaks are as long, as wide and as dense as in the whole; the default is the
+            width of ``clean``.
+        airlight: RGB colour, 0 to 255, of the light scattered by rain; by default that of the
+            settings, or else it is estimated from ``clean``.
 
     Raises:
         ImageError: ``clean`` or ``depth`` has a wrong type, shape or value.
-        UsageError: a bad seed, frame width, distance or airlight.
+        UsageError: The seed, frame width, distance or airlight is invalid.
     """
-    around = surroundings(clean, settings, distance=distance, depth=depth, frame_width=frame_width)
+    geometry = scene_geometry(
+        clean, settings, distance=distance, depth=depth, frame_width=frame_width
+    )
     rng = weather.generator(seed)
     drawn = weather.draw(clean, settings, rng, airlight=airlight)
     sampled = drops.sample(
-        settings, rng, drawn, width=around.width, height=around.height, focal_px=around.focal_px
+        settings,
+        rng,
+        drawn,
+        width=geometry.width,
+        height=geometry.height,
+        focal_px=geometry.focal_px,
     )
-    return paint(clean, settings, drawn, sampled, around, seed)
+    return paint(clean, settings, drawn, sampled, geometry, seed)
 
 
-def surroundings(
+def scene_geometry(
     clean: npt.NDArray[np.uint8],
     settings: RainSettings,
     *,
     distance: float | None = None,
     depth: Map | None = None,
     frame_width: float | None = None,
-) -> Surroundings:
-    """Check a picture and what is known of its scene; see :func:`render`.
+) -> SceneGeometry:
+    """Check a picture and the distances of its scene, and return both; see :func:`render`.
 
     Raises:
         ImageError: ``clean`` or ``depth`` has a wrong type, shape or value.
-        UsageError: a bad frame width or distance, or both a distance and a depth.
+        UsageError: The frame width or distance is invalid, or both distance and depth are given.
     """
     height, width = _checked_size(clean)
     if frame_width is None:
@@ -163,8 +171,10 @@ def surroundings(
         if depth is not None:
             raise UsageError("rain: give a distance or a depth map, not both")
         if not distance >= 0:
-            raise UsageError(f"rain: distance is a number of metres from 0 up, not {distance!r}")
-    return Surroundings(
+            raise UsageError(
+                f"rain: distance must be a number of metres from 0 up, not {distance!r}"
+            )
+    return SceneGeometry(
         height=height,
         width=width,
         frame_width=float(frame_width),
@@ -179,12 +189,12 @@ def paint(
     settings: RainSettings,
     drawn: weather.Weather,
     sampled: drops.Drops,
-    around: Surroundings,
+    geometry: SceneGeometry,
     seed: Sequence[int],
 ) -> Rendered:
-    """Lay drops that were drawn over a picture; ``seed`` is for the record alone."""
-    clear = clear_share(sampled, settings.cuts_m, around)
-    ranges = around.ranges()
+    """Paint sampled drops over a picture; ``seed`` is only written into the record."""
+    clear = clear_share(sampled, settings.cuts_m, geometry)
+    ranges = geometry.ranges()
     through = None
     if ranges is not None:
         through = veil.transmission(ranges, drawn.rate_mm_h, settings.fog_gain)
@@ -207,8 +217,8 @@ def paint(
         "airlight": [round(float(value), 3) for value in drawn.airlight],
         "streak_rgb": [round(float(value), 3) for value in drawn.streak],
         "beta_per_m": 0.0 if through is None else beta,
-        "distance": "map" if around.depth is not None else around.distance,
-        "frame_width": around.frame_width,
+        "distance": "map" if geometry.depth is not None else geometry.distance,
+        "frame_width": geometry.frame_width,
         "n_drops": sampled.n_drops,
         "n_kept": len(sampled),
         "coverage": round(1 - cv2.mean(clear)[0], 6),
@@ -217,15 +227,15 @@ def paint(
     return Rendered(rainy=rainy, clear=clear, transmission=through, record=record)
 
 
-def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> list[Layer]:
-    """Rain before the scene: all of it in one, or over a depth map one layer for each slab."""
-    if around.depth is None:
-        nearest = math.inf if around.distance is None else around.distance
+def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> list[Layer]:
+    """Return the rain in front of the scene: one layer, or one per slab if there is a depth map."""
+    if geometry.depth is None:
+        nearest = math.inf if geometry.distance is None else geometry.distance
         cuts = [cut for cut in cuts_m if cut < nearest]
         far = math.inf if len(cuts) == len(cuts_m) else cuts_m[len(cuts)]
         return [Layer(0.0, sum(sampled.veil[: len(cuts)]), sampled.slab(0.0, far))]
-    # Slabs that begin nearer than the nearest surface are hidden nowhere: one layer for them all.
-    bare = max(1, sum(cut < float(around.depth.min()) for cut in cuts_m))
+    # Slabs that begin nearer than the nearest surface are hidden nowhere and share one layer.
+    bare = max(1, sum(cut < float(geometry.depth.min()) for cut in cuts_m))
     faint = (sum(sampled.veil[:bare]), *sampled.veil[bare:])
     bounds = itertools.pairwise((cuts_m[0], *cuts_m[bare:], math.inf))
     return [
@@ -234,27 +244,27 @@ def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings
     ]
 
 
-def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
-    """How much of each pixel the streaks in view leave uncovered, float32 [H, W] in [0, 1]."""
-    optical = _thickness(sampled, cuts_m, around)
-    optical *= np.float32(-1 / streaks.FIXED)
+def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
+    """Return the share of each pixel that the streaks leave uncovered, float32 [H, W] in [0, 1]."""
+    optical = _thickness(sampled, cuts_m, geometry)
+    optical *= np.float32(-1 / streaks.THICKNESS_STEPS)
     # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
     return np.asarray(cv2.exp(optical), np.float32)
 
 
-def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], around: Surroundings) -> Map:
-    """Optical thickness of the streaks in view, in steps of 1/FIXED."""
+def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
+    """Return the optical thickness of the streaks in view, in steps of 1/THICKNESS_STEPS."""
     planes: list[tuple[float, Map]] = []
-    for layer in layers(sampled, cuts_m, around):
-        plane = streaks.thickness(sampled, layer.chosen, around.width, around.height)
+    for layer in layers(sampled, cuts_m, geometry):
+        plane = streaks.thickness(sampled, layer.chosen, geometry.width, geometry.height)
         if layer.veil:
-            plane += np.float32(layer.veil * streaks.FIXED)
+            plane += np.float32(layer.veil * streaks.THICKNESS_STEPS)
         planes.append((layer.near_m, plane))
-    # The first layer begins at 0: nothing hides it.
+    # The first layer begins at 0, so that nothing hides it.
     total = np.ascontiguousarray(planes[0][1])
-    if around.depth is not None:
+    if geometry.depth is not None:
         for near, plane in planes[1:]:
-            visible = np.greater(around.depth, np.float32(near)).view(np.uint8)
+            visible = np.greater(geometry.depth, np.float32(near)).view(np.uint8)
             cv2.add(total, plane, dst=total, mask=visible)
     return total
 
@@ -270,8 +280,10 @@ def _checked_size(clean: npt.NDArray[np.uint8]) -> tuple[int, int]:
 
 def _checked_depth(depth: Map, height: int, width: int) -> Map:
     if depth.shape != (height, width):
-        raise ImageError(f"rain: the depth map is {list(depth.shape)}, not [{height}, {width}]")
+        raise ImageError(
+            f"rain: the depth map is {list(depth.shape)}, but the picture is [{height}, {width}]"
+        )
     where = np.ascontiguousarray(depth, np.float32)
     if not float(where.min()) > 0:  # NaN compares false
-        raise ImageError("rain: depths are metres above 0; fill in missing ones first")
+        raise ImageError("rain: depths must be metres above 0; fill in missing ones first")
     return where

@@ -1,4 +1,4 @@
-"""What the rain of one picture is like: settings, named presets and named levels."""
+"""The settings of the rain in one picture, named presets and named levels of strength."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["DEPTHLESS", "LEVELS", "PRESETS", "Level", "RainSettings"]
 
 
 class Level(NamedTuple):
-    """A named strength of rain: the bounds of its rates and the usual one, all in mm/h."""
+    """A named strength of rain: the lowest, the highest and the usual rate, in mm/h."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ LEVELS: Mapping[str, Level] = MappingProxyType(
         "violent": Level(50.0, 150.0, 80.0),
     }
 )
-"""Named strengths of rain; a level given instead of a rate is drawn log-uniformly inside it."""
+"""Named strengths of rain. If a level is given, the rate is drawn log-uniformly inside it."""
 
 
 def _bounded(default: float, low: float, high: float, doc: str) -> Any:
@@ -44,68 +44,90 @@ def _described(default: object, doc: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class RainSettings:
-    """Everything :func:`rainkit.rain.render` may vary, checked when it is made.
+    """The settings of :func:`rainkit.rain.render`, checked when they are constructed.
 
     Exactly one of ``rate_mm_h`` and ``level`` is set. Every field's metadata holds its meaning
     (``doc``) and bounds (``low``, ``high``).
 
     Raises:
-        UsageError: a value outside its bounds, or values that contradict each other.
+        UsageError: A value lies outside its bounds, or values contradict each other.
     """
 
     rate_mm_h: float | None = field(
         default=7.0, metadata={"doc": "rain rate in mm/h", "low": 0.01, "high": 300.0}
     )
-    level: str | None = _described(None, "named strength to draw the rate from, instead of a rate")
-    streak_gain: float = _bounded(
-        32.0, 0.0, 2000.0, "optical thickness of streaks over the physical one, which is 1"
+    level: str | None = _described(
+        None, "named strength from which the rate is drawn; replaces the rate"
     )
-    fog_gain: float = _bounded(1.0, 0.0, 50.0, "extinction over the physical one, which is 1")
+    streak_gain: float = _bounded(
+        32.0, 0.0, 2000.0, "factor on the optical thickness of streaks; 1 is physical"
+    )
+    fog_gain: float = _bounded(1.0, 0.0, 50.0, "factor on the extinction by rain; 1 is physical")
     fov_deg: float = _bounded(60.0, 5.0, 150.0, "horizontal field of view of the camera in degrees")
     exposure_s: float = _bounded(1 / 60, 1e-5, 1.0, "exposure time in seconds")
     exposure_spread: float = _bounded(
-        1.0, 1.0, 100.0, "exposures vary by up to this factor either way, log-uniformly"
+        1.0, 1.0, 100.0, "greatest factor by which the exposure is drawn longer or shorter"
     )
-    focal_mm: float = _bounded(6.0, 1.0, 1000.0, "focal length in mm, for defocus only")
-    f_number: float = _bounded(6.0, 0.7, 64.0, "aperture, for defocus only")
+    focal_mm: float = _bounded(6.0, 1.0, 1000.0, "focal length in mm; affects defocus only")
+    f_number: float = _bounded(6.0, 0.7, 64.0, "f-number of the lens; affects defocus only")
     focus_m: float = _bounded(6.0, 0.1, 10_000.0, "distance in metres that is in focus")
     wind_m_s: float = _bounded(0.0, -40.0, 40.0, "mean wind to the right of the picture in m/s")
-    wind_sd_m_s: float = _bounded(1.0, 0.0, 20.0, "spread of the wind from picture to picture")
-    gust_rad: float = _bounded(0.05, 0.0, 1.0, "spread of fall angles from drop to drop in radians")
-    roll_deg: float = _bounded(0.0, -90.0, 90.0, "camera roll: turns all streaks by this angle")
-    near_m: float = _bounded(0.4, 0.05, 100.0, "distance of the nearest drops in metres")
-    far_m: float = _bounded(4.0, 0.1, 200.0, "distance of the farthest drops drawn one by one")
-    smallest_mm: float = _bounded(1.0, 0.5, 5.0, "smallest drops drawn, diameter in mm")
-    cuts_m: tuple[float, ...] = _described(
-        (0.0, 1.5), "rising distances that split the rain into slabs, each hidden by nearer things"
+    wind_sd_m_s: float = _bounded(
+        1.0, 0.0, 20.0, "standard deviation of the wind between pictures in m/s"
     )
-    psf_px: float = _bounded(0.5, 0.3, 10.0, "blur of lens and sensor, standard deviation in px")
-    light: str = _described("srgb", "blend the stored values ('srgb') or linear light ('linear')")
+    gust_rad: float = _bounded(
+        0.05, 0.0, 1.0, "standard deviation of the fall angle between drops in radians"
+    )
+    roll_deg: float = _bounded(
+        0.0, -90.0, 90.0, "camera roll in degrees, by which all streaks are turned"
+    )
+    near_m: float = _bounded(0.4, 0.05, 100.0, "distance of the nearest drops in metres")
+    far_m: float = _bounded(
+        4.0, 0.1, 200.0, "distance in metres of the farthest drops that are drawn one by one"
+    )
+    smallest_mm: float = _bounded(1.0, 0.5, 5.0, "diameter in mm of the smallest drops")
+    cuts_m: tuple[float, ...] = _described(
+        (0.0, 1.5),
+        "rising distances in metres at which the rain is cut into slabs; the scene hides a slab "
+        "that begins behind it",
+    )
+    psf_px: float = _bounded(
+        0.5, 0.3, 10.0, "standard deviation in px of the blur of lens and sensor"
+    )
+    light: str = _described(
+        "srgb", "values that are blended: the stored ones ('srgb') or linear light ('linear')"
+    )
     blend: str = _described(
-        "alpha", "streaks cover the scene ('alpha'), or add to it, clipped at white ('add')"
+        "alpha", "'alpha' if streaks cover the scene; 'add' if they add to it, clipped at white"
     )
     streak_grey: float | None = field(
         default=None,
         metadata={
-            "doc": "brightness of all streaks, 0 to 255; unset: a little over the airlight",
+            "doc": "brightness of all streaks, 0 to 255; if unset, a little above the airlight",
             "low": 0.0,
             "high": 255.0,
         },
     )
-    streak_low: float = _bounded(1.08, 0.0, 5.0, "least streak brightness over the airlight")
-    streak_high: float = _bounded(1.15, 0.0, 5.0, "greatest streak brightness over the airlight")
+    streak_low: float = _bounded(
+        1.08, 0.0, 5.0, "lowest ratio of the streaks' brightness to the airlight"
+    )
+    streak_high: float = _bounded(
+        1.15, 0.0, 5.0, "highest ratio of the streaks' brightness to the airlight"
+    )
     airlight_grey: float | None = field(
         default=None,
         metadata={
-            "doc": "brightness of the airlight, 0 to 255; unset: estimated from the picture",
+            "doc": "brightness of the airlight, 0 to 255; if unset, estimated from the picture",
             "low": 0.0,
             "high": 255.0,
         },
     )
-    airlight_jitter: float = _bounded(0.05, 0.0, 0.5, "relative spread of the estimated airlight")
+    airlight_jitter: float = _bounded(
+        0.05, 0.0, 0.5, "greatest relative change of the estimated airlight"
+    )
     dim: float = _bounded(1.0, 0.05, 1.0, "factor on the scene's brightness behind the rain")
     gamma: float = _bounded(
-        1.0, 0.3, 3.0, "exponent of the scene's tone behind the rain; above 1 darkens mid-tones"
+        1.0, 0.3, 3.0, "exponent of the scene's tone curve behind the rain; above 1 it darkens"
     )
 
     def __post_init__(self) -> None:
@@ -114,7 +136,7 @@ class RainSettings:
             if "low" in item.metadata and value is not None:
                 self.check(item.name, value, called=f"rain: {item.name}")
         if (self.rate_mm_h is None) == (self.level is None):
-            raise UsageError("rain: give either rate_mm_h or level, not both and not neither")
+            raise UsageError("rain: set exactly one of rate_mm_h and level")
         if self.level is not None and self.level not in LEVELS:
             raise UsageError(f"rain: level must be one of {', '.join(LEVELS)}, not {self.level!r}")
         if self.light not in ("srgb", "linear"):
@@ -133,10 +155,10 @@ class RainSettings:
 
     @classmethod
     def check(cls, name: str, value: float, *, called: str) -> None:
-        """Hold a number against the bounds of the setting ``name``.
+        """Check a number against the bounds of the setting ``name``.
 
         Raises:
-            UsageError: it is outside them; the message starts with ``called``.
+            UsageError: The number is out of bounds. The message starts with ``called``.
         """
         bounds = cls.__dataclass_fields__[name].metadata
         low, high = bounds["low"], bounds["high"]
@@ -144,18 +166,18 @@ class RainSettings:
             raise UsageError(f"{called} must be {low:g} to {high:g}, not {value:g}")
 
     def at_rate(self, rate_mm_h: float) -> RainSettings:
-        """These settings at a given rain rate (mm/h)."""
+        """Return these settings with a given rain rate in mm/h."""
         return replace(self, rate_mm_h=rate_mm_h, level=None)
 
     def at_level(self, level: str) -> RainSettings:
-        """These settings with the rate drawn inside a named level."""
+        """Return these settings with the rate drawn inside a named level."""
         return replace(self, rate_mm_h=None, level=level)
 
     def changed(self, values: Mapping[str, Any]) -> RainSettings:
-        """These settings with some fields replaced, by name.
+        """Return these settings with some fields replaced, by name.
 
         Raises:
-            UsageError: an unknown name, or a value outside its bounds.
+            UsageError: A name is unknown, or a value is out of bounds.
         """
         unknown = values.keys() - {item.name for item in fields(self)}
         if unknown:
@@ -163,7 +185,7 @@ class RainSettings:
         return replace(self, **values)
 
     def focal_px(self, frame_width: float) -> float:
-        """Focal length in px of a camera whose pictures are ``frame_width`` px wide."""
+        """Return the focal length in px of a camera whose pictures are ``frame_width`` px wide."""
         return frame_width / (2 * math.tan(math.radians(self.fov_deg) / 2))
 
 
@@ -202,7 +224,10 @@ PRESETS: Mapping[str, RainSettings] = MappingProxyType(
         "misty": RainSettings(streak_gain=28.0, fog_gain=2.5),
     }
 )
-"""Settings whose results resemble known sets of rainy pictures, or a kind of rain."""
+"""Named settings that resemble known datasets of rainy pictures, or a kind of rain."""
 
 DEPTHLESS = frozenset({"spa", "rain12", "rain100l", "rain100h"})
-"""Presets that imitate sets whose rain knows no depth: no veil, no streaks hidden by the scene."""
+"""Presets that imitate datasets made without depth.
+
+Their rain has no veil, and the scene hides none of the streaks.
+"""

@@ -1,4 +1,4 @@
-"""Drawing drops as streaks of optical thickness."""
+"""Drawing of drops as streaks of optical thickness."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from rainkit.rain.drops import Drops
 
 __all__ = [
-    "FIXED",
-    "PARTS",
+    "POSITION_STEPS",
+    "THICKNESS_STEPS",
     "Blur",
     "Lines",
     "Samples",
@@ -27,17 +27,19 @@ __all__ = [
     "thickness",
 ]
 
-FIXED = 2.0**20
-"""Steps of an integer canvas per unit of thickness: integer sums do not depend on the order of
-their terms, float sums do."""
+THICKNESS_STEPS = 2.0**20
+"""Steps of an integer canvas per unit of thickness.
 
-PARTS = 4096
-"""Steps of a position across a streak per px."""
+Sums of integers, unlike those of floats, do not depend on the order of their terms.
+"""
 
-_MOST = 64.0  # thickness a single sample may add; more is opaque anyway and could overflow
+POSITION_STEPS = 4096
+"""Steps per px of a position across a streak."""
+
+_THICKEST = 64.0  # most that one sample adds; more would be opaque too, and could overflow
 _CHUNK = 65_536  # samples drawn at a time, so that temporaries stay in the processor's cache
-_FEW = 64  # drops, below which it pays to look where they are
-_SHARPEST = 0.55  # px; blur widths are grouped into classes a factor 2 apart from here
+_FEW_DROPS = 64  # up to this many drops, finding the part of the picture they reach saves time
+_SHARPEST = 0.55  # px; the blur of the sharpest class, from which each next one is twice as wide
 
 Ints = npt.NDArray[np.int64]
 Whole = npt.NDArray[np.int32]
@@ -45,31 +47,32 @@ Singles = npt.NDArray[np.float32]
 
 
 class Blur(NamedTuple):
-    """Drops of one blur class: the blur's σ in px and the drops' indices."""
+    """The drops of one blur class: the blur's σ in px and the indices of the drops."""
 
     sigma: float
     chosen: npt.NDArray[np.intp]
 
     @property
     def radius(self) -> int:
-        """Reach of the blur's kernel in px."""
+        """Radius of the blur's kernel in px."""
         return math.ceil(3 * self.sigma)
 
     @property
     def pad(self) -> int:
-        """Px to add around the picture on each side: the kernel's reach and a guard column."""
+        """Padding of the picture in px on each side: the kernel's radius and a guard column."""
         return self.radius + 1
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines to walk one px at a time over a flat canvas, one entry each.
+    """Lines that are walked one px at a time over a flat canvas, one array entry per line.
 
-    ``drop`` is the index of its drop, ``offset`` the minor coordinate of the first sample in steps
-    of 1/PARTS px and ``slope`` its change per px, ``base`` the address of the first row, ``mass``
-    what a whole px adds, ``head`` what the first sample adds, ``tail`` the share of the last one
-    that is covered, ``counts`` the number of samples. From a sample to the next is ``stride``
-    addresses, to the pixel beside it ``step``; ``last`` is the outermost minor coordinate.
+    ``drop`` is the index of the line's drop. ``offset`` is the minor coordinate of its first
+    sample in steps of 1/POSITION_STEPS px, and ``slope`` the change of that per px. ``base`` is
+    the address of the first row. A whole px adds ``mass`` and the first sample adds ``head``; the
+    last one is covered to the share ``tail``. ``counts`` is the number of samples. The next sample
+    is ``stride`` addresses away and the neighbouring pixel ``step``; ``last`` is the outermost
+    minor coordinate.
     """
 
     drop: Ints
@@ -85,7 +88,7 @@ class Lines:
     last: int
 
     def chunks(self, most: int) -> Iterator[Lines]:
-        """Runs of these lines with about ``most`` samples each."""
+        """Yield these lines in parts of about ``most`` samples each."""
         done = np.cumsum(self.counts)
         if not done.size:
             return
@@ -106,9 +109,9 @@ class Lines:
 
 
 class Samples(NamedTuple):
-    """What a chunk of streaks adds to a flat canvas: ``left`` at ``at``, ``right`` a step on.
+    """Additions of a chunk of streaks to a flat canvas: ``left`` at ``at``, ``right`` one step on.
 
-    ``at`` int64, ``left`` and ``right`` int32 in steps of 1/FIXED.
+    ``at`` is int64; ``left`` and ``right`` are int32 in steps of 1/THICKNESS_STEPS.
     """
 
     at: Ints
@@ -120,9 +123,10 @@ class Samples(NamedTuple):
 def thickness(
     drops: Drops, chosen: npt.NDArray[np.intp], width: int, height: int
 ) -> npt.NDArray[np.float32]:
-    """Optical thickness of the chosen drops' streaks, float32 [height, width], in steps of 1/FIXED.
+    """Return the optical thickness of the chosen drops' streaks, in steps of 1/THICKNESS_STEPS.
 
-    Each blur class has a canvas of its own, drawn as sharp lines and blurred once.
+    The result is float32 [height, width]. Each blur class has a canvas of its own, on which sharp
+    lines are drawn and which is then blurred once.
     """
     total = np.zeros((height, width), np.float32)
     for blur in blurs(drops, chosen):
@@ -139,8 +143,8 @@ def thickness(
             np.add.at(flat, part.at, part.left)
             part.at[...] += part.step
             np.add.at(flat, part.at, part.right)
-        # Whole numbers times weights of few bits: float64 holds every sum exactly, so that it does
-        # not matter in which order, or with which instructions, a processor adds them up.
+        # float64 holds every sum of whole numbers times weights of few bits exactly, so that it
+        # does not matter in which order or with which instructions a processor adds them up.
         weights = kernel(blur).astype(np.float64)
         blurred = cv2.sepFilter2D(canvas.astype(np.float64), cv2.CV_64F, weights, weights)
         layer = blurred[pad : pad + rows, pad : pad + columns].astype(np.float32)
@@ -149,7 +153,7 @@ def thickness(
 
 
 class _View(NamedTuple):
-    """A part of the picture, in whole px."""
+    """A rectangle in the picture, in whole px."""
 
     left: int
     top: int
@@ -158,12 +162,12 @@ class _View(NamedTuple):
 
 
 def _view(drops: Drops, blur: Blur, width: int, height: int) -> _View:
-    """The part of the picture that a blur class can reach; all of it when it has many drops.
+    """Return the part of the picture that a blur class reaches, or all of it for many drops.
 
-    Most classes hold a handful of near drops, and blurring is what they cost.
+    Most classes hold a handful of near drops, and nearly all of their cost is the blurring.
     """
     of = blur.chosen
-    if len(of) > _FEW:
+    if len(of) > _FEW_DROPS:
         return _View(0, 0, width, height)
     half_x, half_y = np.abs(drops.dx[of]) / 2 + blur.pad, np.abs(drops.dy[of]) / 2 + blur.pad
     return _View(
@@ -175,8 +179,8 @@ def _view(drops: Drops, blur: Blur, width: int, height: int) -> _View:
 
 
 def blurs(drops: Drops, chosen: npt.NDArray[np.intp]) -> Iterator[Blur]:
-    """Group the chosen drops by blur width."""
-    # Thresholds lie midway between classes on a log scale.
+    """Yield the chosen drops grouped by the width of their blur."""
+    # The thresholds lie midway between the classes on a log scale.
     most = float(drops.sigma[chosen].max(initial=_SHARPEST))
     count = 1 + max(0, math.ceil(math.log2(most / _SHARPEST)))
     bounds = _SHARPEST * 2.0 ** (np.arange(count - 1) + 0.5)
@@ -188,7 +192,10 @@ def blurs(drops: Drops, chosen: npt.NDArray[np.intp]) -> Iterator[Blur]:
 
 
 def kernel(blur: Blur) -> Singles:
-    """The blur's weights along one axis, multiples of 1/4096 that add up to 1, [2 radius + 1]."""
+    """Return the blur's weights along one axis, [2 radius + 1].
+
+    They are multiples of 1/4096 and add up to 1.
+    """
     reach = np.arange(-blur.radius, blur.radius + 1) / blur.sigma
     bell = np.exp(-np.square(reach) / 2)
     weights = np.rint(bell / bell.sum() * 4096)
@@ -197,10 +204,10 @@ def kernel(blur: Blur) -> Singles:
 
 
 def samples(drops: Drops, blur: Blur, rows: int, columns: int) -> Iterator[Samples]:
-    """Streaks of one blur class as sums into a padded canvas [rows, columns], in chunks.
+    """Yield, in chunks, what the streaks of one blur class add to a padded canvas [rows, columns].
 
-    A streak is walked one px at a time along the axis in which it is longer, spread over the two
-    nearest pixels across that axis, and exact in coverage along it.
+    A streak is walked one px at a time along the axis in which it is longer. It is spread over the
+    two nearest pixels across that axis, and its coverage along the axis is exact.
     """
     for walked in lines(drops, blur, rows, columns):
         for part in walked.chunks(_CHUNK):
@@ -208,9 +215,9 @@ def samples(drops: Drops, blur: Blur, rows: int, columns: int) -> Iterator[Sampl
 
 
 def lines(drops: Drops, blur: Blur, rows: int, columns: int) -> Iterator[Lines]:
-    """Streaks of one blur class as lines on a padded canvas [rows, columns], and clipped to it.
+    """Yield the streaks of one blur class as lines, clipped to a padded canvas [rows, columns].
 
-    Those longer along y come first, those longer along x second.
+    Streaks that are longer along y come first, those that are longer along x second.
     """
     flat = np.abs(drops.dx[blur.chosen]) > np.abs(drops.dy[blur.chosen])
     for swapped in (False, True):
@@ -237,16 +244,17 @@ def _lines(
     mass = drops.mass[chosen[seen]] * np.sqrt(1 + slope**2)
     first = np.floor(start)
     counts = np.ceil(end) - first
-    # Pixel centres lie at halves: -0.5 from a coordinate to an index across, +0.5 along.
+    # Pixel centres lie at halves, so that an index is the coordinate - 0.5 across the line, and a
+    # sample's coordinate is its index + 0.5 along it.
     offset = minor[seen] + slope * (first + 0.5 - major[seen]) - 0.5
     head = np.minimum(first + 1, end) - start
     tail = np.where(counts > 1, end - (first + counts - 1), 1.0)
 
-    mass = np.minimum(mass, _MOST) * FIXED
+    mass = np.minimum(mass, _THICKEST) * THICKNESS_STEPS
     return Lines(
         drop=chosen[seen],
-        offset=np.rint(offset * PARTS).astype(np.int32),
-        slope=np.rint(slope * PARTS).astype(np.int32),
+        offset=np.rint(offset * POSITION_STEPS).astype(np.int32),
+        slope=np.rint(slope * POSITION_STEPS).astype(np.int32),
         base=first.astype(np.int32) * stride,
         mass=mass.astype(np.float32),
         head=(mass * head).astype(np.float32),
@@ -263,23 +271,24 @@ def _spread(lines: Lines) -> Samples:
     ends = np.cumsum(counts, dtype=np.int32)
     starts = ends - counts
     index = np.arange(ends[-1], dtype=np.int32)
-    # Sample k of a line has index = its start + k; products may wrap around, their sums do not.
+    # Sample k of a line has the index start + k. Products may wrap around; their sums do not.
     across = np.repeat(lines.slope, counts)
     across *= index
     across += np.repeat(lines.offset - lines.slope * starts, counts)
-    # What leaves the canvas lands in its outermost columns, which the blur keeps out of the view.
-    np.clip(across, 0, lines.last * PARTS, out=across)
+    # Samples outside the canvas are added to its outermost columns, which the padding for the blur
+    # keeps out of the view.
+    np.clip(across, 0, lines.last * POSITION_STEPS, out=across)
     mass = np.repeat(lines.mass, counts)
     mass[starts] = lines.head
     mass[ends - 1] *= lines.tail
-    right = (across & (PARTS - 1)).astype(np.float32)
+    right = (across & (POSITION_STEPS - 1)).astype(np.float32)
     right *= mass
-    right *= np.float32(1 / PARTS)
+    right *= np.float32(1 / POSITION_STEPS)
     whole, part = mass.astype(np.int32), right.astype(np.int32)
     whole -= part
     index *= stride
     index += np.repeat(lines.base - starts * stride, counts)
-    across >>= PARTS.bit_length() - 1
+    across >>= POSITION_STEPS.bit_length() - 1
     if step != 1:
         across *= step
     index += across

@@ -1,6 +1,6 @@
 """Rain as a step of an albumentations pipeline.
 
-The one module here that imports albumentations, so it is loaded on first use only.
+This module imports albumentations, which takes long, and is therefore loaded on first use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rainkit.rain.mixture import Mixture
 from rainkit.rain.render import render
 from rainkit.rain.settings import PRESETS, RainSettings
 
-# It asks the network for its newest version at import otherwise.
+# Without this, albumentations asks the internet for its newest version when it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 from albumentations import ImageOnlyTransform  # noqa: TID253 - a base class
 
@@ -26,26 +26,28 @@ __all__ = ["RainTransform"]
 
 
 class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
-    """Rain on uint8 RGB pictures; masks, boxes and keypoints stay as they are.
+    """A transform that renders rain over uint8 RGB pictures.
 
-    Seeds come from the pipeline's own generator: ``set_random_seed`` reproduces the rain.
+    Masks, boxes and keypoints do not change. Seeds come from the pipeline's own generator, so that
+    ``set_random_seed`` reproduces the rain.
 
     >>> pipeline = A.Compose([A.RandomCrop(256, 256), rainkit.RainTransform("rain100h")], seed=1)
     >>> rainy = pipeline(image=clean)["image"]
 
     Args:
-        rain: name of a preset, settings, or a mixture that draws other settings every time; or the
-            fields of either as a mapping, which is how they are serialised.
-        distance: metres to a flat scene, for a veil of rain; a mixture draws its own.
+        rain: name of a preset, settings, or a mixture from which settings are drawn for every
+            picture; or the fields of settings or a mixture as a mapping, as in a serialised
+            pipeline.
+        distance: distance of a flat scene in metres, for a veil of rain; a mixture draws its own.
         depth: name of the pipeline's argument with a depth map, float32 [H, W] in metres along the
-            optical axis. Declare it as a mask where the pipeline crops or turns:
+            optical axis. Declare it as a mask if the pipeline crops or turns pictures:
             ``Compose([..., RainTransform(depth="z")], additional_targets={"z": "mask"})``.
-        frame_width: width in px of the camera's whole picture where the pipeline sees crops of it.
+        frame_width: width in px of the camera's whole picture if the pipeline gets crops of it.
         p: probability of rain.
 
     Raises:
-        UsageError: no such preset, settings outside their bounds, or arguments that exclude each
-            other. Calls raise what :func:`rainkit.rain.render` raises.
+        UsageError: There is no such preset, settings are out of bounds, or arguments exclude each
+            other. Calls raise the exceptions of :func:`rainkit.rain.render`.
     """
 
     def __init__(
@@ -58,9 +60,9 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         p: float = 0.5,
     ) -> None:
         super().__init__(p=p)
-        self.rain = _named(rain) if isinstance(rain, Mapping) else rain
+        self.rain = _from_fields(rain) if isinstance(rain, Mapping) else rain
         if isinstance(rain, str) and rain not in PRESETS:
-            raise UsageError(f"rain: no preset {rain!r}; choose {', '.join(PRESETS)}")
+            raise UsageError(f"rain: there is no preset {rain!r}; choose {', '.join(PRESETS)}")
         if isinstance(self.rain, Mixture) and distance is not None:
             raise UsageError("rain: a mixture draws its own distances; leave out distance")
         if depth is not None and distance is not None:
@@ -71,11 +73,11 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The depth map, where there is one."""
+        """The name of the depth map's argument, if there is one."""
         return [] if self.depth is None else [self.depth]
 
     def get_params(self) -> dict[str, Any]:
-        """Draw this call's rain."""
+        """Draw the rain of this call."""
         distance = self.distance
         if isinstance(self.rain, Mixture):
             settings, distance = self.rain.draw(self.random_generator)
@@ -87,10 +89,10 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Take this call's depth map."""
+        """Return the depth map of this call."""
         if self.depth is None:
             return {}
-        # A mixture's flat scene gives way to the true one.
+        # The true scene replaces the flat one that a mixture draws.
         return {"distance": None, "depth_map": data[self.depth]}
 
     def apply(
@@ -113,7 +115,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         ).rainy
 
     def get_transform_init_args(self) -> dict[str, Any]:
-        """Arguments as plain data, from which the same transform can be made."""
+        """Return the arguments as plain data, from which the same transform can be constructed."""
         rain = self.rain
         return {
             "rain": rain if isinstance(rain, str) else _plain(rain),
@@ -124,12 +126,13 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
 
 
 def _plain(rain: RainSettings | Mixture) -> dict[str, Any]:
+    """Return the fields as data for JSON."""
     values = asdict(rain)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
-def _named(values: Mapping[str, Any]) -> RainSettings | Mixture:
-    """Make settings or a mixture from their fields, told apart by the names."""
+def _from_fields(values: Mapping[str, Any]) -> RainSettings | Mixture:
+    """Return settings or a mixture with the given fields, depending on their names."""
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     if plain.keys() <= Mixture.__dataclass_fields__.keys():
         return Mixture(**plain)

@@ -1,4 +1,4 @@
-"""The rain of one picture: its rate, wind and light, drawn from settings and a seed."""
+"""The weather of one picture: rate, wind, exposure and light, drawn from settings and a seed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Weather", "draw", "generator"]
 
 Colour = npt.NDArray[np.float64]
 
-_BRIGHTEST = 250.0  # of streaks estimated from the airlight: not quite white, as in photographs
+_BRIGHTEST = 250.0  # limit for streaks derived from the airlight; real streaks are not quite white
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weather:
-    """What all drops of one exposure share.
+    """Rate, wind, exposure and colours, which all drops of one exposure share.
 
     Attributes:
-        rate_mm_h: rain rate.
-        wind_m_s: wind to the right of the picture.
-        exposure_s: exposure time.
+        rate_mm_h: rain rate in mm/h.
+        wind_m_s: wind to the right of the picture in m/s.
+        exposure_s: exposure time in seconds.
         airlight: colour of the veil, RGB 0 to 255.
         streak: colour of the streaks, RGB 0 to 255.
     """
@@ -39,13 +39,15 @@ class Weather:
 
 
 def generator(seed: Sequence[int]) -> np.random.Generator:
-    """The random generator of a seed: one or more whole numbers from 0 up.
+    """Return the random generator of a seed, which is one or more whole numbers from 0 up.
 
     Raises:
-        UsageError: it is no such seed.
+        UsageError: The seed is empty, negative or a single number.
     """
     if isinstance(seed, int) or not seed or any(part < 0 for part in seed):
-        raise UsageError(f"rain: a seed is one or more whole numbers from 0 up, not {seed!r}")
+        raise UsageError(
+            f"rain: a seed must be a sequence of whole numbers from 0 up, not {seed!r}"
+        )
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(p) for p in seed])))
 
 
@@ -56,10 +58,10 @@ def draw(
     *,
     airlight: Sequence[float] | None = None,
 ) -> Weather:
-    """Draw the weather over a picture uint8 [H, W, 3].
+    """Draw the weather of a picture, uint8 [H, W, 3].
 
-    Every number is drawn whether or not it is used, so that one setting does not change what
-    another one draws.
+    Every number is drawn whether or not it is used, so that changing one setting does not change
+    the numbers drawn for another.
 
     Raises:
         UsageError: ``airlight`` is not three values from 0 to 255.
@@ -86,7 +88,7 @@ def draw(
 
 
 def _rate(settings: RainSettings, share: float) -> float:
-    """The given rate, or the one at a share of the way through the level, log-uniformly; mm/h."""
+    """Return the rate in mm/h: the given one, or the level's at a share on its log scale."""
     if settings.level is None:
         assert settings.rate_mm_h is not None  # noqa: S101 - RainSettings checks it
         return float(settings.rate_mm_h)
@@ -99,5 +101,5 @@ def _airlight(clean: npt.NDArray[np.uint8], given: Sequence[float] | None, jitte
         return np.minimum(veil.estimate_airlight(clean) * jitter, 255.0)
     colour = np.asarray(given, np.float64)
     if colour.shape != (3,) or not np.all((colour >= 0) & (colour <= 255)):
-        raise UsageError(f"rain: airlight is three values from 0 to 255, not {given!r}")
+        raise UsageError(f"rain: airlight must be three values from 0 to 255, not {given!r}")
     return colour

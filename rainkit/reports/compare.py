@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 
 import rainkit
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path
 from rainkit.reports.thumbnails import MOST_SHOWN
 
 __all__ = ["ComparePage", "Compared", "compare_page"]
@@ -60,7 +60,7 @@ def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> N
     """Write a self-contained HTML page with a before/after slider for each picture.
 
     Raises:
-        ImageError: the file exists, or the system refuses to write.
+        FileError: the file exists, or the system refuses to write.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rainkit.reports"),

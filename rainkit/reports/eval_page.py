@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 import rainkit
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path
 from rainkit.reports.eval_data import EvalPlot, EvalReport, EvalResult, PictureScore
 from rainkit.reports.eval_panels import SCALE, Panels, colour_bar, panels
 from rainkit.reports.eval_parts import parts_plots
@@ -44,7 +44,7 @@ def eval_page(
         budget: bytes of all pictures of the page together.
 
     Raises:
-        ImageError: the file exists, or the system refuses to write.
+        FileError: the file exists, or the system refuses to write.
     """
     protocol = report.labels[0] if report.labels else ""
     leading = report.leading

@@ -49,7 +49,7 @@ def write_parts(
     """Write ``parts.svg``, a row for each method; nothing where no parts were scored.
 
     Raises:
-        ImageError: the file exists and ``overwrite`` is off, or cannot be written.
+        FileError: the file exists and ``overwrite`` is off, or cannot be written.
     """
     leading = [each for each in results if each.protocol == results[0].protocol]
     rows = [

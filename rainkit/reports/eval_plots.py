@@ -68,7 +68,7 @@ def write_plots(
 
     Raises:
         UsageError: another suffix.
-        ImageError: a file exists, or the system refuses to write.
+        FileError: a file exists, or the system refuses to write.
     """
     if suffix not in _FORMATS:
         raise UsageError(f"plots as {suffix}: choose from {', '.join(_FORMATS)}")

@@ -20,6 +20,7 @@ from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.datasets.records import Record
 from rainkit.datasets.stored import Stored
+from rainkit.files import atomic_path
 from rainkit.reports.rain_checks import Check, checks
 from rainkit.reports.rain_plots import plots
 from rainkit.reports.rain_samples import Sample, Scorer, choose, depth_of, look_at
@@ -66,7 +67,7 @@ def write_rain_page(
 
     Raises:
         DatasetError: no manifest, or one that cannot be read.
-        ImageError: the page cannot be written.
+        FileError: the page cannot be written.
     """
     records = manifest.read(dataset)
     samples, failures = look_at(
@@ -85,10 +86,10 @@ def write_rain_page(
         protocol=scorer.label,
         version=rainkit.__version__,
     )
-    with images.atomic_path(path, overwrite=True) as temporary:
+    with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="replace")
     data = _to_data(records, samples, judged, failures, scorer.label)
-    with images.atomic_path(path.with_suffix(".json"), overwrite=True) as temporary:
+    with atomic_path(path.with_suffix(".json"), overwrite=True) as temporary:
         temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return path
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def save(
     """Write a figure on white: a titled row of axes after the other.
 
     Raises:
-        ImageError: the file exists, or the system refuses to write.
+        FileError: the file exists, or the system refuses to write.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ import io
 import json
 from pathlib import Path
 
-from rainkit.images.atomic import atomic_path
+from rainkit.files import atomic_path
 from rainkit.reports.text_tables import latex, markdown
 from rainkit.training.ablation import Ablation
 
@@ -51,7 +51,7 @@ def write(ablation: Ablation) -> tuple[Path, ...]:
     """Write ``ablation.md``, ``.tex``, ``.csv`` (a row for each training) and ``.json``.
 
     Raises:
-        ImageError: the folder cannot be written.
+        FileError: the folder cannot be written.
     """
     contents = {
         "ablation.md": "\n".join([*_head(ablation), *_markdown(ablation)]) + "\n",

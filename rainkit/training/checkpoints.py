@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from rainkit.errors import ImageError, TrainingError
+from rainkit.errors import FileError, TrainingError
 
 __all__ = ["latest", "open_state", "prune", "remove_unfinished", "writing"]
 
@@ -47,7 +47,7 @@ def writing(run: Path, step: int, state: dict[str, Any]) -> Iterator[Path]:
         shutil.rmtree(final, ignore_errors=True)
         folder.rename(final)
         _flush(final.parent)
-    except (OSError, RuntimeError, ImageError) as error:
+    except (OSError, RuntimeError, FileError) as error:
         raise TrainingError(
             f"{final}: checkpoint not written ({error}); free some space, "
             f"then continue with --resume {run}"

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
-from rainkit.images.atomic import atomic_path
+from rainkit.files import atomic_path
 from rainkit.training import trackers
 from rainkit.training.setup import Setup
 

@@ -40,7 +40,7 @@ def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
 
     Raises:
         UsageError: settings or folders that cannot work.
-        ImageError: a picture that cannot be read, or a file of the run that cannot be written.
+        ImageError: a picture that cannot be read.
         WeightsError: weights to start from that do not fit.
         TrainingError: a run that exists, cannot be continued, or diverges.
     """

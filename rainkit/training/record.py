@@ -14,7 +14,7 @@ from typing import Any
 
 from rainkit import hyperparameters, plugins
 from rainkit.errors import TrainingError, UsageError
-from rainkit.images.atomic import atomic_path
+from rainkit.files import atomic_path
 from rainkit.training import checkpoints, recipe
 from rainkit.training.request import TrainRequest
 

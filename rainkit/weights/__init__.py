@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rainkit.weights.files import WeightsFile, find, load, open_file, save
     from rainkit.weights.importing import Initialised, initialise
-    from rainkit.weights.inspecting import Inspection, TensorInfo, inspect, sha256
+    from rainkit.weights.inspecting import Inspection, TensorInfo, inspect
     from rainkit.weights.packing import Packed, pack
     from rainkit.weights.verifying import Verification, verify
 
@@ -31,7 +31,6 @@ __all__ = [
     "open_file",
     "pack",
     "save",
-    "sha256",
     "verify",
 ]
 
@@ -44,7 +43,6 @@ _HOMES = {
     "initialise": "importing",
     "inspect": "inspecting",
     "pack": "packing",
-    "sha256": "inspecting",
     "verify": "verifying",
 }
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from rainkit import hyperparameters
 from rainkit.api import API, Method, Weights
 from rainkit.errors import UsageError, WeightsError
-from rainkit.images.atomic import atomic_path
-from rainkit.weights.inspecting import opened, sha256
+from rainkit.files import atomic_path, sha256
+from rainkit.weights.inspecting import opened
 
 __all__ = ["WeightsFile", "find", "load", "not_finite", "open_file", "read", "save"]
 

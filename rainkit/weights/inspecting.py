@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from rainkit.errors import UsageError, WeightsError
+from rainkit.files import sha256
 
-__all__ = ["Inspection", "TensorInfo", "inspect", "opened", "sha256"]
+__all__ = ["Inspection", "TensorInfo", "inspect", "opened"]
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 """What normalisation layers count along the way; nobody calls these parameters."""
@@ -75,10 +75,6 @@ def inspect(path: Path) -> Inspection:
             for name, found in slices.items()
         )
     learned = [t for t in tensors if t.name.rpartition(".")[2] not in _STATISTICS]
-    try:
-        found, size = sha256(path), path.stat().st_size
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror or error})") from error
     return Inspection(
         path=path,
         method=header.get("method"),
@@ -86,8 +82,8 @@ def inspect(path: Path) -> Inspection:
         parameters=sum(math.prod(tensor.shape) for tensor in learned),
         tensors=tensors,
         header=header,
-        sha256=found,
-        size=size,
+        sha256=sha256(path),
+        size=path.stat().st_size,
     )
 
 
@@ -107,9 +103,3 @@ def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(f"{path}: not a whole safetensors file ({reason})") from error
-
-
-def sha256(path: Path) -> str:
-    """Hash of a whole file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

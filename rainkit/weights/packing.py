@@ -16,9 +16,8 @@ import jinja2
 from rainkit import hyperparameters, networks, plugins
 from rainkit.api import Hyperparameters, Method
 from rainkit.errors import UsageError, WeightsError
-from rainkit.images.atomic import atomic_path
+from rainkit.files import atomic_path, sha256
 from rainkit.weights.files import WeightsFile, load, not_finite, open_file, read, save
-from rainkit.weights.inspecting import sha256
 
 __all__ = ["Packed", "pack"]
 
@@ -91,7 +90,7 @@ def pack(
             files that exist.
         MethodError: the method is broken.
         WeightsError: the record or the weights are damaged, or hold nan.
-        ImageError: the system refuses to write.
+        FileError: the system refuses to write.
     """
     told = _read_run(run)
     method = told.method

@@ -64,6 +64,15 @@ def test_a_failure_is_one_line_and_exit_code_1(infer, photos: Path):
     assert "[bad].jpg: is not a JPEG" in lines[0]
 
 
+def test_a_pipe_among_the_pictures_is_reported_and_not_waited_for(infer, photos: Path):
+    os.mkfifo(photos / "x.jpg")
+    result = infer(photos, photos / "x.jpg", "--json", "-o", photos.parent / "out")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert (data["done"], data["failed"]) == (2, 1)
+    assert "x.jpg: is a named pipe, not a file" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

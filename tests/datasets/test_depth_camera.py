@@ -24,7 +24,7 @@ CAMERA = {"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 2000.0}}
 
 
 def stereo(z: Any) -> Any:
-    """Cityscapes' disparity of depths: 0.2 m and 2000 px, in 1/256 px, plus 1."""
+    """Return Cityscapes' disparity of depths, for 0.2 m and 2000 px: in 1/256 px, plus 1."""
     return np.rint(400 / np.asarray(z) * 256 + 1).astype(np.uint16)
 
 
@@ -75,7 +75,7 @@ def test_a_camera_file_that_says_nothing_is_refused(tmp_path: Path, text: str) -
     save(tmp_path / "maps" / "street.png", stereo(RAMP))
     (tmp_path / "cam.json").write_text(text)
     source = open_source(str(tmp_path / "maps"), form="cityscapes", camera=tmp_path / "cam.json")
-    with pytest.raises(DatasetError, match=r"cam\.json: is no camera file; it needs"):
+    with pytest.raises(DatasetError, match=r"cam\.json: is not a camera file; it needs"):
         source.of(tmp_path / "street.png", GREY)
 
 

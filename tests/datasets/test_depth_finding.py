@@ -10,7 +10,7 @@ from rainkit.datasets.depth import maps_among, open_source
 from rainkit.errors import DatasetError, UsageError
 
 CLEAN = np.full((8, 8, 3), [90, 30, 30], np.uint8)
-"""Neither sky nor road: nothing to guess from."""
+"""A photograph without sky or road, whose depth cannot be guessed."""
 
 
 def put(path: Path, metres: float = 5.0) -> Path:
@@ -52,7 +52,7 @@ def test_a_missing_map_is_an_error_that_names_what_has_the_wrong_suffix(tmp_path
     put(tmp_path / "maps" / "a.jpg")
     source = open_source(str(tmp_path / "maps"))
     with pytest.raises(
-        DatasetError, match=r"a\.png: has no depth map in .*\(a\.jpg is none\).*\.pfm"
+        DatasetError, match=r"a\.png: has no depth map in .*\(a\.jpg is not one\).*\.pfm"
     ):
         source.of(tmp_path / "a.png", CLEAN)
     with pytest.raises(DatasetError, match=r"b\.png: has no depth map in .*maps; add b with"):
@@ -94,7 +94,7 @@ def test_auto_looks_nowhere_else(tmp_path: Path) -> None:
 
 def test_auto_does_not_pass_over_a_map_that_is_wrong(tmp_path: Path) -> None:
     np.save(tmp_path / "a_depth.npy", np.ones((8, 9), np.float32))
-    with pytest.raises(DatasetError, match="is 9x8, its photograph 8x8"):
+    with pytest.raises(DatasetError, match="is 9x8, but its photograph is 8x8"):
         open_source("auto").of(tmp_path / "a.jpg", CLEAN)
 
 

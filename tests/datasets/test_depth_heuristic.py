@@ -20,7 +20,7 @@ NOWHERE = Path("no-such-folder/photo.png")
 
 
 def street(height: int = 240, width: int = 360) -> np.ndarray:
-    """A road between two rows of houses under a blue sky."""
+    """Return a picture of a road between two rows of houses under a blue sky."""
     rng = np.random.default_rng(0)
     picture = np.empty((height, width, 3), np.uint8)
     picture[:] = rng.integers(40, 140, (height, width, 3))  # houses: rough
@@ -75,7 +75,7 @@ def test_depth_follows_the_edges_of_the_picture() -> None:
 
 
 def test_haze_is_no_depth() -> None:
-    """The dark channel rises with fog, and on a clear day tells dark things from bright ones."""
+    """The dark channel rises with fog; on a clear day it only tells dark from bright things."""
     clean = street()
     bright = clean.copy()
     bright[130:, 100:160] += 60  # a patch of lighter road is as far as the road beside it

@@ -12,10 +12,10 @@ from rainkit.datasets.depth import FORMATS, Depth, decode, encode, open_source
 from rainkit.errors import DatasetError, ImageError, UsageError
 
 RAMP = np.tile(np.linspace(2, 90, 24, dtype=np.float32), (16, 1))
-"""Metres [16, 24], the same in every row."""
+"""Depth in metres, [16, 24], the same in every row."""
 
 GREY = np.full((16, 24, 3), 60, np.uint8)
-"""A photograph in which nothing looks like sky."""
+"""A photograph in which no pixel looks like sky."""
 
 
 def kitti(z: Any) -> Any:
@@ -54,7 +54,7 @@ def read(folder: Path, suffix: str, values: Any, clean: Any = GREY, **options: A
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".pfm", ".tif", ".TIFF", ".exr"])
 def test_floats_are_metres(tmp_path: Path, suffix: str) -> None:
-    tilted = RAMP + np.arange(16, dtype=np.float32)[:, None]  # tells which way up rows are
+    tilted = RAMP + np.arange(16, dtype=np.float32)[:, None]  # shows the order of rows
     depth = read(tmp_path, suffix, tilted)
     assert np.array_equal(depth.z, tilted)
     assert (depth.kind, depth.metric, depth.source, depth.coverage) == ("metres", True, "map", 1)
@@ -86,7 +86,7 @@ def test_the_unit_of_16_bit_maps_is_guessed_and_the_guess_reported(tmp_path: Pat
     room = np.rint(RAMP / 10 * 1000).astype(np.uint16)
     assert read(tmp_path, ".png", room).kind == "mm (guessed)"
     assert read(tmp_path, ".png", kitti(RAMP)).kind == "kitti (guessed)"
-    sparse = kitti(RAMP / 2)  # a laser reaches less far, and few pixels
+    sparse = kitti(RAMP / 2)  # a laser reaches less far and hits few pixels
     sparse[:, ::2] = 0
     sparse[0] = 0
     assert read(tmp_path, ".png", sparse).kind == "kitti (guessed)"
@@ -102,7 +102,7 @@ def test_what_is_unknown_is_as_far_as_the_nearest_pixel_and_counted(tmp_path: Pa
     depth = read(tmp_path, ".npy", holes)
     assert depth.coverage == 1 - 13 / holes.size
     assert not depth.valid[2:5, 4:8].any()
-    # No depth in between that nothing has.
+    # There are no intermediate depths.
     assert np.array_equal(depth.z, np.repeat([[3, 40]], 16, 0).repeat([6, 18], 1))
 
 
@@ -136,7 +136,7 @@ def test_areas_of_infinity_are_sky_and_specks_of_it_are_holes(tmp_path: Path) ->
 
 
 def test_another_size_is_refused_with_both(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"street\.npy: is 24x16, its photograph 24x17"):
+    with pytest.raises(DatasetError, match=r"street\.npy: is 24x16, but its photograph is 24x17"):
         read(tmp_path, ".npy", RAMP, clean=np.zeros((17, 24, 3), np.uint8))
 
 
@@ -180,7 +180,7 @@ def test_relative_depth_has_holes_too_and_must_vary(tmp_path: Path) -> None:
     assert depth.coverage == 1 - 1 / holes.size
     assert depth.z[3, 4] in depth.z[2:5, 3:6][depth.valid[2:5, 3:6]]
     for values, message in (
-        (np.ones_like(RAMP), "the same everywhere"),
+        (np.ones_like(RAMP), "the same value everywhere"),
         (RAMP * np.nan, "holds no"),
     ):
         with pytest.raises(DatasetError, match=message):
@@ -290,7 +290,7 @@ def test_maps_that_rainkit_stored_keep_their_sky(tmp_path: Path) -> None:
 
 def test_unknown_options_are_refused(tmp_path: Path) -> None:
     for wrong, message in (
-        ({"form": "feet"}, "--depth-format feet: unknown; choose from metres, kitti"),
+        ({"form": "feet"}, "--depth-format feet: is not a known format; choose from metres, kitti"),
         ({"device": "tpu"}, "--device tpu"),
     ):
         with pytest.raises(UsageError, match=message):

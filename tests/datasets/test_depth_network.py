@@ -18,7 +18,7 @@ PHOTO = Path("photo.png")
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Tiny random Depth Anything networks, metric and relative, as users would save them."""
+    """Save tiny random Depth Anything networks, a metric and a relative one, as users do."""
     from transformers import (
         DepthAnythingConfig,
         DepthAnythingForDepthEstimation,
@@ -77,7 +77,7 @@ def test_a_relative_network_gives_nearness(networks: dict[str, Path]) -> None:
     assert (depth.metric, depth.kind) == (False, "disparity")
     assert depth.z.min() == pytest.approx(3)
     assert depth.z.max() == pytest.approx(150)
-    # The library's own pipeline, whose nearness is high where we say near.
+    # The nearness by the library's own pipeline is high where our depth is low.
     from PIL import Image
 
     ask = pipeline("depth-estimation", model=str(networks["relative"]), device="cpu")
@@ -143,14 +143,14 @@ def test_weights_in_pickles_are_refused(networks: dict[str, Path], tmp_path: Pat
     for file in networks["metric"].glob("*.json"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(UsageError, match="is no depth network in safetensors") as caught:
+    with pytest.raises(UsageError, match="is not a depth network in safetensors") as caught:
         open_source(str(tmp_path)).of(PHOTO, data.chelsea())
     assert "\n" not in str(caught.value)
 
 
 def test_a_network_for_something_else_is_refused(networks: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UsageError, match="is no depth network"):
+    with pytest.raises(UsageError, match="is not a depth network"):
         open_source(str(tmp_path)).of(PHOTO, data.chelsea())
 
 

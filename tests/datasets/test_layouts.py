@@ -15,7 +15,7 @@ from rainkit.datasets.layouts import (
     Entry,
     portable,
 )
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import FileError, UsageError
 
 SCENES = (("a", "train"), ("größe 2", "train"), ("c.d", "test"))
 
@@ -209,9 +209,9 @@ def test_nothing_is_overwritten_unasked(entries, files, name: str, tmp_path: Pat
     entry, rainy, clean = next(entries())
     layout.write(tmp_path, entry, rainy, clean, overwrite=False)
     before = files(tmp_path)
-    with pytest.raises(ImageError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         layout.write(tmp_path, entry, 255 - rainy, clean, overwrite=False)
-    with pytest.raises(ImageError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         layout.write(tmp_path, entry, rainy, 255 - clean, overwrite=False)
     assert files(tmp_path) == before
 
@@ -262,7 +262,7 @@ def test_lists_of_other_pairs_are_replaced_only_when_asked(
     layout = LAYOUTS[name]
     records = make(layout, tmp_path)
     before = files(tmp_path)
-    with pytest.raises(ImageError, match="other pairs; pass --overwrite"):
+    with pytest.raises(FileError, match="other pairs; pass --overwrite"):
         layout.finish(tmp_path, records[1:], overwrite=False)
     assert files(tmp_path) == before
     layout.finish(tmp_path, records[1:], overwrite=True)

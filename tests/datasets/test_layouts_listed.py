@@ -17,7 +17,7 @@ from rainkit.datasets.layouts import (
     HuggingFace,
     WebDataset,
 )
-from rainkit.errors import DatasetError, ImageError
+from rainkit.errors import DatasetError, FileError
 
 
 def test_the_list_of_spa_has_rainy_and_clean_from_its_own_folder(make, tmp_path: Path) -> None:
@@ -67,14 +67,14 @@ def test_hugging_faces_metadata_as_parquet(make, tmp_path: Path) -> None:
     layout = LAYOUTS["hf"]
     records = make(layout, tmp_path)
     lines = (tmp_path / "test/metadata.jsonl").read_text(encoding="utf-8").splitlines()
-    with pytest.raises(ImageError, match=r"metadata\.jsonl.*--overwrite"):
+    with pytest.raises(FileError, match=r"metadata\.jsonl.*--overwrite"):
         layout.finish(tmp_path, records, overwrite=False, parquet=True)
     layout.finish(tmp_path, records, overwrite=True, parquet=True)
     rows = tabular.read_parquet(tmp_path / "test/metadata.parquet")
     assert rows == [json.loads(line) for line in lines]
     assert not list(tmp_path.rglob("metadata.jsonl"))
     layout.finish(tmp_path, records, overwrite=False, parquet=True)
-    with pytest.raises(ImageError, match="other pairs; pass --overwrite"):
+    with pytest.raises(FileError, match="other pairs; pass --overwrite"):
         layout.finish(tmp_path, records[1:], overwrite=False, parquet=True)
 
 
@@ -181,6 +181,6 @@ def test_a_damaged_tar_file_is_refused(make, keep: int, tmp_path: Path) -> None:
 def test_a_full_disk_is_one_error_and_leaves_nothing_behind(entries, files, tmp_path: Path) -> None:
     entry, rainy, clean = next(entries())
     (tmp_path / "train").write_text("a file where a folder must be")
-    with pytest.raises(ImageError, match="train"):
+    with pytest.raises(FileError, match="train"):
         LAYOUTS["restormer"].write(tmp_path, entry, rainy, clean, overwrite=False)
     assert list(files(tmp_path)) == ["train"]

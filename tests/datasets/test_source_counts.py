@@ -101,6 +101,57 @@ def test_weights_of_some_folders_only_are_refused(tmp_path: Path) -> None:
     assert len(levels_of(opened(f"{one}@0.3"), 3)) == 1, "one folder may have a weight alone"
 
 
+@pytest.fixture
+def photos(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders of photographs, all of the level 99 and 120."""
+    roots = tmp_path / "shots@2", tmp_path / "others"
+    for root, level in zip(roots, (99, 120), strict=True):
+        for name in "ab":
+            images.write(root / f"{name}.png", Picture(rgb=np.full((20, 20, 3), level, np.uint8)))
+    return roots
+
+
+def test_weights_of_clean_photos_say_every_share(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+    few = folder_of(tmp_path / "few", [200])
+    one, other = photos
+    source = opened(f"{few}@0.3", clean=(f"{one}@0.5", f"{other}/*.png@0.2"))
+    assert source.describe() == (
+        f"{one}, rain on the fly (2 pictures, 50%), "
+        f"{other}/*.png, rain on the fly (2 pictures, 20%), {few} (1 pictures, 30%)"
+    )
+    drawn = levels_of(source, 300)
+    assert 125 <= drawn[99] <= 175
+    assert 35 <= drawn[120] <= 85
+    assert 65 <= drawn[200] <= 115
+    alone = opened(clean=(f"{one}@3", f"{other}@1"))
+    assert "others, rain on the fly (2 pictures, 25%)" in alone.describe()
+
+
+def test_a_name_with_an_at_sign_is_no_weight(photos: tuple[Path, Path]) -> None:
+    one, _ = photos
+    assert opened(clean=(str(one),)).describe() == "rain on the fly (2 pictures)"
+    pattern = str(one.parent / "*@2")
+    assert opened(clean=(pattern,)).describe() == "rain on the fly (2 pictures)"
+    assert opened(clean=(f"{pattern}@1",)).describe() == f"{pattern}, rain on the fly (2 pictures)"
+    with pytest.raises(UsageError, match=r"shots: no such file or folder"):
+        opened(clean=(str(one.parent / "shots@3"),))
+    with pytest.raises(UsageError, match=r"@0: write FOLDER@WEIGHT with a weight above 0"):
+        opened(clean=(f"{one}@0",))
+
+
+def test_weights_of_some_inputs_only_are_refused(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+    few = folder_of(tmp_path / "few", [200])
+    one, other = photos
+    with pytest.raises(
+        UsageError, match=r"others has no weight, but .*@0\.5 has: .* --clean, --pairs and --scenes"
+    ):
+        opened(clean=(f"{one}@0.5", str(other)))
+    with pytest.raises(UsageError, match=r"few has no weight, but .*shots@2@0\.5 has"):
+        opened(few, clean=(f"{one}@0.5",))
+    with pytest.raises(UsageError, match=r"data\.clean_share = 0\.7: the weights of --clean say"):
+        opened(f"{few}@1", clean=(f"{one}@1",), clean_share=0.7)
+
+
 def test_scenes_are_counted_and_weighted(tmp_path: Path) -> None:
     for scene in range(4):
         for frame in range(scene + 2):

@@ -15,7 +15,7 @@ from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture
 
-WHOLE = Training(patch=16, whole=64, augment=False)
+WHOLE = Training(patch=16, whole=64, augment="none")
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_whole_pictures_keep_their_shape_and_are_never_enlarged(pairs: Path) -> None:
-    training = Training(whole=50, augment=False)
+    training = Training(whole=50, augment="none")
     source = open_sources(DataRequest(pairs=(str(pairs),)), training, seed=0)
     expected = {}
     for name, size in {"wide": (50, 30), "tall": (39, 50), "tiny": (30, 20)}.items():
@@ -50,7 +50,7 @@ def test_whole_pictures_keep_their_shape_and_are_never_enlarged(pairs: Path) -> 
 
 
 def test_sides_are_multiples_and_what_is_cut_off_varies(pairs: Path) -> None:
-    training = Training(whole=100, augment=False)
+    training = Training(whole=100, augment="none")
     source = open_sources(DataRequest(pairs=(str(pairs),)), training, seed=0, multiple_of=16)
     wide = images.read(pairs / "target" / "wide.png").rgb
     seen, corners = set(), set()
@@ -68,8 +68,9 @@ def test_sides_are_multiples_and_what_is_cut_off_varies(pairs: Path) -> None:
 
 
 def test_whole_pictures_are_turned(pairs: Path) -> None:
-    source = open_sources(DataRequest(pairs=(str(pairs),)), Training(whole=100), 0, multiple_of=8)
-    again = open_sources(DataRequest(pairs=(str(pairs),)), Training(whole=100), 0, multiple_of=8)
+    training = Training(whole=100, augment="d4")
+    source = open_sources(DataRequest(pairs=(str(pairs),)), training, 0, multiple_of=8)
+    again = open_sources(DataRequest(pairs=(str(pairs),)), training, 0, multiple_of=8)
     seen = set()
     for k in range(40):
         rainy, clean = source[k]
@@ -80,14 +81,14 @@ def test_whole_pictures_are_turned(pairs: Path) -> None:
 
 
 def test_pictures_smaller_than_a_multiple_are_extended(pairs: Path) -> None:
-    training = Training(whole=30, augment=False)
+    training = Training(whole=30, augment="none")
     source = open_sources(DataRequest(pairs=(str(pairs),)), training, 0, multiple_of=32)
     assert {tuple(source[k][0].shape) for k in range(12)} == {(3, 32, 32)}
 
 
 def test_clean_photos_are_whole_and_have_one_scale(pairs: Path) -> None:
     request = DataRequest(clean=(str(pairs / "target"),), shrink=0.3)
-    source = open_sources(request, Training(whole=50, patch=16, augment=False), seed=0)
+    source = open_sources(request, Training(whole=50, patch=16, augment="none"), seed=0)
     sizes = {tuple(clean.shape[1:]) for _, clean in (source[k] for k in range(15))}
     assert sizes == {(30, 50), (50, 39), (20, 30)}
 
@@ -96,7 +97,7 @@ def test_clean_photos_are_whole_and_have_one_scale(pairs: Path) -> None:
 def test_batches_of_several_sizes_are_cut_to_the_middle(pairs: Path, painter: str) -> None:
     """On the fly, so that rain drawn for the whole picture falls on the part that is left."""
     request = DataRequest(clean=(str(pairs / "target"),), rain_on=painter, jpeg=0.0, rain_free=0.2)
-    training = Training(whole=100, augment=False)
+    training = Training(whole=100, augment="none")
     source = open_sources(request, training, seed=3, multiple_of=4)
     alone = [collate([source[k]]).on(torch.device("cpu")) for k in range(8)]
     assert len({first.shape for first, _ in alone}) == 3
@@ -136,7 +137,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_light_and_colours_of_both_pictures_change_alike(halves: Path) -> None:
     request = DataRequest(pairs=(str(halves),))
-    training = Training(whole=80, augment=False, photometric=1.0)
+    training = Training(whole=80, augment="none", photometric=1.0)
     source, again = (open_sources(request, training, seed=0) for _ in range(2))
     plain = images.to_tensor(images.read(halves / "target" / "a.png").rgb)[0] * 255
     shifts = []

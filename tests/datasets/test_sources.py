@@ -59,7 +59,8 @@ def test_pairs_are_cropped_and_turned_together(tmp_path: Path) -> None:
     clean = data.astronaut()[:90, :120]
     for folder, rgb in {"input": 255 - clean, "target": clean}.items():
         images.write(tmp_path / folder / "a.png", Picture(rgb=rgb), overwrite=False)
-    source = open_sources(DataRequest(pairs=(str(tmp_path),)), TRAINING, seed=0)
+    request = DataRequest(pairs=(str(tmp_path),), shrink=1.0)
+    source = open_sources(request, TRAINING, seed=0)
     crops = [source[k] for k in range(4)]
     assert all(torch.equal(255 - rainy, clean) for rainy, clean in crops)
     assert not torch.equal(crops[0][1], crops[1][1])
@@ -184,9 +185,11 @@ def test_who_paints_and_what_befalls_are_checked() -> None:
         UsageError, match=r"data\.jpeg = 0\.3: .*set data\.jpeg = 0 or data\.rain_on"
     ):
         DataRequest(rain_on="device")
+    with pytest.raises(UsageError, match=r"data\.enlarge = 0\.2: only workers enlarge"):
+        DataRequest(rain_on="device", jpeg=0.0, enlarge=0.2)
 
 
-@pytest.mark.parametrize("field", ["jpeg", "rain_free", "clean_share", "shrink"])
+@pytest.mark.parametrize("field", ["jpeg", "rain_free", "clean_share", "shrink", "enlarge"])
 def test_shares_have_bounds(field: str) -> None:
     with pytest.raises(UsageError, match=f"data.{field}"):
         DataRequest(**{field: 1.5})

@@ -17,7 +17,7 @@ from rainkit.datasets.layouts import LAYOUTS
 from rainkit.datasets.plan import pixel_hash
 from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
 from rainkit.datasets.verify import verify
-from rainkit.errors import DatasetError, ImageError, UsageError
+from rainkit.errors import DatasetError, FileError, UsageError
 from rainkit.rain import RainSettings, render
 
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}
@@ -309,7 +309,7 @@ def test_results_that_cannot_be_written_end_the_run(request_: SynthRequest, tmp_
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     (blocked / "input").write_text("a file where a folder must be")
-    with pytest.raises(ImageError, match="input"):
+    with pytest.raises(FileError, match="input"):
         synthesise(replace(request_, out=blocked, overwrite=True))
     with pytest.raises(DatasetError, match="cannot be made"):
         synthesise(replace(request_, out=blocked / "input" / "deeper"))

@@ -15,7 +15,7 @@ import pytest
 
 from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
-from rainkit.errors import ImageError, PairingError, UsageError
+from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
 from rainkit.inference.effort import Effort
 
@@ -295,5 +295,5 @@ def test_an_output_that_cannot_be_made_is_said_clearly(dataset, tmp_path):
     source = FoldersRequest(restored=dataset / "rainy", target=dataset / "clean", protocols=BOTH)
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file/below"):
-        with pytest.raises((UsageError, ImageError), match="file"):
+        with pytest.raises((UsageError, FileError), match="file"):
             evaluation.run(EvalRequest(sources=(source,), output=output))

@@ -1,4 +1,4 @@
-"""Arrays to tensors and back."""
+"""Conversion of pixels to tensors and back, to 8 bits, and to smaller sizes."""
 
 from __future__ import annotations
 
@@ -44,3 +44,23 @@ def test_to_uint8_rounds_to_nearest():
     np.testing.assert_array_equal(images.to_uint8(deep), np.round(deep / 257.0).astype(np.uint8))
     shallow = np.arange(256, dtype=np.uint8)
     assert images.to_uint8(shallow) is shallow
+
+
+@pytest.mark.parametrize(
+    ("shape", "longest", "expected"),
+    [
+        ((40, 100, 3), 50, (20, 50, 3)),
+        ((100, 40), 30, (30, 12)),
+        ((1000, 1, 3), 10, (10, 1, 3)),
+        ((40, 50, 3), 50, (40, 50, 3)),
+    ],
+)
+def test_pictures_are_shrunk_to_a_longest_side_but_never_enlarged(shape, longest, expected):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    small = images.shrink(pixels, longest)
+    assert small.shape == expected
+    assert small.dtype == np.uint8
+    if shape == expected:
+        np.testing.assert_array_equal(small, pixels)
+    else:
+        assert small.mean() == pytest.approx(pixels.mean(), abs=1)

@@ -1,4 +1,4 @@
-"""Files, folders and patterns."""
+"""Pictures are found by file, folder and pattern."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain PNG files, which take a shorter way than others."""
+"""Plain PNG files, which OpenCV decodes instead of Pillow."""
 
 import io
 import zlib

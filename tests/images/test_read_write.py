@@ -1,9 +1,11 @@
-"""What pictures are, in every kind of file, before and after."""
+"""Pictures of every kind are read and written with their pixels and metadata."""
 
 from __future__ import annotations
 
 import io
+import os
 import re
+import socket
 from pathlib import Path
 
 import cv2
@@ -27,7 +29,7 @@ def deep(array: np.ndarray) -> np.ndarray:
 
 
 def opened(path: Path) -> Image.Image:
-    """A picture as Pillow sees it."""
+    """Return a picture as Pillow opens it."""
     with Image.open(path) as image:
         image.load()
         return image
@@ -263,6 +265,16 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path):
             images.read(path)
 
 
+def test_pipes_sockets_and_devices_are_refused_before_they_are_opened(tmp_path: Path):
+    pipe, bound = tmp_path / "pipe.jpg", tmp_path / "socket.jpg"
+    os.mkfifo(pipe)  # opening it would wait for a writer for ever
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(bound))  # absolute names may be too long for a socket
+        for path, kind in ((pipe, "named pipe"), (bound, "socket"), (Path("/dev/zero"), "device")):
+            with pytest.raises(ImageError, match=f"^{path}: is a {kind}, not a file; save"):
+                images.read(path)
+
+
 def test_float_and_32_bit_pictures_are_refused(file):
     for mode in ("F", "I"):
         image = Image.fromarray(GREY).convert(mode)
@@ -271,7 +283,7 @@ def test_float_and_32_bit_pictures_are_refused(file):
 
 
 def _tiff(photometric: int, samples: int, kind: int = 1) -> bytes:
-    """A 16-bit TIFF of one grey pixel value, uncompressed."""
+    """Return an uncompressed 16-bit TIFF file of one grey value."""
     directory = ImageFileDirectory_v2()
     directory[256], directory[257], directory[258] = 8, 8, (16,) * samples
     directory[259], directory[262], directory[277], directory[278] = 1, photometric, samples, 8

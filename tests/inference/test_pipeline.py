@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from rainkit import images, inference, reports
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import FileError, UsageError
 from rainkit.inference import InferRequest, InferResult, Outcome
 
 
@@ -134,7 +134,7 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_result(
     run, photos: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def full(*_: object, **__: object) -> None:
-        raise ImageError("report.html: cannot be written (No space left on device)")
+        raise FileError("report.html: cannot be written (No space left on device)")
 
     monkeypatch.setattr(reports, "compare_page", full)
     result = run(photos, report=True)
@@ -143,7 +143,7 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_result(
 
 
 def test_a_report_that_has_no_place_is_refused_before_anything_is_computed(run, photos: Path):
-    with pytest.raises(ImageError, match=r"the report cannot be written there .* --report-to"):
+    with pytest.raises(FileError, match=r"the report cannot be written there .* --report-to"):
         run(photos, report_path=photos / "a.jpg" / "report.html")
     with pytest.raises(UsageError, match="is a folder: name a file by --report-to"):
         run(photos, report_path=photos)

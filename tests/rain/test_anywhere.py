@@ -1,4 +1,4 @@
-"""The same pixels whatever instructions numpy and OpenCV find in the processor."""
+"""Rain has the same pixels whatever instructions numpy and OpenCV find in the processor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rainkit.rain.noise import add_noise
 
 
 def pixels() -> str:
-    """A hash of every preset, flat, with depth, in linear light, and behind a tone curve."""
+    """Return a hash of every preset: without and with depth, in linear light, with a tone curve."""
     digest = hashlib.sha256()
     rng = np.random.default_rng(0)
     clean = cv2.resize(rng.integers(0, 255, (8, 11, 3), dtype=np.uint8), (170, 130))

@@ -1,4 +1,4 @@
-"""Rain from a bank: quick, and like the rain it was drawn from."""
+"""Rain from a bank is like the rain that its tiles were drawn from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The torch twin: the same rain as :func:`rainkit.rain.render`, a level apart at most."""
+"""Rendering with torch makes the rain of :func:`rainkit.rain.render`, within one level."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stacked(pictures: Sequence[np.ndarray]) -> Tensor:
 
 
 def assert_twins(pictures: list[np.ndarray], settings: Sequence[RainSettings], **lists) -> None:
-    """Every picture of a batch is what ``render`` makes of it, to a level, nearly all exactly."""
+    """Check that pictures of a batch are those of ``render`` within a level, nearly all exactly."""
     seeds = [(3, number) for number in range(len(pictures))]
     batch = render_batch(stacked(pictures), settings, seeds, **lists)
     assert batch.dtype == torch.uint8
@@ -59,7 +59,7 @@ def test_blends_lights_and_tones(light: str, blend: str) -> None:
 
 
 def test_kinds_of_rain_mix_in_a_batch() -> None:
-    """Depth maps with gated slabs, flat scenes, open views, both lights and blends, any camera."""
+    """Depth maps that hide slabs, flat scenes, open views, both lights and blends, any camera."""
     depth = np.geomspace(0.3, 300.0, 90 * 120).astype(np.float32).reshape(90, 120)
     slabs = RainSettings(rate_mm_h=60.0, cuts_m=(0.0, 0.8, 1.5, 2.5), fog_gain=3.0)
     rains = [slabs, slabs, PRESETS["rain100h"], replace(slabs, light="linear"), PRESETS["wide"]]

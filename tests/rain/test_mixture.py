@@ -1,4 +1,4 @@
-"""Rain to train on."""
+"""The distribution of training rain: shares, ranges and refusals."""
 
 from __future__ import annotations
 

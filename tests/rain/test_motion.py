@@ -1,4 +1,4 @@
-"""Sequences: what frames share, what they do not, and how rain moves through them."""
+"""Sequences of rain: what their frames share, how they differ, and how rain moves in them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_weather_of_moving_rain_hardly_changes_in_a_second() -> None:
 
 @pytest.mark.parametrize("fps", [25.0, 100.0])
 def test_drops_fall_as_fast_as_physics_says(fps: float) -> None:
-    """Large drops of nearly one size at one distance, so that all of them move alike."""
+    """Large drops of nearly one size at one distance all move alike."""
     settings = RainSettings(
         rate_mm_h=100.0, near_m=2.9, far_m=3.1, smallest_mm=4.0, gust_rad=0.0, wind_m_s=-2.0,
         wind_sd_m_s=0.0, exposure_s=1 / 500, streak_gain=200.0,
@@ -106,7 +106,7 @@ def test_drops_fall_as_fast_as_physics_says(fps: float) -> None:
 
 
 def _shift(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
-    """By how many px to the right and down the second picture fits the first one best."""
+    """Return by how many px the second picture is shifted to the right and down."""
     inner = one[:60, 60:-60]
     match = cv2.matchTemplate(other, inner, cv2.TM_CCORR_NORMED)
     _, _, _, (x, y) = cv2.minMaxLoc(match)
@@ -122,7 +122,7 @@ def test_streaks_lie_along_their_motion() -> None:
 
 
 def _tilt(opacity: np.ndarray) -> float:
-    """Mean direction of streaks from vertical, degrees, by the structure tensor."""
+    """Return the mean tilt of streaks from vertical in degrees, by the structure tensor."""
     gx, gy = (cv2.Sobel(opacity, cv2.CV_64F, *order) for order in ((1, 0), (0, 1)))
     return float(np.degrees(0.5 * np.arctan2(-2 * (gx * gy).sum(), (gx**2 - gy**2).sum())))
 
@@ -155,7 +155,7 @@ def test_a_lesser_rate_of_moving_rain_looks_as_a_picture_at_that_rate() -> None:
 
 
 def test_what_comes_back_comes_back_elsewhere() -> None:
-    """Without a new place, near drops would fall in the same columns again and again."""
+    """Near drops that returned at their old place would fall in the same columns again."""
     settings = RainSettings(
         rate_mm_h=60.0, near_m=0.8, far_m=1.0, smallest_mm=3.0, gust_rad=0.0, wind_sd_m_s=0.0,
         streak_gain=500.0, exposure_s=1 / 250,

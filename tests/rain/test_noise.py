@@ -72,7 +72,7 @@ def test_the_same_bits_without_the_processors_extensions() -> None:
 
 
 def test_draws_are_rounded_before_use() -> None:
-    """What a logarithm's last bit does to a draw must not reach a picture."""
+    """A draw must not change a picture by the last bit of a logarithm."""
     sigma, seed = 255.0, (7, 8)
     drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     normal = drawn.standard_normal(GREY.shape)

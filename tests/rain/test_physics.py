@@ -1,4 +1,4 @@
-"""The rain model against the numbers it is known for."""
+"""The laws of rain agree with published numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_drops_per_cubic_metre(rate: float, drops: int) -> None:
 
 
 def test_the_sizes_and_speeds_carry_the_rain_rate() -> None:
-    # The flux of water through a horizontal plane must give the rate back, within the few per
-    # cent by which Marshall and Palmer's sizes and Atlas' speeds, measured apart, disagree.
+    # The flux of water through a horizontal plane must be the rate, but for the few per cent by
+    # which Marshall and Palmer's sizes and Atlas' speeds disagree: they were measured separately.
     diameter = np.linspace(0.1, physics.LARGEST_DROP_MM, 5000)
     for rate in (1.0, 7.0, 25.0, 80.0):
         density = 8000 * np.exp(-physics.size_slope(rate) * diameter)  # m^-3 mm^-1

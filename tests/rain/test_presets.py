@@ -1,8 +1,9 @@
-"""How strong each preset's rain is, on pictures that come with scikit-image.
+"""The strength of each preset's rain on pictures that come with scikit-image.
 
-The same settings on 209 pictures of BSDS500, against what is known of the sets they are named for
-(PSNR and SSIM on Y): spa 34.3/.941 (34.15/.927), rain12 30.3/.895 (30.14/.855), rain100l 27.1/.840
-(26.90/.838), rain100h 13.7/.383 (13.56/.379). examples/checks/presets.py prints such figures.
+On 209 pictures of BSDS500 the presets have the following PSNR and SSIM on Y, with those of the
+dataset of the same name in brackets: spa 34.3/.941 (34.15/.927), rain12 30.3/.895 (30.14/.855),
+rain100l 27.1/.840 (26.90/.838), rain100h 13.7/.383 (13.56/.379). examples/checks/presets.py prints
+such figures.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 
 def strength(settings: RainSettings) -> tuple[float, float]:
-    """Mean PSNR and SSIM on Y of the four pictures against their rainy versions."""
+    """Return the mean PSNR and SSIM on Y between the four pictures and their rainy versions."""
     psnr, ssim = [], []
     for index, name in enumerate(PICTURES):
         clean = picture(name)

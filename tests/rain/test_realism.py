@@ -1,4 +1,4 @@
-"""Measures of rain, on rain whose measures are known."""
+"""Measures of rain give the right numbers for rain that is known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_WIND_SPREAD = replace(PRESETS["default"], wind_sd_m_s=0.0)
 
 
 def streak(tilt_deg: float, length: float, sd: float, height: float = 90.0) -> np.ndarray:
-    """One streak over grey: a Gaussian profile across, even along."""
+    """Return a picture of one streak over grey, even along and with a Gaussian profile across."""
     y, x = np.mgrid[:300, :360].astype(float)
     y, x = y - 150, x - 180
     turn = math.radians(tilt_deg)

@@ -1,4 +1,4 @@
-"""What :func:`rainkit.rain.render` promises: purity, physics, windows, depth, and refusals."""
+"""Tests of :func:`rainkit.rain.render`: purity, physics, windows, depth and refusals."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STILL = RainSettings(wind_sd_m_s=0.0, gust_rad=0.0, streak_grey=200.0)
 
 
 def brighter(rainy: np.ndarray) -> np.ndarray:
-    """Change of luma from the grey picture."""
+    """Return the change of luma from the grey picture."""
     return (rainy.astype(np.float32) - 90) @ np.float32([0.299, 0.587, 0.114])
 
 
 def tilt_deg(residual: np.ndarray) -> float:
-    """Mean direction of streaks from vertical, positive when they fall to the right."""
+    """Return the mean tilt of streaks from vertical, positive if they fall to the right."""
     smooth = cv2.GaussianBlur(residual, (0, 0), 1.5)
     across = cv2.Scharr(smooth, cv2.CV_32F, 1, 0)
     down = cv2.Scharr(smooth, cv2.CV_32F, 0, 1)
@@ -33,7 +33,7 @@ def tilt_deg(residual: np.ndarray) -> float:
 
 
 def correlation_length(fields: np.ndarray) -> int:
-    """Shift down, in px, at which the autocorrelation of [..., H, W] falls to a half."""
+    """Return the shift down in px at which the autocorrelation of [..., H, W] falls to a half."""
     centred = np.moveaxis(fields - fields.mean(), -2, 0)
     power = np.square(centred).mean()
     shifts = range(1, 100)
@@ -149,7 +149,7 @@ def test_wind_tilts_streaks_by_the_ratio_of_the_speeds(wind: float) -> None:
 
 
 def test_light_on_the_picture_does_not_depend_on_direction() -> None:
-    # The sum of optical thickness is a matter of how many drops there are, not how they fall.
+    # The sum of optical thickness depends on the number of drops, not on how they fall.
     def total(roll: float) -> float:
         settings = STILL.changed({"roll_deg": roll, "streak_gain": 8.0})
         seeds = range(6)
@@ -258,7 +258,7 @@ def test_the_airlight_is_judged_from_the_sky() -> None:
 
 
 def ranges(depth: np.ndarray, settings: RainSettings) -> np.ndarray:
-    """Distances along the lines of sight of a whole picture, from the pinhole camera's rays."""
+    """Return distances along the lines of sight of a picture, from the rays of a pinhole camera."""
     height, width = depth.shape
     focal = width / (2 * math.tan(math.radians(settings.fov_deg) / 2))
     y, x = np.mgrid[:height, :width] + 0.5
@@ -375,7 +375,7 @@ def test_bad_seeds_are_refused(seed: object) -> None:
 
 def test_bad_distances_frames_and_airlights_are_refused() -> None:
     for distance in (-1.0, math.nan):
-        with pytest.raises(UsageError, match="distance is a number of metres"):
+        with pytest.raises(UsageError, match="distance must be a number of metres"):
             render(GREY, STILL, (0,), distance=distance)
     with pytest.raises(UsageError, match="frame_width"):
         render(GREY, STILL, (0,), frame_width=0)

@@ -1,4 +1,4 @@
-"""Settings refuse what cannot be rendered, and say why."""
+"""Settings that cannot be rendered are refused with the reason."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_a_pipeline_survives_json(rain, options: dict) -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"rain": "monsoon"}, "no preset 'monsoon'; choose default"),
+        ({"rain": "monsoon"}, "there is no preset 'monsoon'; choose default"),
         ({"rain": {"streak_gain": 1.0, "wetness": 2.0}}, "no setting wetness"),
         ({"rain": {"natural": -1.0}}, "natural"),
         ({"rain": Mixture(), "distance": 50.0}, "leave out distance"),

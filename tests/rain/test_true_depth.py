@@ -15,13 +15,13 @@ from rainkit.rain.realism import fog_fit
 from rainkit.rain.veil import to_range
 
 FOCAL_PX, BASELINE_M, SCALE = 994.978, 0.193001, 20.0
-"""The scene's calibration at this size, with everything SCALE times as far: rain in a garage has
-no fog, in a street of the same shape it has."""
+"""The scene's calibration at this size. Everything is SCALE times as far away as it was, because
+rain has no visible fog in a garage but does in a street of the same shape."""
 
 
 @cache
 def motorcycle() -> tuple[np.ndarray, np.ndarray]:
-    """The left picture and its depth along the axis in metres."""
+    """Return the left picture and its depth along the axis in metres."""
     left, _, disparity = data.stereo_motorcycle()
     disparity = np.where(np.isfinite(disparity) & (disparity > 1), disparity, 1.0)
     z = SCALE * FOCAL_PX * BASELINE_M / cv2.medianBlur(disparity.astype(np.float32), 5)

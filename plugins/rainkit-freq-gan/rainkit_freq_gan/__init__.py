@@ -86,7 +86,7 @@ _PAPER = Hyperparameters(
         batch=18,
         patch=100,
         ema=0.0,
-        augment=False,
+        augment="none",
     ),
 )
 

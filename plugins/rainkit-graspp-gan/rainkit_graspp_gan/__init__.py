@@ -60,7 +60,7 @@ _PAPER = Hyperparameters(
     network=Network(residual=False),
     objective=Objective(norm="l2", critic_lr=0.1),
     training=Training(
-        schedule="plateau", steps=200_000, epoch_steps=2_000, batch=4, ema=0.0, augment=False
+        schedule="plateau", steps=200_000, epoch_steps=2_000, batch=4, ema=0.0, augment="none"
     ),
 )
 

@@ -68,7 +68,7 @@ _PAPER = Hyperparameters(
         epoch_steps=5_000,
         batch=16,
         ema=0.0,
-        augment=False,
+        augment="none",
     ),
 )
 

@@ -77,7 +77,7 @@ _PAPER = Hyperparameters(
         epoch_steps=20_000,
         batch=4,
         ema=0.0,
-        augment=False,
+        augment="none",
     ),
 )
 _LOSSES = ("background", "structure", "direction", "reconstruction")

@@ -1,4 +1,4 @@
-"""How far away things in photographs are: maps, monocular networks, and a guess without either."""
+"""Depth of photographs: from depth maps, from monocular networks, or by a heuristic."""
 
 from __future__ import annotations
 

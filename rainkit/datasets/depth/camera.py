@@ -1,4 +1,4 @@
-"""Cameras of stereo pictures, which turn disparity into depth."""
+"""Camera files of stereo pictures, with which disparity is converted to depth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["baseline_times_focal", "find_camera"]
 
 
 def find_camera(disparity: Path) -> Path:
-    """The camera file of a Cityscapes disparity map.
+    """Return the camera file of a Cityscapes disparity map.
 
-    ``A_camera.json`` for ``A_disparity.png``, in the same folder or at the same place below a
-    folder ``camera`` instead of ``disparity``.
+    The file of ``A_disparity.png`` is ``A_camera.json`` in the same folder, or at the same place
+    below a folder ``camera`` instead of ``disparity``.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: There is no camera file.
     """
     name = f"{disparity.stem.removesuffix('_disparity')}_camera.json"
     places = [disparity.parent]
@@ -30,16 +30,18 @@ def find_camera(disparity: Path) -> Path:
         if (place / name).is_file():
             return place / name
     raise DatasetError(
-        f"{disparity}: disparity is no distance without the camera: put {name} beside it, or add "
-        "--depth-camera FILE; for disparity of unknown scale add --depth-format disparity"
+        f"{disparity}: disparity gives no distance without its camera: put {name} beside it, or "
+        "add --depth-camera FILE; for disparity of unknown scale add --depth-format disparity"
     )
 
 
 def baseline_times_focal(camera: Path) -> float:
-    """Depth in metres of a disparity of 1 px: ``extrinsic.baseline`` times ``intrinsic.fx``.
+    """Return the depth in metres at a disparity of 1 px.
+
+    It is ``extrinsic.baseline`` times ``intrinsic.fx``.
 
     Raises:
-        DatasetError: the file cannot be read or says neither.
+        DatasetError: The file cannot be read, or one of the values is missing.
     """
     try:
         data = json.loads(camera.read_text(encoding="utf-8"))
@@ -50,6 +52,6 @@ def baseline_times_focal(camera: Path) -> float:
         product = math.nan
     if not (math.isfinite(product) and product > 0):
         raise DatasetError(
-            f"{camera}: is no camera file; it needs extrinsic.baseline (m) and intrinsic.fx (px)"
+            f"{camera}: is not a camera file; it needs extrinsic.baseline (m) and intrinsic.fx (px)"
         )
     return product

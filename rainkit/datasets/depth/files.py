@@ -1,4 +1,4 @@
-"""Numbers of depth maps as files hold them, whatever they mean."""
+"""Reading the numbers of depth maps from files, whatever their unit is."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from rainkit.errors import DatasetError, RainkitError, UsageError
 __all__ = ["SUFFIXES", "Values", "read_values"]
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
-"""Of files that may be depth maps, in lower case."""
+"""Suffixes, in lower case, of files that may be depth maps."""
 
 Values: TypeAlias = npt.NDArray[Any]
 """uint8, uint16 or float32 [H, W]."""
 
 _ARRAY = "depth"  # name of the array in an .npz file
-_CHANNELS = ("z", "y", "depth")  # of an .exr file, in lower case
+_CHANNELS = ("z", "y", "depth")  # names, in lower case, of channels in an .exr file
 
 
 def read_values(path: Path) -> Values:
-    """Read one channel of numbers, uint8, uint16 or float32 [H, W], by the suffix of the file.
+    """Read one channel of numbers, uint8, uint16 or float32 [H, W].
 
-    Wider floats are narrowed. Files with several channels are read when all are equal.
+    The suffix of the file determines its format. Wider floats are narrowed. A file with several
+    channels is accepted if all of them are equal.
 
     Raises:
-        DatasetError: an unknown suffix, a damaged file, several channels that differ, or numbers
-            of another type.
-        ImageError: a PNG or TIFF file that cannot be read.
-        UsageError: an OpenEXR file, and the package that reads them is missing.
+        DatasetError: The suffix is unknown, the file is damaged, its channels differ, or its
+            numbers have another type.
+        ImageError: A PNG or TIFF file cannot be read.
+        UsageError: The file is OpenEXR, and the package that reads it is missing.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise DatasetError(f"{path}: is no depth map; use one of {', '.join(SUFFIXES)}")
+        raise DatasetError(f"{path}: is not a depth map; use one of {', '.join(SUFFIXES)}")
     try:
         values = _one_channel(reader(path), path)
         if values.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # beyond float32 is beyond everything
+            with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite
                 return np.ascontiguousarray(values, np.float32)
     except RainkitError:
         raise
@@ -64,8 +65,8 @@ def _one_channel(values: Values, path: Path) -> Values:
         first = values[..., 0]
         if any(not np.array_equal(first, values[..., i]) for i in range(1, values.shape[2])):
             raise DatasetError(
-                f"{path}: has {values.shape[2]} channels that differ, as colours do; a depth map "
-                "has one: save it so"
+                f"{path}: has {values.shape[2]} channels that differ, as colours do; save the "
+                "depth map with one channel"
             )
         values = first
     if values.ndim != 2 or 0 in values.shape:
@@ -78,13 +79,13 @@ def _picture(path: Path) -> Values:
 
 
 def _tiff(path: Path) -> Values:
-    """Read 32- and 64-bit floats by Pillow, which refuses truncated files; others as a picture."""
+    """Read floats with Pillow, which refuses truncated files, and other numbers as a picture."""
     try:
         with Image.open(path, formats=("TIFF",)) as image:
             if image.mode == "F":
                 return np.array(image)
     except UnidentifiedImageError:
-        pass  # the reader of pictures says why
+        pass  # the error of the picture reader says what is wrong
     return _picture(path)
 
 
@@ -102,11 +103,11 @@ def _npz(path: Path) -> Values:
 
 
 def _pfm(path: Path) -> Values:
-    """Portable float map: rows from the bottom up, little-endian where the scale is negative."""
+    """Read a portable float map: rows go from the bottom up; little-endian if the scale is < 0."""
     data = path.read_bytes()
     header = re.match(rb"(P[Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", data)
     if header is None:
-        raise DatasetError(f"{path}: is no portable float map; write it again")
+        raise DatasetError(f"{path}: is not a portable float map; write it again")
     kind, width, height, scale = header.groups()
     shape = int(height), int(width), 3 if kind == b"PF" else 1
     count = shape[0] * shape[1] * shape[2]
@@ -120,9 +121,9 @@ def _exr(path: Path) -> Values:
         import OpenEXR
     except ImportError as error:
         raise UsageError(
-            f'{path}: reading OpenEXR needs a package: pip install "rainkit[exr]"'
+            f'{path}: reading OpenEXR needs another package: pip install "rainkit[exr]"'
         ) from error
-    path.open("rb").close()  # the library's own errors do not tell a missing file
+    path.open("rb").close()  # the library's own errors do not say that a file is missing
     with OpenEXR.File(str(path), separate_channels=True) as file:
         channels = {name: channel.pixels for name, channel in file.channels().items()}
     for name in sorted(channels):

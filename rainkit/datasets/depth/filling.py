@@ -1,4 +1,4 @@
-"""Giving every pixel of a depth map with holes a depth."""
+"""Filling of the holes in depth maps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["fill"]
 
 
 def fill(z: Metres, valid: Mask) -> Metres:
-    """Each pixel that is not ``valid`` gets the depth of the nearest one that is.
+    """Give each pixel that is not ``valid`` the depth of the nearest pixel that is.
 
-    Depths are copied, never mixed: at the edge of a near thing no halo of depths in between that
-    nothing in the scene has. At least one pixel must be valid.
+    Depths are copied and never mixed, so that no halo of intermediate depths appears around near
+    objects. At least one pixel must be valid.
     """
     if valid.all():
         return z

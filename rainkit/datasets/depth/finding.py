@@ -1,4 +1,4 @@
-"""Which file is the depth map of a photograph."""
+"""Finding the depth map of a photograph."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _CITYSCAPES = "_leftImg8bit"
 
 
 def find_in(folder: Path, photo: Path) -> Path:
-    """The map of a photograph in a folder, or in sub-folders named like the photograph's.
+    """Return the depth map of a photograph in a folder of maps.
 
-    Its name is the photograph's without suffix, or that and ``_depth``, ``.depth`` or
-    ``_disparity``; Cityscapes' ``A_leftImg8bit`` may also be called ``A``.
+    The map lies in the folder itself or in a sub-folder that has the name of the photograph's
+    folder. It has the photograph's name without suffix, to which ``_depth``, ``.depth`` or
+    ``_disparity`` may be added. The map of Cityscapes' ``A_leftImg8bit`` may also be named ``A``.
 
     Raises:
-        DatasetError: none, or several in the same folder.
+        DatasetError: There is no map, or there are several in one folder.
     """
     home = Path(os.path.abspath(photo)).parent
     names = [stem + ending for stem in _stems(photo) for ending in ("", *_ENDINGS)]
@@ -34,19 +35,19 @@ def find_in(folder: Path, photo: Path) -> Path:
     other = next((path.name for path in sorted(folder.glob("*")) if path.stem in names), "")
     raise DatasetError(
         f"{photo}: has no depth map in {folder}"
-        + (f" ({other} is none)" if other else "")
+        + (f" ({other} is not one)" if other else "")
         + f"; add {photo.stem} with one of {', '.join(SUFFIXES)}, or leave the photograph out"
     )
 
 
 def find_beside(photo: Path) -> Path | None:
-    """The map that lies with a photograph.
+    """Return the depth map that lies with a photograph, or None.
 
-    ``A_depth``, ``A.depth`` or ``A_disparity`` in its folder, or one of these or ``A`` in a folder
-    ``depth`` or ``disparity`` in its folder or beside that.
+    The map of ``A`` is ``A_depth``, ``A.depth`` or ``A_disparity`` in the same folder, or one of
+    these or ``A`` in a folder ``depth`` or ``disparity`` inside that folder or beside it.
 
     Raises:
-        DatasetError: several.
+        DatasetError: There are several maps.
     """
     home = Path(os.path.abspath(photo)).parent
     stems = _stems(photo)
@@ -59,7 +60,7 @@ def find_beside(photo: Path) -> Path | None:
 
 
 def maps_among(paths: Collection[Path]) -> frozenset[Path]:
-    """Those of some pictures that :func:`find_beside` would find for others of them."""
+    """Return the pictures that :func:`find_beside` takes for the depth maps of others."""
     photos = {(path.parent, stem) for path in paths for stem in _stems(path)}
     cousins = {(folder.parent, stem) for folder, stem in photos if folder.name not in _FOLDERS}
     maps = set()
@@ -75,14 +76,14 @@ def maps_among(paths: Collection[Path]) -> frozenset[Path]:
 
 
 def _stems(photo: Path) -> list[str]:
-    """Names a photograph goes by: its own, and in Cityscapes the part that its files share."""
+    """Return the photograph's name and, for Cityscapes, the part that its files share."""
     stem = photo.stem
     shared = stem.removesuffix(_CITYSCAPES)
     return [stem] if shared == stem else [stem, shared]
 
 
 def _files(folder: Path, names: Iterable[str], photo: Path) -> Iterator[Path]:
-    """The files with one of some names and a suffix of maps, less the photograph itself."""
+    """Yield the files with one of the names and a suffix of maps, except the photograph itself."""
     if not folder.is_dir():
         return
     for name in names:

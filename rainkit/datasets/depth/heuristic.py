@@ -1,11 +1,11 @@
-"""Depth without a network: a street between two walls under the sky, fitted to the picture's edges.
+"""A heuristic for depth without a network: a street under the sky, fitted to the picture's edges.
 
 The prior is an open box: a ground plane below the horizon, upright facades at both sides, a far
-end, and what looks like sky behind it. A guided filter (He, Sun, Tang, "Guided image filtering",
-2013) fits it to the picture at a small size; its coefficients are enlarged (He, Sun, "Fast guided
-filter", 2015). It is right about streets and open country and wrong about rooms and portraits.
+end, and sky behind it. A guided filter (He, Sun, Tang, "Guided image filtering", 2013) fits it to
+the picture at a small size, and its coefficients are enlarged (He, Sun, "Fast guided filter",
+2015). The result suits streets and open country, but not rooms and portraits.
 
-The dark channel plays no part: on clear photographs it falls where depth rises.
+The dark channel is not used, because on clear photographs it falls where depth rises.
 """
 
 from __future__ import annotations
@@ -21,37 +21,39 @@ from rainkit.datasets.depth.looks import Looks, judge, shrink
 __all__ = ["LEAST_SHARE", "guess"]
 
 LEAST_SHARE = 0.05
-"""Of sky and road in a picture; with less of them nothing can be said about its depth."""
+"""Least share of sky and road in a picture; with less, its depth is unknown."""
 
 _SKY_M, _NEAREST_M = 150.0, 1.5
-_FAR_M = 100.0  # end of the box
-_CAMERA_M = 1.5  # above the ground
-_WALL_M = 20.0  # from the camera to either side
-_FOCAL = 0.866  # of the picture's width: a field of view of 60 degrees
-_HORIZON, _LOWEST_HORIZON = 0.45, 0.75  # of the picture's height
-_SKY_ROW = 0.05  # share of sky in a row that is still above the horizon
+_FAR_M = 100.0  # distance of the box's end
+_CAMERA_M = 1.5  # height of the camera above the ground
+_WALL_M = 20.0  # distance of the wall at either side of the camera
+_FOCAL = 0.866  # focal length in picture widths, for a field of view of 60 degrees
+_HORIZON, _LOWEST_HORIZON = 0.45, 0.75  # in picture heights from the top
+_SKY_ROW = 0.05  # least share of sky in a row above the horizon
 
 _RADIUS = 6  # px of the small picture
-_EPSILON = 260.0  # (0.063 of the grey range)²: weaker edges are no edges of depth
+_EPSILON = 260.0  # (0.063 of the grey range)²; weaker edges are not taken for edges of depth
 
-# The filter works on whole numbers. Sums of those are exact in float64, and so is enlarging by a
-# power of two: the result does not depend on the order of sums or on fused instructions.
-_UNITS = 2.0**16  # of inverse depth in 1/m
-_SLOPE = 2.0**6
+# The filter works on whole numbers. Their sums are exact in float64, and so is enlarging by a
+# power of two, so that the result does not depend on the order of sums or on fused instructions.
+_UNITS = 2.0**16  # units of inverse depth per 1/m
+_SLOPE = 2.0**6  # units of slope and offset per unit of inverse depth
 
 Doubles = npt.NDArray[np.float64]
 
 
 def guess(clean: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
-    """Distance in metres along the optical axis of each pixel, float32 [H, W], 1.5 to 150.
+    """Estimate the depth of each pixel in metres along the optical axis.
 
-    The scale is that of a camera 1.5 m above a street; the same on every processor, bit for bit.
+    The scale is that of a camera 1.5 m above a street. The result has the same bits on every
+    processor.
 
     Args:
-        clean: uint8 [H, W, 3] RGB.
+        clean: a photograph, uint8 [H, W, 3] RGB.
 
     Returns:
-        The map, or None when less than 5 % of the picture looks like sky or road.
+        The depth, float32 [H, W], 1.5 to 150 m, or None if less than 5 % of the picture looks like
+        sky or road.
     """
     small, factor = shrink(clean)
     looks = judge(small)
@@ -70,9 +72,10 @@ def guess(clean: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
 
 
 def _prior(looks: Looks) -> Doubles:
-    """Inverse depth of the box, whole numbers in 1/65536 per metre, [h, w].
+    """Return the inverse depth of the box, [h, w] whole numbers in 1/65536 per metre.
 
-    The length of the vector of its parts, not their greatest: a smooth turn from ground to wall.
+    It is the length of the vector of the parts' inverse depths, so that the ground turns smoothly
+    into a wall; their maximum would give an edge.
     """
     height, width = looks.sky.shape
     focal = _FOCAL * width
@@ -90,9 +93,9 @@ def _prior(looks: Looks) -> Doubles:
 
 
 def _fit(values: Doubles, grey: npt.NDArray[Any]) -> tuple[Doubles, Doubles]:
-    """Slope and offset [h, w], whole numbers: ``values`` as a locally linear function of ``grey``.
+    """Fit ``values`` by a locally linear function of ``grey``: (slope grey + offset) / 64.
 
-    Result = (slope grey + offset) / 64.
+    Slope and offset are returned as whole numbers, [h, w].
     """
     guide = grey.astype(np.float64)
     mean_guide, mean = _mean(guide), _mean(values)
@@ -104,6 +107,7 @@ def _fit(values: Doubles, grey: npt.NDArray[Any]) -> tuple[Doubles, Doubles]:
 
 
 def _mean(values: Doubles) -> Doubles:
+    """Return the mean of each pixel's neighbourhood."""
     side = 2 * _RADIUS + 1
     sums = cv2.boxFilter(values, -1, (side, side), None, (-1, -1), False, cv2.BORDER_REPLICATE)
     return np.asarray(sums / side**2, np.float64)

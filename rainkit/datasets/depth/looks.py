@@ -1,6 +1,6 @@
-"""Which pixels look like sky and which like road: colour, smoothness and where they lie.
+"""Masks of the pixels that look like sky or road, by colour, smoothness and position.
 
-Integer arithmetic throughout, so that every processor gives the same masks.
+All arithmetic is on integers, so that every processor gives the same masks.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy.typing as npt
 
 __all__ = ["Looks", "judge", "looks_like_sky", "shrink"]
 
-LONGEST = 256  # px; finer detail tells sky from road no better
-_SKY_ENDS = 0.75  # of the height: nothing below is sky
-_ROAD_STARTS = 0.5
-_ROAD_REACHES = 0.85  # a road ends at the bottom, or at the bonnet of the car on it
-_BETWEEN_LEAVES = 12  # px of the small picture: how far sky is looked for in rough places
-_SMALLEST = 0.01  # of the picture; smaller patches are walls, shirts and paper
+LONGEST = 256  # px; finer detail does not help to tell sky from road
+_SKY_ENDS = 0.75  # share of the height below which nothing is sky
+_ROAD_STARTS = 0.5  # share of the height above which nothing is road
+_ROAD_REACHES = 0.85  # share of the height that a road reaches; the camera car's bonnet may follow
+_BETWEEN_LEAVES = 12  # px of the small picture around sky in which rough pixels may be sky, too
+_SMALLEST = 0.01  # share of the picture; smaller patches are walls, shirts and paper
 
 Mask = npt.NDArray[np.bool_]
 
 
 class Looks(NamedTuple):
-    """Masks [h, w] of a small picture: what looks like sky, and what like road."""
+    """Masks [h, w] of the pixels of a small picture that look like sky and like road."""
 
     sky: Mask
     road: Mask
@@ -36,9 +36,12 @@ class Looks(NamedTuple):
 
 
 def shrink(clean: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
-    """A picture [H, W, 3] with at most 256 px a side, and by which power of two it was divided.
+    """Shrink a picture [H, W, 3] by a power of two to at most 256 px a side.
 
-    Edges are repeated up to whole blocks, so that block (i, j) is pixel (i, j) of the result.
+    Edges are repeated to complete the last blocks, so that block (i, j) becomes pixel (i, j).
+
+    Returns:
+        The small picture and the power of two.
     """
     height, width = clean.shape[:2]
     factor = 1
@@ -53,10 +56,10 @@ def shrink(clean: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
 
 
 def judge(small: npt.NDArray[np.uint8]) -> Looks:
-    """Judge a small picture, uint8 [h, w, 3] RGB.
+    """Return the masks of sky and road in a small picture, uint8 [h, w, 3] RGB.
 
-    Sky is cool and brighter than most of the picture, or blue, fairly smooth, and hangs from the
-    top edge. Road is grey, smooth, and reaches the bottom.
+    Sky is fairly smooth, cool and brighter than most of the picture, or blue, and touches the top
+    edge. Road is grey and smooth, and reaches the bottom.
     """
     height = small.shape[0]
     red, green, blue = (channel.astype(np.int16) for channel in cv2.split(small))
@@ -80,7 +83,7 @@ def judge(small: npt.NDArray[np.uint8]) -> Looks:
 
 
 def looks_like_sky(clean: npt.NDArray[np.uint8]) -> Mask:
-    """Mask [H, W] of the pixels of a picture [H, W, 3] that look like sky."""
+    """Return the mask [H, W] of the pixels of a picture [H, W, 3] that look like sky."""
     small, factor = shrink(clean)
     sky = judge(small).sky
     if not sky.any():
@@ -102,12 +105,12 @@ def looks_like_sky(clean: npt.NDArray[np.uint8]) -> Mask:
 
 
 def _touching(mask: Mask, rows: slice) -> Mask:
-    """The larger connected patches of a mask that reach into some rows."""
+    """Return the larger connected patches of a mask that reach into the given rows."""
     count, labels, patches, _ = cv2.connectedComponentsWithStats(
         mask.astype(np.uint8), connectivity=4
     )
     keep = np.zeros(count, bool)
     keep[np.unique(labels[rows])] = True
     keep &= patches[:, cv2.CC_STAT_AREA] >= _SMALLEST * mask.size
-    keep[0] = False  # what is not in the mask
+    keep[0] = False  # label 0 is the background
     return np.asarray(keep[labels], bool)

@@ -1,4 +1,4 @@
-"""Depth maps from files: what their numbers mean, in metres, with holes filled."""
+"""Depth maps from files: their numbers are converted to metres, and their holes are filled."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["FORMATS", "read_map"]
 
 _GUESSED = " (guessed)"
 
-_HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # of maps that are taken for millimetres
-_SPECKLE = 0.001  # of the picture: smaller patches of disparity are mismatches
-_SUBPIXEL = 16  # neighbours within a disparity of 1 px, in 1/16 px, belong together
-_SPECK = np.ones((5, 5), np.uint8)  # px: smaller patches of infinity are holes, not sky
+_HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # highest value and least median of maps in millimetres
+_SPECKLE = 0.001  # share of the picture; smaller patches of disparity are mismatches
+_SUBPIXEL = 16  # in 1/16 px: neighbours whose disparity differs by at most 1 px belong together
+_SPECK = np.ones((5, 5), np.uint8)  # px; smaller patches of infinity are holes, not sky
 _FLAGS = "--depth-format relative (larger is farther) or disparity (larger is nearer)"
 
 
 class _Known(NamedTuple):
-    """Metres [H, W] where ``valid``, anything elsewhere."""
+    """Depth in metres [H, W] where ``valid`` is True; the other values have no meaning."""
 
     z: Metres
     valid: Mask
@@ -46,29 +46,31 @@ def read_map(
 ) -> Depth:
     """Read the depth map of a photograph.
 
-    Floats are metres unless ``form`` says otherwise. uint16 without a ``form`` is a guess: one in
-    millimetres has no value above 20000 and a median over 500; all others are taken for KITTI's.
-    Values that are 0, negative, infinite or NaN are unknown, except 0 in ``relative`` and
-    ``disparity``, the end of their range. So are patches of Cityscapes disparity below 0.1 % of the
-    picture. What is unknown is the sky at 500 m where it looks like sky or is infinite, and
-    elsewhere as far as the nearest pixel that is known.
+    Without a ``form``, floats are metres, and the unit of uint16 is guessed: values are millimetres
+    if none is above 20000 and their median is above 500, and KITTI's otherwise.
+
+    Values are unknown if they are 0, negative, infinite or NaN, except that 0 is the end of the
+    range in ``relative`` and ``disparity``. Patches of Cityscapes disparity below 0.1 % of the
+    picture are unknown, too. An unknown pixel becomes sky at 500 m if it looks like sky or is
+    infinite, and otherwise gets the depth of the nearest known pixel.
 
     Args:
-        path: the map, of the photograph's size.
+        path: the depth map, which must have the photograph's size.
         clean: the photograph, uint8 [H, W, 3] RGB.
-        form: one of FORMATS, or None.
-        camera: a ``*_camera.json`` for Cityscapes disparity; default: the one beside the map.
+        form: one of FORMATS, or None to go by the file.
+        camera: a ``*_camera.json`` for Cityscapes disparity; None for the one beside the map.
 
     Raises:
-        DatasetError: another size, no unit, no valid pixel, no camera, or a damaged file.
-        ImageError: a PNG or TIFF file that cannot be read.
-        UsageError: an OpenEXR file, and the package that reads them is missing.
+        DatasetError: The map has another size, no unit, no valid pixel or no camera, or it is
+            damaged.
+        ImageError: A PNG or TIFF file cannot be read.
+        UsageError: The file is OpenEXR, and the package that reads it is missing.
     """
     values = read_values(path)
     if values.shape != clean.shape[:2]:
         raise DatasetError(
-            f"{path}: is {values.shape[1]}x{values.shape[0]}, its photograph "
-            f"{clean.shape[1]}x{clean.shape[0]}; make them one size"
+            f"{path}: is {values.shape[1]}x{values.shape[0]}, but its photograph is "
+            f"{clean.shape[1]}x{clean.shape[0]}; make both the same size"
         )
     kind = form or _kind(values, path)
     meaning = kind.removesuffix(_GUESSED)
@@ -80,7 +82,7 @@ def read_map(
             f"{path}: holds no depth: all values are 0, negative, infinite or NaN; leave it out"
         )
     metric = meaning not in ("relative", "disparity")
-    # Not from the sky: trees above the reach of a laser belong to what is below them.
+    # The sky is set after filling: trees above the reach of a laser get the depth below them.
     z = fill(known.z, known.valid)
     if metric and not known.valid.all():
         z[~known.valid & (looks_like_sky(clean) | _infinite(values))] = SKY_M
@@ -95,14 +97,14 @@ def read_map(
 
 
 def _kind(values: Values, path: Path) -> str:
-    """What the numbers mean where nobody said it."""
-    # A map of disparity read as depth would have near and far the wrong way round.
+    """Return the format of a map by its type, values and name."""
+    # A disparity map that is read as depth would swap near and far.
     disparity = path.stem.endswith("_disparity") or path.parent.name == "disparity"
     if values.dtype == np.uint8 or (disparity and values.dtype != np.uint16):
         what = "a disparity map" if disparity else "8-bit"
         raise DatasetError(
-            f"{path}: is {what}, which has no unit: add {_FLAGS}, or give "
-            "metres as float32 .npy, .pfm or .tif"
+            f"{path}: is {what}, which has no unit: add {_FLAGS}, or give metres as float32 in a "
+            ".npy, .pfm or .tif file"
         )
     if values.dtype != np.uint16:
         return "metres"
@@ -113,7 +115,7 @@ def _kind(values: Values, path: Path) -> str:
 
 
 def _kitti(values: Values, path: Path, camera: Path | None) -> _Known:
-    # As rainkit's own maps, whose greatest value is the sky.
+    # These are stored as rainkit's own maps, whose highest value is the sky.
     return _Known(decode(values), values > 0)
 
 
@@ -133,7 +135,7 @@ def _metres(values: Values, path: Path, camera: Path | None) -> _Known:
 def _cityscapes(values: Values, path: Path, camera: Path | None) -> _Known:
     disparity = (values.astype(np.float32) - 1) / np.float32(256)
     product = np.float32(baseline_times_focal(camera or find_camera(path)))
-    patches = (values // 16).astype(np.int16)  # 1/16 px; below that is what matched nothing
+    patches = (values // 16).astype(np.int16)  # in 1/16 px; 0 if nothing matched
     cv2.filterSpeckles(patches, 0, round(_SPECKLE * values.size), _SUBPIXEL)
     return _Known(product / np.maximum(disparity, product / np.float32(SKY_M)), patches > 0)
 
@@ -152,7 +154,7 @@ def _unscaled(scale: Callable[[Values, Mask, str], Metres], values: Values, path
 
 
 def _infinite(values: Values) -> Mask:
-    """Where a map of metres has whole areas of infinity, as renderers write for the sky."""
+    """Return the mask of whole areas of infinity, which renderers write for the sky."""
     infinite = np.isposinf(values).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(infinite, cv2.MORPH_OPEN, _SPECK), bool)
 
@@ -170,4 +172,4 @@ _READERS: Mapping[str, Callable[[Values, Path, Path | None], _Known]] = MappingP
 )
 _SIXTEEN_BIT = frozenset({"kitti", "nyu", "mm", "cityscapes"})
 FORMATS = tuple(_READERS)
-"""What the numbers of a map may mean."""
+"""Formats of depth maps, by which their numbers are converted to metres."""

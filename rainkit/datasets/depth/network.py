@@ -1,4 +1,4 @@
-"""Depth by a monocular network of the transformers library, from the local disk alone."""
+"""Depth by a monocular network of the transformers library that is on the local disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Network"]
 
 _METRIC = frozenset({"depth_pro", "glpn", "zoedepth"})
 _RELATIVE = frozenset({"dpt"})
-_SKY_FROM_M = 30.0  # what looks like sky and is nearer by a metric network is a wall
+_SKY_FROM_M = 30.0  # pixels that look like sky but are nearer by a metric network are walls
 
 
 class _Loaded(NamedTuple):
@@ -30,27 +30,29 @@ class _Loaded(NamedTuple):
 
 
 class Network(Source):
-    """A network that was trained to tell depth.
+    """A network that was trained to estimate depth.
 
-    Metric ones give metres. Others give inverse depth without scale or offset, which is put
-    between 3 and 150 m. The network is loaded when it is first asked.
+    A metric network gives metres. Others give inverse depth without scale or offset, which is
+    mapped to 3 to 150 m. The network is loaded on first use.
     """
 
     def __init__(self, name: str, device: str) -> None:
-        """Look for the network.
+        """Find the network without loading it.
 
         Args:
-            name: its folder, or its name on the Hugging Face hub when the local cache holds it.
+            name: folder of the network, or its name on the Hugging Face hub if the local cache
+                holds it.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
         Raises:
-            UsageError: no such network on this disk, a bad device, or transformers is missing.
+            UsageError: The network is not on this disk, the device is invalid, or transformers is
+                missing.
         """
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
             raise UsageError(f"--device {device}: use auto, cpu, cuda or cuda:N")
         if importlib.util.find_spec("transformers") is None:
             raise UsageError(
-                f'--depth {name}: depth networks need a package: pip install "rainkit[depth]"'
+                f'--depth {name}: depth networks need more packages: pip install "rainkit[depth]"'
             )
         self._name, self._device = name, device
         folder = Path(name).expanduser()
@@ -58,13 +60,15 @@ class Network(Source):
         self._loaded: _Loaded | None = None
 
     def of(self, photo: Path, clean: Picture) -> Depth:
-        """Ask the network; ``photo`` is only named in errors."""
+        """Run the network; ``photo`` is only named in errors."""
         if self._loaded is None:
             self._loaded = self._load()
         try:
             values = self._predict(self._loaded, clean)
         except (RuntimeError, ValueError) as error:  # too small, or too big for the device
-            raise DatasetError(f"{photo}: {self._name} fails on it ({_one_line(error)})") from error
+            raise DatasetError(
+                f"{photo}: the depth network {self._name} fails on it ({_one_line(error)})"
+            ) from error
         valid = np.isfinite(values) & ((values > 0) | (not self._loaded.metric))
         if not valid.any():
             raise DatasetError(f"{photo}: {self._name} gives no depth for it; leave it out")
@@ -72,7 +76,7 @@ class Network(Source):
             sky = looks_like_sky(clean) & (values >= _SKY_FROM_M)
             z = np.where(sky, np.float32(SKY_M), values)
         else:
-            z = from_nearness(values, valid, f"{photo}: what {self._name} gives")
+            z = from_nearness(values, valid, f"{photo}: the depth by {self._name}")
         return Depth(
             z=np.clip(fill(z, valid), NEAREST_M, SKY_M),
             valid=valid,
@@ -85,7 +89,7 @@ class Network(Source):
         import torch
         import transformers
 
-        library: Any = transformers  # typed in parts only
+        library: Any = transformers  # the package is only partly typed
         device = self._device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -102,12 +106,12 @@ class Network(Source):
             missing = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise UsageError(
-                f"--depth {self._name}: is no depth network in safetensors ({_one_line(error)})"
+                f"--depth {self._name}: is not a depth network in safetensors ({_one_line(error)})"
             ) from error
         if missing:
             raise UsageError(
-                f"--depth {self._name}: lacks {len(missing)} weights of a depth network, "
-                f"{missing[0]} among them; choose one trained for depth"
+                f"--depth {self._name}: lacks {len(missing)} weights of a depth network, such as "
+                f"{missing[0]}; choose one trained for depth"
             )
         return _Loaded(processor, model.float().eval().to(device), self._is_metric(model.config))
 
@@ -116,19 +120,19 @@ class Network(Source):
         if kind is not None or config.model_type in _METRIC | _RELATIVE:
             return kind == "metric" or config.model_type in _METRIC
         raise UsageError(
-            f"--depth {self._name}: what the output of a {config.model_type} means is not known; "
+            f"--depth {self._name}: the unit of a {config.model_type} network's output is unknown; "
             "use Depth Anything, DPT, ZoeDepth, GLPN or Depth Pro"
         )
 
     @staticmethod
     def _predict(loaded: _Loaded, clean: Picture) -> Any:
-        """The network's own numbers at the size of the picture, float32 [H, W]."""
+        """Return the network's output at the size of the picture, float32 [H, W]."""
         import torch
 
         inputs = loaded.processor(images=clean, return_tensors="pt").to(loaded.model.device)
         with torch.inference_mode():
             outputs = loaded.model(**inputs)
-            # The second argument is called target_sizes by most, and source_sizes by ZoeDepth.
+            # Most processors name the second argument target_sizes, and ZoeDepth's source_sizes.
             sized = loaded.processor.post_process_depth_estimation(outputs, [clean.shape[:2]])
         return sized[0]["predicted_depth"].float().cpu().numpy()
 
@@ -138,7 +142,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _cached(name: str) -> str:
-    """The name of a network on the hub, if a copy of it is in the local cache."""
+    """Return the name of a network on the hub if the local cache has a copy of it."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -146,7 +150,9 @@ def _cached(name: str) -> str:
         if name.count("/") == 1 and isinstance(try_to_load_from_cache(name, "config.json"), str):
             return name
     except HFValidationError:
-        raise UsageError(f"--depth {name}: no such folder, nor a name of a network") from None
+        raise UsageError(
+            f"--depth {name}: no such folder, and not a network's name; check the path"
+        ) from None
     raise UsageError(
         f"--depth {name}: no such folder, and no network of that name in the local cache; "
         f"check the path, or run: hf download {name}"

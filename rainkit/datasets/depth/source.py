@@ -1,4 +1,4 @@
-"""The interface behind which depth maps, networks and guesses stand."""
+"""The interface of everything that knows the depth of photographs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Picture = npt.NDArray[np.uint8]
 
 
 class Source(ABC):
-    """Something that knows how far away the pixels of photographs are."""
+    """A source of the depth of photographs."""
 
     @abstractmethod
     def of(self, photo: Path, clean: Picture) -> Depth | None:
-        """The depth of a photograph, or None where nothing can be said: rain without fog.
+        """Return the depth of a photograph, or None if it is unknown; its rain then has no fog.
 
         Args:
-            photo: its file, which a map is found by.
-            clean: its pixels, upright.
+            photo: path of the photograph, by which a map is found.
+            clean: pixels of the upright photograph.
 
         Raises:
-            DatasetError: no map for it, several, or one that cannot be used.
-            ImageError: a map that cannot be read.
-            UsageError: a package or device that is needed is missing.
+            DatasetError: There is no map, there are several, or the map cannot be used.
+            ImageError: The map cannot be read.
+            UsageError: A package or a device is missing.
         """

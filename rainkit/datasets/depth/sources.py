@@ -1,4 +1,4 @@
-"""Where the depth of photographs comes from: maps, a network, or a guess."""
+"""Choosing a source of depth: maps, a network, or the heuristic."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from rainkit.errors import UsageError
 
 __all__ = ["open_source"]
 
-_GUESSED_FOG = 0.5  # a guess may be twice as far as the scene is
+_GUESSED_FOG = 0.5  # a guessed distance may be twice the true one
 
 
 def open_source(
     name: str, *, form: str | None = None, camera: Path | None = None, device: str = "auto"
 ) -> Source:
-    """Choose a source by name. Cheap: a network is loaded when it is first asked.
+    """Return the source of depth with a given name. A network is loaded on first use only.
 
     Args:
-        name: ``auto`` for the map beside a photograph or else a guess from the picture, ``none``,
-            a folder of maps, or a network: its folder, or its name on the Hugging Face hub when a
-            copy is in the local cache. Nothing is ever downloaded.
-        form: what the numbers of maps mean, one of FORMATS; None to go by the file.
-        camera: a camera file for Cityscapes disparity; None for the one beside each map.
-        device: for networks, ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        name: ``auto`` for the map beside a photograph or else the heuristic, ``none``, a folder of
+            maps, or a network: its folder, or its name on the Hugging Face hub if a copy is in the
+            local cache. Nothing is ever downloaded.
+        form: format of the maps, one of FORMATS; None to go by the file.
+        camera: camera file for Cityscapes disparity; None for the one beside each map.
+        device: device of a network: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: an unknown form, no such folder or network, or a package is missing.
+        UsageError: The format is unknown, a folder, file or network is missing, or a package is.
     """
     if form is not None and form not in FORMATS:
-        raise UsageError(f"--depth-format {form}: unknown; choose from {', '.join(FORMATS)}")
+        raise UsageError(
+            f"--depth-format {form}: is not a known format; choose from {', '.join(FORMATS)}"
+        )
     if camera is not None and not camera.is_file():
         raise UsageError(f"--depth-camera {camera}: no such file")
     if name == "auto":
@@ -53,7 +55,7 @@ def open_source(
 
 
 class _Nothing(Source):
-    """Rain without fog."""
+    """The source ``none``, which knows no depth."""
 
     def of(self, photo: Path, clean: Picture) -> None:
         return None
@@ -71,7 +73,7 @@ class _Folder(Source):
 
 
 class _Auto(Source):
-    """The map beside a photograph, or else a guess."""
+    """The map beside a photograph, or else the heuristic."""
 
     def __init__(self, form: str | None, camera: Path | None) -> None:
         self._form, self._camera = form, camera

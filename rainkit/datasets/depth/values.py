@@ -1,4 +1,4 @@
-"""Depth maps in memory and as 16-bit pictures: metres along the optical axis."""
+"""Depth maps in memory, in metres along the optical axis, and as 16-bit pictures."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ Metres = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 SKY_M = 500.0
-"""Distance of the sky in metres, and the greatest a map holds."""
+"""Distance of the sky in metres, which is the greatest in a map."""
 
 _UNITS = 256.0  # per metre
-_BEYOND = 65535  # everything from here on: the sky
+_SKY = 65535  # stored value of the sky and of everything at 256 m or more
 
 NEAREST_M = 1 / _UNITS
-"""Least distance a map holds, in metres."""
+"""Least distance in a map, in metres."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Depth:
-    """How far away a photograph's pixels are.
+    """The depth of a photograph.
 
     Attributes:
-        z: float32 [H, W], metres along the optical axis, 1/256 to 500; known or filled in.
-        valid: bool [H, W], where the source knew.
-        metric: the unit is the metre; otherwise only the order of distances is to be trusted.
-        kind: how the values were read: a ``--depth-format``, ``metres``, ``heuristic``, or a
-            format followed by ``(guessed)``.
+        z: depth in metres along the optical axis, known or filled in; float32 [H, W], 1/256 to 500.
+        valid: mask of the pixels whose depth is known, bool [H, W].
+        metric: whether the unit is really the metre; if not, only the order of depths is reliable.
+        kind: format of the values: a ``--depth-format``, ``metres``, ``heuristic``, or a format
+            followed by ``(guessed)``.
         source: ``map``, ``heuristic``, or the network's folder or name.
-        file: the map, if one was read.
-        fog_scale: factor on the fog, below 1 for depth that is a guess.
+        file: path of the map, if one was read.
+        fog_scale: factor on the fog, below 1 if the depth is guessed.
     """
 
     z: Metres
@@ -48,18 +48,21 @@ class Depth:
 
     @property
     def coverage(self) -> float:
-        """Share of the pixels where the source knew."""
+        """Share of the pixels whose depth is known."""
         return float(np.count_nonzero(self.valid)) / self.valid.size
 
 
 def encode(z: Metres) -> npt.NDArray[np.uint16]:
-    """Metres, finite and above 0, to 1/256 m: 1 to 65534, and 65535 for 256 m and beyond."""
+    """Convert metres, finite and above 0, to units of 1/256 m; 65535 stands for 256 m and more."""
     units = np.rint(np.asarray(z, np.float64) * _UNITS)
-    return np.clip(units, 1, _BEYOND).astype(np.uint16)
+    return np.clip(units, 1, _SKY).astype(np.uint16)
 
 
 def decode(stored: npt.NDArray[np.uint16]) -> Metres:
-    """Inverse of :func:`encode`, float32: 65535 is the sky at 500 m; 0, never written, is 0 m."""
+    """Convert stored values to metres, float32; 65535 is the sky at 500 m.
+
+    :func:`encode` never writes 0, which is converted to 0 m.
+    """
     z = stored.astype(np.float32) / np.float32(_UNITS)
-    z[stored == _BEYOND] = SKY_M
+    z[stored == _SKY] = SKY_M
     return z

@@ -52,7 +52,7 @@ class Layout(ABC):
             overwrite: replace files that exist. A target that is the same already stays.
 
         Raises:
-            ImageError: a file exists and ``overwrite`` is False, or the system refuses to write.
+            FileError: a file exists and ``overwrite`` is False, or the system refuses to write.
             UsageError: as :meth:`place`.
         """
         place = self.place(entry)
@@ -77,7 +77,7 @@ class Layout(ABC):
             parquet: write Parquet where the layout has tables.
 
         Raises:
-            ImageError: such a file exists and ``overwrite`` is False, or the system refuses.
+            FileError: such a file exists and ``overwrite`` is False, or the system refuses.
             DatasetError: a packed file is damaged, or pictures to pack are gone.
         """
         for name, lines in self._lists(records).items():

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rainkit import images
 from rainkit.datasets.layouts.base import Layout
 from rainkit.datasets.records import Record
+from rainkit.files import atomic_path
 
 __all__ = ["CARD", "write_card"]
 
@@ -50,11 +50,11 @@ def write_card(
         overwrite: replace a card.
 
     Raises:
-        ImageError: there is a card and ``overwrite`` is False, or the system refuses to write.
+        FileError: there is a card and ``overwrite`` is False, or the system refuses to write.
     """
     lines = [*_front_matter(records, layout), *_contents(records, layout)]
     lines += [*_making(records, command), *_reading(records), *_licence()]
-    with images.atomic_path(out / CARD, overwrite=overwrite) as temporary:
+    with atomic_path(out / CARD, overwrite=overwrite) as temporary:
         text = "".join(f"{line}\n" for line in lines)
         # File names in the command may hold bytes that are no UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")

@@ -14,7 +14,7 @@ from rainkit.datasets.layouts.entries import Entry, Place, portable
 from rainkit.datasets.layouts.parameters import parameters
 from rainkit.datasets.layouts.writing import refuse_others, write_list
 from rainkit.datasets.records import Record
-from rainkit.errors import ImageError
+from rainkit.errors import FileError
 
 __all__ = ["HuggingFace"]
 
@@ -43,7 +43,7 @@ class HuggingFace(Layout):
             if parquet:
                 path, other = other, path
             if other.exists() and not overwrite:
-                raise ImageError(f"{other}: is a table already; pass --overwrite, or remove it")
+                raise FileError(f"{other}: is a table already; pass --overwrite, or remove it")
             other.unlink(missing_ok=True)
             texts = [json.dumps(row, allow_nan=False) for row in rows]
             if not parquet:

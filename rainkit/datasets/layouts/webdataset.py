@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
-from rainkit import images
 from rainkit.datasets.layouts.base import Layout
 from rainkit.datasets.layouts.entries import Entry, Place, portable
 from rainkit.datasets.layouts.parameters import parameters
 from rainkit.datasets.layouts.writing import refuse_others
 from rainkit.datasets.records import Record
 from rainkit.errors import DatasetError
+from rainkit.files import atomic_path
 
 __all__ = ["STAGING", "WebDataset"]
 
@@ -122,7 +122,7 @@ def _pack(
             or any(read(name) != data for name, data in known.items())
         ):
             with (
-                images.atomic_path(path, overwrite=True) as temporary,
+                atomic_path(path, overwrite=True) as temporary,
                 tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as new,
             ):
                 for name in members:

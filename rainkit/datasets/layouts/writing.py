@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit import images
-from rainkit.errors import ImageError
+from rainkit.errors import FileError
+from rainkit.files import atomic_path
 
 __all__ = ["RGB", "encoded", "refuse_others", "save", "share", "write_list"]
 
@@ -43,11 +44,11 @@ def share(data: bytes, first: Path, path: Path, *, overwrite: bool) -> None:
     A ``path`` that holds the data already is left as it is.
 
     Raises:
-        ImageError: another file exists and ``overwrite`` is False, or the system refuses to write.
+        FileError: another file exists and ``overwrite`` is False, or the system refuses to write.
     """
     if _holds(path, data):
         return
-    with images.atomic_path(path, overwrite=overwrite) as temporary:
+    with atomic_path(path, overwrite=overwrite) as temporary:
         if _holds(first, data):
             try:
                 os.link(first, temporary)
@@ -61,14 +62,14 @@ def write_list(path: Path, lines: Iterable[str], *, overwrite: bool) -> None:
     """Write a text file of lines; one that has some of them already is brought up to date.
 
     Raises:
-        ImageError: the file has other lines and ``overwrite`` is False, or the system refuses.
+        FileError: the file has other lines and ``overwrite`` is False, or the system refuses.
     """
     text = "".join(f"{line}\n" for line in lines)
     if not overwrite and path.is_file():
         # Only \n ends a line: names may hold any other separator that Unicode knows.
         held = path.read_text(encoding="utf-8", errors="replace").split("\n")
         refuse_others(path, held, text.split("\n"))
-    with images.atomic_path(path, overwrite=True) as temporary:
+    with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -76,10 +77,10 @@ def refuse_others(path: Path, held: Iterable[str], wanted: Iterable[str]) -> Non
     """Refuse to write ``wanted`` over a file that holds anything else.
 
     Raises:
-        ImageError: it does.
+        FileError: it does.
     """
     if not set(held) <= set(wanted):
-        raise ImageError(f"{path}: holds other pairs; pass --overwrite, or write somewhere else")
+        raise FileError(f"{path}: holds other pairs; pass --overwrite, or write somewhere else")
 
 
 def _holds(path: Path, data: bytes) -> bool:

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from rainkit.datasets.matching import PairFiles, listed, named, natural, pictures_in
+from rainkit.datasets.matching import PairFiles, listed, named, pictures_in
 from rainkit.datasets.readers.options import ReadOptions
 from rainkit.datasets.stored import Stored
 from rainkit.errors import ImageError, PairingError
+from rainkit.files import natural
 
 __all__ = ["side_by_side"]
 

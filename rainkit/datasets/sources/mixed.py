@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from rainkit.api import Training
 from rainkit.datasets.batches import Redrawn, Sample
-from rainkit.datasets.counted import CountedFolder
+from rainkit.datasets.counted import CountedFolder, weighted_input
 from rainkit.datasets.sources.base import Common, Picture, Source
 from rainkit.datasets.sources.folders import PairFolder
 from rainkit.datasets.sources.photos import Photos
@@ -106,36 +106,60 @@ def open_sources(
         DatasetError: a folder that cannot be read.
     """
     common = Common(request=request, training=training, seed=seed, multiple_of=multiple_of)
+    if request.enlarge and training.whole:
+        raise UsageError(
+            f"data.enlarge = {request.enlarge}: whole pictures cannot be enlarged; "
+            "set data.enlarge = 0 or training.whole = 0"
+        )
+    clean = [weighted_input(text) for text in request.clean]
     pairs = [CountedFolder.parse(text) for text in request.pairs]
     scenes = [CountedFolder.parse(text) for text in request.scenes]
-    _refuse_some_weights([*pairs, *scenes], (*request.pairs, *request.scenes))
+    folders = [*pairs, *scenes]
+    # With weights of clean photos, weights say all shares; otherwise those of the folders alone.
+    weighed = any(weight is not None for _, weight in clean)
+    texts = (*request.pairs, *request.scenes)
+    weights = dict(zip(texts, (folder.weight for folder in folders), strict=True))
+    _refuse_some_weights(
+        {**dict(zip(request.clean, (weight for _, weight in clean), strict=True)), **weights}
+        if weighed
+        else weights,
+        "--clean, --pairs and --scenes" if weighed else "--pairs and --scenes",
+    )
+    if weighed and request.clean_share != DataRequest().clean_share:
+        raise UsageError(
+            f"data.clean_share = {request.clean_share}: the weights of --clean say every share; "
+            "leave it out, or name --clean without @WEIGHT"
+        )
     sources: list[Source] = []
     shares: list[float] = []
-    if request.clean:
-        sources.append(Photos(common))
-        shares.append(request.clean_share if pairs or scenes else 1.0)
+    for text, weight in clean if weighed else ():
+        sources.append(Photos((text,), common, label=text))
+        shares.append(weight or 0.0)
+    if clean and not weighed:
+        sources.append(Photos(request.clean, common))
+        shares.append(request.clean_share if folders else 1.0)
     of_scenes = FrameScenes if kind == "frames" else SceneAverages
-    folders: list[Source] = [PairFolder(folder, common) for folder in pairs]
-    folders += [of_scenes(folder, common) for folder in scenes]
-    weights = [
+    opened: list[Source] = [PairFolder(folder, common) for folder in pairs]
+    opened += [of_scenes(folder, common) for folder in scenes]
+    parts = [
         len(source) if folder.weight is None else folder.weight
-        for folder, source in zip([*pairs, *scenes], folders, strict=True)
+        for folder, source in zip(folders, opened, strict=True)
     ]
-    rest = 1.0 - request.clean_share if request.clean else 1.0
-    sources += folders
-    shares += [rest * weight / sum(weights) for weight in weights]
+    rest = 1.0 - request.clean_share if clean else 1.0
+    sources += opened
+    shares += parts if weighed else [rest * part / sum(parts) for part in parts]
     if not sources:
         raise UsageError("nothing to train on: name clean photos (--clean) or pairs (--pairs)")
     return Mixed(sources, shares, seed, skip=request.unreadable == "skip")
 
 
-def _refuse_some_weights(folders: Sequence[CountedFolder], texts: Sequence[str]) -> None:
-    without = [text for folder, text in zip(folders, texts, strict=True) if folder.weight is None]
-    if without and len(without) < len(folders):
-        given = next(text for text in texts if text not in without)
+def _refuse_some_weights(weights: Mapping[str, float | None], options: str) -> None:
+    without = [text for text, weight in weights.items() if weight is None]
+    if without and len(without) < len(weights):
+        given = next(text for text in weights if text not in without)
         raise UsageError(
-            f"{without[0]} has no weight, but {given} has: write FOLDER@WEIGHT for every folder "
-            "of --pairs and --scenes, or for none"
+            f"{without[0]} has no weight, but {given} has: write FOLDER@WEIGHT for every one "
+            f"of {options}, or for none"
         )
 
 

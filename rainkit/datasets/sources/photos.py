@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from rainkit import images
 from rainkit.datasets.augmentation import shrunk
 from rainkit.datasets.sources.base import Common, Picture, Source, draw_seed
+from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.rain import render
 from rainkit.rain.batched import Shower, draw
 from rainkit.rain.noise import add_noise
@@ -18,11 +19,17 @@ __all__ = ["Photos"]
 
 
 class Photos(Source):
-    """Clean photographs with fresh rain or noise: no picture is ever seen twice alike."""
+    """Clean photographs with fresh rain or noise: no picture is ever seen twice alike.
 
-    def __init__(self, common: Common) -> None:
-        self.name = f"{common.request.degradation} on the fly"
-        self._paths = [found.path for found in images.find(common.request.clean)]
+    Args:
+        inputs: files, folders or globs.
+        common: what the sources of the run share.
+        label: stands before the source's name, if there are several sources of photographs.
+    """
+
+    def __init__(self, inputs: Sequence[str], common: Common, *, label: str = "") -> None:
+        self.name = f"{label}, " * bool(label) + f"{common.request.degradation} on the fly"
+        self._paths = [found.path for found in images.find(inputs)]
         self._request = common.request
         self._patch, self._whole = common.training.patch, common.training.whole
         self._augment = common.augmentation()
@@ -32,7 +39,7 @@ class Photos(Source):
         return len(self._paths)
 
     def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture | Shower, Picture]:
-        """Crop, turn and recolour, then rain, compressed at times, or noise."""
+        """Crop, turn and recolour, then rain, enlarged or compressed at times, or noise."""
         request = self._request
         photo = self._cache.read(self._paths[item])
         scale = rng.uniform(request.shrink, 1.0)
@@ -40,40 +47,27 @@ class Photos(Source):
             photo = shrunk(photo, self._whole)
             frame_width = max(photo.shape[:2])
         else:
-            photo, frame_width = _rescaled(photo, scale, self._patch, rng)
-        clean, _ = self._augment(photo, photo, draw_seed(rng))
+            (photo,), frame_width = shrunk_pieces(photo, scale=scale, patch=self._patch, rng=rng)
+        chosen = draw_seed(rng)
+        clean, _ = self._augment(photo, photo, chosen)
         untouched = rng.random() < request.rain_free
         if request.degradation == "noise":
             sigma = 0.0 if untouched else request.noise.draw(rng)
             return add_noise(clean, sigma, (draw_seed(rng),)), clean
-        if untouched:
-            return _jpeg(clean, rng, request.jpeg), clean
-        settings, distance = request.rain.draw(rng)
-        seed = (draw_seed(rng),)
-        if request.rain_on == "device":
-            return draw(clean, settings, seed, distance=distance, frame_width=frame_width), clean
-        rained = render(clean, settings, seed, distance=distance, frame_width=frame_width)
-        return _jpeg(rained.rainy, rng, request.jpeg), clean
-
-
-def _rescaled(
-    photo: Picture, scale: float, patch: int, rng: np.random.Generator
-) -> tuple[Picture, int]:
-    """A piece of a photo that was made smaller, ``patch`` x ``patch``, and the photo's width then.
-
-    Only the piece is resized, which is most of a large photo's cost. A photo that keeps its size is
-    given back whole.
-    """
-    height, width = photo.shape[:2]
-    scale = max(scale, min(1.0, patch / min(height, width)))
-    size = (round(width * scale), round(height * scale))
-    if size == (width, height):
-        return photo, max(size)
-    side = min(math.ceil(patch / scale), height, width)
-    top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
-    piece = photo[top : top + side, left : left + side]
-    small = cv2.resize(piece, (patch, patch), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8), max(size)
+        larger = Enlargement.draw(request.enlarge, self._patch, chosen)
+        if larger is not None:
+            clean = larger.cut(clean)
+        rainy = clean
+        if not untouched:
+            settings, distance = request.rain.draw(rng)
+            seed = (draw_seed(rng),)
+            if request.rain_on == "device":
+                shower = draw(clean, settings, seed, distance=distance, frame_width=frame_width)
+                return shower, clean
+            rainy = render(clean, settings, seed, distance=distance, frame_width=frame_width).rainy
+        if larger is not None:
+            rainy, clean = larger.apply(rainy), larger.apply(clean)
+        return _jpeg(rainy, rng, request.jpeg), clean
 
 
 def _jpeg(picture: Picture, rng: np.random.Generator, share: float) -> Picture:

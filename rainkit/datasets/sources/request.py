@@ -33,6 +33,9 @@ class DataRequest:
     from: ``FOLDER:COUNT@WEIGHT``, see :class:`rainkit.datasets.counted.CountedFolder`. Without
     weights, all of their pictures are drawn alike.
 
+    An entry of ``clean`` may end in ``@WEIGHT``, too. If one does, all entries of ``clean``,
+    ``pairs`` and ``scenes`` need a weight, and these weights are the shares of everything.
+
     Attributes:
         clean: files, folders or globs of clean photographs, degraded on the fly.
         pairs: dataset folders with rainy and clean pictures; of those that are split, the split
@@ -43,7 +46,8 @@ class DataRequest:
         layout: layout of the folders of ``pairs``; None to find it out.
         rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their looks.
         crop_to_common: crop pairs of two sizes instead of refusing them, in validation too.
-        clean_share: share of samples from ``clean`` when folders are given too.
+        clean_share: share of samples from ``clean`` when folders are given too, unless the entries
+            of ``clean`` have weights.
         scene_target: what stands for the clean picture of a frame where a method learns from pairs:
             the ``mean`` or the ``median`` of all other frames of its scene. Either is prepared when
             a scene is first drawn; the median is slower to prepare, and needs all frames at once.
@@ -55,8 +59,14 @@ class DataRequest:
         rain_free: share of samples left without either: the network must leave them alone.
         jpeg: share of rainy pictures compressed as JPEG, quality 60 to 95, before training; noise
             stays white.
-        shrink: smallest random scale of a clean photograph before it is cropped; whole pictures
-            have the size they are given.
+        enlarge: share of samples from ``clean`` and ``pairs`` whose rainy and clean crop are
+            enlarged together by 1.1 to 2.5, after the rain and before JPEG, bicubically or
+            bilinearly; noise stays white, and whole pictures cannot be enlarged.
+        shrink: smallest random scale of a clean photograph, or of both pictures of a pair, before
+            it is cropped; whole pictures have the size they are given, and frames of scenes stay
+            as they are.
+        match_tone: give the clean picture of each of ``pairs`` the tone of the rainy one first,
+            see :func:`rainkit.datasets.tone.tone_curve`.
         unreadable: what a picture that cannot be read does: ``stop`` the training, or ``skip``,
             which draws another in its place.
     """
@@ -76,7 +86,9 @@ class DataRequest:
     noise: Noise = field(default_factory=Noise)
     rain_free: float = 0.04
     jpeg: float = 0.3
+    enlarge: float = 0.0
     shrink: float = 0.6
+    match_tone: bool = False
     unreadable: Unreadable = "stop"
 
     def reading(self) -> ReadOptions:
@@ -87,15 +99,16 @@ class DataRequest:
 
     def __post_init__(self) -> None:
         self.reading()  # refuses what it does not know
-        for name in ("clean_share", "rain_free", "jpeg", "shrink"):
+        for name in ("clean_share", "rain_free", "jpeg", "enlarge", "shrink"):
             value = getattr(self, name)
             if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
                 raise UsageError(f"data.{name} = {value}: is a share, at most 1")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise UsageError(f"data.{name} = {getattr(self, name)}: is {' or '.join(known)}")
-        if self.rain_on == "device" and self.jpeg > 0:
-            raise UsageError(
-                f"data.jpeg = {self.jpeg}: only workers compress pictures; "
-                "set data.jpeg = 0 or data.rain_on = workers"
-            )
+        for name, work in {"jpeg": "compress", "enlarge": "enlarge"}.items():
+            if self.rain_on == "device" and getattr(self, name) > 0:
+                raise UsageError(
+                    f"data.{name} = {getattr(self, name)}: only workers {work} pictures; "
+                    f"set data.{name} = 0 or data.rain_on = workers"
+                )

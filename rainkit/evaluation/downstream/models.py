@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rainkit import images
 from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
 from rainkit.evaluation.kernels import RGB8
+from rainkit.files import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +138,6 @@ def load(file: ModelFile, task: str, device: str = "auto") -> Model:
         WeightsError: the file is damaged, something else, or does not fit the architecture.
     """
     from rainkit import networks
-    from rainkit.weights.inspecting import sha256
 
     place = networks.choose(device, "fp32").device
     make = {"torchscript": _torchscript, "onnx": _onnx, "torchvision": _torchvision}[file.kind]

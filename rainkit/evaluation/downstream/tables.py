@@ -178,7 +178,7 @@ def write(found: Downstream, folder: Path, *, overwrite: bool = False) -> tuple[
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off.
-        ImageError: the folder cannot be written.
+        FileError: the folder cannot be written.
     """
     texts = (markdown(found), json_text(found.to_data()), latex(found))
     return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)

@@ -61,7 +61,7 @@ def compare(request: CompareRequest) -> Compared:
         UsageError: less than two results, an unknown name, nothing that both have, or a file
             that would be replaced.
         DatasetError: a file is not a ``metrics.json``.
-        ImageError: the output cannot be written.
+        FileError: the output cannot be written.
     """
     if request.output is not None:
         check_folder(request.output, FILES, overwrite=request.overwrite)

@@ -95,7 +95,7 @@ def run_unpaired(
     Raises:
         UsageError, PairingError, MethodError, WeightsError: as :func:`evaluate_unpaired`; or
             ``output`` holds results and ``overwrite`` is off.
-        ImageError: the files cannot be written.
+        FileError: the files cannot be written.
     """
     if output is not None:
         check_folder(output, FILES, overwrite=overwrite)

@@ -79,7 +79,7 @@ def write_unpaired(
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off.
-        ImageError: the folder cannot be written.
+        FileError: the folder cannot be written.
     """
     texts = (
         unpaired_markdown(unpaired),

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Three methods trained on from their shipped weights, on tone-matched pairs and rain on the fly.
+#
+#   bash examples/recipes/real-rain-1.sh PHOTOS RAIN800 PAIRS WEIGHTS OUT METHOD [OPTION OF rainkit train...]
+#
+# PHOTOS are clean photographs; RAIN800 holds the training pairs of Rain800, side by side as
+# published; PAIRS is validated on and shares no scene with either; WEIGHTS is the safetensors file to
+# start from; METHOD is graspp-gan, resguidenet or granet. A run that was stopped goes on.
+#
+# 35 % of the samples are pairs whose clean side gets the tone of the rainy one, 65 % are
+# photographs with rain on the fly, without dimming and without darkening tone curves; of both, 30 % are
+# enlarged. No critic.
+set -euo pipefail
+[ $# -ge 6 ] || {
+  echo "usage: bash $0 PHOTOS RAIN800 PAIRS WEIGHTS OUT METHOD [OPTION...]" >&2; exit 2; }
+photos=$1 rain800=$2 pairs=$3 weights=$4 out=$5 method=$6
+shift 6
+here=$(cd "$(dirname "$0")" && pwd)
+
+steps=20000 batch=8
+own=()
+case $method in
+  graspp-gan) own=(--set objective.alone_epochs=1000) ;;
+  granet) steps=10000 batch=4 ;;
+  resguidenet) ;;
+  *) echo "$0: METHOD is graspp-gan, resguidenet or granet, not $method" >&2; exit 2 ;;
+esac
+
+if [ -e "$out/run.json" ]; then
+  rainkit train --resume "$out"
+else
+  rainkit train --config "$here/$method.toml" --init "$weights" -o "$out" \
+    --clean "$photos@0.65" --pairs "$rain800@0.35" --layout side-by-side --rainy-side right \
+    --validate "$pairs" --max-steps $steps --save-every 500 \
+    --set training.batch=$batch --set training.patch=96 --set training.epoch_steps=1000 \
+    --set training.lr=8e-4 --set training.schedule=cosine --set training.warmup_steps=200 \
+    --set training.clip_norm=1.0 --set training.ema=0.999 --set training.augment=flips \
+    --set data.match_tone=true --set data.enlarge=0.3 --set data.unreadable=skip \
+    --set data.rain.darkened=0 --set data.rain.dimmed=0 "${own[@]}" "$@"
+fi

@@ -1,0 +1,98 @@
+"""The tone of a pair: the curve from its clean side to the dry part of its rainy side."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["apply_curve", "tone_curve"]
+
+Picture = NDArray[np.uint8]
+Curve = NDArray[np.uint8]
+
+_BINS = 32
+_PERCENTILE = 25.0
+_LEAST_SHARE = 1 / 2000
+"""Bins with fewer pixels than this share of the picture are joined with the next one."""
+
+
+def tone_curve(clean: Picture, rainy: Picture) -> Curve:
+    """Return the monotone curve of each channel that gives the clean side the rainy side's tone.
+
+    In some datasets (Rain800) the rainy sides are darker than the clean ones, each by another
+    curve, although rain only adds light. A network that learns from such pairs learns to undo that
+    tone, and changes the tone of every other photograph, too. If the clean side goes through this
+    curve first, rain is all that is left between the two sides.
+
+    Rain adds light, so the dry pixels are the darker ones of all that have the same clean value:
+    the curve leads from the 25th percentile of each bin of clean values to the 25th percentile of
+    the rainy values of the same pixels. Beyond the outermost bins it goes on with the slope it has.
+
+    Args:
+        clean: uint8 [H,W,3].
+        rainy: the same scene with rain, of the same size.
+
+    Returns:
+        uint8 [3,256]: the new level of each level of each channel; see :func:`apply_curve`.
+    """
+    if clean.shape != rainy.shape:
+        raise ValueError(f"two pictures of one size are needed, not {clean.shape}, {rainy.shape}")
+    return np.stack([_curve(clean[..., k].ravel(), rainy[..., k].ravel()) for k in range(3)])
+
+
+def apply_curve(picture: Picture, curve: Curve) -> Picture:
+    """Send each channel of an HWC picture through its curve of :func:`tone_curve`."""
+    table = np.ascontiguousarray(curve.T).reshape(1, 256, 3)
+    return np.asarray(cv2.LUT(np.ascontiguousarray(picture), table), np.uint8)
+
+
+def _curve(clean: NDArray[np.uint8], rainy: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from scipy.optimize import isotonic_regression
+
+    # Row = clean level, column = rainy level: percentiles of a bin follow from its rows alone.
+    joint = np.bincount(clean.astype(np.intp) * 256 + rainy, minlength=1 << 16)
+    joint = joint.reshape(_BINS, 256 // _BINS, 256)
+    before, after, counts = [], [], []
+    for rows, first in _joined(joint, max(clean.size * _LEAST_SHARE, 1.0)):
+        before.append(first + _percentile(rows.sum(1)))
+        after.append(_percentile(rows.sum(0)))
+        counts.append(int(rows.sum()))
+    levels = isotonic_regression(after, weights=counts).x
+    curve = np.interp(np.arange(256), before, levels)
+    low, high = 1.0, 1.0
+    if len(before) > 1:
+        slopes = np.diff(levels) / np.diff(before)
+        low, high = np.clip(slopes[[0, -1]], 0.5, 2.0)
+    below = np.arange(256) < before[0]
+    above = np.arange(256) > before[-1]
+    curve[below] = levels[0] - low * (before[0] - np.arange(256)[below])
+    curve[above] = levels[-1] + high * (np.arange(256)[above] - before[-1])
+    return np.asarray(np.rint(np.clip(curve, 0, 255)), np.uint8)
+
+
+def _joined(joint: NDArray[np.intp], least: float) -> list[tuple[NDArray[np.intp], int]]:
+    """Return runs of bins with ``least`` pixels or more, and the first clean level of each."""
+    width = joint.shape[1]
+    runs: list[tuple[int, int]] = []
+    start = 0
+    for end in range(1, len(joint) + 1):
+        if joint[start:end].sum() >= least:
+            runs.append((start, end))
+            start = end
+    if start < len(joint) and joint[start:].sum():
+        begin = runs.pop()[0] if runs else start
+        runs.append((begin, len(joint)))
+    return [(joint[a:b].reshape(-1, 256), a * width) for a, b in runs]
+
+
+def _percentile(counts: NDArray[np.intp]) -> float:
+    """Return the percentile of levels 0, 1, 2, ... that occur ``counts`` times.
+
+    Each level stands for the interval around it, so that the result is no whole number.
+    """
+    ends = np.cumsum(counts)
+    wanted = ends[-1] * _PERCENTILE / 100
+    level = int(np.searchsorted(ends, wanted))
+    within = (wanted - (ends[level] - counts[level])) / counts[level]
+    return level - 0.5 + float(within)

@@ -1,0 +1,204 @@
+"""Files and folders: atomic writes, hashes, locks, JSON, and how names are ordered and counted."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from rainkit.errors import FileError
+
+__all__ = [
+    "alone_in",
+    "atomic_path",
+    "counted",
+    "is_temporary",
+    "lock_holder",
+    "natural",
+    "read_json",
+    "reason",
+    "remove_temporary",
+    "sha256",
+    "try_lock",
+    "write_json",
+    "write_text",
+]
+
+_TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12}(\.\w+)?")
+
+
+@contextmanager
+def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary sibling of ``path`` to write to, which becomes ``path`` at the end.
+
+    The folder is made if it is missing. The temporary name is hidden and has the suffix of
+    ``path``. The file is flushed to the disk before it is renamed, and it is removed if the block
+    raises anything, Ctrl-C included.
+
+    Args:
+        path: the file to make.
+        overwrite: replace an existing file.
+
+    Raises:
+        FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
+    """
+    temporary = path.with_name(f".rainkit-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        _refuse_existing(path, overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        _refuse_existing(path, overwrite)
+        temporary.replace(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({reason(error)})") from error
+    finally:
+        # If the folder itself could not be made, there is nothing to remove but an error.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; name a file")
+    if not overwrite and path.exists():
+        raise FileError(f"{path}: exists; pass --overwrite, or write somewhere else")
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file's name is one that :func:`atomic_path` writes to."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_temporary(folder: Path) -> None:
+    """Delete the temporary files that a killed process has left in a folder and below it."""
+    for path in folder.rglob(".rainkit-*"):
+        if is_temporary(path):
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a text file in UTF-8; it appears whole or not at all.
+
+    Raises:
+        FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path, data: Any, *, overwrite: bool = True) -> None:
+    """Write data as indented JSON that people can read, too.
+
+    Raises:
+        FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
+        ValueError: the data holds an infinity or NaN, which JSON does not have.
+    """
+    write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n", overwrite=overwrite)
+
+
+def read_json(path: Path, remedy: str = "") -> Any:
+    """Return what a JSON file holds.
+
+    Args:
+        path: the file.
+        remedy: what the user can do about a damaged file; it ends the message.
+
+    Raises:
+        FileError: the file cannot be read or is not JSON.
+    """
+    after = f"; {remedy}" if remedy else ""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({reason(error)}){after}") from error
+    except ValueError as error:
+        raise FileError(f"{path}: is not valid JSON ({error}){after}") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hex.
+
+    Raises:
+        FileError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({reason(error)})") from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process holds this folder, and hold it during the block.
+
+    The system lets go for a process that is killed. On a file system without locks the block runs
+    at once.
+
+    Raises:
+        FileError: the folder cannot be opened.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be opened ({reason(error)})") from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it.
+
+    On a file system without locks the answer is True.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def lock_holder(path: Path) -> int | None:
+    """Return the number of the process that has locked a file; None if the system does not say.
+
+    Only Linux says, and only for processes of the same machine.
+    """
+    with suppress(OSError, ValueError):
+        inode = str(path.stat().st_ino)
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            # 1: FLOCK  ADVISORY  WRITE 9432 fe:00:2146346 0 EOF
+            words = line.split()
+            if "->" not in words and words[1] == "FLOCK" and words[5].endswith(f":{inode}"):
+                return int(words[4]) or None
+    return None
+
+
+def natural(text: str) -> tuple[str | int, ...]:
+    """Return a sort key that counts: ``a2`` comes before ``a10``."""
+    parts = re.split(r"(\d+)", text)
+    return tuple(int(part) if i % 2 else part.casefold() for i, part in enumerate(parts))
+
+
+def counted(number: int, noun: str = "picture") -> str:
+    """Return ``1 picture`` or ``2 pictures``, for nouns that take an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def reason(error: OSError) -> str:
+    """Return the system's words for an error, such as ``No space left on device``."""
+    return error.strerror or str(error)
