@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +181,36 @@ def test_resolve_gives_the_object_or_one_line() -> None:
         plugins.resolve("rainkit.nowhere:x")
     with pytest.raises(MethodError, match="AttributeError"):
         plugins.resolve("rainkit.plugins:nothing")
+
+
+def test_infer_names_a_plugin_that_forgets_derained_in_one_line(
+    odd_plugin: Callable, tmp_path: Path
+) -> None:
+    folder = odd_plugin("api=2", "api=2")
+    network = folder.path / "rainkit_odd" / "network.py"
+    text = network.read_text()
+    forgetful = text.replace("return Derained(", "return (").replace(", {})", ")")
+    assert forgetful != text
+    network.write_text(forgetful)
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from rainkit import images, networks, plugins, weights
+method, folder = plugins.get("odd"), Path(sys.argv[1])
+network = networks.build(method, method.default.network)
+weights.save(
+    folder / "odd.safetensors", network.state_dict(),
+    method=method, variant="default", network=method.default.network,
+)
+picture = images.Picture(rgb=np.full((12, 16, 3), 90, np.uint8))
+images.write(folder / "rainy.png", picture, overwrite=False)
+"""
+    made = folder.python("-c", script, str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    options = ("--weights", str(tmp_path / "odd.safetensors"), "--device", "cpu")
+    done = folder.run("infer", str(tmp_path / "rainy.png"), "-m", "odd", *options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "rainkit_odd.network.Net returns a Tensor: end forward with return Derained(" in said

@@ -28,6 +28,7 @@ from rainkit.api import (
     option,
 )
 from rainkit.errors import MethodError
+from rainkit.files import sha256
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase, Progress
 from rainkit.testing import MethodContract
 
@@ -452,7 +453,7 @@ def test_shipped_weights_are_checked(
     card = Weights(
         tag="a",
         variant="default",
-        sha256=weights.sha256(path),
+        sha256=sha256(path),
         file="w.safetensors",
         licence="CC0-1.0",
         trained_on="nothing",

@@ -29,8 +29,8 @@ from skimage import data, metrics
 
 from rainkit import evaluation, images
 from rainkit.allocator import keep_large_blocks
-from rainkit.evaluation.measures import METRICS, ready
-from rainkit.evaluation.protocols import PROTOCOLS
+from rainkit.evaluation.metrics.protocols import PROTOCOLS
+from rainkit.evaluation.metrics.registry import METRICS, ready
 
 RGB8 = npt.NDArray[np.uint8]
 

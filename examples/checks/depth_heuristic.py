@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit import images
-from rainkit.datasets.depth import FORMATS, open_source
-from rainkit.datasets.depth.heuristic import guess
+from rainkit.depth import FORMATS, open_source
+from rainkit.depth.heuristic import guess
 from rainkit.errors import RainkitError
 
 FARTHEST_M = 200.0

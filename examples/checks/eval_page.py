@@ -33,18 +33,18 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit import images
-from rainkit.evaluation.protocols import protocol
-from rainkit.rain import PRESETS, render
-from rainkit.reports.eval_data import (
+from rainkit.evaluation.metrics.protocols import protocol
+from rainkit.evaluation.report.data import (
     EvalReport,
     EvalResult,
     PanelPictures,
     PictureScore,
     PublishedScore,
 )
-from rainkit.reports.eval_page import eval_page
-from rainkit.reports.eval_plots import write_plots
-from rainkit.reports.eval_tables import eval_latex, eval_markdown
+from rainkit.evaluation.report.means import eval_latex, eval_markdown
+from rainkit.evaluation.report.page import eval_page
+from rainkit.evaluation.report.plots import write_plots
+from rainkit.rain import PRESETS, render
 
 RGB8 = npt.NDArray[np.uint8]
 WINDOWS = {"desktop": (1440, 900), "phone": (390, 844)}

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rainkit import images
-from rainkit.evaluation.protocols import protocol
+from rainkit.evaluation.metrics.protocols import protocol
 from rainkit.rain import PRESETS, RainSettings, render
 
 DB, SIMILARITY = 0.7, 0.03

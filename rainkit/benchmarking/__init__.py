@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from rainkit.benchmarking.jobs import Job, Row, Timing
-from rainkit.benchmarking.run import Benchmark, BenchRequest, parse_size, run
-from rainkit.benchmarking.tables import COLUMNS, cells, markdown, title, write
+from rainkit.benchmarking.job import Job, Row, Timing
+from rainkit.benchmarking.run import (
+    COLUMNS,
+    Benchmark,
+    BenchRequest,
+    cells,
+    markdown,
+    parse_size,
+    run,
+    title,
+    write,
+)
 
 __all__ = [
     "COLUMNS",

@@ -9,14 +9,153 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
-from rainkit.benchmarking.jobs import Job, Row, Timing
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from rainkit import networks, plugins
+from rainkit.benchmarking.job import Job, Row, Timing
 from rainkit.errors import RainkitError, UsageError
+from rainkit.networks import ImageOnly
 
-__all__ = ["main", "row"]
+__all__ = [
+    "main",
+    "measure",
+    "row",
+]
+
+
+_MIB = 2**20
+
+
+def measure(job: Job) -> Timing:
+    """Build the job's network and time it.
+
+    Its memory figure is clean only in a process that has run no network before: see
+    :mod:`rainkit.benchmarking.worker`.
+
+    Raises:
+        UsageError: an unknown method, variant, device or precision.
+        MethodError: the method cannot be imported or built.
+        RainkitError: the device's memory does not suffice.
+    """
+    method = plugins.get(job.method)
+    if job.variant not in method.variants:
+        known = ", ".join(method.variants)
+        raise UsageError(f"{job.method} has no variant {job.variant}; it has {known}")
+    settings = method.variants[job.variant].network
+    spec = method.image(settings)
+    runtime = networks.choose(job.device, job.precision, spec)
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    torch.manual_seed(0)
+    built = networks.build(method, settings)
+    network = networks.prepare(built, spec, runtime)
+    rainy = runtime.place(torch.rand(job.batch, spec.channels, job.height, job.width))
+    try:
+        with torch.inference_mode():
+            return _measured(job, network, rainy, networks.parameters(built))
+    except torch.OutOfMemoryError as error:
+        raise RainkitError(
+            f"{job.method}: the device's memory does not suffice for {job.batch} x"
+            f" {job.height}x{job.width}; take a smaller --size or --batch"
+        ) from error
+
+
+def _measured(job: Job, network: ImageOnly, rainy: Tensor, parameters: int) -> Timing:
+    device = rainy.device
+    peak = _watch_memory(device)
+    with FlopCounterMode(display=False) as counter:
+        network(rainy)
+    for _ in range(job.warmup - 1):
+        network(rainy)
+    _synchronise(device)
+    times = []
+    cpu = time.process_time()
+    for _ in range(job.runs):
+        started = time.perf_counter()
+        network(rainy)
+        _synchronise(device)
+        times.append((time.perf_counter() - started) * 1e3 / job.batch)
+    cpu = time.process_time() - cpu
+    memory = peak()
+    quartiles = (
+        statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    )
+    return Timing(
+        device=_name(device),
+        precision=network.runtime.precision,
+        threads=torch.get_num_threads(),
+        median_ms=statistics.median(times),
+        iqr_ms=quartiles[2] - quartiles[0],
+        fastest_ms=min(times),
+        cpu_s=cpu / job.runs / job.batch,
+        parameters=parameters,
+        gflop=counter.get_total_flops() / 1e9 / job.batch,
+        peak_memory_mib=None if memory is None else memory / _MIB,
+        torch=torch.__version__,
+    )
+
+
+def _synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _watch_memory(device: torch.device) -> Callable[[], float | None]:
+    """Start watching; the result gives the peak in bytes, None where nothing tells it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return lambda: float(torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu":
+        return lambda: None
+    before = _status("VmRSS")
+    try:
+        # Linux: resets the process's own high-water mark, VmHWM, to its present size.
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return lambda: None
+
+    def rise() -> float | None:
+        highest = _status("VmHWM")
+        return None if before is None or highest is None else max(0.0, highest - before)
+
+    return rise
+
+
+def _status(key: str) -> float | None:
+    """A size in bytes out of /proc/self/status."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return float(value.split()[0]) * 1024
+    return None
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return f"{device.type} ({platform.machine()})"
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "cpu"
 
 
 def row(job: Job) -> Row:
@@ -61,8 +200,6 @@ def main() -> None:
     os.dup2(2, 1)
     job = Job(**json.load(sys.stdin))
     try:
-        from rainkit.benchmarking.timing import measure
-
         result = Row(job=job, timing=measure(job))
     except RainkitError as error:
         result = Row(job=job, problem=str(error), usage=isinstance(error, UsageError))

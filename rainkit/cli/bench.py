@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from rainkit.cli.console import errors, print_json
+from rainkit.cli.console import errors, print_json, print_table
 from rainkit.cli.options import Device
-from rainkit.cli.tables import print_table
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 from rich.markup import escape
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import errors, output, print_json, print_table
 from rainkit.cli.synth_results import progress
-from rainkit.cli.tables import print_table
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from rainkit.datasets.audit import AuditResult, Overlap
+    from rainkit.datasets.duplicates import AuditResult, Overlap
 
 __all__ = ["app", "audit", "average", "mix"]
 
@@ -67,8 +66,8 @@ def audit(
 
       rainkit data audit photos/ Rain100H/test Rain100L/test
     """
-    from rainkit.datasets.audit import AuditRequest
-    from rainkit.datasets.audit import audit as run
+    from rainkit.datasets.duplicates import AuditRequest
+    from rainkit.datasets.duplicates import audit as run
 
     request = AuditRequest(sets=tuple(sets), limit=limit, photos=photos, workers=workers)
     with progress(quiet) as tell:
@@ -126,8 +125,8 @@ def mix(
 
       rainkit data mix a:4000 b:4000 -o mixed/ --against Rain100H/test
     """
-    from rainkit.datasets.mix import MixRequest, MixSource
-    from rainkit.datasets.mix import mix as run
+    from rainkit.datasets.merge import MixRequest, MixSource
+    from rainkit.datasets.merge import mix as run
 
     request = MixRequest(
         sources=tuple(map(MixSource.parse, sources)),
@@ -202,8 +201,8 @@ def average(
 
       rainkit data average scenes/ -o pairs/ --pairs
     """
-    from rainkit.datasets.averages import AverageRequest
-    from rainkit.datasets.averages import average as run
+    from rainkit.datasets.sequences import AverageRequest
+    from rainkit.datasets.sequences import average as run
 
     request = AverageRequest(
         scenes=scenes,

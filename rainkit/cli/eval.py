@@ -90,8 +90,8 @@ def evaluate(
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions
+    from rainkit.evaluation import baseline as earlier
     from rainkit.evaluation.downstream import DownstreamRequest
-    from rainkit.evaluation.stored import baseline as earlier
 
     reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
     running: dict[str, Any] = {

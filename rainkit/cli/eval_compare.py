@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from rainkit.cli.console import errors, print_json
-from rainkit.cli.tables import print_table
+from rainkit.cli.console import errors, print_json, print_table
 
 __all__ = ["compare"]
 
@@ -67,8 +66,8 @@ def compare(
     Exit codes: 0 compared, 1 a file is not a metrics.json, 2 wrong use or
     nothing that the results have in common.
     """
-    from rainkit.evaluation.stored import CompareRequest, tables
-    from rainkit.evaluation.stored import compare as compared
+    from rainkit.evaluation.compare import CompareRequest, tables
+    from rainkit.evaluation.compare import compare as compared
 
     request = CompareRequest(
         files=tuple(files),

@@ -12,15 +12,14 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
-from rainkit.cli.console import errors, print_json
-from rainkit.cli.tables import print_table
+from rainkit.cli.console import errors, print_json, print_table
 from rainkit.files import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rainkit.evaluation import Evaluation, Scores, TextTable
-    from rainkit.evaluation.unpaired import UnpairedRequest
+    from rainkit.evaluation.no_target import UnpairedRequest
 
 __all__ = ["evaluate_unpaired", "scoring", "show"]
 
@@ -80,7 +79,7 @@ def evaluate_unpaired(
         as_json: print everything as JSON.
         quiet: print nothing but failures.
     """
-    from rainkit.evaluation.unpaired import run_unpaired, unpaired_table
+    from rainkit.evaluation.no_target import run_unpaired, unpaired_table
 
     with scoring(quiet=quiet) as advance:
         result, written = run_unpaired(request, output, overwrite=overwrite, advance=advance)
@@ -134,7 +133,7 @@ def _show_rest(
 
 def _styled(table: TextTable) -> list[list[str | Text]]:
     """Rows with the best figures bold and the second best underlined."""
-    from rainkit.reports.text_tables import bold, plain, underlined
+    from rainkit.render.text_tables import bold, plain, underlined
 
     return [
         [

@@ -13,10 +13,10 @@ from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.api import Method
-    from rainkit.evaluation.restorer import RestorerRequest
+    from rainkit.evaluation.cached_derainer import RestorerRequest
+    from rainkit.evaluation.no_target import UnpairedRequest
+    from rainkit.evaluation.report.data import PublishedScore
     from rainkit.evaluation.run import Source
-    from rainkit.evaluation.unpaired import UnpairedRequest
-    from rainkit.reports.eval_data import PublishedScore
 
 Made = TypeVar("Made", bound="RestorerRequest")
 
@@ -116,7 +116,7 @@ def averages(named: Sequence[str], **settings: Any) -> tuple[Source, ...]:
     Raises:
         UsageError: one that is none.
     """
-    from rainkit.evaluation.averages import AveragesRequest, parse_average
+    from rainkit.evaluation.frame_averages import AveragesRequest, parse_average
 
     parsed = [parse_average(text) for text in dict.fromkeys(named)]
     return tuple(AveragesRequest(by=by, frames=frames, **settings) for by, frames in parsed)
@@ -167,7 +167,7 @@ def unpaired(
     Raises:
         UsageError: neither methods nor one folder of results and --input.
     """
-    from rainkit.evaluation.unpaired import UnpairedRequest, metrics_without_target
+    from rainkit.evaluation.no_target import UnpairedRequest, metrics_without_target
 
     if requests and rainy is not None:
         raise UsageError("--input goes without --method: the paths are the rainy photographs")
@@ -191,7 +191,7 @@ def unpaired(
 def published_figures(methods: Iterable[str]) -> tuple[PublishedScore, ...]:
     """What the papers print of their own methods."""
     from rainkit import plugins
-    from rainkit.reports.eval_data import PublishedScore
+    from rainkit.evaluation.report.data import PublishedScore
 
     return tuple(
         PublishedScore(
@@ -211,7 +211,7 @@ def published_figures(methods: Iterable[str]) -> tuple[PublishedScore, ...]:
 
 def _variants(name: str, folder: Path) -> Chosen:
     from rainkit import plugins
-    from rainkit.evaluation.ablation import variants_in
+    from rainkit.evaluation.methods import variants_in
 
     found = variants_in(folder, plugins.get(name))
     rows = tuple(Row(name, str(path), label) for label, path in found.files)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json
-from rainkit.cli.tables import print_table
+from rainkit.cli.console import errors, output, print_json, print_table
 
 if TYPE_CHECKING:
     from rainkit.api import Method

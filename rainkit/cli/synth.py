@@ -97,11 +97,11 @@ def synth(
         refuse_others(context, "--from-video", _CUTTING)
         _cut(from_video, out, sequence, overwrite=overwrite, as_json=as_json, quiet=quiet)
         return
-    from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
+    from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
 
     source = DepthChoice(name=depth, form=depth_format, camera=depth_camera)
     if from_manifest is not None:
-        from rainkit.datasets.rebuilding import RebuildRequest, rebuild
+        from rainkit.synthesis.rebuild import RebuildRequest, rebuild
 
         refuse_others(context, "--from", _REBUILDING)
 
@@ -172,7 +172,7 @@ def synth(
 def _verify(
     path: Path | None, roots: list[str], workers: int | None, *, as_json: bool, quiet: bool
 ) -> None:
-    from rainkit.datasets.verify import verify
+    from rainkit.synthesis.verify import verify
 
     if path is None:
         raise UsageError("--verify: name the dataset's manifest with --from MANIFEST")
@@ -189,7 +189,7 @@ def _verify(
 def _cut(
     video: Path, out: Path, frames: int | None, *, overwrite: bool, as_json: bool, quiet: bool
 ) -> None:
-    from rainkit.datasets.video import VideoRequest, cut_scenes
+    from rainkit.synthesis.from_video import VideoRequest, cut_scenes
 
     most = VideoRequest.frames if frames is None else frames
     request = VideoRequest(video=video, out=out, frames=most, overwrite=overwrite)

@@ -14,9 +14,9 @@ from rainkit.cli.console import errors, output, print_json
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from rainkit.datasets.cuts import VideoResult
-    from rainkit.datasets.synthesis import SynthResult
-    from rainkit.datasets.verify import VerifyResult
+    from rainkit.synthesis.from_video import VideoResult
+    from rainkit.synthesis.run import SynthResult
+    from rainkit.synthesis.verify import VerifyResult
 
 __all__ = ["make_page", "progress", "tell_cut", "tell_made", "tell_verified"]
 
@@ -48,8 +48,8 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
 
 def make_page(result: SynthResult, workers: int | None, *, quiet: bool) -> Path | None:
     """Write the page about a finished dataset; None where there is nothing to show yet."""
-    from rainkit.evaluation.protocols import PROTOCOLS
-    from rainkit.reports.rain import write_rain_page
+    from rainkit.evaluation.metrics.protocols import PROTOCOLS
+    from rainkit.synthesis.report.page import write_rain_page
 
     if not result.pairs or not (result.out / "manifest.jsonl").exists():
         errors.print("no report: it comes with the last shard", highlight=False)

@@ -216,9 +216,9 @@ def _request(
     trackers: tuple[str, ...],
 ) -> TrainRequest:
     from rainkit import hyperparameters, plugins
-    from rainkit.training import TrainRequest, recipe
+    from rainkit.training import TrainRequest, run_config
 
-    read = recipe.read(config) if config is not None else recipe.Recipe()
+    read = run_config.read(config) if config is not None else run_config.Recipe()
     for_data = [setting for setting in settings if setting.strip().startswith("data.")]
     others = [setting for setting in settings if setting not in for_data]
     name = method or read.method
@@ -232,7 +232,7 @@ def _request(
         method=found,
         variant=chosen,
         hyperparameters=hyperparameters.resolve(found, chosen, read.hyperparameters, others),
-        data=recipe.data_request(recipe.with_settings(read.data, for_data), folders),
+        data=run_config.data_request(run_config.with_settings(read.data, for_data), folders),
         run=run or Path("runs") / f"{found.name}-{chosen}",
         seed=seed if seed is not None else (read.seed or 0),
         device=device,

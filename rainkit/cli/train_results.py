@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json
-from rainkit.cli.tables import print_table
+from rainkit.cli.console import errors, output, print_json, print_table
 from rainkit.errors import UsageError
 from rainkit.files import counted
 
@@ -216,15 +215,15 @@ def _profile(profile: Profile) -> None:
 
 
 def _ablation(result: Ablation, *, as_json: bool) -> None:
-    from rainkit.training import ablation_tables
+    from rainkit.training import ablation
 
-    paths = ablation_tables.write(result)
+    paths = ablation.write(result)
     if as_json:
         print_json(result.to_data())
         return
-    columns = ablation_tables.columns(result)
+    columns = ablation.columns(result)
     title = f"{result.method}: PSNR in dB and SSIM by prenet/1, on the validation sets"
-    print_table(columns, ablation_tables.rows(result), figures=columns[1:], title=title)
+    print_table(columns, ablation.rows(result), figures=columns[1:], title=title)
     for run in result.runs:
         if run.problem is not None:
             errors.print(f"{run.variant}: {run.problem}", markup=False, soft_wrap=True)

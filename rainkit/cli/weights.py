@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 from rich.markup import escape
 
-from rainkit.cli.console import errors, output, print_json
-from rainkit.cli.tables import print_table
+from rainkit.cli.console import errors, output, print_json, print_table
 from rainkit.files import counted
 
 if TYPE_CHECKING:

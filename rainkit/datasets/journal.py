@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
 
 from rainkit.datasets import manifest
-from rainkit.datasets.records import Record
+from rainkit.datasets.manifest import Record
 from rainkit.errors import DatasetError, RainkitError, UsageError
 
 __all__ = ["Journal", "files_in"]

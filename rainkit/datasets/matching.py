@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rainkit.datasets.stored import Stored
-from rainkit.errors import PairingError
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.errors import PairingError, RainkitError
 from rainkit.files import natural
 from rainkit.images import SUFFIXES
 
@@ -20,12 +20,16 @@ __all__ = [
     "CLEAN_FOLDERS",
     "RAINY_FOLDERS",
     "PairFiles",
+    "check_sizes",
+    "cropped",
     "listed",
     "match",
     "named",
+    "notice_of_crops",
     "pictures_in",
     "sub_folder",
 ]
+
 
 RAINY_FOLDERS = frozenset(
     {"input", "rain", "rainy", "lq", "rainy_image", "input_val", "inputcrop", "in"}
@@ -46,8 +50,8 @@ class PairFiles:
     """One rainy picture and its clean one. ``name`` is unique in its dataset, without suffix."""
 
     name: str
-    rainy: Stored
-    clean: Stored
+    rainy: ImageRef
+    clean: ImageRef
 
 
 def sub_folder(root: Path, names: frozenset[str]) -> Path | None:
@@ -96,7 +100,7 @@ def match(
         elif len(partners) > 1:
             ambiguous.append(f"{path} ({', '.join(sorted(p.name for p in partners))})")
         else:
-            pairs.append(PairFiles(stem, Stored(path), Stored(next(iter(partners)))))
+            pairs.append(PairFiles(stem, ImageRef(path), ImageRef(next(iter(partners)))))
     left = [str(path) for path in set(clean) - {pair.clean.path for pair in pairs}]
     if ambiguous:
         raise PairingError(f"more than one partner for {listed(ambiguous)}; keep one of each")
@@ -156,3 +160,54 @@ def listed(names: Sequence[str]) -> str:
     shown = sorted(names, key=natural)[:_LISTED]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def check_sizes(groups: Iterable[Sequence[ImageRef]]) -> None:
+    """Refuse groups of pictures that differ in size; only headers are read.
+
+    Pictures that cannot be opened are left to be reported when they are read.
+
+    Raises:
+        PairingError: sizes differ; the message names the files.
+    """
+    known: dict[ImageRef, tuple[int, int] | None] = {}
+    wrong = []
+    for group in groups:
+        known |= {each: _size(each) for each in group if each not in known}
+        sizes = [(each, size) for each in group if (size := known[each]) is not None]
+        if len({size for _, size in sizes}) > 1:
+            wrong.append(" against ".join(f"{each} {w}x{h}" for each, (w, h) in sizes))
+    if wrong:
+        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
+        raise PairingError(
+            f"sizes differ: {'; '.join(wrong[:_LISTED])}{more}; pairs need pictures of equal size,"
+            " or --crop-to-common"
+        )
+
+
+def cropped(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+    """The pictures cut to their common size from the top left, as MSPFN's Rain100H is.
+
+    Pictures that cannot be opened are left as they are.
+    """
+    sizes = [size for each in group if (size := _size(each)) is not None]
+    if len(set(sizes)) < 2:
+        return tuple(group)
+    crop = min(h for _, h in sizes), min(w for w, _ in sizes)
+    return tuple(replace(each, crop=crop) for each in group)
+
+
+def notice_of_crops(groups: Iterable[Sequence[ImageRef]]) -> tuple[str, ...]:
+    """One line that says how many groups were cut, if any were."""
+    count = sum(any(each.crop for each in group) for group in groups)
+    if not count:
+        return ()
+    were = "pair of two sizes was" if count == 1 else "pairs of two sizes were"
+    return (f"{count} {were} cut to the common size, from the top left",)
+
+
+def _size(stored: ImageRef) -> tuple[int, int] | None:
+    try:
+        return stored.size()
+    except RainkitError:
+        return None

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,
+    cropped,
     match,
     pictures_in,
 )
 from rainkit.datasets.readers import LAYOUTS, ReadOptions, read
-from rainkit.datasets.sizes import cropped
-from rainkit.datasets.stored import Stored
 from rainkit.errors import PairingError, UsageError
 from rainkit.files import natural
 
@@ -88,10 +88,10 @@ def find_pairs(
     return found.pairs
 
 
-def find_unpaired(root: Path) -> tuple[Stored, ...]:
+def find_unpaired(root: Path) -> tuple[ImageRef, ...]:
     """All pictures in and below a folder, in natural order, for figures without a target."""
     paths = sorted(pictures_in(root), key=lambda path: natural(path.relative_to(root).as_posix()))
-    return tuple(Stored(path) for path in paths)
+    return tuple(ImageRef(path) for path in paths)
 
 
 def find_datasets(
@@ -158,7 +158,7 @@ def find_matches(restored: Path, target: Path) -> tuple[PairFiles, ...]:
         if not path.exists():
             raise UsageError(f"{path} does not exist; give two folders or two pictures")
     if restored.is_file() and target.is_file():
-        return (PairFiles(restored.stem, Stored(restored), Stored(target)),)
+        return (PairFiles(restored.stem, ImageRef(restored), ImageRef(target)),)
     if restored.is_file() or target.is_file():
         raise UsageError(f"{restored} and {target}: give two folders or two pictures, not one each")
     found = {folder: pictures_in(folder) for folder in (restored, target)}

@@ -7,6 +7,7 @@ To be taken of clean pictures: rain moves a hash by up to 30 bits (median 10 on 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LIMIT", "components", "hamming", "phash"]
+from rainkit import images
+
+__all__ = ["LIMIT", "components", "hamming", "phash", "pixel_hash"]
 
 LIMIT = 8
 """Two pictures at most so many bits apart show one scene; other scenes differ by 14 and more."""
@@ -85,3 +88,13 @@ def _at_edges(sums: NDArray[Any], length: int) -> NDArray[Any]:
     after = np.minimum(whole + 1, length)
     between: NDArray[Any] = sums[whole] * (_SIDE - part)[:, None] + sums[after] * part[:, None]
     return between
+
+
+def pixel_hash(rgb: images.Pixels) -> str:
+    """SHA-256 in hex of a picture's height, width (decimal, ``x`` between) and its RGB bytes.
+
+    Of what is seen, not of how it was compressed: re-encoding without loss does not change it.
+    """
+    digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
+    digest.update(rgb.tobytes())
+    return digest.hexdigest()

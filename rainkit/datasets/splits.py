@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import components
-from rainkit.datasets.records import Record
 from rainkit.errors import UsageError
 
 __all__ = ["LIMIT", "SPLITS", "View", "choose_test", "group_views", "splits_to_data"]

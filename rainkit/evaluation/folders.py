@@ -4,32 +4,95 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from rainkit.allocator import keep_large_blocks
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.matching import check_sizes, cropped, listed, notice_of_crops
 from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, find_matches
-from rainkit.datasets.sizes import check_sizes, cropped, notice_of_crops
-from rainkit.datasets.stored import Stored
-from rainkit.evaluation.comparison import (
+from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.registry import Ready
+from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.scores import (
     Advance,
     Comparison,
+    Conditions,
     SourceFile,
     about_metrics,
     excluded_notices,
     versions,
 )
-from rainkit.evaluation.conditions import conditions, told
-from rainkit.evaluation.measures import Ready
-from rainkit.evaluation.mixups import Likeness, mixup_notices
-from rainkit.evaluation.protocols import RGB8, Protocol
-from rainkit.evaluation.scores import Conditions
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, oddity_notices
 
-__all__ = ["FoldersRequest", "evaluate_folders"]
+__all__ = [
+    "FoldersRequest",
+    "Likeness",
+    "evaluate_folders",
+    "mixup_notices",
+]
+
+
+_SIDE = 16  # px of a thumbnail: rain and blur hardly show in it
+_NEAR = 0.2  # of the squared distance to the own target
+_FAR = 8.0  # levels, root mean square; nearer to the own target is near enough
+_MOST = 5000  # pictures, since each is compared with all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """Thumbnails of a result and its target, float32 [N] without their mean."""
+
+    restored: NDArray[np.float32]
+    target: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, restored: RGB8, target: RGB8) -> Likeness:
+        """Of two pictures, HWC uint8 RGB."""
+        return cls(_thumbnail(restored), _thumbnail(target))
+
+
+def mixup_notices(dataset: str, found: Mapping[str, Likeness]) -> tuple[str, ...]:
+    """One line if results look much more like another picture's target than like their own.
+
+    Args:
+        dataset: its name.
+        found: by the pictures' names.
+    """
+    if not 1 < len(found) <= _MOST:
+        return ()
+    names = list(found)
+    restored = np.stack([found[name].restored for name in names])
+    targets = np.stack([found[name].target for name in names])
+    squares = (restored**2).sum(axis=1)[:, None] + (targets**2).sum(axis=1)[None]
+    distances = (squares - 2 * restored @ targets.T) / restored.shape[1]
+    own = distances.diagonal()
+    nearest = distances.argmin(axis=1)
+    least = distances[np.arange(len(names)), nearest]
+    odd = np.flatnonzero((own > _FAR**2) & (least < _NEAR * own))
+    if not len(odd):
+        return ()
+    likes = listed([f"{names[i]} like {names[nearest[i]]}" for i in odd])
+    looks = "picture looks" if len(odd) == 1 else "pictures look"
+    return (
+        f"{dataset}: {len(odd)} of {len(names)} restored {looks} like the target of another:"
+        f" {likes}; were they saved under each other's names?",
+    )
+
+
+def _thumbnail(rgb: RGB8) -> NDArray[np.float32]:
+    step = max(1, min(rgb.shape[:2]) // (4 * _SIDE))  # averaging all pixels would take longer
+    rgb = np.ascontiguousarray(rgb[::step, ::step])
+    small = cv2.resize(rgb, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.asarray(small - small.mean(axis=(0, 1)), np.float32).ravel()
+
 
 _JPEG = frozenset({".jpg", ".jpeg"})
 _TOGETHER = 16
@@ -66,12 +129,12 @@ class _Files:
     """The files of one row."""
 
     name: str
-    restored: Stored
-    target: Stored
-    rainy: Stored | None
+    restored: ImageRef
+    target: ImageRef
+    rainy: ImageRef | None
 
     @property
-    def roles(self) -> dict[str, Stored]:
+    def roles(self) -> dict[str, ImageRef]:
         roles = {"restored": self.restored, "target": self.target}
         return roles | ({"rainy": self.rainy} if self.rainy is not None else {})
 
@@ -141,7 +204,7 @@ def _rows(request: FoldersRequest) -> tuple[_Files, ...]:
 
 def _sharing(rows: Sequence[_Files]) -> list[tuple[_Files, ...]]:
     """Rows by their target, which is decoded once for them; not too many for one thread."""
-    groups: defaultdict[Stored, list[_Files]] = defaultdict(list)
+    groups: defaultdict[ImageRef, list[_Files]] = defaultdict(list)
     for row in rows:
         groups[row.target].append(row)
     return [

@@ -11,27 +11,18 @@ from rainkit.datasets.pairs import named_datasets
 from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
-from rainkit.evaluation.averages import (
-    AveragesRequest,
-    check_averages,
-    evaluate_averages,
-)
-from rainkit.evaluation.comparison import Advance, Comparison, parse_bar
+from rainkit.evaluation.baseline import Baseline
+from rainkit.evaluation.cached_derainer import check_restorers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
-from rainkit.evaluation.grouping import (
-    GROUPS_FILE,
-    check_groups,
-    groups,
-    write_groups,
-)
+from rainkit.evaluation.frame_averages import AveragesRequest, check_averages, evaluate_averages
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
-from rainkit.evaluation.reporting import REPORT_FILES, report_of, write_report
-from rainkit.evaluation.restorer import check_restorers
-from rainkit.evaluation.stored.baseline import Baseline
-from rainkit.evaluation.tables import FILES, write
-from rainkit.evaluation.texts import TextTable, check_folder
-from rainkit.reports.eval_data import PublishedScore
+from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
+from rainkit.evaluation.report.data import PublishedScore
+from rainkit.evaluation.report.write import REPORT_FILES, report_of, write_report
+from rainkit.evaluation.result_files import FILES, write
+from rainkit.evaluation.scores import Advance, Comparison, parse_bar
+from rainkit.render.text_tables import TextTable, check_folder
 
 __all__ = ["EvalRequest", "Evaluation", "Source", "run"]
 
@@ -51,7 +42,7 @@ class EvalRequest:
         baseline: earlier scores that the new ones must not fall below.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
-        by: conditions of :data:`rainkit.evaluation.conditions.CONDITIONS` to group pictures by.
+        by: conditions of :data:`~rainkit.evaluation.rain_attributes.CONDITIONS` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
     """

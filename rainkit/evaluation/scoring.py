@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from rainkit.datasets.pairs import PairFiles
 from rainkit.errors import PairingError, RainkitError, UsageError
-from rainkit.evaluation.measures import Ready
-from rainkit.evaluation.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.registry import Ready
 from rainkit.evaluation.scores import Failure, Score, Scores
 
 __all__ = [

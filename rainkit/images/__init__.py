@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from rainkit.images.convert import LUMA_WEIGHTS, shrink, to_array, to_tensor, to_uint8
 from rainkit.images.find import SUFFIXES, Found, find
 from rainkit.images.metadata import fits, metadata
-from rainkit.images.picture import Picture, Pixels
+from rainkit.images.picture import (
+    LUMA_WEIGHTS,
+    Picture,
+    Pixels,
+    shrink,
+    to_array,
+    to_tensor,
+    to_uint8,
+)
 from rainkit.images.read import decode, open_file, read, size
 from rainkit.images.write import encode, write
 

@@ -14,10 +14,9 @@ from PIL import Image
 
 from rainkit.errors import FileError, ImageError
 from rainkit.files import atomic_path
-from rainkit.images.convert import to_uint8
 from rainkit.images.metadata import fits
-from rainkit.images.picture import Picture, Pixels
-from rainkit.images.tiff import encode_tiff
+from rainkit.images.picture import Picture, Pixels, to_uint8
+from rainkit.images.read import encode_tiff
 
 __all__ = ["encode", "write"]
 

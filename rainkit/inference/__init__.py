@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from rainkit.inference.derainer import Derainer
-from rainkit.inference.loading import derain, load, only_method
-from rainkit.inference.page import blocks_used, tally
-from rainkit.inference.pipeline import infer
-from rainkit.inference.progress import Progress
-from rainkit.inference.request import InferRequest
-from rainkit.inference.result import InferResult, Outcome
+from rainkit.inference.batch import InferRequest, InferResult, Outcome, Progress, infer
+from rainkit.inference.derainer import Derainer, derain, load, only_method
+from rainkit.inference.report import blocks_used, tally
 
 __all__ = [
     "Derainer",

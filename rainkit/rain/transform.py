@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.errors import UsageError
-from rainkit.rain.mixture import Mixture
+from rainkit.rain.distribution import RainDistribution
 from rainkit.rain.render import render
 from rainkit.rain.settings import PRESETS, RainSettings
 
@@ -52,7 +52,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
 
     def __init__(
         self,
-        rain: str | RainSettings | Mixture | Mapping[str, Any] = "default",
+        rain: str | RainSettings | RainDistribution | Mapping[str, Any] = "default",
         *,
         distance: float | None = None,
         depth: str | None = None,
@@ -63,7 +63,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         self.rain = _from_fields(rain) if isinstance(rain, Mapping) else rain
         if isinstance(rain, str) and rain not in PRESETS:
             raise UsageError(f"rain: there is no preset {rain!r}; choose {', '.join(PRESETS)}")
-        if isinstance(self.rain, Mixture) and distance is not None:
+        if isinstance(self.rain, RainDistribution) and distance is not None:
             raise UsageError("rain: a mixture draws its own distances; leave out distance")
         if depth is not None and distance is not None:
             raise UsageError("rain: give either distance or depth, not both")
@@ -79,7 +79,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
     def get_params(self) -> dict[str, Any]:
         """Draw the rain of this call."""
         distance = self.distance
-        if isinstance(self.rain, Mixture):
+        if isinstance(self.rain, RainDistribution):
             settings, distance = self.rain.draw(self.random_generator)
         else:
             settings = PRESETS[self.rain] if isinstance(self.rain, str) else self.rain
@@ -125,15 +125,15 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         }
 
 
-def _plain(rain: RainSettings | Mixture) -> dict[str, Any]:
+def _plain(rain: RainSettings | RainDistribution) -> dict[str, Any]:
     """Return the fields as data for JSON."""
     values = asdict(rain)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
-def _from_fields(values: Mapping[str, Any]) -> RainSettings | Mixture:
+def _from_fields(values: Mapping[str, Any]) -> RainSettings | RainDistribution:
     """Return settings or a mixture with the given fields, depending on their names."""
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    if plain.keys() <= Mixture.__dataclass_fields__.keys():
-        return Mixture(**plain)
+    if plain.keys() <= RainDistribution.__dataclass_fields__.keys():
+        return RainDistribution(**plain)
     return RainSettings().changed(plain)

@@ -80,7 +80,7 @@ class Behaviour(Contract):
         size = (side + 5, 3 * side)
         picture = picture_of(1, *size)
         grid = tiles.Grid(side, spec.receptive_radius, multiple_of=step, min_size=spec.min_size)
-        tiled = tiles.run(run, lambda rows, columns: picture[..., rows, columns], size, grid)
+        tiled = tiles.run_tiles(run, lambda rows, columns: picture[..., rows, columns], size, grid)
         difference = difference_of(tiled, run(picture))
         assert difference <= NOISE, (
             f"tiles differ by {difference:.2g} from the whole picture: enlarge "

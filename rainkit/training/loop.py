@@ -7,26 +7,139 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import signal
+import threading
 import time
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
 from rainkit.errors import TrainingError
 from rainkit.objective import DivergedError
-from rainkit.training import budget, record
-from rainkit.training.feeding import Parts
-from rainkit.training.keeping import Keeper, Memory
-from rainkit.training.logs import SECONDS, Log
-from rainkit.training.meters import Clock, Mean, memory_mib
+from rainkit.training import planning, run_config
+from rainkit.training.checkpointing import Keeper, Memory
+from rainkit.training.data import Parts
+from rainkit.training.logging import SECONDS, Clock, Log, Mean, memory_mib
 from rainkit.training.phases import Rates
-from rainkit.training.request import TrainRequest
-from rainkit.training.result import TrainResult
+from rainkit.training.run_config import TrainRequest
 from rainkit.training.setup import Setup
-from rainkit.training.stopping import Reason, Stop
 
-__all__ = ["train"]
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = [
+    "Reason",
+    "Stop",
+    "TrainResult",
+    "train",
+]
+
+
+Reason = Literal["signal", "time", "no gain"]
+
+AGREE_EVERY = 10
+"""Steps between the moments at which several processes agree to stop."""
+
+
+class Stop:
+    """Watches for Ctrl-C and SIGTERM, and for a deadline, while used as a context.
+
+    The first signal lets the running step end, so that a checkpoint can be written; the second one
+    acts as it does elsewhere.
+
+    Args:
+        accelerator: all processes stop at the same step.
+        deadline: when all must be done, on the clock of ``time.monotonic``; None for never.
+
+    Attributes:
+        reserve: seconds before the deadline that the last validation and checkpoint need.
+    """
+
+    def __init__(self, accelerator: Accelerator, deadline: float | None) -> None:
+        self._accelerator = accelerator
+        self._deadline = deadline
+        self.reserve = 0.0
+        self._told = False
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._tell)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def reason(self, step: int) -> Reason | None:
+        """Whether to stop after ``step`` steps, and why; alike in every process."""
+        late = self._deadline is not None and time.monotonic() + self.reserve > self._deadline
+        found = 2 if self._told else int(late)
+        if self._accelerator.num_processes > 1:
+            if step % AGREE_EVERY:
+                return None
+            mine = torch.tensor([found], device=self._accelerator.device)
+            found = int(self._accelerator.gather(mine).max())
+        choices: tuple[Reason | None, ...] = (None, "time", "signal")
+        return choices[found]
+
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        self._former = {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """What a finished run left behind.
+
+    Attributes:
+        run: the run folder.
+        weights: the averaged weights after the last step.
+        best: the averaged weights with the highest validation PSNR; None without validation.
+        steps: steps done in all.
+        planned: steps of the whole training.
+        stopped: why it ended before its last step: ``signal``, ``time`` or ``no gain``.
+        done_now: of these, the steps of this call.
+        seconds: wall time of this call.
+        all_seconds: of this call and those it continues, as far as their checkpoints tell.
+        parameters: numbers of the network.
+        scores: the last validation, ``{"<set>/psnr": dB, "<set>/input_psnr": dB, ...}``.
+        skipped: pictures that could not be read, and how often each was passed over.
+    """
+
+    run: Path
+    weights: Path
+    best: Path | None
+    steps: int
+    planned: int
+    stopped: Reason | None
+    done_now: int
+    seconds: float
+    all_seconds: float
+    parameters: int
+    scores: dict[str, float]
+    skipped: dict[str, int]
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON-able data."""
+        data = dataclasses.asdict(self)
+        return {k: str(v) if isinstance(v, Path) else v for k, v in data.items()}
+
 
 LOG_EVERY = 50
 """Steps between log rows."""
@@ -57,8 +170,8 @@ def _train(request: TrainRequest, console: Console | None) -> TrainResult:
     started, deadline, reserve = time.monotonic(), None, 0.0
     said: list[str] = []
     if (seconds := request.max_seconds) is not None and not request.resume:
-        record.refuse_existing(request)
-        found = budget.fit(request, seconds)
+        run_config.refuse_existing(request)
+        found = planning.fit(request, seconds)
         request = found.request
         deadline, reserve = started + seconds, RESERVE * found.validation_seconds
         said.append(found.line())
@@ -69,7 +182,7 @@ def _train(request: TrainRequest, console: Console | None) -> TrainResult:
         memory, epoch_loss = keeper.resume()
     elif setup.first:
         # 'auto' may mean another precision on the machine that resumes.
-        record.create(dataclasses.replace(request, precision=setup.runtime.precision))
+        run_config.create(dataclasses.replace(request, precision=setup.runtime.precision))
     setup.accelerator.wait_for_everyone()
     log = Log(setup, memory.step, console) if setup.first else None
     try:

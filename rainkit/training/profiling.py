@@ -13,8 +13,8 @@ import torch
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as watch_operators
 
-from rainkit.training.feeding import Parts
-from rainkit.training.request import TrainRequest
+from rainkit.training.data import Parts
+from rainkit.training.run_config import TrainRequest
 from rainkit.training.schedules import Plateau
 from rainkit.training.setup import Setup
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from rainkit import evaluation, images, networks
 from rainkit.api import ImageSpec
+from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import ReadOptions, named_datasets
-from rainkit.datasets.sizes import check_sizes
-from rainkit.evaluation.protocols import RGB8
+from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.scores import Failure, Score, Scores
 
 if TYPE_CHECKING:

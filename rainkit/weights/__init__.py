@@ -11,10 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rainkit.weights.files import WeightsFile, find, load, open_file, save
+    from rainkit.weights.header import Inspection, TensorInfo, inspect
     from rainkit.weights.importing import Initialised, initialise
-    from rainkit.weights.inspecting import Inspection, TensorInfo, inspect
     from rainkit.weights.packing import Packed, pack
+    from rainkit.weights.store import WeightsFile, find, load, open_file, save
     from rainkit.weights.verifying import Verification, verify
 
 __all__ = [
@@ -36,12 +36,12 @@ __all__ = [
 
 _HOMES = {
     "Initialised": "importing",
-    "Inspection": "inspecting",
+    "Inspection": "header",
     "Packed": "packing",
-    "TensorInfo": "inspecting",
+    "TensorInfo": "header",
     "Verification": "verifying",
     "initialise": "importing",
-    "inspect": "inspecting",
+    "inspect": "header",
     "pack": "packing",
     "verify": "verifying",
 }
@@ -50,7 +50,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Load what is asked for on first use (PEP 562): inspecting a file stays free of torch."""
     if name in __all__:
-        home = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'files')}")
+        home = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'store')}")
         return getattr(home, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from rainkit.api import Method
 from rainkit.errors import UsageError, WeightsError
-from rainkit.weights.files import not_finite, read
-from rainkit.weights.inspecting import opened
+from rainkit.weights.header import opened
+from rainkit.weights.store import not_finite, read
 
 __all__ = ["Initialised", "initialise"]
 

@@ -17,7 +17,7 @@ from rainkit import hyperparameters, networks, plugins
 from rainkit.api import Hyperparameters, Method
 from rainkit.errors import UsageError, WeightsError
 from rainkit.files import atomic_path, sha256
-from rainkit.weights.files import WeightsFile, load, not_finite, open_file, read, save
+from rainkit.weights.store import WeightsFile, load, not_finite, open_file, read, save
 
 __all__ = ["Packed", "pack"]
 

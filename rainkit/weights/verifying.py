@@ -12,8 +12,8 @@ import torch
 from rainkit import networks, plugins
 from rainkit.api import Method, Weights
 from rainkit.errors import RainkitError, UsageError, WeightsError
-from rainkit.weights.files import WeightsFile, find, load, not_finite, open_file
-from rainkit.weights.inspecting import inspect
+from rainkit.weights.header import inspect
+from rainkit.weights.store import WeightsFile, find, load, not_finite, open_file
 
 __all__ = ["Verification", "verify"]
 

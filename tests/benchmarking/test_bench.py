@@ -9,7 +9,7 @@ import torch
 
 from rainkit import benchmarking, networks, plugins
 from rainkit.benchmarking import Benchmark, BenchRequest, Job, Row, Timing, worker
-from rainkit.benchmarking.timing import measure
+from rainkit.benchmarking.worker import measure
 from rainkit.errors import MethodError, UsageError
 
 SMALL = Job(

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from rainkit import images, reports
+from rainkit import images
 from rainkit.cli import app
 from rainkit.errors import ImageError
-from rainkit.inference import pipeline
+from rainkit.inference import batch
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_report_that_fails_comes_after_the_summary(
     def full(*_: object, **__: object) -> None:
         raise ImageError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(reports, "compare_page", full)
+    monkeypatch.setattr(batch, "compare_page", full)
     result = infer(photos, "--report")
     assert result.exit_code == 1
     assert "2 pictures derained" in result.stdout
@@ -164,7 +164,7 @@ def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "load", interrupt)
+    monkeypatch.setattr(batch, "load", interrupt)
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr

@@ -202,12 +202,12 @@ def test_from(run, photo: Path, tmp_path: Path, capsys) -> None:
 def test_an_early_end_says_how_to_go_on(
     run, photo: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    from rainkit.datasets import synthesis
+    from rainkit.synthesis import run as synthesis_run
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthesis, "write_lists", stop)
+    monkeypatch.setattr(synthesis_run, "write_lists", stop)
     assert run(photo, "-o", tmp_path / "out") == 130
     assert "repeat the command to go on" in capsys.readouterr().err
     monkeypatch.undo()

@@ -17,12 +17,9 @@ from PIL import Image
 
 from rainkit import images
 from rainkit.datasets import manifest
-from rainkit.datasets.layouts import (
-    Entry,
-    Layout,
-)
-from rainkit.datasets.synthesis import SynthRequest
+from rainkit.datasets.writers import Entry, Layout
 from rainkit.rain import PRESETS
+from rainkit.synthesis.run import SynthRequest
 
 RGB = NDArray[np.uint8]
 SCENES = (("a", "train"), ("größe 2", "train"), ("c.d", "test"))

@@ -11,7 +11,7 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets.audit import AuditRequest, AuditResult, audit
+from rainkit.datasets.duplicates import AuditRequest, AuditResult, audit
 from rainkit.errors import PairingError, UsageError
 
 SCENES = {

@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets.averages import merge
+from rainkit.datasets.sequences import merge
 from rainkit.evaluation import protocol
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render

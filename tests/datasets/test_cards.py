@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rainkit.datasets import manifest
-from rainkit.datasets.layouts import CARD, LAYOUTS, Entry, write_card
+from rainkit.datasets.writers import CARD, LAYOUTS, Entry, write_card
 from rainkit.errors import ImageError
 
 RECORD = manifest.Record(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rainkit.datasets.depth import open_source
+from rainkit.depth import open_source
 from rainkit.errors import DatasetError, UsageError
 
 RAMP = np.tile(np.linspace(2, 90, 24, dtype=np.float32), (16, 1))

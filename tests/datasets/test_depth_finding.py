@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rainkit.datasets.depth import maps_among, open_source
+from rainkit.depth import maps_among, open_source
 from rainkit.errors import DatasetError, UsageError
 
 CLEAN = np.full((8, 8, 3), [90, 30, 30], np.uint8)

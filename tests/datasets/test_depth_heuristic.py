@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.datasets.depth import Depth, decode, encode, open_source
-from rainkit.datasets.depth.heuristic import guess
-from rainkit.datasets.depth.looks import LONGEST, looks_like_sky, shrink
+from rainkit.depth import Depth, decode, encode, open_source
+from rainkit.depth.heuristic import guess
+from rainkit.depth.masks import LONGEST, looks_like_sky, shrink
 
 NOWHERE = Path("no-such-folder/photo.png")
 
@@ -113,8 +113,8 @@ def test_the_guess_is_the_same_on_every_processor(tmp_path: Path) -> None:
     script = """
 import hashlib, sys
 import cv2, numpy
-from rainkit.datasets.depth import encode
-from rainkit.datasets.depth.heuristic import guess
+from rainkit.depth import encode
+from rainkit.depth.heuristic import guess
 cv2.setNumThreads(int(sys.argv[2]))
 print(hashlib.sha256(encode(guess(numpy.load(sys.argv[1])))).hexdigest())
 """

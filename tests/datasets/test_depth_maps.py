@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rainkit.datasets.depth import FORMATS, Depth, decode, encode, open_source
+from rainkit.depth import FORMATS, Depth, decode, encode, open_source
 from rainkit.errors import DatasetError, ImageError, UsageError
 
 RAMP = np.tile(np.linspace(2, 90, 24, dtype=np.float32), (16, 1))

@@ -10,7 +10,7 @@ import torch
 from skimage import data
 from torch import nn
 
-from rainkit.datasets.depth import open_source
+from rainkit.depth import open_source
 from rainkit.errors import DatasetError, UsageError
 
 PHOTO = Path("photo.png")
@@ -90,7 +90,7 @@ def test_a_relative_network_gives_nearness(networks: dict[str, Path]) -> None:
 def test_sky_that_a_metric_network_puts_far_is_farther(
     networks: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rainkit.datasets.depth.network import Network
+    from rainkit.depth.network import Network
 
     sky = np.zeros((300, 451), bool)
     sky[:100] = True

@@ -9,12 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rainkit.datasets.layouts import (
-    LAYOUTS,
-    STAGING,
-    Entry,
-    portable,
-)
+from rainkit.datasets.writers import LAYOUTS, STAGING, Entry, portable
 from rainkit.errors import FileError, UsageError
 
 SCENES = (("a", "train"), ("größe 2", "train"), ("c.d", "test"))

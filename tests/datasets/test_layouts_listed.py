@@ -10,13 +10,8 @@ from typing import Any
 
 import pytest
 
-from rainkit.datasets import tabular
-from rainkit.datasets.layouts import (
-    LAYOUTS,
-    STAGING,
-    HuggingFace,
-    WebDataset,
-)
+from rainkit.datasets import parquet
+from rainkit.datasets.writers import LAYOUTS, STAGING, HuggingFace, WebDataset
 from rainkit.errors import DatasetError, FileError
 
 
@@ -70,7 +65,7 @@ def test_hugging_faces_metadata_as_parquet(make, tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"metadata\.jsonl.*--overwrite"):
         layout.finish(tmp_path, records, overwrite=False, parquet=True)
     layout.finish(tmp_path, records, overwrite=True, parquet=True)
-    rows = tabular.read_parquet(tmp_path / "test/metadata.parquet")
+    rows = parquet.read_parquet(tmp_path / "test/metadata.parquet")
     assert rows == [json.loads(line) for line in lines]
     assert not list(tmp_path.rglob("metadata.jsonl"))
     layout.finish(tmp_path, records, overwrite=False, parquet=True)

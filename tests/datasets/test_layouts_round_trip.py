@@ -9,12 +9,12 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets.layouts import LAYOUTS
 from rainkit.datasets.manifest import MANIFEST, read
 from rainkit.datasets.pairs import find_pairs
-from rainkit.datasets.plan import pixel_hash
-from rainkit.datasets.synthesis import SynthRequest, synthesise
+from rainkit.datasets.phash import pixel_hash
+from rainkit.datasets.writers import LAYOUTS
 from rainkit.rain import PRESETS
+from rainkit.synthesis.run import SynthRequest, synthesise
 
 
 @pytest.mark.parametrize("test_scenes", [None, 1], ids=["whole", "split"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rainkit.datasets.averages import merge
-from rainkit.datasets.leaveout import AllButOne
+from rainkit.datasets.sequences import AllButOne, merge
 
 
 @pytest.mark.parametrize("by", ["mean", "median"])

@@ -11,10 +11,10 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets import mixing
-from rainkit.datasets.mix import MixRequest, MixResult, MixSource, mix
+from rainkit.datasets import merge
+from rainkit.datasets.merge import MixRequest, MixResult, MixSource, mix
 from rainkit.datasets.pairs import find_pairs
-from rainkit.datasets.plan import pixel_hash
+from rainkit.datasets.phash import pixel_hash
 from rainkit.errors import UsageError
 
 CHELSEA = np.ascontiguousarray(data.chelsea()[::4, ::4])
@@ -195,7 +195,7 @@ def test_overwriting_deletes_what_the_former_mix_listed_and_nothing_else(tmp_pat
 def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
     a = pairs(tmp_path / "a", 5)
     run(tmp_path / "whole", f"{a}:4")
-    whole, count = mixing.take, 0
+    whole, count = merge.take, 0
 
     def dies(*arguments, **options):
         nonlocal count
@@ -204,7 +204,7 @@ def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
             raise KeyboardInterrupt
         return whole(*arguments, **options)
 
-    monkeypatch.setattr("rainkit.datasets.mix.take", dies)
+    monkeypatch.setattr("rainkit.datasets.merge.take", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "m", f"{a}:4")
     monkeypatch.undo()
@@ -222,7 +222,7 @@ def test_starting_over_leaves_nothing_of_an_unfinished_mix(tmp_path: Path, monke
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rainkit.datasets.mix.finish", dies)
+    monkeypatch.setattr("rainkit.datasets.merge.finish", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "m", str(a))
     monkeypatch.undo()

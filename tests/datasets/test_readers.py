@@ -12,8 +12,8 @@ import pytest
 from skimage import data
 
 from rainkit import images
+from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import ReadOptions, find_datasets, find_pairs, find_unpaired
-from rainkit.datasets.stored import Stored
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
 from rainkit.rain import PRESETS, render
 
@@ -266,7 +266,7 @@ def test_one_odd_width_among_side_by_side_pictures_is_named(tmp_path: Path) -> N
     with pytest.raises(PairingError, match=r"of an odd width: .*29\.png"):
         find_pairs(tmp_path)
     with pytest.raises(ImageError, match=r"29\.png: is 149 px wide"):
-        Stored(tmp_path / "29.png", half="left").read()
+        ImageRef(tmp_path / "29.png", half="left").read()
 
 
 def test_photographs_alone_are_no_pairs_but_can_be_had(tmp_path: Path) -> None:

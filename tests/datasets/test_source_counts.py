@@ -11,9 +11,9 @@ import pytest
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.counted import CountedFolder
-from rainkit.datasets.mix import MixRequest, MixSource, mix
+from rainkit.datasets.merge import MixRequest, MixSource, mix
 from rainkit.datasets.pairs import find_pairs
+from rainkit.datasets.sampling_spec import CountedFolder
 from rainkit.datasets.sources import DataRequest, Mixed, open_sources
 from rainkit.errors import RainkitError, UsageError
 from rainkit.images import Picture

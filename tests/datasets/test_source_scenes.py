@@ -10,7 +10,7 @@ import pytest
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.averages import merge
+from rainkit.datasets.sequences import merge
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture

@@ -11,8 +11,8 @@ import torch
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.batches import Batch, Redrawn, collate
 from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.datasets.sources.mixed import Batch, Redrawn, collate
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture
 

@@ -12,8 +12,8 @@ from skimage import data
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.batches import Batch, collate
 from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.datasets.sources.mixed import Batch, collate
 from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.images import Picture
 from rainkit.rain.noise import Noise

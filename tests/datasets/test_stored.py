@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets.stored import Stored
+from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import DatasetError, ImageError
 
 PHOTO = np.ascontiguousarray(data.astronaut()[::8, ::8])
@@ -39,28 +39,28 @@ def test_an_lmdb_is_read_by_several_processes_in_turn(tmp_path: Path) -> None:
         whole.begin(write=True) as t,
     ):
         t.put(b"1", png(PHOTO))
-    stored = Stored(tmp_path / "a.lmdb", "1")
+    stored = ImageRef(tmp_path / "a.lmdb", "1")
     assert stored.size() == PHOTO.shape[1::-1]
     for method in ("fork", "spawn"):
         with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
             assert np.array_equal(pool.submit(stored.read).result(), PHOTO)
     with pytest.raises(DatasetError, match="holds no file 2"):
-        Stored(tmp_path / "a.lmdb", "2").read()
+        ImageRef(tmp_path / "a.lmdb", "2").read()
 
 
 @pytest.mark.parametrize("locator", ["/etc/passwd", "../a.png", "x/../../a.png", "", "x\\a.png"])
 def test_locators_stay_inside_their_folder(tmp_path: Path, locator: str) -> None:
     with pytest.raises(DatasetError, match="is not a path inside"):
-        Stored.at(tmp_path, locator)
+        ImageRef.at(tmp_path, locator)
 
 
 def test_locators_of_members_and_halves(tmp_path: Path) -> None:
-    assert Stored.at(tmp_path, "a.tar::left") == Stored(tmp_path / "a.tar", member="left")
-    half = Stored.at(tmp_path, "x/a.png::left")
-    assert half == Stored(tmp_path / "x/a.png", half="left")
+    assert ImageRef.at(tmp_path, "a.tar::left") == ImageRef(tmp_path / "a.tar", member="left")
+    half = ImageRef.at(tmp_path, "x/a.png::left")
+    assert half == ImageRef(tmp_path / "x/a.png", half="left")
     assert str(half) == f"{tmp_path}/x/a.png::left"
     with pytest.raises(DatasetError, match="no 'top'"):
-        Stored.at(tmp_path, "a.png::top")
+        ImageRef.at(tmp_path, "a.png::top")
 
 
 def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
@@ -68,18 +68,18 @@ def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set/a.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(DatasetError, match="a link that leaves"):
-        Stored.at(tmp_path / "set", "a.png")
+        ImageRef.at(tmp_path / "set", "a.png")
 
 
 def test_what_is_stored_nowhere_is_an_error_that_names_it(tmp_path: Path) -> None:
     tar(tmp_path / "a.tar", {"1.png": png(PHOTO), "2.png": b"no picture"})
-    assert np.array_equal(Stored(tmp_path / "a.tar", "1.png").read(), PHOTO)
+    assert np.array_equal(ImageRef(tmp_path / "a.tar", "1.png").read(), PHOTO)
     with pytest.raises(DatasetError, match="holds no file 3"):
-        Stored(tmp_path / "a.tar", "3.png").read()
+        ImageRef(tmp_path / "a.tar", "3.png").read()
     with pytest.raises(ImageError, match=r"a\.tar::2\.png: is not a"):
-        Stored(tmp_path / "a.tar", "2.png").read()
+        ImageRef(tmp_path / "a.tar", "2.png").read()
     with pytest.raises(ImageError, match=r"b\.tar"):
-        Stored(tmp_path / "b.tar", "1.png").read()
+        ImageRef(tmp_path / "b.tar", "1.png").read()
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
@@ -88,15 +88,15 @@ def test_sizes_follow_the_orientation(tmp_path: Path, suffix: str) -> None:
     exif[0x0112] = 6
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(PHOTO[:, :40]).save(path, exif=exif)
-    assert Stored(path).size() == Stored(path).read().shape[1::-1] == (64, 40)
-    assert Stored(path, half="left").size() == (32, 40)
+    assert ImageRef(path).size() == ImageRef(path).read().shape[1::-1] == (64, 40)
+    assert ImageRef(path, half="left").size() == (32, 40)
 
 
 def test_a_header_is_enough_to_tell_a_size(tmp_path: Path) -> None:
     cut = png(PHOTO)[:2000]
     (tmp_path / "a.png").write_bytes(cut)
     tar(tmp_path / "a.tar", {"0.png": png(PHOTO[::2]), "a.png": cut})
-    for stored in (Stored(tmp_path / "a.png"), Stored(tmp_path / "a.tar", "a.png")):
+    for stored in (ImageRef(tmp_path / "a.png"), ImageRef(tmp_path / "a.tar", "a.png")):
         assert stored.size() == (64, 64)
         with pytest.raises(ImageError, match=r"a\.png: is damaged"):
             stored.read()

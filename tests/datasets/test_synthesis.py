@@ -13,12 +13,12 @@ import pytest
 
 from rainkit import images
 from rainkit.datasets import manifest
-from rainkit.datasets.layouts import LAYOUTS
-from rainkit.datasets.plan import pixel_hash
-from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
-from rainkit.datasets.verify import verify
+from rainkit.datasets.phash import pixel_hash
+from rainkit.datasets.writers import LAYOUTS
 from rainkit.errors import DatasetError, FileError, UsageError
 from rainkit.rain import RainSettings, render
+from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
+from rainkit.synthesis.verify import verify
 
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}
 

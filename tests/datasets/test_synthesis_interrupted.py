@@ -9,8 +9,8 @@ import pytest
 
 from rainkit import images
 from rainkit.datasets import manifest
-from rainkit.datasets.synthesis import SynthRequest, synthesise
 from rainkit.errors import DatasetError, UsageError
+from rainkit.synthesis.run import SynthRequest, synthesise
 
 
 @pytest.mark.parametrize("workers", [1, 2])

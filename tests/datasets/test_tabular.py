@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rainkit.datasets.tabular import read_parquet, write_parquet
+from rainkit.datasets.parquet import read_parquet, write_parquet
 from rainkit.errors import DatasetError, ImageError, UsageError
 
 COLUMNS: dict[str, list[Any]] = {

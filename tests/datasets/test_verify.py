@@ -13,10 +13,10 @@ import pytest
 
 from rainkit import images
 from rainkit.datasets import manifest
-from rainkit.datasets.rebuilding import RebuildRequest, rebuild
-from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
-from rainkit.datasets.verify import verify
 from rainkit.errors import DatasetError, UsageError
+from rainkit.synthesis.rebuild import RebuildRequest, rebuild
+from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
+from rainkit.synthesis.verify import verify
 
 
 def files(folder: Path) -> dict[str, str]:

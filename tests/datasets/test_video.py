@@ -15,11 +15,11 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets import cuts
-from rainkit.datasets.video import VideoRequest, cut_scenes
 from rainkit.errors import DatasetError, ImageError, UsageError
 from rainkit.images.video import read_frames
 from rainkit.rain import RainSettings, render
+from rainkit.synthesis import from_video
+from rainkit.synthesis.from_video import VideoRequest, cut_scenes
 
 SIZE = (240, 180)
 RAIN = RainSettings(rate_mm_h=10.0, streak_gain=32.0, streak_grey=220.0)
@@ -152,9 +152,9 @@ def test_new_light_for_good_starts_another_scene(tmp_path: Path) -> None:
 
 def test_the_record_says_what_was_done(still: Path, tmp_path: Path) -> None:
     result = cut_scenes(VideoRequest(video=still, out=tmp_path, frames=4))
-    (line,) = (tmp_path / cuts.SEQUENCES).read_text().splitlines()
+    (line,) = (tmp_path / from_video.SEQUENCES).read_text().splitlines()
     assert json.loads(line) == json.loads(json.dumps(result.scenes[0].to_data()))
-    assert cuts.read_list(tmp_path) == {"still-1": result.scenes[0]}
+    assert from_video.read_list(tmp_path) == {"still-1": result.scenes[0]}
     assert json.loads(json.dumps(result.to_data()))["decoded"] == 24
     assert re.search(r"24 frames, 24 steady; none dropped", result.summary())
     assert re.search(
@@ -230,7 +230,7 @@ def test_scenes_of_several_videos_share_a_folder(still: Path, tmp_path: Path) ->
     other = film(tmp_path / "b.avi", rained([view(data.astronaut())] * 10))
     for path in (other, still):
         cut_scenes(VideoRequest(video=path, out=tmp_path / "out", frames=4))
-    assert list(cuts.read_list(tmp_path / "out")) == ["b-1", "still-1"]
+    assert list(from_video.read_list(tmp_path / "out")) == ["b-1", "still-1"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_decoders_keep_quiet(tmp_path: Path) -> None:
 
 
 def test_a_damaged_list_is_named(still: Path, tmp_path: Path) -> None:
-    (tmp_path / cuts.SEQUENCES).write_text('{"name": 1}\n')
+    (tmp_path / from_video.SEQUENCES).write_text('{"name": 1}\n')
     with pytest.raises(DatasetError, match=r"sequences\.jsonl: not a list of scenes"):
         cut_scenes(VideoRequest(video=still, out=tmp_path))
 

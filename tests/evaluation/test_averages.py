@@ -10,7 +10,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest
-from rainkit.evaluation.averages import AveragesRequest, evaluate_averages, parse_average
+from rainkit.evaluation.frame_averages import AveragesRequest, evaluate_averages, parse_average
 
 RGB = (PROTOCOLS["rgb"],)
 

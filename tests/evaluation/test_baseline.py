@@ -13,8 +13,7 @@ import pytest
 
 from rainkit import evaluation
 from rainkit.errors import DatasetError, UsageError
-from rainkit.evaluation import PROTOCOLS, Comparison, EvalRequest, FoldersRequest
-from rainkit.evaluation.stored import baseline
+from rainkit.evaluation import PROTOCOLS, Comparison, EvalRequest, FoldersRequest, baseline
 
 PRENET, RGB = PROTOCOLS["prenet"], PROTOCOLS["rgb"]
 

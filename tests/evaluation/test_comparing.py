@@ -14,9 +14,7 @@ import pytest
 from rainkit import evaluation
 from rainkit.errors import DatasetError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
-from rainkit.evaluation.stored.comparing import CompareRequest, compare
-from rainkit.evaluation.stored.differences import Compared
-from rainkit.evaluation.stored.files import tables
+from rainkit.evaluation.compare import Compared, CompareRequest, compare, tables
 
 PRENET, RGB = PROTOCOLS["prenet"], PROTOCOLS["rgb"]
 NAMES = ("p1", "p2", "p3", "p4", "p5")

@@ -13,8 +13,7 @@ from rainkit import evaluation
 from rainkit.datasets import manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
-from rainkit.evaluation.conditions import CONDITIONS
-from rainkit.evaluation.grouping import groups
+from rainkit.evaluation.rain_attributes import CONDITIONS, groups
 
 RGB = (PROTOCOLS["rgb"],)
 

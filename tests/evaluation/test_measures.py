@@ -9,7 +9,7 @@ import torch
 from skimage import data
 
 from rainkit.errors import PairingError, UsageError
-from rainkit.evaluation.measures import METRICS, metric, ready
+from rainkit.evaluation.metrics.registry import METRICS, metric, ready
 
 FREE = [name for name, each in METRICS.items() if not each.weights and name != "niqe"]
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from rainkit.errors import WeightsError
-from rainkit.evaluation import perceptual
-from rainkit.evaluation.measures import ready
+from rainkit.evaluation.metrics import perceptual
+from rainkit.evaluation.metrics.registry import ready
 
 WIDTHS = (64, 128, 256, 512, 512)
 

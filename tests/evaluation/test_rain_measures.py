@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.evaluation.rain_measures import brighter_share, directional_energy, streaks
+from rainkit.evaluation.metrics.rain import brighter_share, directional_energy, streaks
 
 CLEAN = np.ascontiguousarray(data.chelsea()[:240, :320])
 

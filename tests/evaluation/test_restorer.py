@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rainkit.api import Part
-from rainkit.evaluation.restorer import Restorer, RestorerRequest
+from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
 from rainkit.inference.effort import Effort
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)

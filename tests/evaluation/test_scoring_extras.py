@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.evaluation.measures import ready
-from rainkit.evaluation.protocols import PROTOCOLS
+from rainkit.evaluation.metrics.protocols import PROTOCOLS
+from rainkit.evaluation.metrics.registry import ready
 from rainkit.evaluation.scoring import Triple, attempt, collect, odd, oddity_notices
 
 PRENET, SPANET = PROTOCOLS["prenet"], PROTOCOLS["spanet"]

@@ -11,7 +11,7 @@ import pytest
 from rainkit import evaluation
 from rainkit.errors import DatasetError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
-from rainkit.evaluation.stored.scores import read
+from rainkit.evaluation.result_files import read
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 

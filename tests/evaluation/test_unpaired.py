@@ -13,16 +13,14 @@ import pytest
 from rainkit import evaluation
 from rainkit.errors import MethodError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, MethodRequest, RestorerRequest
-from rainkit.evaluation.measures import ready
-from rainkit.evaluation.unpaired.measuring import (
+from rainkit.evaluation.metrics.registry import ready
+from rainkit.evaluation.no_target import (
+    FILES,
+    Unpaired,
     UnpairedRequest,
     evaluate_unpaired,
     metrics_without_target,
     run_unpaired,
-)
-from rainkit.evaluation.unpaired.scores import Unpaired
-from rainkit.evaluation.unpaired.tables import (
-    FILES,
     unpaired_markdown,
     unpaired_table,
     write_unpaired,
@@ -91,7 +89,7 @@ def derained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     weights.write_bytes(b"weights")
     monkeypatch.setattr("rainkit.inference.load", lambda name, **_: StandIn(name, weights, seen))
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr("rainkit.evaluation.unpaired.measuring.check_restorers", list)
+    monkeypatch.setattr("rainkit.evaluation.no_target.check_restorers", list)
     return seen
 
 

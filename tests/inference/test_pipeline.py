@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rainkit import images, inference, reports
+from rainkit import images, inference
 from rainkit.errors import FileError, UsageError
-from rainkit.inference import InferRequest, InferResult, Outcome
+from rainkit.inference import InferRequest, InferResult, Outcome, batch
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_result(
     def full(*_: object, **__: object) -> None:
         raise FileError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(reports, "compare_page", full)
+    monkeypatch.setattr(batch, "compare_page", full)
     result = run(photos, report=True)
     assert (len(result.done), result.report, result.exit_code) == (2, None, 1)
     assert "No space left" in (result.to_data()["report_error"] or "")

@@ -14,7 +14,7 @@ from skimage import data
 from torch import Tensor
 
 from rainkit.errors import ImageError, UsageError
-from rainkit.rain import PRESETS, Mixture, RainSettings, render
+from rainkit.rain import PRESETS, RainDistribution, RainSettings, render
 from rainkit.rain.batched import draw, paint_batch, render_batch
 
 RAINS = tuple(PRESETS.values())
@@ -75,7 +75,7 @@ def test_kinds_of_rain_mix_in_a_batch() -> None:
 
 def test_what_training_draws() -> None:
     rng = np.random.default_rng(0)
-    drawn = [Mixture(veiled=0.3, dimmed=0.5).draw(rng) for _ in range(24)]
+    drawn = [RainDistribution(veiled=0.3, dimmed=0.5).draw(rng) for _ in range(24)]
     assert_twins(
         crops(24, 64, 64),
         [rain for rain, _ in drawn],

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from rainkit.errors import UsageError
-from rainkit.rain import Mixture, RainSettings, physics, render
+from rainkit.rain import RainDistribution, RainSettings, physics, render
 
 
-def draws(mixture: Mixture, count: int = 300) -> list[tuple[RainSettings, float | None]]:
+def draws(mixture: RainDistribution, count: int = 300) -> list[tuple[RainSettings, float | None]]:
     rng = np.random.default_rng(0)
     return [mixture.draw(rng) for _ in range(count)]
 
 
 def test_the_same_generator_state_draws_the_same_rain() -> None:
-    assert draws(Mixture(), 20) == draws(Mixture(), 20)
+    assert draws(RainDistribution(), 20) == draws(RainDistribution(), 20)
 
 
 def test_rains_differ_in_strength_direction_and_kind() -> None:
-    settings = [drawn for drawn, _ in draws(Mixture())]
+    settings = [drawn for drawn, _ in draws(RainDistribution())]
     rolls = np.array([each.roll_deg for each in settings])
     assert 8 < rolls.std() < 18
     assert np.abs(rolls).max() <= 40
@@ -30,20 +30,20 @@ def test_rains_differ_in_strength_direction_and_kind() -> None:
 
 
 def test_shares_are_kept() -> None:
-    drawn = draws(Mixture(veiled=0.3, dimmed=0.25), 2000)
+    drawn = draws(RainDistribution(veiled=0.3, dimmed=0.25), 2000)
     assert np.mean([distance is not None for _, distance in drawn]) == pytest.approx(0.3, abs=0.04)
     assert np.mean([settings.dim < 1 for settings, _ in drawn]) == pytest.approx(0.25, abs=0.04)
     assert min(settings.dim for settings, _ in drawn) >= 0.6
 
 
 def test_a_kind_can_be_left_out() -> None:
-    only_natural = draws(Mixture(sparse=0.0, dense=0.0, soft=0.0))
+    only_natural = draws(RainDistribution(sparse=0.0, dense=0.0, soft=0.0))
     assert {settings.blend for settings, _ in only_natural} == {"alpha"}
     assert len({settings.rate_mm_h for settings, _ in only_natural}) == len(only_natural)
 
 
 def test_veils_take_no_more_light_than_asked() -> None:
-    for settings, distance in draws(Mixture(veiled=1.0, veil_most=0.4)):
+    for settings, distance in draws(RainDistribution(veiled=1.0, veil_most=0.4)):
         assert distance is not None
         taken = 1 - np.exp(-physics.extinction(settings.rate_mm_h) * distance)
         assert 0 < taken < 0.41
@@ -51,7 +51,7 @@ def test_veils_take_no_more_light_than_asked() -> None:
 
 
 def test_dense_rain_is_stronger_than_sparse() -> None:
-    def coverage(mixture: Mixture) -> float:
+    def coverage(mixture: RainDistribution) -> float:
         grey = np.full((112, 112, 3), 80, np.uint8)
         outs = [
             render(grey, settings, (k,), distance=distance, frame_width=480)
@@ -60,15 +60,15 @@ def test_dense_rain_is_stronger_than_sparse() -> None:
         return float(np.mean([out.opacity.mean() for out in outs]))
 
     shares = dict.fromkeys(("natural", "sparse", "dense", "soft"), 0.0)
-    sparse = coverage(Mixture(**shares | {"sparse": 1.0}))
-    dense = coverage(Mixture(**shares | {"dense": 1.0}))
+    sparse = coverage(RainDistribution(**shares | {"sparse": 1.0}))
+    dense = coverage(RainDistribution(**shares | {"dense": 1.0}))
     assert dense > 4 * sparse > 0
 
 
 def test_every_field_is_a_documented_number() -> None:
-    for item in dataclasses.fields(Mixture):
+    for item in dataclasses.fields(RainDistribution):
         assert isinstance(item.default, float)
-        assert f"{item.name}:" in (Mixture.__doc__ or "")
+        assert f"{item.name}:" in (RainDistribution.__doc__ or "")
 
 
 @pytest.mark.parametrize(
@@ -87,4 +87,4 @@ def test_every_field_is_a_documented_number() -> None:
 )
 def test_wrong_values_are_refused(values: dict, named: str) -> None:
     with pytest.raises(UsageError, match=named):
-        Mixture(**values)
+        RainDistribution(**values)

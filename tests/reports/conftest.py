@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rainkit.reports.eval_data import EvalReport, EvalResult, PanelPictures, PictureScore
+from rainkit.evaluation.report.data import EvalReport, EvalResult, PanelPictures, PictureScore
 
 LABEL = "prenet/1"
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit import reports
 from rainkit.errors import ImageError
+from rainkit.inference.report import Compared, ComparePage, compare_page
+from rainkit.render.thumbnails import MOST_SHOWN, thumbnail, thumbnail_side
 
 
 class Page(HTMLParser):
@@ -35,10 +36,10 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def entry(name: str = "a.jpg") -> reports.Compared:
+def entry(name: str = "a.jpg") -> Compared:
     rgb = data.coffee()[:100, :150]
-    before, after = reports.thumbnail(rgb, 120), reports.thumbnail(255 - rgb, 120)
-    return reports.Compared(name=name, before=before, after=after, size=(150, 100), seconds=0.5)
+    before, after = thumbnail(rgb, 120), thumbnail(255 - rgb, 120)
+    return Compared(name=name, before=before, after=after, size=(150, 100), seconds=0.5)
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -47,8 +48,8 @@ def decoded(uri: str) -> np.ndarray:
 
 
 def test_each_picture_has_both_versions_and_a_slider(tmp_path: Path):
-    page = reports.ComparePage(title="T", pictures=(entry("a.jpg"), entry("b.jpg")))
-    reports.compare_page(page, tmp_path / "report.html")
+    page = ComparePage(title="T", pictures=(entry("a.jpg"), entry("b.jpg")))
+    compare_page(page, tmp_path / "report.html")
     html = Page(tmp_path / "report.html")
     pictures = html.all("img")
     assert len(pictures) == 4
@@ -62,48 +63,46 @@ def test_each_picture_has_both_versions_and_a_slider(tmp_path: Path):
 
 
 def test_nothing_is_fetched(tmp_path: Path):
-    reports.compare_page(reports.ComparePage(title="T", pictures=(entry(),)), tmp_path / "r.html")
+    compare_page(ComparePage(title="T", pictures=(entry(),)), tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|//cdn|@import|url\(", text)
 
 
 def test_names_and_reasons_are_escaped(tmp_path: Path):
     bad = '"><script>alert(1)</script>'
-    page = reports.ComparePage(
-        title=bad, facts={bad: bad}, pictures=(entry(bad),), failures=((bad, bad),)
-    )
-    reports.compare_page(page, tmp_path / "r.html")
+    page = ComparePage(title=bad, facts={bad: bad}, pictures=(entry(bad),), failures=((bad, bad),))
+    compare_page(page, tmp_path / "r.html")
     html = Page(tmp_path / "r.html")
     assert len(html.all("script")) == 1
     assert html.text.count(bad) >= 5
 
 
 def test_names_that_are_no_utf8_do_not_matter(tmp_path: Path):
-    page = reports.ComparePage(title="T", pictures=(entry("caf\udce9.jpg"),))
-    reports.compare_page(page, tmp_path / "r.html")
+    page = ComparePage(title="T", pictures=(entry("caf\udce9.jpg"),))
+    compare_page(page, tmp_path / "r.html")
     assert "caf?.jpg" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_a_page_of_very_many_says_what_it_leaves_out(tmp_path: Path):
-    pictures = (entry(),) * (reports.MOST_SHOWN + 7)
-    reports.compare_page(reports.ComparePage(title="T", pictures=pictures), tmp_path / "r.html")
+    pictures = (entry(),) * (MOST_SHOWN + 7)
+    compare_page(ComparePage(title="T", pictures=pictures), tmp_path / "r.html")
     html = Page(tmp_path / "r.html")
-    assert len(html.all("figure")) == reports.MOST_SHOWN
+    assert len(html.all("figure")) == MOST_SHOWN
     assert "7 more were derained" in html.text
 
 
 def test_an_existing_page_is_kept(tmp_path: Path):
     (tmp_path / "r.html").write_text("old")
     with pytest.raises(ImageError, match="exists"):
-        reports.compare_page(reports.ComparePage(title="T"), tmp_path / "r.html")
+        compare_page(ComparePage(title="T"), tmp_path / "r.html")
 
 
 def test_thumbnails_are_bounded_and_shrink_with_their_number():
-    sides = [reports.thumbnail_side(n) for n in (1, 10, 50, 300, 10_000)]
+    sides = [thumbnail_side(n) for n in (1, 10, 50, 300, 10_000)]
     assert sides == sorted(sides, reverse=True)
     assert (sides[0], sides[-1]) == (1600, sides[-2])
     wide = np.zeros((3, 2000, 3), np.uint16)
-    small = cv2.imdecode(np.frombuffer(reports.thumbnail(wide, 640), np.uint8), 1)
+    small = cv2.imdecode(np.frombuffer(thumbnail(wide, 640), np.uint8), 1)
     assert small.shape == (1, 640, 3)
-    tiny = cv2.imdecode(np.frombuffer(reports.thumbnail(wide[:1, :1], 640), np.uint8), 1)
+    tiny = cv2.imdecode(np.frombuffer(thumbnail(wide[:1, :1], 640), np.uint8), 1)
     assert tiny.shape == (1, 1, 3)

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from rainkit.errors import ImageError, UsageError
-from rainkit.reports import eval_panels
-from rainkit.reports.eval_data import (
+from rainkit.evaluation.report import page as panels_of
+from rainkit.evaluation.report.data import (
     EvalReport,
     EvalResult,
     PanelPictures,
     PictureScore,
     PublishedScore,
 )
-from rainkit.reports.eval_page import eval_page
-from rainkit.reports.eval_plots import box_plot, eval_plots, gain_plot, rate_plot, write_plots
+from rainkit.evaluation.report.page import eval_page
+from rainkit.evaluation.report.plots import box_plot, eval_plots, gain_plot, rate_plot, write_plots
 
 LABEL = "prenet/1"
 
@@ -126,29 +126,29 @@ def test_the_same_plots_have_the_same_bytes(result, tmp_path: Path):
 
 def test_worst_median_and_best_go_by_gain(score):
     scores = [score(i, gain) for i, gain in enumerate((3, -1, 9, 4, 5))]
-    assert [(pick, s.name) for pick, s in eval_panels.choose(scores)] == [
+    assert [(pick, s.name) for pick, s in panels_of.choose(scores)] == [
         ("worst", "001.png"),
         ("median", "003.png"),
         ("best", "002.png"),
     ]
-    assert [pick for pick, _ in eval_panels.choose(scores[:2])] == ["worst", "best"]
-    assert [pick for pick, _ in eval_panels.choose(scores[:1])] == ["only"]
-    assert eval_panels.choose([]) == []
+    assert [pick for pick, _ in panels_of.choose(scores[:2])] == ["worst", "best"]
+    assert [pick for pick, _ in panels_of.choose(scores[:1])] == ["only"]
+    assert panels_of.choose([]) == []
     plain = [PictureScore(name=str(p), psnr=p, ssim=1) for p in (30.0, math.inf, math.nan, 20.0)]
-    assert [s.name for _, s in eval_panels.choose(plain)] == ["20.0", "30.0", "inf"]
+    assert [s.name for _, s in panels_of.choose(plain)] == ["20.0", "30.0", "inf"]
 
 
 def test_error_map_and_rain_layer_have_fixed_scales(score):
     dark, light = np.full((9, 9, 3), 100, np.uint8), np.full((9, 9, 3), 110, np.uint8)
     light[..., 2] = 104
-    assert eval_panels.error_map(light, dark)[0, 0] == pytest.approx(8)
-    assert eval_panels.error_map(dark, light)[0, 0] == pytest.approx(8)
-    assert eval_panels.rain_layer(light, dark)[0, 0].tolist() == [138, 138, 132]
-    assert eval_panels.rain_layer(dark, light)[0, 0].tolist() == [118, 118, 124]
-    bar = eval_panels.colour_bar()
+    assert panels_of.error_map(light, dark)[0, 0] == pytest.approx(8)
+    assert panels_of.error_map(dark, light)[0, 0] == pytest.approx(8)
+    assert panels_of.rain_layer(light, dark)[0, 0].tolist() == [138, 138, 132]
+    assert panels_of.rain_layer(dark, light)[0, 0].tolist() == [118, 118, 124]
+    bar = panels_of.colour_bar()
     assert (len(bar), len(set(bar))) == (17, 17)
     half = np.full((16, 16, 3), 16, np.uint8)
-    shown = eval_panels.panels(
+    shown = panels_of.panels(
         (
             EvalResult(
                 method="a",
@@ -171,21 +171,21 @@ def test_error_map_and_rain_layer_have_fixed_scales(score):
 
 def test_pictures_are_held_once_and_fit_the_budget(result):
     results = (result("a", 5), result("b", 6))
-    shown = eval_panels.panels(results, most=36, side=640, budget=10**7)
+    shown = panels_of.panels(results, most=36, side=640, budget=10**7)
     assert len(shown.panels) == 6
     assert len(shown.jpegs) == 15  # three pictures, the same results of both: five each
     assert shown.panels[0].size == (70, 50)
     total = sum(map(len, shown.jpegs.values()))
-    small = eval_panels.panels(results, most=36, side=70, budget=total * 2 // 3)
+    small = panels_of.panels(results, most=36, side=70, budget=total * 2 // 3)
     assert sum(map(len, small.jpegs.values())) <= total * 2 // 3
     assert max(small.panels[0].size) == small.side < 70
 
 
 def test_too_many_pictures_lose_their_medians_first(result):
-    shown = eval_panels.panels((result("a", 5), result("b", 6)), most=5, side=64, budget=10**6)
+    shown = panels_of.panels((result("a", 5), result("b", 6)), most=5, side=64, budget=10**6)
     assert [panel.pick for panel in shown.panels] == ["worst", "median", "best", "worst", "best"]
     assert shown.notes == ("1 of 6 pictures are left out of the page",)
-    shown = eval_panels.panels((result("a", 5), result("b", 6)), most=3, side=64, budget=10**6)
+    shown = panels_of.panels((result("a", 5), result("b", 6)), most=3, side=64, budget=10**6)
     assert [panel.pick for panel in shown.panels] == ["worst", "best", "worst"]
 
 
@@ -199,7 +199,7 @@ def test_pictures_that_cannot_be_read_are_told(score, pictures):
     broken = EvalResult(
         method="a", dataset="d", protocol=LABEL, pictures=(score(0, 1), score(1, 2)), load=load
     )
-    shown = eval_panels.panels((broken,), most=9, side=64, budget=10**6)
+    shown = panels_of.panels((broken,), most=9, side=64, budget=10**6)
     assert shown.panels == ()
     assert [note.split(": ", 1)[1] for note in shown.notes] == [
         "000.png: is gone",

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rainkit.reports.eval_data import EvalReport, EvalResult, PictureScore
-from rainkit.reports.eval_page import eval_page
-from rainkit.reports.eval_parts import parts_plots, write_parts
-from rainkit.reports.eval_plots import eval_plots, write_plots
-from rainkit.reports.eval_summary import summary
-from rainkit.reports.eval_tables import eval_latex, eval_markdown
+from rainkit.evaluation.report.data import EvalReport, EvalResult, PictureScore
+from rainkit.evaluation.report.means import eval_latex, eval_markdown, summary
+from rainkit.evaluation.report.page import eval_page
+from rainkit.evaluation.report.plots import eval_plots, parts_plots, write_parts, write_plots
 
 LABEL = "prenet/1"
 

@@ -6,15 +6,9 @@ import math
 
 import pytest
 
-from rainkit.reports import text_tables
-from rainkit.reports.eval_data import (
-    EvalResult,
-    ExtraMetric,
-    PictureScore,
-    PublishedScore,
-)
-from rainkit.reports.eval_summary import mean, summary
-from rainkit.reports.eval_tables import eval_latex, eval_markdown
+from rainkit.evaluation.report.data import EvalResult, ExtraMetric, PictureScore, PublishedScore
+from rainkit.evaluation.report.means import eval_latex, eval_markdown, mean, summary
+from rainkit.render import text_tables
 
 LABEL = "prenet/1"
 

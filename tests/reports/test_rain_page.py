@@ -15,11 +15,11 @@ from skimage import data
 
 from rainkit import images
 from rainkit.datasets import manifest
-from rainkit.datasets.synthesis import DepthChoice, SynthRequest, synthesise
 from rainkit.errors import DatasetError
 from rainkit.evaluation import protocol
 from rainkit.rain import PRESETS
-from rainkit.reports.rain import write_rain_page
+from rainkit.synthesis.report.page import write_rain_page
+from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
 
 SCORER = protocol("restormer")
 KINDS = {"clean", "rainy", "depth", "transmission", "mask"}

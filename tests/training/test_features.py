@@ -16,7 +16,7 @@ from torch import nn
 from rainkit import hyperparameters, networks, plugins, training
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
-from rainkit.training.freezing import freeze, recompute
+from rainkit.training.setup import freeze, recompute
 
 RESGUIDENET = plugins.get("resguidenet")
 SMALL = ("training.batch=4", "training.patch=32", "training.steps=4", "training.epoch_steps=2",

@@ -256,7 +256,7 @@ def test_loading_processes_start_whatever_opencv_did_before() -> None:
     """A forked process that asks OpenCV for one thread waits for its parent's threads for ever."""
     script = (
         "import multiprocessing, warnings, cv2, numpy\n"
-        "from rainkit.training.feeding import _quiet_worker\n"
+        "from rainkit.training.data import _quiet_worker\n"
         "warnings.simplefilter('ignore')\n"
         "cv2.setNumThreads(2)\n"
         "cv2.resize(numpy.zeros((2000, 2000, 3), numpy.uint8), (3000, 3000))\n"

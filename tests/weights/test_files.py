@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from rainkit import networks, weights
 from rainkit.api import Weights
 from rainkit.errors import UsageError, WeightsError
+from rainkit.files import sha256
 
 SMALL = Network(width1=8, width2=8, width3=8, width4=8, context=8)
 
@@ -75,7 +76,7 @@ def test_a_changed_file_is_refused(saved: Path, tmp_path: Path, monkeypatch) -> 
     shutil.copy(saved, package / "w.safetensors")
     monkeypatch.syspath_prepend(package.parent)
     declared = Weights(
-        tag="one", variant="default", file="w.safetensors", sha256=weights.sha256(saved),
+        tag="one", variant="default", file="w.safetensors", sha256=sha256(saved),
         licence="Apache-2.0", trained_on="nothing", recipe="none",
     )  # fmt: skip
     method = dataclasses.replace(METHOD, network="tampered_plugin:x", weights=(declared,))

@@ -6,10 +6,10 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
 
-from rainkit.datasets import containers
+from rainkit.datasets import image_ref
+from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, listed, named
-from rainkit.datasets.readers.options import ReadOptions
-from rainkit.datasets.stored import Stored
+from rainkit.datasets.readers.base import ReadOptions
 from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
 
@@ -35,8 +35,8 @@ def tar_files(root: Path, split: str | None, _options: ReadOptions) -> tuple[Pai
         [
             PairFiles(
                 key if times[key] == 1 else f"{path.stem}/{key}",
-                Stored(path, rainy[0]),
-                Stored(path, clean[0]),
+                ImageRef(path, rainy[0]),
+                ImageRef(path, clean[0]),
             )
             for path, key, (rainy, clean) in samples
         ]
@@ -62,13 +62,13 @@ def lmdb_folders(
         f"{clean[0]}::{key}" for key in theirs - ours
     ]:
         raise PairingError(f"no partner for {listed(alone)}; keys of both LMDBs must match")
-    return named([PairFiles(key, Stored(rainy[0], key), Stored(clean[0], key)) for key in ours])
+    return named([PairFiles(key, ImageRef(rainy[0], key), ImageRef(clean[0], key)) for key in ours])
 
 
 def _samples(tar: Path) -> dict[str, tuple[list[str], list[str]]]:
     """By key, the names of the rainy and of the clean members; a key is what the dots follow."""
     samples: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for member in containers.names(tar):
+    for member in image_ref.names(tar):
         place = PurePosixPath(member)
         key, _, fields = place.name.partition(".")
         field, _, suffix = fields.casefold().partition(".")
@@ -86,7 +86,7 @@ def _ends_in(stem: str, usual: frozenset[str]) -> bool:
 
 def _keys(folder: Path) -> set[str]:
     """All keys, or those that ``meta_info.txt`` lists: ``baboon.png (120,125,3) 1``."""
-    held = set(containers.names(folder))
+    held = set(image_ref.names(folder))
     path = folder / "meta_info.txt"
     if not path.is_file():
         return held

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rainkit.datasets import containers
+from rainkit.datasets import image_ref
+from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import PairFiles, listed, named
-from rainkit.datasets.readers.options import ReadOptions
-from rainkit.datasets.stored import Stored
+from rainkit.datasets.readers.base import ReadOptions
 from rainkit.errors import PairingError
 
 __all__ = ["has_manifest", "manifest_records"]
@@ -31,8 +31,8 @@ def manifest_records(
     pairs = [
         PairFiles(
             record.id if "::" in record.input else Path(record.input).with_suffix("").as_posix(),
-            Stored.at(root, record.input),
-            Stored.at(root, record.target),
+            ImageRef.at(root, record.input),
+            ImageRef.at(root, record.target),
         )
         for record in manifest.read(root)
         if split is None or split in (record.split, Path(record.input).parts[0])
@@ -44,10 +44,10 @@ def manifest_records(
     return named(pairs)
 
 
-def _missing(pictures: set[Stored]) -> list[str]:
+def _missing(pictures: set[ImageRef]) -> list[str]:
     there = {path: path.exists() for path in {picture.path for picture in pictures}}
     members = {
-        picture.path: frozenset(containers.names(picture.path))
+        picture.path: frozenset(image_ref.names(picture.path))
         for picture in pictures
         if picture.member and there[picture.path]
     }

@@ -7,11 +7,10 @@ The worker count, the number of processes and a resume change nothing.
 from __future__ import annotations
 
 from rainkit.datasets.sources.base import Common, Source
-from rainkit.datasets.sources.folders import PairFolder
 from rainkit.datasets.sources.mixed import Mixed, open_sources
 from rainkit.datasets.sources.photos import Photos
 from rainkit.datasets.sources.request import DataRequest
-from rainkit.datasets.sources.scenes import FrameScenes, SceneAverages
+from rainkit.datasets.sources.stored import FrameScenes, PairFolder, SceneAverages
 
 __all__ = [
     "Common",

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit.api import Training
-from rainkit.datasets.augmentation import Augmentation
-from rainkit.datasets.leaveout import AllButOne
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.sequences import AllButOne
+from rainkit.datasets.sources.augmentation import Augmentation
 from rainkit.datasets.sources.request import DataRequest
-from rainkit.datasets.stored import Stored
 from rainkit.errors import DatasetError
 from rainkit.rain.batched import Shower
 
@@ -54,17 +54,17 @@ class Cache:
     """Decoded pictures and averages of scenes, until the budget is spent."""
 
     def __init__(self) -> None:
-        self._pictures: dict[Stored, Picture] = {}
+        self._pictures: dict[ImageRef, Picture] = {}
         self._averages: dict[Hashable, AllButOne] = {}
         self._free = CACHE_BYTES
 
-    def read(self, picture_of: Stored | Path, *, keep: bool = True) -> Picture:
+    def read(self, picture_of: ImageRef | Path, *, keep: bool = True) -> Picture:
         """A picture; ``keep`` = False of one that is not likely to be wanted again soon.
 
         Raises:
             ImageError, DatasetError: it cannot be read.
         """
-        stored = Stored(picture_of) if isinstance(picture_of, Path) else picture_of
+        stored = ImageRef(picture_of) if isinstance(picture_of, Path) else picture_of
         if stored in self._pictures:
             return self._pictures[stored]
         picture = stored.read()
@@ -115,7 +115,9 @@ def draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-def refuse_sizes(one: Stored | Path, first: Picture, other: Stored | Path, second: Picture) -> None:
+def refuse_sizes(
+    one: ImageRef | Path, first: Picture, other: ImageRef | Path, second: Picture
+) -> None:
     """Refuse two pictures that belong together and differ in size.
 
     Raises:

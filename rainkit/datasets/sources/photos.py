@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from rainkit import images
-from rainkit.datasets.augmentation import shrunk
+from rainkit.datasets.sources.augmentation import shrunk
 from rainkit.datasets.sources.base import Common, Picture, Source, draw_seed
 from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.rain import render

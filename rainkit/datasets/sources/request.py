@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import UsageError
-from rainkit.rain import Mixture
+from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
 
 __all__ = ["DataRequest"]
@@ -30,8 +30,9 @@ class DataRequest:
     """Where training pictures come from; scalars and lists only, so that a recipe can say it.
 
     A folder of ``pairs`` or ``scenes`` may say how much of it is used, and how often it is drawn
-    from: ``FOLDER:COUNT@WEIGHT``, see :class:`rainkit.datasets.counted.CountedFolder`. Without
-    weights, all of their pictures are drawn alike.
+    from: ``FOLDER:COUNT@WEIGHT``, see
+    :class:`rainkit.datasets.sampling_spec.CountedFolder`. Without weights, all of their pictures
+    are drawn alike.
 
     An entry of ``clean`` may end in ``@WEIGHT``, too. If one does, all entries of ``clean``,
     ``pairs`` and ``scenes`` need a weight, and these weights are the shares of everything.
@@ -66,7 +67,7 @@ class DataRequest:
             it is cropped; whole pictures have the size they are given, and frames of scenes stay
             as they are.
         match_tone: give the clean picture of each of ``pairs`` the tone of the rainy one first,
-            see :func:`rainkit.datasets.tone.tone_curve`.
+            see :func:`rainkit.datasets.sources.tone.tone_curve`.
         unreadable: what a picture that cannot be read does: ``stop`` the training, or ``skip``,
             which draws another in its place.
     """
@@ -81,7 +82,7 @@ class DataRequest:
     clean_share: float = 0.5
     scene_target: Averaged = "mean"
     degradation: Degraded = "rain"
-    rain: Mixture = field(default_factory=Mixture)
+    rain: RainDistribution = field(default_factory=RainDistribution)
     rain_on: Painter = "workers"
     noise: Noise = field(default_factory=Noise)
     rain_free: float = 0.04

@@ -13,7 +13,7 @@ from rainkit.datasets.sources.base import Picture
 
 __all__ = ["Enlargement", "shrunk_pieces"]
 
-_ENLARGEMENT = 3  # what a sample's seed is extended by; see rainkit.datasets.augmentation
+_ENLARGEMENT = 3  # what a sample's seed is extended by; see rainkit.datasets.sources.augmentation
 _LEAST, _MOST = 1.1, 2.5
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rainkit import images
 from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
-from rainkit.evaluation.kernels import RGB8
+from rainkit.evaluation.metrics.psnr_ssim import RGB8
 from rainkit.files import sha256
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
 def _state(path: Path) -> Mapping[str, Any]:
     import torch
 
-    from rainkit.weights.files import read
+    from rainkit.weights.store import read
 
     if path.suffix.casefold() == ".safetensors":
         return read(path)

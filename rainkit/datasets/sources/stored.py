@@ -1,0 +1,171 @@
+"""Training pictures from disk: pairs, and frames of static scenes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit.datasets.pairs import PairFiles, find_pairs
+from rainkit.datasets.sampling_spec import CountedFolder, choose
+from rainkit.datasets.sequences import AllButOne, FrameScene, find_scenes, pair_of_frames
+from rainkit.datasets.sources.base import Common, Picture, Source, draw_seed, refuse_sizes
+from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
+from rainkit.datasets.sources.tone import apply_curve, tone_curve
+from rainkit.errors import DatasetError, ImageError
+
+__all__ = [
+    "FrameScenes",
+    "PairFolder",
+    "SceneAverages",
+]
+
+
+class PairFolder(Source):
+    """The pairs of a dataset, or some of them."""
+
+    def __init__(self, folder: CountedFolder, common: Common) -> None:
+        there = find_pairs(folder.path, prefer=("train",), options=common.request.reading())
+        chosen = choose([pair.name for pair in there], folder, common.seed, kind="pairs")
+        self._pairs: Sequence[PairFiles] = [there[number] for number in chosen]
+        self._there = len(there)
+        sides = [(pair.rainy, pair.clean) for pair in self._pairs]
+        check_sizes(sides)
+        self.name = "; ".join((str(folder.path), *notice_of_crops(sides)))
+        self._request = common.request
+        self._patch, self._whole = common.training.patch, common.training.whole
+        self._augment = common.augmentation()
+        self._curves: dict[int, NDArray[np.uint8]] = {}
+        self._cache = common.cache
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def amount(self) -> str:
+        """How many pairs, and out of how many."""
+        of = f" of {self._there:,}" if self._there > len(self) else ""
+        return f"{len(self):,}{of} pictures"
+
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """The same piece, scale, turn and enlargement of both pictures."""
+        files = self._pairs[item]
+        rainy, clean = self._cache.read(files.rainy), self._cache.read(files.clean)
+        refuse_sizes(files.rainy, rainy, files.clean, clean)
+        if self._request.match_tone:
+            clean = apply_curve(clean, self._curve(item, rainy, clean))
+        if self._request.shrink < 1 and not self._whole:
+            scale = rng.uniform(self._request.shrink, 1.0)
+            (rainy, clean), _ = shrunk_pieces(rainy, clean, scale=scale, patch=self._patch, rng=rng)
+        chosen = draw_seed(rng)
+        rainy, clean = self._augment(rainy, clean, chosen)
+        larger = Enlargement.draw(self._request.enlarge, self._patch, chosen)
+        if larger is None:
+            return rainy, clean
+        return larger.apply(larger.cut(rainy)), larger.apply(larger.cut(clean))
+
+    def _curve(self, item: int, rainy: Picture, clean: Picture) -> NDArray[np.uint8]:
+        """Return a pair's tone curve, which is computed once; it takes 768 bytes."""
+        if item not in self._curves:
+            self._curves[item] = tone_curve(clean, rainy)
+        return self._curves[item]
+
+
+class _Scenes(Source):
+    """Scenes of a folder, or some of them; the test scenes of a split dataset are left out."""
+
+    def __init__(self, folder: CountedFolder, common: Common) -> None:
+        skip = common.request.unreadable == "skip"
+        there = find_scenes(folder.path, split="train", leave_unreadable=skip)
+        chosen = choose([scene.name for scene in there], folder, common.seed, kind="scenes")
+        self.name = str(folder.path)
+        self._scenes = [there[number] for number in chosen]
+        self._there = len(there)
+        self._ends = np.cumsum([len(scene.frames) for scene in self._scenes])
+        self._augment = common.augmentation()
+        self._cache = common.cache
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def amount(self) -> str:
+        """How many frames, and of which scenes if not of all."""
+        pictures = f"{len(self):,} pictures"
+        if len(self._scenes) == self._there:
+            return pictures
+        return f"{len(self._scenes):,} of {self._there:,} scenes, {pictures}"
+
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+        """The same crop and turn of two pictures of the scene that frame ``item`` belongs to."""
+        number = int(np.searchsorted(self._ends, item, side="right"))
+        scene = self._scenes[number]
+        place = item - int(self._ends[number]) + len(scene.frames)
+        first, second = self._two(scene, place, rng)
+        return self._augment(first, second, draw_seed(rng))
+
+    @abstractmethod
+    def _two(
+        self, scene: FrameScene, place: int, rng: np.random.Generator
+    ) -> tuple[Picture, Picture]:
+        """Two whole pictures of a scene of which frame ``place`` was drawn."""
+
+    def _read(self, scene: FrameScene, place: int, *, keep: bool = True) -> Picture:
+        return self._cache.read(scene.frames[place], keep=keep)
+
+
+class FrameScenes(_Scenes):
+    """Two different frames of a static scene, for methods that learn from frames."""
+
+    def _two(
+        self, scene: FrameScene, place: int, rng: np.random.Generator
+    ) -> tuple[Picture, Picture]:
+        one, other = pair_of_frames(scene, rng)
+        first, second = self._read(scene, one), self._read(scene, other)
+        refuse_sizes(scene.frames[one], first, scene.frames[other], second)
+        return first, second
+
+
+class SceneAverages(_Scenes):
+    """A frame and the average of the other frames of its scene, for methods that learn from pairs.
+
+    What is needed of a scene is prepared when it is first drawn, and kept as long as the cache has
+    room: a frame is never in its own target. A scene with a frame that cannot be read has no
+    averages.
+    """
+
+    def __init__(self, folder: CountedFolder, common: Common) -> None:
+        super().__init__(folder, common)
+        self._by = common.request.scene_target
+        self.name = f"{folder.path}, frames and the {self._by} of the others"
+        self._broken: dict[FrameScene, ImageError | DatasetError] = {}
+
+    def _two(
+        self, scene: FrameScene, place: int, rng: np.random.Generator
+    ) -> tuple[Picture, Picture]:
+        averages = self._averages(scene)
+        frame = self._read(scene, place)
+        return frame, averages.without(frame)
+
+    def _averages(self, scene: FrameScene) -> AllButOne:
+        if (known := self._cache.average((self._by, scene))) is not None:
+            return known
+        if scene in self._broken:  # otherwise all frames before the broken one were read again
+            raise self._broken[scene].with_traceback(None)
+        try:
+            made = AllButOne.of(self._frames(scene), by=self._by)
+        except (ImageError, DatasetError) as error:
+            self._broken[scene] = error
+            raise
+        self._cache.keep((self._by, scene), made)
+        return made
+
+    def _frames(self, scene: FrameScene) -> Iterator[Picture]:
+        """All frames; they are not kept, as their average is."""
+        first: Picture | None = None
+        for place, path in enumerate(scene.frames):
+            frame = self._read(scene, place, keep=False)
+            first = frame if first is None else first
+            refuse_sizes(scene.frames[0], first, path, frame)
+            yield frame

@@ -1,0 +1,303 @@
+"""Derained pictures that are kept, so that scoring again does not run the network again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import rainkit
+from rainkit import images, plugins
+from rainkit.datasets.writers import portable
+from rainkit.errors import ImageError, UsageError
+from rainkit.evaluation.metrics.protocols import RGB8
+from rainkit.evaluation.scores import versions
+from rainkit.files import sha256
+
+if TYPE_CHECKING:
+    from rainkit.weights import WeightsFile
+
+__all__ = [
+    "Cache",
+    "Restorer",
+    "RestorerRequest",
+    "check_restorers",
+]
+
+
+_LEDGER = "restored.jsonl"
+
+
+class Cache:
+    """The pictures of one method in a folder: ``<dataset>/<name>.png``, and a ledger of them.
+
+    A picture is used again if the ledger tells of it and neither its own pixels, nor the rainy
+    picture's, nor anything in ``key`` has changed. A run that is killed loses the picture it was
+    at.
+
+    Args:
+        folder: made when the first picture is kept.
+        key: all that decides what a picture becomes: weights' hash, precision, tiles...
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._key = json.loads(json.dumps(key))
+        self._known = self._read()
+        self._fresh = not self._known
+
+    def path(self, dataset: str, name: str) -> Path:
+        """Where a picture is kept."""
+        return self._folder / dataset / f"{name}.png"
+
+    def get(self, dataset: str, name: str, rainy: RGB8) -> tuple[RGB8, float] | None:
+        """A derained picture and the milliseconds it once took; None if it must be made."""
+        entry = self._known.get(f"{dataset}/{name}")
+        if entry is None or entry.get("rainy") != _digest(rainy):
+            return None
+        try:
+            restored = np.asarray(images.read(self.path(dataset, name)).rgb)
+        except ImageError:
+            return None
+        if restored.dtype != np.uint8 or entry.get("restored") != _digest(restored):
+            return None  # somebody else's
+        return restored, float(entry["ms"])
+
+    def put(
+        self, dataset: str, name: str, rainy: RGB8, restored: RGB8, milliseconds: float
+    ) -> None:
+        """Keep a picture.
+
+        Raises:
+            ImageError: it cannot be written.
+        """
+        images.write(self.path(dataset, name), images.Picture(rgb=restored), overwrite=True)
+        entry = {
+            "picture": f"{dataset}/{name}",
+            "rainy": _digest(rainy),
+            "restored": _digest(restored),
+            "ms": milliseconds,
+        }
+        lines = [json.dumps({"key": self._key}), json.dumps(entry)]
+        ledger = self._folder / _LEDGER
+        try:
+            with ledger.open("w" if self._fresh else "a", encoding="utf-8") as file:
+                file.write("\n".join(lines if self._fresh else lines[1:]) + "\n")
+        except OSError as error:
+            raise ImageError(f"{ledger}: cannot be written ({error.strerror})") from error
+        self._fresh = False
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            lines = (self._folder / _LEDGER).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return {}
+        known: dict[str, dict[str, Any]] = {}
+        for number, line in enumerate(lines):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # cut off by a kill
+            if number == 0 and entry.get("key") != self._key:
+                return {}
+            if {"picture", "rainy", "ms"} <= entry.keys():
+                known[entry["picture"]] = entry
+        return known
+
+
+def _digest(picture: RGB8) -> str:
+    """Of pixels and size."""
+    shape = repr(picture.shape).encode()
+    return hashlib.sha256(shape + np.ascontiguousarray(picture).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestorerRequest:
+    """A method, how it runs, and where its pictures are kept.
+
+    Attributes:
+        method: an installed method's name.
+        weights: a tag or a file; None = the method's first.
+        device: as for :func:`rainkit.networks.choose`.
+        precision: as for :func:`rainkit.networks.choose`.
+        tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
+        blocks: of an anytime method, the blocks to run at most; None = all.
+        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
+        stop_below: what is little, in levels of 255; None = the default.
+        keep: folder of results. Derained pictures are kept in ``restored/`` in it and used again
+            the next time, see :class:`Cache`; parts in ``parts/``.
+        label: the row's name in tables; None = the method's, with its weights if they are named,
+            and how many blocks run if not all do.
+        parts: score what the method makes on the way, too.
+    """
+
+    method: str
+    weights: str | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int | None = None
+    blocks: int | None = None
+    effort: str = "full"
+    stop_below: float | None = None
+    keep: Path | None = None
+    label: str | None = None
+    parts: bool = False
+
+
+def check_restorers(requests: Iterable[RestorerRequest]) -> None:
+    """Refuse what cannot be loaded, and rows of one name, before anything is computed.
+
+    Raises:
+        UsageError: an unknown method or weights tag, no such file, or two rows of one name.
+        WeightsError: weights that are damaged or of another method.
+    """
+    names = Counter(_label(request, _weights(request)) for request in requests)
+    for name, times in names.items():
+        if times > 1:
+            raise UsageError(
+                f"two results are called {name} and could not be told apart; give each once, or"
+                " rename a weights file"
+            )
+
+
+class Restorer:
+    """The Derainer that a request asks for, and the pictures it made before.
+
+    Attributes:
+        label: its row's name in tables.
+        parts: those of the method that estimate something, by name, if the request is for them.
+        about: method, weights, runtime and, if less than all of it runs, effort.
+        versions: of everything that decodes or computes.
+
+    Args:
+        request: what to load and where to keep pictures.
+
+    Raises:
+        UsageError: an unknown method, device or weights tag.
+        MethodError, WeightsError: the method cannot run.
+    """
+
+    def __init__(self, request: RestorerRequest) -> None:
+        # Comparing two folders needs no torch: it is imported here, where a method runs.
+        import torch
+
+        from rainkit import inference
+
+        self._derainer = inference.load(
+            request.method,
+            weights=request.weights,
+            device=request.device,
+            precision=request.precision,
+            tile=request.tile,
+            blocks=request.blocks,
+            effort=request.effort,
+            stop_below=request.stop_below,
+        )
+        file, effort = self._derainer.weights, self._derainer.effort
+        self.label = _label(request, file)
+        declared = self._derainer.method.parts_of(file.network) if request.parts else {}
+        self.parts = {name: part for name, part in declared.items() if part.estimates is not None}
+        digest = sha256(file.path)
+        self.about: dict[str, Any] = {
+            "method": request.method,
+            "weights": {"name": file.name, "variant": file.variant, "sha256": digest},
+            "runtime": self._derainer.runtime.describe(),
+            **({} if effort.whole else {"effort": asdict(effort)}),
+        }
+        self.versions = versions() | {"torch": torch.__version__}
+        self._cache = None
+        self._part_caches: dict[str, Cache] = {}
+        if (keep := request.keep) is not None:
+            key = self.about | {
+                "tile": request.tile,
+                "torch": torch.__version__,
+                "rainkit": rainkit.__version__,
+                "plugin": [p.version for p in plugins.installed() if p.name == request.method],
+            }
+            # Files of one name may hold different weights.
+            row = request.method
+            if request.weights is not None:
+                row = f"{row}-{portable(Path(file.name).stem)}-{digest[:8]}"
+            self._cache = Cache(keep / "restored" / row, key)
+            self._part_caches = {
+                name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
+            }
+
+    def path(self, dataset: str, name: str) -> Path | None:
+        """Where a picture is kept; None if none are."""
+        return None if self._cache is None else self._cache.path(dataset, name)
+
+    def restore(self, dataset: str, name: str, rainy: RGB8) -> tuple[RGB8, float]:
+        """A picture without its rain and the milliseconds that took, or once took if it was kept.
+
+        Args:
+            dataset: where the picture belongs, for its place among those that are kept.
+            name: of the picture in the dataset.
+            rainy: HWC uint8 RGB.
+
+        Raises:
+            RainkitError: the method cannot derain it, or it cannot be kept.
+        """
+        if self._cache is not None and (kept := self._cache.get(dataset, name, rainy)):
+            return kept
+        started = time.perf_counter()
+        restored = np.asarray(self._derainer.derain(rainy), dtype=np.uint8)
+        milliseconds = (time.perf_counter() - started) * 1e3
+        if self._cache is not None:
+            self._cache.put(dataset, name, rainy, restored, milliseconds)
+        return restored, milliseconds
+
+    def restore_with_parts(
+        self, dataset: str, name: str, rainy: RGB8
+    ) -> tuple[RGB8, float, dict[str, RGB8]]:
+        """As :meth:`restore`, and :attr:`parts` as HWC uint8 RGB; rain from 0 up.
+
+        Blocks that did not run have no parts. Only if all parts were made are they used again.
+
+        Raises:
+            RainkitError: as :meth:`restore`.
+        """
+        if self._cache is not None and (kept := self._cache.get(dataset, name, rainy)):
+            found = {part: c.get(dataset, name, rainy) for part, c in self._part_caches.items()}
+            parts = {part: each[0] for part, each in found.items() if each is not None}
+            if len(parts) == len(found):
+                return *kept, parts
+        started = time.perf_counter()
+        made, raw = self._derainer.derain_with_parts(rainy)
+        milliseconds = (time.perf_counter() - started) * 1e3
+        restored = np.asarray(made, dtype=np.uint8)
+        parts = {part: _levels(raw[part]) for part in self.parts if part in raw}
+        if self._cache is not None:
+            self._cache.put(dataset, name, rainy, restored, milliseconds)
+            for part, levels in parts.items():
+                self._part_caches[part].put(dataset, name, rainy, levels, milliseconds)
+        return restored, milliseconds, parts
+
+
+def _weights(request: RestorerRequest) -> WeightsFile:
+    from rainkit import weights
+
+    return weights.find(plugins.get(request.method), request.weights)
+
+
+def _label(request: RestorerRequest, file: WeightsFile) -> str:
+    if request.label is not None:
+        return request.label
+    name = f"{request.method} ({file.name})" if request.weights else request.method
+    if request.blocks is not None:
+        name += f", {request.blocks} block{'s' * (request.blocks > 1)}"
+    return name if request.effort == "full" else f"{name}, effort {request.effort}"
+
+
+def _levels(part: NDArray[np.float32]) -> RGB8:
+    """HWC uint8 RGB of values in [0,1], [H,W,1] or [H,W,3]; what is outside is cut off."""
+    levels = np.floor(np.clip(part, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))

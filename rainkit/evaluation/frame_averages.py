@@ -1,0 +1,224 @@
+"""Averages of the frames of static scenes as results: what one picture's deraining is up against.
+
+Pictures of a dataset that share a clean picture are the frames of a scene. An average needs many
+of them where a method needs one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.matching import check_sizes
+from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
+from rainkit.datasets.sequences import merge
+from rainkit.errors import RainkitError, UsageError
+from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.registry import Ready
+from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.scores import (
+    Advance,
+    Comparison,
+    Scores,
+    SourceFile,
+    about_metrics,
+    excluded_notices,
+    versions,
+)
+from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect
+
+__all__ = ["AveragesRequest", "check_averages", "evaluate_averages", "parse_average"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AveragesRequest:
+    """Score averages of frames.
+
+    Attributes:
+        datasets: folders of pairs, as for methods.
+        protocols: at least one.
+        by: ``mean`` or ``median``.
+        frames: how many frames an average is of, from the scored one on, around to the scene's
+            first; None = all of the scene.
+        limit: pictures per dataset at most; None = all. Averages are of all frames all the same.
+        reading: how dataset folders are read.
+        metrics: what is measured besides.
+        exact: compute scores in float64 throughout.
+    """
+
+    datasets: tuple[Path, ...]
+    protocols: tuple[Protocol, ...]
+    by: str
+    frames: int | None = None
+    limit: int | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    metrics: tuple[Ready, ...] = ()
+    exact: bool = False
+
+
+def parse_average(text: str) -> tuple[str, int | None]:
+    """``median`` or ``mean=5`` as what is computed and of how many frames.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    by, _, count = text.partition("=")
+    if by in ("mean", "median"):
+        if not count and "=" not in text:
+            return by, None
+        if count.isdecimal() and int(count) >= 2:
+            return by, int(count)
+    raise UsageError(f"--average {text}: write mean, median, or mean=5 for 5 frames, 2 or more")
+
+
+def check_averages(request: AveragesRequest) -> None:
+    """Refuse what has no averages, before anything is computed.
+
+    Raises:
+        UsageError: no two pictures share a clean one, or a scene has fewer frames than asked for.
+        PairingError: files without a partner, or of another size than others of their scene.
+    """
+    for dataset in _datasets(request):
+        _check(dataset.name, _scenes(dataset.pairs), request)
+
+
+def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) -> Comparison:
+    """Score each frame's average over its scene.
+
+    Raises:
+        UsageError, PairingError: as :func:`check_averages`.
+    """
+    check_averages(request)
+    whole = _datasets(request)
+    scored = {each.name: each.pairs[: request.limit] for each in whole}
+    scenes = {each.name: _scenes(each.pairs) for each in whole}
+    total, done = sum(map(len, scored.values())), 0
+    scores: list[Scores] = []
+    for dataset in whole:
+        outcomes: dict[str, Outcome] = {}
+        for clean, frames in scenes[dataset.name].items():
+            for pair, restore in _restorers(clean, frames, scored[dataset.name], request):
+                outcomes[pair.name] = attempt(
+                    pair.name,
+                    restore,
+                    request.protocols,
+                    metrics=request.metrics,
+                    exact=request.exact,
+                )
+                done += 1
+                if advance is not None:
+                    advance(done, total)
+        in_order = [outcomes[pair.name] for pair in scored[dataset.name]]
+        scores += told(
+            collect(dataset.name, in_order, request.protocols),
+            conditions(dataset.root, scored[dataset.name]),
+        )
+    of = "all frames" if request.frames is None else f"{request.frames} frames"
+    return Comparison(
+        restored=f"{request.by} of {of}",
+        scores=tuple(scores),
+        about={"average": {"by": request.by, "frames": request.frames}, "versions": versions()}
+        | about_metrics(request.metrics),
+        notices=excluded_notices(scores),
+        files=tuple(
+            SourceFile(name, role, stored, pair.name)
+            for name, pairs in scored.items()
+            for pair in pairs
+            for role, stored in (("rainy", pair.rainy), ("target", pair.clean))
+        ),
+    )
+
+
+def _datasets(request: AveragesRequest) -> tuple[Dataset, ...]:
+    return named_datasets(request.datasets, prefer=("test",), options=request.reading)
+
+
+_Scenes = dict[ImageRef, tuple[PairFiles, ...]]
+
+
+def _scenes(pairs: Sequence[PairFiles]) -> _Scenes:
+    """Pairs by their clean picture."""
+    found: defaultdict[ImageRef, list[PairFiles]] = defaultdict(list)
+    for pair in pairs:
+        found[pair.clean].append(pair)
+    return {clean: tuple(frames) for clean, frames in found.items()}
+
+
+def _check(name: str, scenes: _Scenes, request: AveragesRequest) -> None:
+    check_sizes((clean, *(pair.rainy for pair in frames)) for clean, frames in scenes.items())
+    least = min(map(len, scenes.values()))
+    if max(map(len, scenes.values())) < 2:
+        raise UsageError(
+            f"--average {request.by}: {name} has no two pictures of one scene, which share their"
+            " clean picture"
+        )
+    if request.frames is not None and least < request.frames:
+        frames = "1 frame" if least == 1 else f"{least} frames"
+        raise UsageError(
+            f"--average {request.by}={request.frames}: a scene of {name} has {frames}; ask for"
+            " fewer"
+        )
+
+
+def _restorers(
+    clean: ImageRef,
+    frames: Sequence[PairFiles],
+    scored: Sequence[PairFiles],
+    request: AveragesRequest,
+) -> list[tuple[PairFiles, partial[Triple]]]:
+    """The scored frames of one scene, each with what makes its average."""
+    wanted = {pair.name for pair in scored}
+    scene = _Scene(clean, frames, request.by, request.frames)
+    return [
+        (pair, partial(scene.averaged, place))
+        for place, pair in enumerate(frames)
+        if pair.name in wanted
+    ]
+
+
+class _Scene:
+    """The frames of a scene. Each is read when it is first needed, and kept while it may be again.
+
+    What cannot be read is not tried again: all pictures of its scene fail alike.
+    """
+
+    def __init__(
+        self, clean: ImageRef, frames: Sequence[PairFiles], by: str, count: int | None
+    ) -> None:
+        self._frames = frames
+        self._by = by
+        self._count = count
+        self._target = cache(clean.read)
+        self._rainy = lru_cache(count or 1)(lambda place: frames[place].rainy.read())
+        self._whole: RGB8 | None = None
+        self._problem: RainkitError | None = None
+
+    def averaged(self, place: int) -> Triple:
+        """The average from one frame on, beside the frame itself.
+
+        Raises:
+            ImageError, DatasetError: a picture of the scene cannot be read.
+        """
+        if self._problem is not None:
+            raise self._problem
+        try:
+            average, rainy = self._average(place), self._rainy(place)
+            return Triple(self._frames[place].name, average, self._target(), rainy)
+        except RainkitError as error:
+            self._problem = error
+            raise
+
+    def _average(self, place: int) -> RGB8:
+        if self._count is not None:
+            around = [(place + i) % len(self._frames) for i in range(self._count)]
+            return np.asarray(merge([self._rainy(each) for each in around], self._by), np.uint8)
+        if self._whole is None:
+            frames = [each.rainy.read() for each in self._frames]
+            self._whole = np.asarray(merge(frames, self._by), np.uint8)
+        return self._whole

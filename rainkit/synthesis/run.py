@@ -1,0 +1,210 @@
+"""What stands in a dataset's folder once all its pairs are there, and what is said of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rainkit.datasets import manifest, output_folder
+from rainkit.datasets.journal import Journal
+from rainkit.datasets.manifest import Record
+from rainkit.datasets.splits import SPLITS, splits_to_data
+from rainkit.datasets.workers import Run, open_workers, worth_starting
+from rainkit.datasets.writers import LAYOUTS, write_card
+from rainkit.files import alone_in
+from rainkit.synthesis.plan import Photo, Plan, Scene, find_photos, make_plan
+from rainkit.synthesis.request import FORMATS, DepthChoice, OnProgress, SynthRequest, SynthResult
+from rainkit.synthesis.scene import Maker, make
+
+__all__ = [
+    "FORMATS",
+    "DepthChoice",
+    "OnProgress",
+    "SynthRequest",
+    "SynthResult",
+    "count_depths",
+    "count_splits",
+    "synthesise",
+    "write_lists",
+]
+
+
+def write_lists(
+    out: Path,
+    records: Sequence[Record],
+    *,
+    layout: str,
+    parquet: bool,
+    split: Mapping[str, Any] | None,
+    command: str = "",
+    former: Sequence[str] = (),
+) -> None:
+    """Write what lists the pairs, the manifest last: a folder with a manifest is finished.
+
+    Args:
+        out: the dataset's folder.
+        records: of all its pairs.
+        layout: of its files.
+        parquet: write tables as Parquet too.
+        split: how the split was asked for; None in a dataset without one.
+        command: for the card.
+        former: files of an overwritten dataset, deleted unless they are of this one.
+
+    Raises:
+        ImageError, DatasetError: the system refuses to write.
+    """
+    LAYOUTS[layout].finish(out, records, overwrite=True, parquet=parquet)
+    if split is not None:
+        output_folder.write_json(out / SPLITS, splits_to_data(records, split))
+    if records:
+        write_card(out, records, command, layout=LAYOUTS[layout], overwrite=True)
+    if parquet:
+        manifest.write_parquet(out / manifest.PARQUET, records, overwrite=True)
+    output_folder.remove_former(out, former, records)
+    output_folder.remove_temporary(out)
+    manifest.write(out / manifest.MANIFEST, records, overwrite=True)
+
+
+def count_splits(records: Sequence[Record]) -> dict[str, tuple[int, int]]:
+    """Scenes and pairs of each split; empty in a dataset without splits."""
+    pairs = Counter(record.split for record in records if record.split is not None)
+    return {
+        split: (len({r.scene for r in records if r.split == split}), pairs[split])
+        for split in sorted(pairs, reverse=True)
+    }
+
+
+def count_depths(records: Sequence[Record]) -> dict[str, int]:
+    """Scenes by the source of their depth, ``flat`` or ``none`` among them; most usual first."""
+    sources = {}
+    for record in records:
+        flat = "none" if record.distance is None else "flat"
+        sources[record.scene] = flat if record.depth is None else record.depth.source
+    return dict(Counter(sources.values()).most_common())
+
+
+def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> SynthResult:
+    """Make a dataset of rainy and clean pairs.
+
+    The rain of a picture follows from the dataset seed, the clean picture's pixels and the number
+    of the variant: neither other pictures, nor their order, nor the number of workers or shards
+    change it. A photograph that cannot be read, or whose depth cannot, is reported in the result
+    and the others are made.
+
+    A run that was ended early, by whatever, goes on when it is repeated, and ends with the same
+    files as one that was not.
+
+    Args:
+        request: what to make.
+        on_progress: called after each photograph.
+
+    Raises:
+        UsageError: no photograph to be found, or the folder is not to be written to.
+        ImageError, DatasetError: a result cannot be written; repeat the request to go on.
+    """
+    started = time.monotonic()
+    tell = on_progress or (lambda what, done, total: None)
+    output_folder.admit(request)
+    photos = find_photos(request.inputs, request.out, maps=request.depth_name == "auto")
+    Maker(request)  # says what is wrong with the depth source before anything is written
+    shards = 1 if request.shard is None else request.shard[1]
+    pictures = len(photos) * request.variants * (request.sequence or 1)
+    workers = worth_starting(pictures // shards, request.workers, len(photos))
+    with open_workers(workers, Maker, request) as run:
+        plan = make_plan(request, photos, run, lambda done, of: tell("looking", done, of))
+        mine = _share(plan.scenes, request.shard)
+        with output_folder.begin(request, plan.identity()) as journal:
+            resumed = sum(scene.photo.name in journal.done for scene in mine)
+            failures = _make(request, plan, mine, run, journal, tell)
+            records = [r for scene in mine for r in journal.done.get(scene.photo.name, ())]
+            path = _finish(request, plan, records, journal.former)
+            journal.remove()
+    failed = dict(plan.failures) | failures
+    return SynthResult(
+        out=request.out,
+        manifest=path,
+        scenes=len({record.scene for record in records}),
+        pairs=len(records),
+        splits=count_splits(records),
+        depths=count_depths(records),
+        resumed=resumed,
+        notes=(plan.note,) if plan.note else (),
+        failures=tuple((photo.path, failed[photo]) for photo in photos if photo in failed),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _share(scenes: Sequence[Scene], shard: tuple[int, int] | None) -> Sequence[Scene]:
+    """Every n-th scene: all shards get their part of every folder of photographs."""
+    return scenes if shard is None else scenes[shard[0] - 1 :: shard[1]]
+
+
+def _make(
+    request: SynthRequest,
+    plan: Plan,
+    mine: Sequence[Scene],
+    run: Run[Maker],
+    journal: Journal,
+    tell: OnProgress,
+) -> dict[Photo, str]:
+    """Make what the journal does not have; the photographs left out, with the reason."""
+    counts = Counter(scene.split for scene in plan.scenes)
+    left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.done]
+    ready = len(mine) - len(left)
+    failures: dict[Photo, str] = {}
+    for count, ((scene, _), done) in enumerate(run(make, left), start=ready + 1):
+        if done.reason:
+            failures[scene.photo] = done.reason
+        else:
+            journal.add(scene.photo.name, done.records)
+        tell("raining", count, len(mine))
+    return failures
+
+
+def _finish(
+    request: SynthRequest, plan: Plan, records: list[Record], former: Sequence[str]
+) -> Path:
+    """Write what lists the pairs; the manifest's path.
+
+    Of shards the last to end does so for all; until then each leaves its part of the manifest.
+    """
+    path = output_folder.manifest_path(request)
+    if request.shard is None:
+        _write_lists(request, records, former)
+        return path
+    with alone_in(request.out):
+        whole = request.out / manifest.MANIFEST
+        if not whole.exists():
+            manifest.write(path, records, overwrite=True)
+            parts = [
+                request.out / manifest.part_name(shard, request.shard[1])
+                for shard in range(1, request.shard[1] + 1)
+            ]
+            if not all(part.exists() for part in parts):
+                return path
+            order = {scene.photo.name: number for number, scene in enumerate(plan.scenes)}
+            everything = manifest.read(request.out)
+            _write_lists(request, sorted(everything, key=lambda r: order[r.scene]), former)
+        for part in request.out.glob("manifest-*-of-*.jsonl"):
+            part.unlink()
+        return whole
+
+
+def _write_lists(request: SynthRequest, records: Sequence[Record], former: Sequence[str]) -> None:
+    split = {
+        "test_scenes": request.test_scenes,
+        "split_seed": request.split_seed,
+        "group_by": request.group_by,
+    }
+    write_lists(
+        request.out,
+        records,
+        layout=request.layout,
+        parquet=request.manifest_format == "parquet",
+        split=None if request.test_scenes is None else split,
+        command=request.command,
+        former=former,
+    )
