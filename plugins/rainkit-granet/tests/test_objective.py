@@ -9,6 +9,7 @@ from rainkit_granet.network import GraNet
 from rainkit_granet.objective import MeanAbsoluteError
 
 from rainkit.objective import Derained, Pair, Progress, weighted_sum
+from rainkit.training.schedules import Plateau, learning_rate
 
 NOW = Progress(step=0, steps=100, epoch=0.0)
 
@@ -64,3 +65,9 @@ def test_errors_are_float32_whatever_the_network_gives() -> None:
     )
     for name, loss in MeanAbsoluteError(Objective(coarse=1.0)).loss(rounded, pair, NOW).items():
         assert loss.value.dtype == torch.float32, name
+
+
+def test_the_papers_learning_rate_falls_by_a_tenth_each_time_and_stops_at_its_floor() -> None:
+    training = METHOD.variants["paper"].training
+    rates = [learning_rate(training, 0, Plateau(falls=falls)) for falls in (0, 1, 15, 16, 36)]
+    assert rates == pytest.approx([5e-4, 4.5e-4, 5e-4 * 0.9**15, 1e-4, 1e-4])
