@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -120,7 +121,7 @@ class Plain:
         self.network = networks.build(method, settings.network)
         self.average = copy.deepcopy(self.network) if training.ema else None
         self.kept = training.ema
-        self.objective: Objective = plugins.resolve(method.objective)(settings.objective)
+        self.objective: Objective[Any] = plugins.resolve(method.objective)(settings.objective)
         self.modules = {phase.name: self._module(phase) for phase in self.objective.phases}
         self.optimisers = {
             phase.name: _optimiser(

@@ -80,7 +80,7 @@ class TrainRequest:
 
     method: Method
     variant: str
-    hyperparameters: Hyperparameters
+    hyperparameters: Hyperparameters[Any, Any]
     data: DataRequest
     run: Path
     seed: int = 0

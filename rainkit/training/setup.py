@@ -33,9 +33,9 @@ __all__ = [
 
 
 def freeze(network: nn.Module, patterns: Sequence[str]) -> int:
-    """Keep parameters whose names match from being trained; how many numbers they hold.
+    """Freeze the parameters whose names match a pattern and return how many numbers they hold.
 
-    Running statistics of modules that are frozen whole stay, too.
+    The running statistics of modules that are frozen as a whole do not change either.
 
     Raises:
         UsageError: a pattern matches nothing, or nothing is left to train.
@@ -54,10 +54,11 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> int:
 
 
 def recompute(network: nn.Module) -> int:
-    """Let blocks keep their inputs alone and compute the rest again backwards; how many do.
+    """Let blocks keep only their inputs and compute the rest again in the backward pass.
 
-    A block is a module of two layers with weights or more, nested two deep at most. Blocks with
-    BatchNorm compute once: a second pass would count into its running statistics.
+    A block is a module of at least two layers with weights that is nested at most two deep. Blocks
+    with BatchNorm are left out: a second pass would count into its running statistics. The number
+    of blocks is returned.
 
     Raises:
         UsageError: the network has no such blocks.
@@ -97,7 +98,10 @@ def _normalises(module: nn.Module) -> bool:
 
 @functools.cache
 def _recomputing(kind: Any) -> Any:
-    """The same module. A class survives deepcopy, a patched method does not."""
+    """Return a class of the same module that recomputes.
+
+    A class survives deepcopy; a patched method does not.
+    """
 
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
         if not (self.training and torch.is_grad_enabled()):
@@ -151,7 +155,7 @@ class Setup:
         self.runtime = replace(self.runtime, device=self.accelerator.device)
         self._refuse_batch()
         self.network = self._network()
-        objective: Objective = plugins.resolve(method.objective)(settings.objective)
+        objective: Objective[Any] = plugins.resolve(method.objective)(settings.objective)
         objective = objective.to(  # type: ignore[call-overload]
             self.accelerator.device, memory_format=self.runtime.memory_format
         )
