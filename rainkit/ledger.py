@@ -20,7 +20,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from rainkit.errors import FileError, RainkitError, UsageError
-from rainkit.files import lock_holder, reason, try_lock
+from rainkit.files import lock_holder, system_reason, try_lock
 
 __all__ = ["Held", "Ledger"]
 
@@ -236,7 +236,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _failed(path: Path, error: OSError) -> FileError:
-    return FileError(f"{path}: cannot be written ({reason(error)})")
+    return FileError(f"{path}: cannot be written ({system_reason(error)})")
 
 
 def _parse(file: BinaryIO, decode: Callable[[Any], Entry]) -> tuple[Held[Entry] | None, int]:

@@ -9,16 +9,18 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from rainkit import files
 from rainkit.datasets import manifest
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS
-from rainkit.errors import DatasetError, UsageError
-from rainkit.files import is_temporary, remove_temporary, write_json
+from rainkit.errors import DatasetError, FileError, UsageError
+from rainkit.files import is_temporary, remove_temporary, system_reason, write_json
 from rainkit.ledger import Held, Ledger
 
 __all__ = [
     "DATASET",
     "DatasetRequest",
+    "Records",
     "admit",
     "begin",
     "journal_files",
@@ -85,7 +87,7 @@ def admit(request: DatasetRequest) -> None:
     try:
         names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     except OSError as error:
-        raise UsageError(f"{out} cannot be listed ({error.strerror})") from error
+        raise UsageError(f"{out} cannot be listed ({system_reason(error)})") from error
     names = {name for name in names if not is_temporary(Path(name))}
     if not names or request.overwrite:
         return
@@ -128,7 +130,7 @@ def begin(request: DatasetRequest, plan: str) -> Ledger[Records]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be made ({error.strerror})") from error
+        raise DatasetError(f"{out}: cannot be made ({system_reason(error)})") from error
     wanted = request.to_data()
     held = read_json(out / DATASET)
     listed = _lists(request) if request.shard is None else []
@@ -150,7 +152,7 @@ def begin(request: DatasetRequest, plan: str) -> Ledger[Records]:
         if request.shard is None:
             remove_temporary(out)
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be written to ({error.strerror})") from error
+        raise DatasetError(f"{out}: cannot be written to ({system_reason(error)})") from error
     return journal
 
 
@@ -242,10 +244,10 @@ def _shard(request: DatasetRequest) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is none."""
+    """Return what a JSON file of a dataset holds; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return files.read_json(path)
+    except FileError:
         return None
 
 

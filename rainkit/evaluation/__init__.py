@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from rainkit.evaluation.cached_derainer import RestorerRequest
-from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
+from rainkit.evaluation.folders import (
+    FoldersRequest,
+    RestoredRequest,
+    evaluate_folders,
+    evaluate_restored,
+)
 from rainkit.evaluation.frame_averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.metrics.protocols import PROTOCOLS, Protocol, protocol
@@ -27,6 +32,7 @@ __all__ = [
     "MethodRequest",
     "PairArrays",
     "Protocol",
+    "RestoredRequest",
     "RestorerRequest",
     "Score",
     "Scores",
@@ -35,6 +41,7 @@ __all__ = [
     "evaluate_averages",
     "evaluate_folders",
     "evaluate_method",
+    "evaluate_restored",
     "markdown",
     "protocol",
     "read_pair",

@@ -17,9 +17,9 @@ import rainkit
 from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
-from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.scores import versions
-from rainkit.files import sha256
+from rainkit.files import counted, sha256
+from rainkit.images import RGB8
 from rainkit.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def _label(request: RestorerRequest, file: WeightsFile) -> str:
         return request.label
     name = f"{request.method} ({file.name})" if request.weights else request.method
     if request.blocks is not None:
-        name += f", {request.blocks} block{'s' * (request.blocks > 1)}"
+        name += f", {counted(request.blocks, 'block')}"
     return name if request.effort == "full" else f"{name}, effort {request.effort}"
 
 

@@ -17,7 +17,6 @@ from rainkit.datasets.matching import PairFiles, check_sizes, cropped, named, no
 from rainkit.datasets.pairs import find_matches
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest, check_restorers
-from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.metrics.registry import Metric, Ready, metric, ready
 from rainkit.evaluation.report.means import (
     INPUT,
@@ -31,6 +30,7 @@ from rainkit.evaluation.report.means import (
 )
 from rainkit.evaluation.result_files import file_data
 from rainkit.evaluation.scores import Advance, Failure, SourceFile, Summary, versions
+from rainkit.images import RGB8
 from rainkit.render.text_tables import (
     TextTable,
     check_folder,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -369,6 +369,9 @@ def same_protocol(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return all(a[key] == b[key] for key in (a.keys() & b.keys()) - {"source"})
 
 
+_Figure = float | Literal["inf", "-inf"] | None
+"""A figure as :func:`rainkit.evaluation.scores.stored` writes it."""
+
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _PARAMETERS = {"name": str, "version": int, "crop_border": int}
 
@@ -389,35 +392,28 @@ class _Row:
     name: str
     width: int
     height: int
-    psnr: float | None
-    ssim: float | None
-    input_psnr: float | None = None
-    input_ssim: float | None = None
+    psnr: _Figure
+    ssim: _Figure
+    input_psnr: _Figure = None
+    input_ssim: _Figure = None
     milliseconds: float | None = None
-    extras: dict[str, float | None] = field(default_factory=dict)
-    input_extras: dict[str, float | None] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    extras: dict[str, _Figure] = field(default_factory=dict)
+    input_extras: dict[str, _Figure] = field(default_factory=dict)
 
     def score(self) -> Score:
-        """JSON has neither inf nor NaN; the notes say which a null is."""
-        before = self._number("input_psnr", self.input_psnr)
-        has_input = self.input_psnr is not None or before == math.inf
+        has_input = self.input_psnr is not None
         return Score(
             name=self.name,
             width=self.width,
             height=self.height,
-            psnr=self._number("psnr", self.psnr),
+            psnr=_number(self.psnr),
             ssim=_number(self.ssim),
-            input_psnr=before if has_input else None,
+            input_psnr=_number(self.input_psnr) if has_input else None,
             input_ssim=_number(self.input_ssim) if has_input else None,
             milliseconds=self.milliseconds,
             extras=_pairs(self.extras),
             input_extras=_pairs(self.input_extras),
         )
-
-    def _number(self, name: str, value: float | None) -> float:
-        infinite = any(note.startswith(f"{name} is infinite") for note in self.notes)
-        return math.inf if value is None and infinite else _number(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -524,12 +520,12 @@ def _targets(comparison: _Comparison, result: _Result) -> dict[str, str]:
     }
 
 
-def _pairs(values: Mapping[str, float | None]) -> tuple[tuple[str, float], ...]:
+def _pairs(values: Mapping[str, _Figure]) -> tuple[tuple[str, float], ...]:
     return tuple((name, _number(value)) for name, value in values.items())
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _number(value: _Figure) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _not_one(file: Path, why: str) -> DatasetError:

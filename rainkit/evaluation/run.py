@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rainkit.datasets.pairs import named_datasets
 from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
 from rainkit.evaluation.baseline import Baseline
 from rainkit.evaluation.cached_derainer import check_restorers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
-from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
-from rainkit.evaluation.frame_averages import AveragesRequest, check_averages, evaluate_averages
+from rainkit.evaluation.folders import (
+    FoldersRequest,
+    RestoredRequest,
+    evaluate_folders,
+    evaluate_restored,
+    restored_rows,
+)
+from rainkit.evaluation.frame_averages import (
+    AveragesRequest,
+    check_averages,
+    evaluate_averages,
+    parse_average,
+)
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
 from rainkit.evaluation.report.data import PublishedScore
 from rainkit.evaluation.report.write import REPORT_FILES, report_of, write_report
 from rainkit.evaluation.result_files import FILES, write
 from rainkit.evaluation.scores import Advance, Comparison, parse_bar
+from rainkit.evaluation.scoring import scored_datasets
 from rainkit.render.text_tables import TextTable, check_folder
 
-__all__ = ["EvalRequest", "Evaluation", "Source", "run"]
+__all__ = ["EvalRequest", "Evaluation", "FurtherRows", "Source", "further_rows", "run"]
 
-Source = MethodRequest | FoldersRequest | AveragesRequest
-"""A method on datasets, a folder against a folder, or averages of frames."""
+Source = MethodRequest | FoldersRequest | RestoredRequest | AveragesRequest
+"""A method, averages of frames or restored pictures on datasets, or a folder against a folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +115,38 @@ class Evaluation:
         return data | {"missed": list(self.missed), "notes": list(self.told)}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FurtherRows:
+    """The rows of tables that ``--also`` adds.
+
+    Attributes:
+        averages: pairs of ``mean`` or ``median`` and a number of frames, or None for all frames.
+        parts: whether the parts of methods are scored.
+        published: whether the figures of papers are shown.
+    """
+
+    averages: tuple[tuple[str, int | None], ...] = ()
+    parts: bool = False
+    published: bool = False
+
+
+def further_rows(named: Iterable[str]) -> FurtherRows:
+    """Return the rows that ``--also`` names: parts, published, mean, median or ``mean=5``.
+
+    Raises:
+        UsageError: an unknown name or a wrong number of frames.
+    """
+    names = tuple(dict.fromkeys(named))
+    return FurtherRows(
+        averages=tuple(parse_average(name) for name in names if name not in _FLAGS),
+        parts="parts" in names,
+        published="published" in names,
+    )
+
+
+_FLAGS = ("parts", "published")
+
+
 def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
     """Evaluate. Whatever is wrong with the request is said before anything is computed.
 
@@ -166,6 +209,9 @@ def _check(request: EvalRequest) -> None:
     for each in request.sources:
         if isinstance(each, AveragesRequest):
             check_averages(each)
+        if isinstance(each, RestoredRequest):
+            datasets = scored_datasets(each.datasets, each.reading, each.limit)
+            restored_rows(each.restored, datasets, each.reading)
     if request.baseline is not None:
         protocols = (protocol for each in request.sources for protocol in each.protocols)
         request.baseline.covers(protocol.label for protocol in protocols)
@@ -179,7 +225,7 @@ def _check(request: EvalRequest) -> None:
         without_pictures = [
             each
             for each in request.sources
-            if isinstance(each, MethodRequest) and each.keep is None and each.save is None
+            if isinstance(each, MethodRequest) and each.keep is None
         ]
         if without_pictures:
             raise UsageError("--downstream: name a folder for the derained pictures (--output)")
@@ -201,9 +247,10 @@ def _check(request: EvalRequest) -> None:
 def _has_manifest(source: Source) -> bool:
     """Whether some of its pictures may tell of their rain."""
     if isinstance(source, FoldersRequest):
-        near = () if source.rainy is None else (source.rainy, source.rainy.parent)
+        rainy = None if source.rainy is None else source.rainy.resolve()
+        near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)
         return any(map(has_manifest, near))
-    datasets = named_datasets(source.datasets, prefer=("test",), options=source.reading)
+    datasets = scored_datasets(source.datasets, source.reading)
     return any(has_manifest(each.root) for each in datasets)
 
 
@@ -212,6 +259,8 @@ def _evaluate(source: Source, advance: Advance | None) -> Comparison:
         return evaluate_method(source, advance)
     if isinstance(source, AveragesRequest):
         return evaluate_averages(source, advance)
+    if isinstance(source, RestoredRequest):
+        return evaluate_restored(source, advance)
     return evaluate_folders(source, advance)
 
 

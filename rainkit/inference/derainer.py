@@ -20,7 +20,7 @@ from torch import Tensor
 from rainkit import images, networks, plugins
 from rainkit import weights as weight_files
 from rainkit.api import RAIN, ImageSpec, Method, Part
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
+from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError, one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
 from rainkit.inference.effort import Effort
@@ -251,7 +251,7 @@ class Derainer:
         if exif is not None:
             clean.info["exif"] = exif
         icc = given.info.get("icc_profile")
-        if images.fits(icc, grey=clean.mode in ("L", "LA", "I;16")):
+        if images.profile_fits(icc, grey=clean.mode in ("L", "LA", "I;16")):
             clean.info["icc_profile"] = icc
         return clean
 
@@ -480,7 +480,7 @@ def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOn
         with torch.inference_mode():
             network(torch.zeros(1, 3, 64, 64))
     except Exception as error:  # whatever the compiler's back end raises
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         warnings.warn(
             f"torch.compile does not work here ({reason}); going on without it",
             RuntimeWarning,

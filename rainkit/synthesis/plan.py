@@ -16,6 +16,7 @@ from rainkit.datasets.splits import View, choose_test, group_views
 from rainkit.depth.sources import maps_among
 from rainkit.engine import Engine, Failed, Work
 from rainkit.errors import ImageError, UsageError
+from rainkit.files import system_reason
 
 if TYPE_CHECKING:
     from rainkit.synthesis.request import SynthRequest
@@ -81,7 +82,7 @@ class Plan:
             try:
                 about = path.stat()
             except OSError as error:
-                raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+                raise ImageError(f"{path}: cannot be read ({system_reason(error)})") from error
             parts = (scene.photo.name, scene.photo.source, scene.split, scene.group)
             lines.append([*parts, about.st_size, about.st_mtime_ns])
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()

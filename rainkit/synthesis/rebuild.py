@@ -24,11 +24,12 @@ from rainkit.datasets.writers import LAYOUTS, Entry
 from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.files import write_json
+from rainkit.images import RGB8
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import find_photos
 from rainkit.synthesis.request import DepthChoice, OnProgress, SynthResult, check_layout
 from rainkit.synthesis.run import count_depths, count_splits, write_lists
-from rainkit.synthesis.scene import Made, Picture, as_stored, encoding, made_or_reason, save_depth
+from rainkit.synthesis.scene import Made, as_stored, encoding, made_or_reason, save_depth
 from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = ["RebuildRequest", "rebuild"]
@@ -87,7 +88,7 @@ class _Maker:
         self.photos = {photo.source: photo.path for photo in photos}
         self.photos |= {photo.name: photo.path for photo in photos}
 
-    def clean(self, record: Record) -> tuple[Picture, Picture, Path]:
+    def clean(self, record: Record) -> tuple[RGB8, RGB8, Path]:
         """The picture that rain was drawn on, the one to write as a target, and their file."""
         if self.request.photos:
             path = self.photos.get(record.source, self.photos.get(record.scene))
@@ -102,7 +103,7 @@ class _Maker:
             raise DatasetError(f"{path}: has other pixels than the manifest says of {record.id}")
         return shown, photo if _form(self.request, record) == record.encode["fmt"] else shown, path
 
-    def depth(self, record: Record, clean: Picture, path: Path) -> NDArray[np.float32] | None:
+    def depth(self, record: Record, clean: RGB8, path: Path) -> NDArray[np.float32] | None:
         """The depth map the scene was made with, from its file or made again."""
         if record.depth is None or (self.root / record.depth.path).is_file():
             return read_depth(self.root, record)
@@ -247,9 +248,7 @@ def _make(maker: _Maker, task: _Task) -> Made:
     return Made(tuple(made), "; ".join(reasons))
 
 
-def _draw(
-    records: Sequence[Record], clean: Picture, z: NDArray[np.float32] | None
-) -> list[Picture]:
+def _draw(records: Sequence[Record], clean: RGB8, z: NDArray[np.float32] | None) -> list[RGB8]:
     """The rainy pictures of one scene and variant.
 
     Raises:
@@ -263,7 +262,7 @@ def _draw(
 
 
 def _write(
-    maker: _Maker, task: _Task, number: int, record: Record, rainy: Picture, target: Picture
+    maker: _Maker, task: _Task, number: int, record: Record, rainy: RGB8, target: RGB8
 ) -> Record:
     """Write a pair; its record where it is now."""
     form = _form(maker.request, record)

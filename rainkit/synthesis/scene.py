@@ -20,6 +20,7 @@ from rainkit.datasets.phash import phash, pixel_hash
 from rainkit.datasets.writers import LAYOUTS, Entry, Layout, portable
 from rainkit.engine import Failed, Outcome
 from rainkit.errors import DatasetError, FileError, ImageError, UsageError
+from rainkit.images import RGB8
 from rainkit.rain import Rendered
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import Scene
@@ -42,8 +43,6 @@ __all__ = [
 QUALITY = 95
 """Of JPEG."""
 
-Picture = NDArray[np.uint8]
-
 
 def encoding(form: str) -> dict[str, str | int]:
     """What a record says of files of format ``png`` or ``jpg``."""
@@ -57,7 +56,7 @@ def save_depth(path: Path, z: NDArray[np.float32]) -> NDArray[np.float32]:
     return depths.decode(code)
 
 
-def as_stored(rgb: Picture, form: str) -> Picture:
+def as_stored(rgb: RGB8, form: str) -> RGB8:
     """What a file of format ``png`` or ``jpg`` holds of a picture."""
     if form == "png":
         return rgb
@@ -71,8 +70,8 @@ def grey_picture(samples: images.Pixels) -> images.Picture:
     return images.Picture(np.dstack([samples] * 3), grey=True)
 
 
-# BT.601 in thousandths: with whole numbers sums are the same on every processor.
-_LUMA = np.array([[299, 587, 114]], np.float32)
+# In thousandths: sums of whole numbers are the same on every processor.
+_LUMA = np.rint(1000 * images.LUMA_WEIGHTS)
 
 _TOLD = (
     "renderer",
@@ -192,7 +191,7 @@ def made_or_reason(outcome: Outcome[Any, Made]) -> Made:
     return outcome.get()
 
 
-def measure(clean: Picture, rainy: Picture) -> manifest.Stats:
+def measure(clean: RGB8, rainy: RGB8) -> manifest.Stats:
     """How strong the rain came out."""
     # Whole numbers in float32: exact, whatever the order of additions.
     change = cv2.transform(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), _LUMA).ravel()
@@ -226,7 +225,7 @@ def _id(entry: Entry) -> str:
     return f"{portable(entry.scene)}_{entry.variant:02d}{frame}"
 
 
-def _depth_used(scene: str, found: depths.Depth) -> manifest.DepthUsed:
+def _depth_used(scene: str, found: depths.DepthMap) -> manifest.DepthUsed:
     return manifest.DepthUsed(
         path=f"depth/{portable(scene)}.png",
         source=found.source,

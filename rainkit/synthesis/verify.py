@@ -21,10 +21,11 @@ from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import pixel_hash
 from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, RainkitError, UsageError
+from rainkit.images import RGB8
 from rainkit.rain import RENDERER, Rendered
 from rainkit.synthesis.degradation import NOISE, Degradation
 from rainkit.synthesis.request import versions
-from rainkit.synthesis.scene import Picture, measure
+from rainkit.synthesis.scene import measure
 
 __all__ = [
     "Compared",
@@ -87,7 +88,7 @@ class Compared:
     rendered: int
 
 
-def read_clean(root: Path, record: Record) -> Picture:
+def read_clean(root: Path, record: Record) -> RGB8:
     """The clean picture of a record, uint8 [H, W, 3].
 
     Raises:
@@ -138,7 +139,7 @@ def compare(root: Path, records: Sequence[Record]) -> Compared:
     return Compared(tuple(findings), equal)
 
 
-def _clean(root: Path, record: Record) -> Picture | Finding:
+def _clean(root: Path, record: Record) -> RGB8 | Finding:
     """The clean picture, or what is wrong with it."""
     try:
         clean = read_clean(root, record)
@@ -168,9 +169,7 @@ def _unreadable(root: Path, record: Record, locator: str, error: RainkitError) -
     return Finding(record.id, "changed", str(error))
 
 
-def _draw(
-    root: Path, records: Sequence[Record], clean: Picture
-) -> Iterator[tuple[Record, Rendered]]:
+def _draw(root: Path, records: Sequence[Record], clean: RGB8) -> Iterator[tuple[Record, Rendered]]:
     """Each record of one scene and variant with what is drawn again."""
     frames = Degradation.of(records).apply(clean, read_depth(root, records[0]))
     wanted = {record.frame or 1: record for record in records}
@@ -179,7 +178,7 @@ def _draw(
             yield wanted[frame], rendered
 
 
-def _compare_drawn(record: Record, clean: Picture, rendered: Rendered) -> Iterator[Finding]:
+def _compare_drawn(record: Record, clean: RGB8, rendered: Rendered) -> Iterator[Finding]:
     if pixel_hash(rendered.rainy) != record.sha256.input:
         yield Finding(record.id, "unrenderable", "comes out otherwise")
     told = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
@@ -262,7 +261,7 @@ def verify(
     """
     started = time.monotonic()
     if root is not None and not root.is_dir():
-        raise UsageError(f"{root}: no such folder; name the folder of the dataset")
+        raise UsageError(f"{root}: is not a folder; name the folder of the dataset")
     records = manifest.read(path, root=root)
     scenes = defaultdict(list)
     for record in records:

@@ -22,7 +22,7 @@ from rainkit import hyperparameters, plugins
 from rainkit.api import Hyperparameters, ImageSpec, Method, option
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
-from rainkit.files import write_json
+from rainkit.files import system_reason, write_json
 from rainkit.networks import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
@@ -168,7 +168,7 @@ def read(path: Path) -> Recipe:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"--config {path}: cannot be read ({system_reason(error)})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML: {error}") from error
     known = ("method", "variant", "seed", "data", "run", *_SECTIONS)
@@ -359,7 +359,7 @@ def write(request: TrainRequest) -> None:
     try:
         request.run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"{request.run}: cannot be made ({error.strerror})") from error
+        raise TrainingError(f"{request.run}: cannot be made ({system_reason(error)})") from error
     write_json(request.run / FILE, to_data(request))
 
 

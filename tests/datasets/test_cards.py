@@ -11,7 +11,7 @@ import pytest
 
 from rainkit.datasets import manifest
 from rainkit.datasets.writers import CARD, LAYOUTS, Entry, write_card
-from rainkit.errors import ImageError
+from rainkit.errors import FileError
 
 RECORD = manifest.Record(
     id="a_01",
@@ -73,7 +73,7 @@ def test_figures(tmp_path: Path) -> None:
     assert "noise" not in text
     assert "```console\n$ rainkit synth photos/ -o pairs/ --variants 2\n```" in text
     assert "Seed 3; rainkit 0.2, numpy 2." in text
-    assert "rainkit synth --from manifest.jsonl --verify" in text
+    assert "rainkit data verify manifest.jsonl" in text
     assert "layered/2" in text
 
 
@@ -136,7 +136,7 @@ def test_the_order_of_the_records_does_not_matter(tmp_path: Path) -> None:
 
 def test_a_card_is_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / CARD).write_text("mine")
-    with pytest.raises(ImageError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         card(tmp_path)
     assert (tmp_path / CARD).read_text() == "mine"
 

@@ -102,3 +102,17 @@ def test_one_process_at_a_time_keeps_pictures(exact, tmp_path):
     with Restorer(request) as third:
         third.restore_with_parts("set", "a", CLEAN + RAIN)
     assert exact.runs == 2
+
+
+def test_a_run_that_was_killed_loses_the_picture_it_was_at(exact, tmp_path):
+    request = RestorerRequest(method="exact", keep=tmp_path)
+    with Restorer(request) as first:
+        for name in "abc":
+            first.restore_with_parts("set", name, CLEAN + RAIN)
+    ledger = tmp_path / "restored" / "exact" / "restored.jsonl"
+    ledger.write_bytes(ledger.read_bytes()[:-9])
+    for _ in range(2):
+        with Restorer(request) as again:
+            for name in "abc":
+                again.restore_with_parts("set", name, CLEAN + RAIN)
+    assert exact.runs == 4

@@ -9,7 +9,7 @@ nothing without its protocol's name.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -24,13 +24,13 @@ from rainkit.evaluation.metrics.psnr_ssim import (
     GAUSSIAN,
     PEAK,
     REDUCED_SIDE,
-    RGB8,
     UNIFORM,
     Plane,
     Window,
 )
+from rainkit.images import RGB8
 
-__all__ = ["PROTOCOLS", "RGB8", "Protocol", "protocol"]
+__all__ = ["PROTOCOLS", "Protocol", "protocol"]
 
 _Pair = tuple[RGB8, RGB8]
 _Planes = tuple[tuple[Plane, ...], tuple[Plane, ...]]
@@ -241,3 +241,17 @@ def protocol(name: str, *, crop: int = 0) -> Protocol:
         known = ", ".join(PROTOCOLS)
         raise UsageError(f"--protocol {name}: unknown; choose from {known}") from None
     return replace(found, crop=crop) if crop else found
+
+
+def chosen_protocols(named: Iterable[str]) -> tuple[tuple[Protocol, ...], bool]:
+    """Return the protocols that ``--protocol`` names, each once, and whether to be exact.
+
+    Args:
+        named: each is ``NAME`` or ``NAME+exact``; one ``+exact`` makes all scores exact.
+
+    Raises:
+        UsageError: there is no protocol of a name.
+    """
+    texts = tuple(named)
+    found = dict.fromkeys(protocol(text.removesuffix("+exact")) for text in texts)
+    return tuple(found), any(text.endswith("+exact") for text in texts)

@@ -6,6 +6,7 @@ of piq with piq's. They work on RGB in [0,1] with their library's default parame
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,8 +21,7 @@ import numpy as np
 from rainkit.errors import PairingError, UsageError, WeightsError
 from rainkit.evaluation.metrics import perceptual, rain
 from rainkit.evaluation.metrics.perceptual import WeightFile
-from rainkit.evaluation.metrics.psnr_ssim import RGB8
-from rainkit.images import to_tensor
+from rainkit.images import RGB8, to_tensor
 
 __all__ = ["METRICS", "Metric", "Ready", "metric", "ready"]
 
@@ -142,7 +142,10 @@ def metric(name: str) -> Metric:
     try:
         return METRICS[name]
     except KeyError:
-        raise UsageError(f"metric {name}: unknown; choose from {', '.join(METRICS)}") from None
+        nearest = difflib.get_close_matches(name, METRICS, 1)
+        guess = f"did you mean {nearest[0]}? " if nearest else ""
+        known = ", ".join(METRICS)
+        raise UsageError(f"--metric {name}: unknown; {guess}choose from {known}") from None
 
 
 def ready(
@@ -154,8 +157,9 @@ def ready(
     """Load metrics: ``(metrics, skipped)``, one line for each that cannot be computed.
 
     Args:
-        names: of :data:`METRICS`; each is taken once.
-        weights_dir: folder of weights; None = none.
+        names: names of :data:`METRICS`, each taken once; ``lpips=FOLDER`` names the folder of the
+            metric's weights, too.
+        weights_dir: folder of the weights of all other metrics; None if there is none.
         have: pictures that there will be beside the restored ones.
 
     Raises:
@@ -163,12 +167,16 @@ def ready(
     """
     there = set(have)
     found, skipped = [], []
-    for each in [metric(name) for name in dict.fromkeys(names)]:
+    folders: dict[str, Path | None] = {}
+    for text in names:
+        name, given, folder = text.partition("=")
+        folders.setdefault(name, Path(folder) if given else weights_dir)
+    for each, place in [(metric(name), place) for name, place in folders.items()]:
         if lacking := [need for need in each.needs if need not in there]:
             skipped.append(f"{each.name} skipped: it needs the {' and the '.join(lacking)}")
             continue
         try:
-            found.append(Ready(each, weights_dir))
+            found.append(Ready(each, place))
         except WeightsError as error:
             skipped.append(f"{each.name} skipped: {error}")
     return _Loaded(tuple(found), tuple(skipped))

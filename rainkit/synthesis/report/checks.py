@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from rainkit import depth as depths
 from rainkit import images
-from rainkit.datasets.duplicates import near
+from rainkit.datasets.duplicates import near_hashes
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import LIMIT
 from rainkit.engine import Failed, Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, ImageError
+from rainkit.images import RGB8
 from rainkit.rain import PRESETS, RainSettings, render
 from rainkit.rain.realism import Fit, Measures, coverage_slope, expected_tilt, fog_fit, measure
 from rainkit.synthesis.degradation import Degradation
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 
-RGB8 = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
 
@@ -396,7 +396,7 @@ def _apart(records: Sequence[Record]) -> Check:
         if record.phash is not None and record.split is not None:
             hashes.setdefault(record.split, set()).add(int(record.phash, 16))
     split = bool(hashes["train"] and hashes["test"])
-    shared = len({j for _, j, _ in near(sorted(hashes["train"]), sorted(hashes["test"]))})
+    shared = len({j for _, j, _ in near_hashes(sorted(hashes["train"]), sorted(hashes["test"]))})
     return Check(
         name="No scene in both train and test",
         found=f"{shared} shared" if split else "",

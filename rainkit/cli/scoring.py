@@ -1,11 +1,12 @@
-"""What ``rainkit eval`` shows."""
+"""What the commands that score pictures share: options, progress, and how results are shown."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.markup import escape
@@ -16,12 +17,141 @@ from rainkit.cli.console import errors, print_json, print_table
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rainkit.evaluation import Evaluation, Scores, TextTable
-    from rainkit.evaluation.no_target import UnpairedRequest
 
-__all__ = ["evaluate_unpaired", "scoring", "show"]
+__all__ = [
+    "HOW",
+    "OUT",
+    "RUN",
+    "WHAT",
+    "AsJson",
+    "By",
+    "FailBelow",
+    "Limit",
+    "Methods",
+    "Metrics",
+    "Output",
+    "Overwrite",
+    "Protocols",
+    "Quiet",
+    "Report",
+    "Tile",
+    "WeightsDir",
+    "progress",
+    "show",
+    "show_rest",
+]
+
+WHAT = "What is scored"
+HOW = "How it is scored"
+OUT = "Results"
+RUN = "How methods run"
+
+Methods: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        "-m",
+        metavar="NAME[=WEIGHTS][@LABEL]",
+        help="Derain with this method; WEIGHTS is a tag, a file, or a folder with weights of"
+        " several variants. NAME may be all. Repeatable.",
+        rich_help_panel=WHAT,
+    ),
+]
+Limit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Score only the first pictures of each dataset.", rich_help_panel=WHAT
+    ),
+]
+Protocols: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME[+exact]",
+        help="How PSNR and SSIM are computed: prenet, restormer, basicsr, restormer-py, rgb or"
+        " spanet; +exact computes in float64. Repeatable.",
+        show_default="prenet",
+        rich_help_panel=HOW,
+    ),
+]
+Metrics: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME[=DIR]",
+        help="Measure this, too, such as gmsd or mae; lpips, dists and brisque need weights, which"
+        " lie in the folder DIR. Repeatable.",
+        rich_help_panel=HOW,
+    ),
+]
+WeightsDir: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with the weights that the metrics lpips, dists and brisque need.",
+        metavar="DIR",
+        rich_help_panel=HOW,
+    ),
+]
+By: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="ATTRIBUTE",
+        help="Add means by an attribute of the rain in datasets of rainkit synth: rate, preset,"
+        " depth, veil or wind. Repeatable.",
+        rich_help_panel=HOW,
+    ),
+]
+Output: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write per_image.csv, metrics.json and table.md to this folder.",
+        rich_help_panel=OUT,
+    ),
+]
+Report: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Write index.html, table.tex and plots to --output, too.",
+        rich_help_panel=OUT,
+    ),
+]
+Overwrite: TypeAlias = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUT),
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print everything as JSON.", rich_help_panel=OUT)
+]
+Quiet: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print only what failed or missed a bar.",
+        rich_help_panel=OUT,
+    ),
+]
+FailBelow: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="QUANTITY=NUMBER",
+        help="Exit with 3 if a dataset's mean psnr, ssim, psnr_gain or ssim_gain is lower."
+        " Repeatable.",
+        rich_help_panel=OUT,
+    ),
+]
+Tile: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        help="Side of the tiles of large pictures in pixels; 0 for whole pictures.",
+        rich_help_panel=RUN,
+    ),
+]
 
 
 def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
@@ -57,66 +187,27 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
                 figures=set(benefit.columns) - {"dataset", "result"},
                 title=benefit.title,
             )
-    _show_rest(result.notices, result.failures, result.written, quiet=quiet)
+    show_rest(result.notices, result.failures, result.written, quiet=quiet)
     for bar in result.missed:
         errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
 
 
-def evaluate_unpaired(
-    request: UnpairedRequest,
-    output: Path | None,
-    *,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-) -> NoReturn:
-    """Measure photographs without ground truth and show it as :func:`show` does; ends the command.
-
-    Args:
-        request: what to measure.
-        output: folder to write to, if any.
-        overwrite: replace files that are there.
-        as_json: print everything as JSON.
-        quiet: print nothing but failures.
-    """
-    from rainkit.evaluation.no_target import run_unpaired, unpaired_table
-
-    with scoring(quiet=quiet) as advance:
-        result, written = run_unpaired(request, output, overwrite=overwrite, advance=advance)
-    if as_json:
-        print_json(result.to_data())
-    elif not quiet:
-        table = unpaired_table(result)
-        texts = {"dataset", "result"}
-        print_table(
-            table.columns,
-            table.rows,
-            folded=texts,
-            figures=set(table.columns) - texts,
-            title=table.title,
-        )
-    failures = [(f"{dataset}/{each.name}", each.reason) for dataset, each in result.failures]
-    _show_rest(result.notices, failures, written, quiet=quiet)
-    raise typer.Exit(result.exit_code)
-
-
 @contextmanager
-def scoring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal; what it gives is told how many are done, and of how many."""
-    with Progress(
-        console=errors, transient=True, disable=quiet or not errors.is_terminal
-    ) as progress:
-        task = progress.add_task("scoring", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with Progress(console=errors, transient=True, disable=quiet or not errors.is_terminal) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _show_rest(
+def show_rest(
     notices: Iterable[str],
     failures: Iterable[tuple[str, str]],
     written: Iterable[Path],
     *,
     quiet: bool,
 ) -> None:
+    """Print notes, failures and the files written to standard error."""
     if not quiet:
         for notice in notices:
             errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
