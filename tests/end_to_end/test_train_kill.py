@@ -118,7 +118,11 @@ def _start_until(command: list[str], run: Path, step: int, told: Path) -> subpro
     """A training in which the checkpoint of a step has just appeared."""
     with told.open("wb") as file:
         started = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=_environment()
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
         )
     patience = time.monotonic() + 300
     while not _checkpoint(run, step).exists():
