@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from rainkit.cli.console import output, print_json, print_table
-from rainkit.cli.synth import progress, say, show_dataset, warn, write_page
+from rainkit.cli.commands import CommandLine
+from rainkit.cli.console import print_json, print_table, tell, warn
+from rainkit.cli.synth import progress, show_dataset, write_page
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "audit", "average", "frames", "merge", "rebuild", "verify"]
 
-app = typer.Typer(
-    help="Check datasets against each other, merge, average, rebuild and verify them.",
-    no_args_is_help=True,
+app = CommandLine(
+    name="data", help="Check datasets against each other, merge, average, rebuild and verify them."
 )
 
 _MOST_LEAKS = 40
@@ -94,8 +94,8 @@ def audit(
         overwrite=overwrite,
         workers=workers,
     )
-    with progress(quiet) as tell:
-        result = run(request, lambda done, total: tell("hashing", done, total))
+    with progress(quiet) as advance:
+        result = run(request, lambda done, total: advance("hashing", done, total))
     if write_clean is not None:
         write_clean_list(result, write_clean, overwrite=overwrite)
     _warn_of(result.failures)
@@ -105,7 +105,7 @@ def audit(
         _print_audit(result)
         if write_clean is not None:
             first = next(iter(result.pictures))
-            say(f"{counted(len(result.usable), 'line')} of {first} in {write_clean}")
+            tell(f"{counted(len(result.usable), 'line')} of {first} in {write_clean}")
     if result.leaks or result.failures:
         raise typer.Exit(1)
 
@@ -166,8 +166,8 @@ def merge(
         overwrite=overwrite,
         workers=workers,
     )
-    with progress(quiet) as tell:
-        result = run(request, tell)
+    with progress(quiet) as advance:
+        result = run(request, advance)
     _warn_of(result.failures)
     if as_json:
         print_json(result.to_data())
@@ -181,7 +181,7 @@ def merge(
             folded={"source"},
             figures={"pairs", "left out", "taken"},
         )
-        say(f"{counted(result.pairs, 'pair')} in {result.out}")
+        tell(f"{counted(result.pairs, 'pair')} in {result.out}")
     if result.failures:
         raise typer.Exit(1)
 
@@ -239,15 +239,15 @@ def average(
         pairs=pairs,
         overwrite=overwrite,
     )
-    with progress(quiet) as tell:
-        result = run(request, lambda done, total: tell("averaging", done, total))
+    with progress(quiet) as advance:
+        result = run(request, lambda done, total: advance("averaging", done, total))
     _warn_of(result.failures)
     if as_json:
         print_json(result.to_data())
     elif not quiet:
         least, most = result.frames
         number = f"{least}" if least == most else f"{least} to {most}"
-        say(
+        tell(
             f"{counted(result.pictures, 'average')} of {number} frames, "
             f"{counted(result.scenes, 'scene')}, in {result.out}"
         )
@@ -284,13 +284,13 @@ def frames(
 
     number = VideoRequest.frames if most is None else most
     request = VideoRequest(video=video, out=out, frames=number, overwrite=overwrite)
-    with progress(quiet) as tell:
-        result = cut_clips(request, lambda what, done: tell(what, done, None))
+    with progress(quiet) as advance:
+        result = cut_clips(request, lambda what, done: advance(what, done, None))
     if as_json:
         print_json(result.to_data())
     elif not quiet:
-        say(result.summary())
-        say(f"{counted(len(result.scenes), 'scene')} in {result.out} ({result.seconds:.1f} s)")
+        tell(result.summary())
+        tell(f"{counted(len(result.scenes), 'scene')} in {result.out} ({result.seconds:.1f} s)")
 
 
 _Manifest: TypeAlias = Annotated[
@@ -383,8 +383,8 @@ def rebuild(
         format=file_format,
         workers=workers,
     )
-    with progress(quiet) as tell:
-        result = run(request, tell)
+    with progress(quiet) as advance:
+        result = run(request, advance)
     page = write_page(result, workers, quiet=quiet) if report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
 
@@ -415,20 +415,20 @@ def verify(
     """
     from rainkit.synthesis.verify import verify as run
 
-    with progress(quiet) as tell:
+    with progress(quiet) as advance:
         result = run(
-            manifest, folder, workers=workers, on_progress=lambda n, of: tell("verifying", n, of)
+            manifest, folder, workers=workers, on_progress=lambda n, of: advance("verifying", n, of)
         )
     for note in result.notes:
-        warn(note, "note", style="yellow")
+        warn(note, label="note:", style="yellow")
     for finding in result.findings[:_MOST_FINDINGS]:
-        warn(f"{finding.id}: {finding.what}", finding.kind)
+        warn(f"{finding.id}: {finding.what}", label=f"{finding.kind}:", style="bold red")
     if len(result.findings) > _MOST_FINDINGS:
         warn(f"and {len(result.findings) - _MOST_FINDINGS} more; --json lists all")
     if as_json:
         print_json(result.to_data())
     elif not quiet:
-        say(_verdict(result))
+        tell(_verdict(result))
     if result.findings:
         raise typer.Exit(1)
 
@@ -444,11 +444,11 @@ def _verdict(result: VerifyResult) -> str:
 
 def _print_audit(result: AuditResult) -> None:
     for overlap in result.overlaps:
-        say(_said(overlap))
+        tell(_said(overlap))
     leaks = [leak for overlap in result.overlaps for leak in overlap.leaks]
     if not leaks:
         return
-    output.print()
+    tell("")
     print_table(
         ("file", "like", "bits apart"),
         ((leak.a, leak.b, str(leak.distance)) for leak in leaks[:_MOST_LEAKS]),
@@ -456,7 +456,7 @@ def _print_audit(result: AuditResult) -> None:
         figures={"bits apart"},
     )
     if len(leaks) > _MOST_LEAKS:
-        say(f"and {len(leaks) - _MOST_LEAKS} more; --json lists all")
+        tell(f"and {len(leaks) - _MOST_LEAKS} more; --json lists all")
 
 
 def _said(overlap: Overlap) -> str:
@@ -478,4 +478,5 @@ def _said(overlap: Overlap) -> str:
 
 def _warn_of(failures: Iterable[tuple[str, str]]) -> None:
     for name, reason in failures:
-        warn(reason if name in reason else f"{name}: {reason}", "left out")
+        text = reason if name in reason else f"{name}: {reason}"
+        warn(text, label="left out:", style="bold red")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit.cli.console import print_json, progress_bars, tell, warn
 from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.synthesis.request import SynthResult
 
-__all__ = ["progress", "say", "show_dataset", "synth", "warn", "write_page"]
+__all__ = ["progress", "show_dataset", "synth", "write_page"]
 
 _RAIN = "Rain"
 _DATASET = "Dataset"
@@ -228,8 +228,8 @@ def synth(
         rain=rain or (),
         command=_command_line(sys.argv[1:]),
     )
-    with progress(quiet) as tell:
-        result = synthesise(request, tell)
+    with progress(quiet) as advance:
+        result = synthesise(request, advance)
     page = write_page(result, workers, quiet=quiet) if report or recipe.report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
 
@@ -249,20 +249,16 @@ def _command_line(arguments: Sequence[str]) -> str:
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
     """Show a bar for each step, and say how to continue after Ctrl-C."""
-    from rich.progress import Progress
-
     try:
-        with Progress(
-            console=errors, transient=True, disable=quiet or not errors.is_terminal
-        ) as bars:
+        with progress_bars(quiet=quiet) as bars:
             tasks: dict[str, Any] = {}
 
-            def tell(what: str, done: int, total: int | None) -> None:
+            def advance(what: str, done: int, total: int | None) -> None:
                 if what not in tasks:
                     tasks[what] = bars.add_task(what, total=total)
                 bars.update(tasks[what], completed=done, total=total)
 
-            yield tell
+            yield advance
     except KeyboardInterrupt:
         warn("stopped; repeat the command to continue")
         raise
@@ -277,27 +273,31 @@ def write_page(result: SynthResult, workers: int | None, *, quiet: bool) -> Path
         warn("no report: it comes with the last shard")
         return None
     scorer = next(iter(PROTOCOLS.values()))
-    with progress(quiet) as tell:
+    with progress(quiet) as advance:
         return write_rain_page(
             result.out,
             scorer,
             workers=workers,
-            on_progress=lambda done, total: tell("measuring", done, total),
+            on_progress=lambda done, total: advance("measuring", done, total),
         )
 
 
 def show_dataset(result: SynthResult, page: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Print what was made, and exit with 1 if photographs were left out."""
     for note in result.notes:
-        warn(note, "note", style="yellow")
+        warn(note, label="note:", style="yellow")
     for path, reason in result.failures:
-        warn(reason if reason.startswith(str(path)) else f"{path}: {reason}", "left out")
+        warn(
+            reason if reason.startswith(str(path)) else f"{path}: {reason}",
+            label="left out:",
+            style="bold red",
+        )
     if as_json:
         print_json(result.to_data() | {"report": page and str(page)})
     elif not quiet:
         _print_summary(result)
         if page is not None:
-            say(f"report: {page}")
+            tell(f"report: {page}")
     if result.failures:
         raise typer.Exit(1)
 
@@ -307,7 +307,7 @@ def _print_summary(result: SynthResult) -> None:
     split = ", ".join(f"{name} {pairs}" for name, (_, pairs) in result.splits.items())
     again = f", {result.resumed} of an earlier run" if result.resumed else ""
     rate = result.pairs / result.seconds if result.seconds else 0
-    say(
+    tell(
         f"{made}{f' ({split})' if split else ''} in {result.out} "
         f"({result.seconds:.1f} s, {rate:.0f} pairs/s{again})"
     )
@@ -316,17 +316,4 @@ def _print_summary(result: SynthResult) -> None:
             counted(number, "map") if source == "map" else f"{number} {source}"
             for source, number in result.depths.items()
         )
-        say("depth: " + ", ".join(depths))
-
-
-def say(text: str) -> None:
-    """Print a line to standard output as it is: no markup, no line breaks."""
-    output.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-def warn(text: str, kind: str = "", *, style: str = "bold red") -> None:
-    """Print a line to standard error as it is, after the kind of the message."""
-    from rich.text import Text
-
-    line = Text.assemble((f"{kind}:", style), f" {text}") if kind else Text(text)
-    errors.print(line, highlight=False, soft_wrap=True)
+        tell("depth: " + ", ".join(depths))

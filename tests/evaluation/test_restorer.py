@@ -9,7 +9,7 @@ import pytest
 from rainkit.api import Part
 from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)
 RAIN = np.random.default_rng(1).integers(0, 100, (8, 9, 1), np.uint8).repeat(3, axis=2)
@@ -42,7 +42,7 @@ def exact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exact:
     weights = tmp_path / "exact.safetensors"
     weights.write_bytes(b"weights")
     method = Exact(weights)
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: method)
+    monkeypatch.setattr("rainkit.inference.open_derainer", lambda name, *_, **__: method)
     return method
 
 
