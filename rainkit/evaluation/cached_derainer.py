@@ -158,20 +158,21 @@ class RestorerRequest:
     parts: bool = False
 
 
-def check_restorers(requests: Iterable[RestorerRequest]) -> None:
-    """Refuse what cannot be loaded, and rows of one name, before anything is computed.
+def check_restorers(requests: Iterable[RestorerRequest]) -> tuple[str, ...]:
+    """Refuse what cannot be loaded, and rows of one name; return the names of the rows.
 
     Raises:
         UsageError: an unknown method or weights tag, no such file, or two rows of one name.
         WeightsError: weights that are damaged or of another method.
     """
-    names = Counter(_label(request, _weights(request)) for request in requests)
-    for name, times in names.items():
+    labels = tuple(_label(request, _weights(request)) for request in requests)
+    for name, times in Counter(labels).items():
         if times > 1:
             raise UsageError(
                 f"two results are called {name} and could not be told apart; give each once, or"
-                " rename a weights file"
+                " label them: --method NAME=WEIGHTS@LABEL"
             )
+    return labels
 
 
 class Restorer:

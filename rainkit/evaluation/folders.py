@@ -375,7 +375,7 @@ def _conditions(request: FoldersRequest, rows: Sequence[RestoredFiles]) -> dict[
     if request.rainy is None or not request.rainy.is_dir():
         return {}
     pairs = [PairFiles(row.name, row.rainy, row.target) for row in rows if row.rainy is not None]
-    rainy = request.rainy.resolve()
+    rainy = request.rainy.absolute()
     places = (rainy, rainy.parent, rainy.parent.parent)  # the last one if the dataset is split
     return next((found for place in places if (found := conditions(place, pairs))), {})
 

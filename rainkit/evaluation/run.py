@@ -18,6 +18,7 @@ from rainkit.evaluation.folders import (
     RestoredRequest,
     evaluate_folders,
     evaluate_restored,
+    folder_labels,
     restored_rows,
 )
 from rainkit.evaluation.frame_averages import (
@@ -28,8 +29,8 @@ from rainkit.evaluation.frame_averages import (
 )
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
-from rainkit.evaluation.report.data import PublishedScore
-from rainkit.evaluation.report.write import REPORT_FILES, report_of, write_report
+from rainkit.evaluation.report.data import PublishedScore, report_of
+from rainkit.evaluation.report.page import REPORT_FILES, write_report
 from rainkit.evaluation.result_files import FILES, write
 from rainkit.evaluation.scores import Advance, Comparison, parse_bar
 from rainkit.evaluation.scoring import scored_datasets
@@ -205,13 +206,22 @@ def _check(request: EvalRequest) -> None:
             raise UsageError(
                 f"{option} {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
             )
-    check_restorers(each for each in request.sources if isinstance(each, MethodRequest))
+    labels: list[object] = [
+        *check_restorers(each for each in request.sources if isinstance(each, MethodRequest))
+    ]
     for each in request.sources:
         if isinstance(each, AveragesRequest):
             check_averages(each)
         if isinstance(each, RestoredRequest):
+            labels += [each.label or folder_labels([each.restored])[0]]
             datasets = scored_datasets(each.datasets, each.reading, each.limit)
             restored_rows(each.restored, datasets, each.reading)
+        if isinstance(each, FoldersRequest):
+            labels += [(each.label or folder_labels([each.restored])[0], each.target.resolve())]
+    for label in labels:
+        if labels.count(label) > 1:
+            name = label[0] if isinstance(label, tuple) else label
+            raise UsageError(f"two results are called {name} and could not be told apart")
     if request.baseline is not None:
         protocols = (protocol for each in request.sources for protocol in each.protocols)
         request.baseline.covers(protocol.label for protocol in protocols)
@@ -247,7 +257,7 @@ def _check(request: EvalRequest) -> None:
 def _has_manifest(source: Source) -> bool:
     """Whether some of its pictures may tell of their rain."""
     if isinstance(source, FoldersRequest):
-        rainy = None if source.rainy is None else source.rainy.resolve()
+        rainy = None if source.rainy is None else source.rainy.absolute()
         near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)
         return any(map(has_manifest, near))
     datasets = scored_datasets(source.datasets, source.reading)
@@ -275,11 +285,10 @@ def _write(
         # What an earlier call wrote and this one does not would tell of other figures.
         for name in (*REPORT_FILES, GROUPS_FILE, *downstream.FILES):
             (folder / name).unlink(missing_ok=True)
-    written = list(write(comparisons, folder, overwrite=request.overwrite))
+    report = report_of(comparisons, request.published, request.notices)
+    written = list(write(comparisons, folder, report=report, overwrite=request.overwrite))
     if request.report:
-        report = report_of(comparisons, request.published, request.notices)
-        # table.md becomes that of all results with the best marked.
-        written += write_report(report, folder, overwrite=True)
+        written += write_report(report, folder, overwrite=request.overwrite)
     if grouped:
         written.append(write_groups(grouped, folder, overwrite=request.overwrite))
     return tuple(written)

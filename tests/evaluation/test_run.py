@@ -129,7 +129,8 @@ def test_output_files_trace_every_figure(dataset, tmp_path, loads):
     assert first["sha256"] == hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest()
     markdown = result.written[2].read_text()
     assert "Protocol prenet/1" in markdown
-    assert "| pairs | 3 | input |" in markdown
+    assert "| input | " in markdown
+    assert "Pictures: pairs 3." in markdown
 
 
 def test_results_are_not_overwritten_unasked_and_refused_before_computing(dataset, tmp_path, loads):
