@@ -7,19 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.options import (
-    Blocks,
     CropToCommon,
     Device,
     Effort,
     Layout,
     Precision,
     RainySide,
-    StopBelow,
-    tile_side,
+    Tile,
 )
 from rainkit.errors import UsageError
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["evaluate"]
 
@@ -83,11 +83,9 @@ def evaluate(
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Score methods on pairs of rainy and clean pictures.
 
@@ -121,6 +119,7 @@ def evaluate(
         raise UsageError("--also published needs --report and methods")
     if max_drop and baseline is None:
         raise UsageError("--max-drop goes with --baseline METRICS.JSON")
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
     measures, skipped = evaluation.ready(metrics or ())
     which, exact = chosen_protocols(protocols or ["prenet"])
@@ -145,12 +144,7 @@ def evaluate(
                     label=row.label,
                     keep=folder,
                     parts=rows.parts,
-                    device=device,
-                    precision=precision,
-                    tile=tile_side(tile),
-                    blocks=blocks,
-                    effort=effort,
-                    stop_below=stop_below,
+                    options=options,
                     **scored,
                 )
                 for row in chosen.rows

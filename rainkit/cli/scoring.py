@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.markup import escape
-from rich.progress import Progress
 from rich.text import Text
 
-from rainkit.cli.console import errors, print_json, print_table
+from rainkit.cli.console import print_json, print_table, progress_bars, warn
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ __all__ = [
     "Protocols",
     "Quiet",
     "Report",
-    "Tile",
     "WeightsDir",
     "progress",
     "show",
@@ -145,13 +142,6 @@ FailBelow: TypeAlias = Annotated[
         rich_help_panel=OUT,
     ),
 ]
-Tile: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        help="Side of the tiles of large pictures in pixels; 0 for whole pictures.",
-        rich_help_panel=RUN,
-    ),
-]
 
 
 def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
@@ -189,13 +179,13 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
             )
     show_rest(result.notices, result.failures, result.written, quiet=quiet)
     for bar in result.missed:
-        errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
+        warn(bar, label="below the bar:", style="red")
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on a terminal; what it gives is told how many are done, and of how many."""
-    with Progress(console=errors, transient=True, disable=quiet or not errors.is_terminal) as bar:
+    with progress_bars(quiet=quiet) as bar:
         task = bar.add_task("scoring", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -210,16 +200,16 @@ def show_rest(
     """Print notes, failures and the files written to standard error."""
     if not quiet:
         for notice in notices:
-            errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+            warn(notice, label="note:", style="yellow")
     failed = list(failures)
     for name, reason in failed:
         line = f"not scored: {name}: {reason}"
-        errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
+        warn(line, style="red")
     if failed:
         pictures = counted(len(failed), "picture")
-        errors.print(f"{pictures} could not be scored", highlight=False)
+        warn(f"{pictures} could not be scored")
     for path in () if quiet else written:
-        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        warn(f"wrote {path}")
 
 
 def _styled(table: TextTable) -> list[list[str | Text]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json, print_table
+from rainkit.cli.console import errors, print_json, print_table, tell, warn
 from rainkit.errors import UsageError
 from rainkit.files import counted
 
@@ -52,7 +52,7 @@ def explain(request: TrainRequest, *, dry_run: bool, as_json: bool) -> None:
     if dry_run and request.max_seconds is not None:
         found = training.fit(request, request.max_seconds)
         request = found.request
-        errors.print(found.line(), highlight=False)
+        warn(found.line())
     shown = training.plan(request) if dry_run else training.profile(request)
     if not _speaks():
         return
@@ -129,15 +129,15 @@ def _speaks() -> bool:
 
 
 def _continue(run: Path, where: str) -> None:
-    errors.print("stopped; continue from", where, "with", highlight=False)
-    errors.print(f"  rainkit train --resume {run}", markup=False, soft_wrap=True)
+    warn(f"stopped; continue from {where} with")
+    warn(f"  rainkit train --resume {run}")
 
 
 def _describe(result: TrainResult) -> None:
     if result.done_now:
-        output.print(f"{counted(result.done_now, 'step')} in {result.seconds / 60:.1f} min")
+        tell(f"{counted(result.done_now, 'step')} in {result.seconds / 60:.1f} min")
     else:
-        output.print(f"nothing left to do: all {result.steps} steps were done before")
+        tell(f"nothing left to do: all {result.steps} steps were done before")
     ends = {
         "time": f"ended at step {result.steps} of {result.planned}: this machine was slower than "
         "when its steps were timed",
@@ -145,24 +145,22 @@ def _describe(result: TrainResult) -> None:
         "improved (training.stop_after)",
     }
     if result.stopped in ends:
-        output.print(ends[result.stopped], soft_wrap=True)
+        tell(ends[result.stopped])
     if result.skipped:
         times = sum(result.skipped.values())
         names = counted(len(result.skipped), "picture")
-        output.print(f"skipped {names} that cannot be read, {counted(times, 'time')} in all")
-    output.print(f"weights: {result.weights}", soft_wrap=True)
+        tell(f"skipped {names} that cannot be read, {counted(times, 'time')} in all")
+    tell(f"weights: {result.weights}")
     if result.best is not None:
-        output.print(f"best on validation: {result.best}", soft_wrap=True)
+        tell(f"best on validation: {result.best}")
 
 
 def _plan(plan: Plan) -> None:
-    output.print(plan.summary, markup=False, highlight=False, soft_wrap=True)
+    tell(plan.summary)
     epochs = plan.steps / plan.epoch_steps
     shape = " x ".join(map(str, plan.part))
-    output.print(
+    tell(
         f"{plan.steps:,} steps, {epochs:.4g} epochs of {plan.epoch_steps:,}; {shape} at a time",
-        highlight=False,
-        soft_wrap=True,
     )
     print_table(
         ("phase", "trains", "parameters", "from step", "optimiser", "lr at 0, 25, 50, 75, 100%"),
@@ -188,17 +186,15 @@ def _plan(plan: Plan) -> None:
         figures=("MiB",),
     )
     sets = ", ".join(f"{name} ({count} pictures)" for name, count in plan.validation.items())
-    output.print(f"\nvalidation: {sets or 'none'}", highlight=False, soft_wrap=True)
-    output.print(f"run folder: {plan.request.run}", markup=False, highlight=False, soft_wrap=True)
+    tell(f"\nvalidation: {sets or 'none'}")
+    tell(f"run folder: {plan.request.run}")
 
 
 def _profile(profile: Profile) -> None:
-    output.print(profile.summary, markup=False, highlight=False, soft_wrap=True)
-    output.print(
+    tell(profile.summary)
+    tell(
         f"{profile.loading:.3g} steps/s, {profile.fixed:.3g} on a fixed batch: loading leaves "
         f"{profile.ratio:.1%} of the pace ({profile.steps} steps each)",
-        highlight=False,
-        soft_wrap=True,
     )
     whole = sum(profile.parts.values())
     print_table(
@@ -226,6 +222,6 @@ def _ablation(result: Ablation, *, as_json: bool) -> None:
     print_table(columns, ablation.rows(result), figures=columns[1:], title=title)
     for run in result.runs:
         if run.problem is not None:
-            errors.print(f"{run.variant}: {run.problem}", markup=False, soft_wrap=True)
+            warn(f"{run.variant}: {run.problem}")
     for path in paths:
-        output.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        tell(f"wrote {path}")

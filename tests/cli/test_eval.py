@@ -43,13 +43,13 @@ def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):
     arguments += ["--device", "cpu", "--json"]
     scores = {}
     for blocks in ("1", "2", "3"):
-        code, out, _ = rainkit(*arguments, "--blocks", blocks)
+        code, out, _ = rainkit(*arguments, "--effort", blocks)
         assert code == 0
         result = json.loads(out)
         assert result["effort"] == {"blocks": int(blocks), "stop_below": None}
         scores[blocks] = result["results"][0]["summary"]["psnr"]["mean"]
     assert len(set(scores.values())) == 3
-    _, out, _ = rainkit(*arguments, "--effort", "auto", "--stop-below", "1000")
+    _, out, _ = rainkit(*arguments, "--effort", "auto:1000")
     result = json.loads(out)
     assert result["results"][0]["summary"]["psnr"]["mean"] == scores["1"]
 

@@ -17,7 +17,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort, RuntimeOptions
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
@@ -60,11 +60,11 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
     weights = tmp_path / "darkener.safetensors"
     weights.write_bytes(b"weights")
 
-    def load(name: str, **options: object) -> Darkener:
-        seen.append({"name": name, **options})
+    def load(name: str, options: RuntimeOptions, **_: object) -> Darkener:
+        seen.append({"name": name, "options": options})
         return Darkener(weights)
 
-    monkeypatch.setattr("rainkit.inference.load", load)
+    monkeypatch.setattr("rainkit.inference.open_derainer", load)
     # It is not installed, and has no weights to look at before.
     monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_restorers", list)
     return seen
@@ -76,7 +76,8 @@ def method_request(*datasets: Path, **options: object) -> MethodRequest:
 
 def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     ticks = []
-    source = method_request(dataset, device="cpu", precision="fp32")
+    options = RuntimeOptions.parse(device="cpu", precision="fp32")
+    source = method_request(dataset, options=options)
     result = evaluation.run(EvalRequest(sources=(source,)), lambda *tick: ticks.append(tick))
     prenet, restormer = result.comparisons[0].scores
     assert [row.name for row in prenet.rows] == ["1", "2", "10"]
@@ -85,7 +86,7 @@ def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     assert ticks == [(1, 3), (2, 3), (3, 3)]
     assert result.exit_code == 0
     assert loads[0]["name"] == "darkener"
-    assert (loads[0]["device"], loads[0]["precision"]) == ("cpu", "fp32")
+    assert loads[0]["options"] == options
 
 
 def test_tables_start_with_the_input_and_end_with_the_mean(dataset, tmp_path, loads):
