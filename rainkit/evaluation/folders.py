@@ -59,6 +59,7 @@ __all__ = [
     "Likeness",
     "RestoredFiles",
     "RestoredRequest",
+    "check_folders",
     "evaluate_folders",
     "evaluate_restored",
     "folder_labels",
@@ -180,6 +181,15 @@ class RestoredFiles:
         triple = Triple(self.name, self.restored.read(), target(), rainy)
         likeness[self.name] = Likeness.of(triple.restored, triple.target)
         return triple
+
+
+def check_folders(request: FoldersRequest) -> None:
+    """Check that the pictures are there and pair up.
+
+    Raises:
+        UsageError, PairingError: as :func:`evaluate_folders`.
+    """
+    _rows(request)
 
 
 def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) -> Comparison:

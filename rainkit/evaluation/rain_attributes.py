@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import PairFiles
 from rainkit.datasets.readers.manifests import has_manifest
-from rainkit.errors import RainkitError, UsageError
+from rainkit.errors import RainkitError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.report.data import EvalReport, EvalResult
 from rainkit.evaluation.report.means import summary
@@ -119,7 +120,7 @@ def check_groups(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in CONDITIONS:
-            raise UsageError(f"--by {name}: choose from {', '.join(CONDITIONS)}")
+            raise unknown("--by", name, CONDITIONS)
 
 
 def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[TextTable, ...]:

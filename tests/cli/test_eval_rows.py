@@ -368,7 +368,7 @@ def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
     [
         (("eval", "--also", "parts"), "give --method NAME"),
         (("eval", "-m", "granet=."), "holds no weights of granet"),
-        (("eval", "-m", "granet", "--also", "medain"), "--also medain: did you mean median?"),
+        (("eval", "-m", "granet", "--also", "medain"), "did you mean median?"),
         (("eval", "-m", "granet", "--also", "mean=1"), "2 is the least"),
         (("eval", "-m", "granet@a", "-m", "timelapse@a"), "two results are called a"),
         (
