@@ -92,7 +92,7 @@ class Ablation:
         return any(run.problem for run in self.runs)
 
     def scored(self, name: str, variant: str | None = None) -> tuple[float, float] | None:
-        """Return mean and standard deviation of a score over a variant's seeds, or over all runs."""
+        """Return mean and deviation of a score over the seeds of a variant, or over all runs."""
         own = (run for run in self.runs if variant in (None, run.variant))
         values = [run.scores[name] for run in own if name in run.scores]
         if not values:
