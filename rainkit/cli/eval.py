@@ -10,11 +10,15 @@ import typer
 from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.options import (
+    OUTPUT,
     CropToCommon,
     Device,
     Effort,
+    Json,
     Layout,
+    Overwrite,
     Precision,
+    Quiet,
     RainySide,
     Tile,
 )
@@ -58,16 +62,16 @@ def evaluate(
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
             metavar="METRICS.JSON",
             help="Exit with 3 if a mean fell below that of this earlier evaluation.",
-            rich_help_panel=o.OUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     max_drop: Annotated[
@@ -76,7 +80,7 @@ def evaluate(
             metavar="QUANTITY=NUMBER",
             help="With --baseline: how far it may fall.",
             show_default="psnr=0.05, ssim=0.001",
-            rich_help_panel=o.OUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     layout: Layout = None,
@@ -121,13 +125,11 @@ def evaluate(
         raise UsageError("--max-drop goes with --baseline METRICS.JSON")
     options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
-    measures, skipped = evaluation.ready(metrics or ())
     which, exact = chosen_protocols(protocols or ["prenet"])
     scored: dict[str, Any] = {
         "datasets": tuple(pairs),
         "protocols": which,
         "limit": limit,
-        "metrics": measures,
         "exact": exact,
         "reading": ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common),
     }
@@ -154,6 +156,7 @@ def evaluate(
                 for path, label in map(split_label, dict.fromkeys(restored or ()))
             ),
         ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
@@ -161,7 +164,7 @@ def evaluate(
         report=report,
         published=published_figures(row.method for row in chosen.rows) if rows.published else (),
         by=tuple(dict.fromkeys(by or ())),
-        notices=(*skipped, *chosen.notices),
+        notices=chosen.notices,
     )
     with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)

@@ -14,7 +14,10 @@ from rainkit.cli.options import (
     CropToCommon,
     Device,
     Effort,
+    Json,
+    Overwrite,
     Precision,
+    Quiet,
     Tile,
 )
 from rainkit.errors import UsageError
@@ -53,9 +56,9 @@ def no_target(
             " pictures in its folder restored.",
         ),
     ] = None,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",

@@ -13,7 +13,7 @@ from rainkit.evaluation.frame_averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.metrics.protocols import PROTOCOLS, Protocol, protocol
 from rainkit.evaluation.metrics.registry import METRICS, ready
-from rainkit.evaluation.result_files import COLUMNS, markdown, tables, write
+from rainkit.evaluation.result_files import COLUMNS, tables, write
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
 from rainkit.evaluation.scores import Comparison, Failure, Score, Scores, Summary
 from rainkit.evaluation.scoring import PairArrays, read_pair, score
@@ -42,7 +42,6 @@ __all__ = [
     "evaluate_folders",
     "evaluate_method",
     "evaluate_restored",
-    "markdown",
     "protocol",
     "read_pair",
     "ready",

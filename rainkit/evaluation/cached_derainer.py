@@ -18,7 +18,7 @@ from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
 from rainkit.evaluation.scores import versions
-from rainkit.files import counted, sha256
+from rainkit.files import counted
 from rainkit.images import RGB8
 from rainkit.ledger import Ledger
 from rainkit.runtime import RuntimeOptions
@@ -149,20 +149,21 @@ class RestorerRequest:
     parts: bool = False
 
 
-def check_restorers(requests: Iterable[RestorerRequest]) -> None:
-    """Refuse what cannot be loaded, and rows of one name, before anything is computed.
+def check_restorers(requests: Iterable[RestorerRequest]) -> tuple[str, ...]:
+    """Refuse what cannot be loaded, and rows of one name; return the names of the rows.
 
     Raises:
         UsageError: an unknown method or weights tag, no such file, or two rows of one name.
         WeightsError: weights that are damaged or of another method.
     """
-    names = Counter(_label(request, _weights(request)) for request in requests)
-    for name, times in names.items():
+    labels = tuple(_label(request, _weights(request)) for request in requests)
+    for name, times in Counter(labels).items():
         if times > 1:
             raise UsageError(
                 f"two results are called {name} and could not be told apart; give each once, or"
-                " rename a weights file"
+                " label them: --method NAME=WEIGHTS@LABEL"
             )
+    return labels
 
 
 class Restorer:
@@ -195,10 +196,9 @@ class Restorer:
         self.label = _label(request, file)
         declared = self._derainer.method.parts_of(file.network) if request.parts else {}
         self.parts = {name: part for name, part in declared.items() if part.estimates is not None}
-        digest = sha256(file.path)
         self.about: dict[str, Any] = {
             "method": request.method,
-            "weights": {"name": file.name, "variant": file.variant, "sha256": digest},
+            "weights": {"name": file.name, "variant": file.variant, "sha256": file.sha256},
             "runtime": self._derainer.runtime.describe(),
             **({} if effort.whole else {"effort": asdict(effort)}),
         }
@@ -215,7 +215,7 @@ class Restorer:
             # Files of one name may hold different weights.
             row = request.method
             if request.weights is not None:
-                row = f"{row}-{portable(Path(file.name).stem)}-{digest[:8]}"
+                row = f"{row}-{portable(Path(file.name).stem)}-{file.sha256[:8]}"
             self._cache = Cache(keep / "restored" / row, key)
             self._part_caches = {
                 name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts

@@ -59,6 +59,7 @@ __all__ = [
     "Likeness",
     "RestoredFiles",
     "RestoredRequest",
+    "check_folders",
     "evaluate_folders",
     "evaluate_restored",
     "folder_labels",
@@ -180,6 +181,15 @@ class RestoredFiles:
         triple = Triple(self.name, self.restored.read(), target(), rainy)
         likeness[self.name] = Likeness.of(triple.restored, triple.target)
         return triple
+
+
+def check_folders(request: FoldersRequest) -> None:
+    """Check that the pictures are there and pair up.
+
+    Raises:
+        UsageError, PairingError: as :func:`evaluate_folders`.
+    """
+    _rows(request)
 
 
 def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) -> Comparison:
@@ -375,7 +385,7 @@ def _conditions(request: FoldersRequest, rows: Sequence[RestoredFiles]) -> dict[
     if request.rainy is None or not request.rainy.is_dir():
         return {}
     pairs = [PairFiles(row.name, row.rainy, row.target) for row in rows if row.rainy is not None]
-    rainy = request.rainy.resolve()
+    rainy = request.rainy.absolute()
     places = (rainy, rainy.parent, rainy.parent.parent)  # the last one if the dataset is split
     return next((found for place in places if (found := conditions(place, pairs))), {})
 

@@ -6,7 +6,6 @@ of them where a method needs one.
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
@@ -80,9 +80,7 @@ def parse_average(text: str) -> tuple[str, int | None]:
         if count.isdecimal() and int(count) >= 2:
             return by, int(count)
         raise UsageError(f"--also {text}: write {by}=5 for 5 frames; 2 is the least")
-    nearest = difflib.get_close_matches(text, _ROWS, 1)
-    guess = f"did you mean {nearest[0]}? " if nearest else ""
-    raise UsageError(f"--also {text}: {guess}choose from {', '.join(_ROWS)}, mean=5, median=5")
+    raise unknown("--also", text, (*_ROWS, "mean=5", "median=5"))
 
 
 def check_averages(request: AveragesRequest) -> None:

@@ -72,6 +72,12 @@ class Score:
         return found
 
     @property
+    def rate_mm_h(self) -> float | None:
+        """The rain rate that the dataset's manifest tells; None if it does not."""
+        rate = dict(self.conditions).get("rate_mm_h")
+        return None if rate is None else float(rate)
+
+    @property
     def psnr_gain(self) -> float | None:
         """PSNR over the rainy picture's; 0 where both equal the target."""
         if self.input_psnr is None:

@@ -368,8 +368,13 @@ def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
     [
         (("eval", "--also", "parts"), "give --method NAME"),
         (("eval", "-m", "granet=."), "holds no weights of granet"),
-        (("eval", "-m", "granet", "--also", "medain"), "--also medain: did you mean median?"),
+        (("eval", "-m", "granet", "--also", "medain"), "did you mean median?"),
         (("eval", "-m", "granet", "--also", "mean=1"), "2 is the least"),
+        (("eval", "-m", "granet@a", "-m", "timelapse@a"), "two results are called a"),
+        (
+            ("eval", "-m", "granet", "--restored", "wet/clean@granet"),
+            "two results are called granet",
+        ),
         (("eval", "--restored", "nowhere"), "nowhere: is not a folder"),
         (("eval", "--restored", "wet"), "has no picture for 2 of wet: a, b"),
         (("eval", "-m", "granet", "--metric", "lpsi"), "did you mean lpips?"),

@@ -6,7 +6,6 @@ of piq with piq's. They work on RGB in [0,1] with their library's default parame
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.errors import PairingError, UsageError, WeightsError
 from rainkit.evaluation.metrics import perceptual, rain
 from rainkit.evaluation.metrics.perceptual import WeightFile
@@ -139,13 +139,9 @@ def metric(name: str) -> Metric:
     Raises:
         UsageError: there is none.
     """
-    try:
-        return METRICS[name]
-    except KeyError:
-        nearest = difflib.get_close_matches(name, METRICS, 1)
-        guess = f"did you mean {nearest[0]}? " if nearest else ""
-        known = ", ".join(METRICS)
-        raise UsageError(f"--metric {name}: unknown; {guess}choose from {known}") from None
+    if name not in METRICS:
+        raise unknown("--metric", name, METRICS)
+    return METRICS[name]
 
 
 def ready(
