@@ -91,7 +91,7 @@ def test_pictures_without_a_manifest_are_a_group_of_their_own(made):
     known = score(made, "light").comparisons[0]
     scores = known.scores[0]
     without = replace(
-        known, scores=(replace(scores, rows=(replace(scores.rows[0], conditions=()),)),)
+        known, scores=(replace(scores, rows=(replace(scores.rows[0], rain_attributes=()),)),)
     )
     (table,) = groups([known, without], ("rate",))
     assert [row[0] for row in table.rows if row[0]] == ["light, 0.5 to 2 mm/h", "not known"]
