@@ -39,7 +39,7 @@ _LEDGER = "restored.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What the ledger holds of a picture: hashes of the rainy picture and the result, and the time."""
+    """The ledger's entry of a picture: hashes of the rainy picture and the result, and the time."""
 
     rainy: str
     restored: str
