@@ -10,7 +10,7 @@ from typing import Any
 from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
-from rainkit.evaluation.cached_derainer import check_restorers
+from rainkit.evaluation.cached_derainer import check_derainers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import (
     FoldersRequest,
@@ -28,7 +28,7 @@ from rainkit.evaluation.frame_averages import (
     parse_average,
 )
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
-from rainkit.evaluation.metrics.registry import metric, ready
+from rainkit.evaluation.metrics.registry import load_metrics, metric
 from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
 from rainkit.evaluation.report.data import PublishedScore, report_of
 from rainkit.evaluation.report.page import REPORT_FILES, write_report
@@ -56,7 +56,7 @@ class EvalRequest:
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
-        by: conditions of :data:`~rainkit.evaluation.rain_attributes.CONDITIONS` to group by.
+        by: conditions of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
     """
@@ -257,7 +257,7 @@ def _check_pictures(source: Source) -> None:
 def _check_labels(sources: Sequence[Source]) -> None:
     """Check that methods can be loaded and that all rows have names of their own."""
     labels: list[object] = [
-        *check_restorers(each for each in sources if isinstance(each, MethodRequest))
+        *check_derainers(each for each in sources if isinstance(each, MethodRequest))
     ]
     for each in sources:
         if isinstance(each, RestoredRequest):
@@ -274,7 +274,7 @@ def _check_labels(sources: Sequence[Source]) -> None:
 def _with_metrics(request: EvalRequest) -> tuple[list[Source], tuple[str, ...]]:
     """Return the sources with the request's metrics, and a line for each metric left out."""
     have = ("target",) if any(map(_lacks_input, request.sources)) else ("target", "input")
-    loaded, skipped = ready(request.metrics, have=have)
+    loaded, skipped = load_metrics(request.metrics, have=have)
     sources = [
         replace(source, metrics=(*source.metrics, *loaded)) if loaded else source
         for source in request.sources
