@@ -22,7 +22,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import piq  # noqa: TID253
 import torch
 from skimage import data, metrics
@@ -31,8 +30,7 @@ from rainkit import evaluation, images
 from rainkit.allocator import keep_large_blocks
 from rainkit.evaluation.metrics.protocols import PROTOCOLS
 from rainkit.evaluation.metrics.registry import METRICS, ready
-
-RGB8 = npt.NDArray[np.uint8]
+from rainkit.images import RGB8
 
 
 def pair(height: int, width: int, seed: int = 0) -> tuple[RGB8, RGB8]:

@@ -30,7 +30,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from rainkit import images
 from rainkit.evaluation.metrics.protocols import protocol
@@ -44,9 +43,9 @@ from rainkit.evaluation.report.data import (
 from rainkit.evaluation.report.means import eval_latex, eval_markdown
 from rainkit.evaluation.report.page import eval_page
 from rainkit.evaluation.report.plots import write_plots
+from rainkit.images import RGB8
 from rainkit.rain import PRESETS, render
 
-RGB8 = npt.NDArray[np.uint8]
 WINDOWS = {"desktop": (1440, 900), "phone": (390, 844)}
 FILTERS: dict[str, Callable[[RGB8], RGB8]] = {
     "median of 5": lambda rgb: np.asarray(cv2.medianBlur(rgb, 5), np.uint8),

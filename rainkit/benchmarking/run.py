@@ -18,7 +18,7 @@ from rainkit import networks, plugins
 from rainkit.benchmarking import worker
 from rainkit.benchmarking.job import Job, Row
 from rainkit.errors import MethodError, UsageError
-from rainkit.files import atomic_path
+from rainkit.files import write_text
 from rainkit.render.text_tables import markdown_row
 
 __all__ = [
@@ -239,8 +239,7 @@ def write(text: str, path: Path, *, overwrite: bool = False) -> None:
     Raises:
         FileError: the file exists and ``overwrite`` is off, or it cannot be written.
     """
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text, overwrite=overwrite)
 
 
 def _counted(number: int, noun: str) -> str:

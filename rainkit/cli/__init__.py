@@ -12,12 +12,15 @@ from typer.core import TyperGroup
 import rainkit
 from rainkit.cli import (
     bench,
+    compare,
     data,
     doctor,
+    downstream,
     eval,
-    eval_compare,
     infer,
     methods,
+    no_target,
+    score,
     synth,
     train,
     weights,
@@ -25,17 +28,13 @@ from rainkit.cli import (
 from rainkit.cli.console import errors
 from rainkit.cli.environment import calm_openmp
 from rainkit.errors import RainkitError
+from rainkit.files import system_reason
 
 __all__ = ["app", "main"]
 
 
 class _Commands(TyperGroup):
     """Errors raised on purpose become one line and their exit code, Ctrl-C one line and 130."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Commands of two words, beside one of the first word whose arguments are paths."""
-        words = " ".join(args[:2])
-        return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -48,7 +47,7 @@ class _Commands(TyperGroup):
             raise  # Typer ends quietly: the reader, such as `head`, has seen enough
         except OSError as error:
             # A full or read-only disk, often the one that standard output is sent to.
-            line = f"{error.filename or 'output'}: {error.strerror or error}"
+            line = f"{error.filename or 'output'}: {system_reason(error)}"
             errors.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
@@ -67,7 +66,10 @@ app = typer.Typer(
 app.command()(infer.infer)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
-app.command("eval compare")(eval_compare.compare)
+app.command()(score.score)
+app.command()(compare.compare)
+app.command()(no_target.no_target)
+app.command()(downstream.downstream)
 app.command()(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

@@ -8,28 +8,19 @@ from typing import Annotated, TypeAlias
 import typer
 
 __all__ = [
-    "Ablation",
-    "All",
     "AsJson",
     "Averages",
     "Baseline",
     "By",
-    "Classes",
-    "Downstream",
     "Exact",
     "FailBelow",
-    "Input",
-    "Labels",
     "Limit",
     "MaxDrop",
     "Methods",
     "Metrics",
-    "Model",
-    "NoTarget",
     "Output",
     "Overwrite",
     "Parts",
-    "Paths",
     "Protocols",
     "Published",
     "Quiet",
@@ -43,37 +34,15 @@ _WHAT = "What is scored"
 _HOW = "How it is scored"
 _OUT = "What comes out"
 _GATE = "Bars for CI"
-_USE = "What deraining is for"
 
-Paths: TypeAlias = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="PAIRS... | RESTORED TARGET",
-        help="With methods: dataset folders. Without: restored pictures and their targets.",
-        show_default=False,
-    ),
-]
 Methods: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--method",
         "-m",
-        metavar="NAME[=WEIGHTS]",
-        help="Derain the datasets with this method and score it; repeatable.",
-        rich_help_panel=_WHAT,
-    ),
-]
-All: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--all", help="Score every installed method that ships weights.", rich_help_panel=_WHAT
-    ),
-]
-Ablation: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        help="With one method: score its variants, whose weights or runs lie in this folder.",
+        metavar="NAME[=WEIGHTS][@LABEL]",
+        help="Derain with this method; WEIGHTS is a tag, a file, or a folder with weights of"
+        " several variants. NAME may be all. Repeatable.",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -91,22 +60,6 @@ Parts: TypeAlias = Annotated[
     typer.Option(
         "--parts",
         help="Score what the methods make on the way, too: blocks, coarse pictures, masks.",
-        rich_help_panel=_WHAT,
-    ),
-]
-Input: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--input",
-        help="The pictures before deraining, for the input row.",
-        rich_help_panel=_WHAT,
-    ),
-]
-NoTarget: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--no-target",
-        help="Photographs without ground truth: measure what needs no target.",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -220,40 +173,6 @@ MaxDrop: TypeAlias = Annotated[
         help="With --baseline: how far it may fall.",
         show_default="psnr=0.05, ssim=0.001",
         rich_help_panel=_GATE,
-    ),
-]
-Downstream: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TASK",
-        help="Run a detection or segmentation model on input, results and targets.",
-        rich_help_panel=_USE,
-    ),
-]
-Model: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE | NAME=FILE",
-        help="TorchScript (.pt) or ONNX (.onnx); or a torchvision model and its weights.",
-        rich_help_panel=_USE,
-    ),
-]
-Labels: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PATH",
-        help="A COCO JSON file, a folder of KITTI labels or of class maps; none: agreement with"
-        " the model's output on the target.",
-        rich_help_panel=_USE,
-    ),
-]
-Classes: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--class",
-        metavar="NAME",
-        help="Of labels that name classes: those of the model from 1 on; repeatable.",
-        rich_help_panel=_USE,
     ),
 ]
 Tile: TypeAlias = Annotated[

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rainkit.evaluation import Evaluation, Scores, TextTable
-    from rainkit.evaluation.no_target import UnpairedRequest
 
-__all__ = ["evaluate_unpaired", "scoring", "show"]
+__all__ = ["scoring", "show", "show_rest"]
 
 
 def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
@@ -57,47 +55,9 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
                 figures=set(benefit.columns) - {"dataset", "result"},
                 title=benefit.title,
             )
-    _show_rest(result.notices, result.failures, result.written, quiet=quiet)
+    show_rest(result.notices, result.failures, result.written, quiet=quiet)
     for bar in result.missed:
         errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
-
-
-def evaluate_unpaired(
-    request: UnpairedRequest,
-    output: Path | None,
-    *,
-    overwrite: bool,
-    as_json: bool,
-    quiet: bool,
-) -> NoReturn:
-    """Measure photographs without ground truth and show it as :func:`show` does; ends the command.
-
-    Args:
-        request: what to measure.
-        output: folder to write to, if any.
-        overwrite: replace files that are there.
-        as_json: print everything as JSON.
-        quiet: print nothing but failures.
-    """
-    from rainkit.evaluation.no_target import run_unpaired, unpaired_table
-
-    with scoring(quiet=quiet) as advance:
-        result, written = run_unpaired(request, output, overwrite=overwrite, advance=advance)
-    if as_json:
-        print_json(result.to_data())
-    elif not quiet:
-        table = unpaired_table(result)
-        texts = {"dataset", "result"}
-        print_table(
-            table.columns,
-            table.rows,
-            folded=texts,
-            figures=set(table.columns) - texts,
-            title=table.title,
-        )
-    failures = [(f"{dataset}/{each.name}", each.reason) for dataset, each in result.failures]
-    _show_rest(result.notices, failures, written, quiet=quiet)
-    raise typer.Exit(result.exit_code)
 
 
 @contextmanager
@@ -110,13 +70,14 @@ def scoring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _show_rest(
+def show_rest(
     notices: Iterable[str],
     failures: Iterable[tuple[str, str]],
     written: Iterable[Path],
     *,
     quiet: bool,
 ) -> None:
+    """Print notes, failures and the files written to standard error."""
     if not quiet:
         for notice in notices:
             errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)

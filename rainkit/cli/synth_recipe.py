@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rainkit.errors import UsageError
+from rainkit.files import system_reason
 
 if TYPE_CHECKING:
     from rainkit.rain import RainSettings
@@ -60,7 +61,7 @@ def read_recipe(context: typer.Context, path: Path | None) -> Path | None:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"--config {path}: cannot be read ({system_reason(error)})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML: {error}") from error
     for section, table in content.items():

@@ -14,8 +14,8 @@ from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, find_datasets
 from rainkit.datasets.phash import LIMIT, phash, pixel_hash
-from rainkit.datasets.workers import open_workers, worth_starting
-from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
+from rainkit.engine import Failed, Work, open_engine, paying_workers
+from rainkit.errors import PairingError, UsageError
 
 __all__ = [
     "AuditRequest",
@@ -90,9 +90,10 @@ def look(
         on_progress: called after each picture.
     """
     hashed: dict[ImageRef, tuple[int, str] | str] = {}
-    with open_workers(worth_starting(len(pictures), workers, len(pictures)), _nothing) as run:
-        for picture, result in run(_hash, pictures):
-            hashed[picture] = result
+    count = paying_workers(len(pictures), workers, len(pictures))
+    with open_engine(workers=count) as engine:
+        for outcome in engine.run(Work.calling(_hash), pictures):
+            hashed[outcome.item] = outcome.reason if isinstance(outcome, Failed) else outcome.value
             if on_progress is not None:
                 on_progress(len(hashed), len(pictures))
     held: dict[tuple[int, str], list[ImageRef]] = {}
@@ -126,16 +127,9 @@ def common_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(each[-length:]) for each in parts]
 
 
-def _nothing() -> None:
-    """Workers need nothing to start from."""
-
-
-def _hash(_: None, picture: ImageRef) -> tuple[int, str] | str:
-    """Both hashes of a picture, or why it cannot be read."""
-    try:
-        rgb = picture.read()
-    except (DatasetError, ImageError) as error:
-        return str(error)
+def _hash(picture: ImageRef) -> tuple[int, str]:
+    """Return both hashes of a picture."""
+    rgb = picture.read()
     return phash(rgb), pixel_hash(rgb)
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rainkit import images
 from rainkit.errors import DatasetError, ImageError, UsageError
+from rainkit.files import system_reason
 
 __all__ = [
     "LMDB",
@@ -119,7 +120,7 @@ def _places(path: Path) -> Mapping[str, tuple[int, int]]:
         about = path.stat()
         return _index(path, about.st_mtime_ns, about.st_size)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise ImageError(f"{path}: cannot be read ({system_reason(error)})") from error
     except tarfile.TarError as error:
         raise DatasetError(
             f"{path}: is no uncompressed tar archive ({error}); decompress it, or get it again if"

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from rainkit.datasets import parquet
 from rainkit.errors import DatasetError
-from rainkit.files import atomic_path
+from rainkit.files import atomic_path, system_reason
 
 __all__ = [
     "MANIFEST",
@@ -331,7 +331,7 @@ def _names(folder: Path) -> list[str]:
     try:
         return sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
+        raise DatasetError(f"{folder}: cannot be listed ({system_reason(error)})") from error
 
 
 def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
@@ -350,7 +350,7 @@ def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
             )
         if leaves(root, pure.parent) or ((root / path).is_symlink() and _leaves(root, pure)):
             raise DatasetError(
-                f"{where}: {field} {locator!r} is a link that leaves the dataset's folder; "
+                f"{where}: {column} {locator!r} is a link that leaves the dataset's folder; "
                 "copy what it points to into the dataset"
             )
 

@@ -18,13 +18,14 @@ from rainkit import images
 from rainkit.datasets.duplicates import clean_pictures, common_names, look, near
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import MANIFEST
-from rainkit.datasets.output_folder import read_json, remove_temporary, write_json
+from rainkit.datasets.output_folder import read_json
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.phash import LIMIT, pixel_hash
 from rainkit.datasets.sampling_spec import CountedFolder, choose
-from rainkit.datasets.workers import open_workers, worth_starting
-from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
-from rainkit.files import atomic_path
+from rainkit.engine import Failed, Work, open_engine, paying_workers
+from rainkit.errors import DatasetError, FileError, ImageError, PairingError, UsageError
+from rainkit.files import atomic_path, remove_temporary, write_json
+from rainkit.ledger import Ledger
 
 __all__ = [
     "MIX",
@@ -44,7 +45,10 @@ __all__ = [
 MIX = "mix.json"
 """Name of the file that says what a mix was made of."""
 
-_UNFINISHED = "mix-unfinished.json"
+_UNFINISHED = "mix-unfinished.jsonl"
+
+Hashes = tuple[str, str]
+"""SHA-256 of the pixels of a pair, the rainy picture's first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +82,45 @@ def admit(
         raise UsageError(f"{out} is a file: name a folder to write to")
     if overwrite or not out.exists() or not any(out.iterdir()):
         return
-    held = read_json(out / _UNFINISHED)
-    if not isinstance(held, dict):
+    held = Ledger[Hashes].read(out / _UNFINISHED)
+    if held is None:
         raise UsageError(f"{out} is not empty: add --overwrite, or name another folder")
-    if held.get("plan") != _plan(about, chosen):
+    if not held.is_of(_plan(about, chosen)):
         raise UsageError(
             f"{out} holds another mix, unfinished: repeat its command to finish it, or add "
             "--overwrite to start again"
         )
 
 
-def begin(out: Path, about: Mapping[str, Any], chosen: Sequence[Chosen]) -> set[str]:
-    """Note down what is going to be made; files of an earlier mix, which are not to stay.
+def begin(out: Path, about: Mapping[str, Any], chosen: Sequence[Chosen]) -> Ledger[Hashes]:
+    """Open the ledger of a mix, or begin it, with the hashes of finished pairs by their names.
+
+    Its ``about["files"]`` lists what is going to be made, and files of an earlier mix, which are
+    not to stay.
 
     Raises:
-        ImageError: the folder cannot be written to.
+        UsageError: another process is writing the mix.
+        FileError: the folder cannot be written to.
     """
-    former = _listed(read_json(out / MIX)) | _listed(read_json(out / _UNFINISHED))
     files = {name for each in chosen for name in (each.input, each.target)}
-    plan = _plan(about, chosen)
-    write_json(out / _UNFINISHED, {"plan": plan, "files": sorted(files | former)})
+    files |= {pair[side] for pair in _listed(out) for side in ("input", "target")}
+    ledger = Ledger[Hashes].open(
+        out / _UNFINISHED,
+        settings=_plan(about, chosen),
+        about=lambda held: {"files": sorted(files.union(held.about["files"] if held else ()))},
+        decode=lambda hashes: (str(hashes[0]), str(hashes[1])),
+        restart=True,
+        writer="rainkit data mix",
+    )
     (out / MIX).unlink(missing_ok=True)
-    return former
+    return ledger
 
 
-def take(out: Path, chosen: Chosen, *, copy: bool) -> tuple[str, str] | str:
+def take(out: Path, copy: bool, chosen: Chosen) -> Hashes | str:
     """Take a pair over; SHA-256 of the pixels of both pictures, or why it cannot be read.
 
     Raises:
-        ImageError: a file cannot be written.
+        FileError: a file cannot be written.
     """
     pair = chosen.pair
     try:
@@ -132,13 +146,13 @@ def take(out: Path, chosen: Chosen, *, copy: bool) -> tuple[str, str] | str:
 def finish(
     out: Path,
     about: Mapping[str, Any],
-    done: Iterable[tuple[Chosen, tuple[str, str]]],
+    done: Iterable[tuple[Chosen, Hashes]],
     former: Iterable[str],
 ) -> None:
     """Write ``mix.json`` and delete files of an earlier mix that are not in this one.
 
     Raises:
-        ImageError: it cannot be written.
+        FileError: it cannot be written.
     """
     pairs = [
         {
@@ -159,7 +173,6 @@ def finish(
             path.unlink(missing_ok=True)
     remove_temporary(out)
     write_json(out / MIX, {**about, "pairs": pairs})
-    (out / _UNFINISHED).unlink(missing_ok=True)
 
 
 def _is_file(stored: ImageRef) -> bool:
@@ -189,12 +202,10 @@ def _plan(about: Mapping[str, Any], chosen: Sequence[Chosen]) -> str:
     return hashlib.sha256(json.dumps([about, pairs], sort_keys=True).encode()).hexdigest()
 
 
-def _listed(held: Any) -> set[str]:
-    """Files that a list names: of a finished mix, or of one that is not."""
-    if not isinstance(held, dict):
-        return set()
-    pairs = held.get("pairs", [])
-    return {*held.get("files", ()), *(pair[side] for pair in pairs for side in ("input", "target"))}
+def _listed(out: Path) -> list[Mapping[str, str]]:
+    """Return the pairs of a finished mix."""
+    held = read_json(out / MIX)
+    return list(held.get("pairs", [])) if isinstance(held, dict) else []
 
 
 OnProgress = Callable[[str, int, int], None]
@@ -310,7 +321,7 @@ def mix(request: MixRequest, on_progress: OnProgress | None = None) -> MixResult
     Raises:
         UsageError: a source has too few pairs, or the folder is not to be written to.
         DatasetError, PairingError: a source that cannot be read.
-        ImageError: a result cannot be written.
+        FileError: a result cannot be written.
     """
     tell = on_progress or (lambda what, done, total: None)
     names = common_names([source.path for source in request.sources])
@@ -341,36 +352,28 @@ def mix(request: MixRequest, on_progress: OnProgress | None = None) -> MixResult
         "sources": [asdict(source) for source in sources],
     }
     admit(request.out, about, chosen, overwrite=request.overwrite)
-    former = begin(request.out, about, chosen)
-    done: dict[str, tuple[str, str]] = {}
     failures: dict[str, str] = {}
-    workers = worth_starting(len(chosen), request.workers, len(chosen))
-    with open_workers(workers, _Where, request.out, request.copy) as run:
-        for each, result in run(_take, chosen):
-            if isinstance(result, str):
-                failures[each.name] = result
+    workers = paying_workers(len(chosen), request.workers, len(chosen))
+    with begin(request.out, about, chosen) as ledger, open_engine(workers=workers) as engine:
+        left = [each for each in chosen if each.name not in ledger.entries]
+        for outcome in engine.run(Work.calling(take, request.out, request.copy), left):
+            if isinstance(outcome, Failed) and not isinstance(outcome.error, FileError):
+                failures[outcome.item.name] = outcome.reason
+            elif isinstance(result := outcome.get(), str):
+                failures[outcome.item.name] = result
             else:
-                done[each.name] = result
-            tell("mixing", len(done) + len(failures), len(chosen))
-    finish(request.out, about, [(c, done[c.name]) for c in chosen if c.name in done], former)
+                ledger.record(outcome.item.name, result)
+            tell("mixing", len(ledger.entries) + len(failures), len(chosen))
+        done = ledger.entries
+        pairs = [(each, done[each.name]) for each in chosen if each.name in done]
+        finish(request.out, about, pairs, ledger.about["files"])
+        ledger.remove()
     return MixResult(
         out=request.out,
         sources=tuple(sources),
         failures=tuple((c.name, failures[c.name]) for c in chosen if c.name in failures),
-        pairs=len(done),
+        pairs=len(pairs),
     )
-
-
-@dataclass(frozen=True)
-class _Where:
-    """What a worker needs to know."""
-
-    out: Path
-    copy: bool
-
-
-def _take(where: _Where, chosen: Chosen) -> tuple[str, str] | str:
-    return take(where.out, chosen, copy=where.copy)
 
 
 def _pairs_of(path: Path, out: Path) -> tuple[PairFiles, ...]:

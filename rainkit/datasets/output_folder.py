@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from rainkit import files
 from rainkit.datasets import manifest
-from rainkit.datasets.journal import Journal, files_in
+from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS
-from rainkit.errors import DatasetError, UsageError
-from rainkit.files import atomic_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rainkit.datasets.manifest import Record
+from rainkit.errors import DatasetError, FileError, UsageError
+from rainkit.files import is_temporary, remove_temporary, system_reason, write_json
+from rainkit.ledger import Held, Ledger
 
 __all__ = [
     "DATASET",
     "DatasetRequest",
     "admit",
     "begin",
+    "journal_files",
     "journal_path",
     "manifest_path",
+    "open_journal",
     "read_json",
     "remove_former",
-    "remove_temporary",
-    "write_json",
 ]
 
 DATASET = "dataset.json"
 """Name of the file that says how a dataset was asked for."""
 
-_TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12}(\.\w+)?")
+Records = tuple[Record, ...]
+
 _JOURNAL = re.compile(r"journal(-\d{5}-of-\d{5})?\.jsonl")
 _PART = re.compile(r"manifest-\d{5}-of-\d{5}\.jsonl")
 
@@ -86,8 +86,8 @@ def admit(request: DatasetRequest) -> None:
     try:
         names = {path.name for path in out.iterdir()} if out.is_dir() else set()
     except OSError as error:
-        raise UsageError(f"{out} cannot be listed ({error.strerror})") from error
-    names = {name for name in names if not _TEMPORARY.fullmatch(name)}
+        raise UsageError(f"{out} cannot be listed ({system_reason(error)})") from error
+    names = {name for name in names if not is_temporary(Path(name))}
     if not names or request.overwrite:
         return
     held = read_json(out / DATASET)
@@ -112,7 +112,7 @@ def admit(request: DatasetRequest) -> None:
         raise UsageError(f"{out} holds shard {request.shard[0]} already; make the others")
 
 
-def begin(request: DatasetRequest, plan: str) -> Journal:
+def begin(request: DatasetRequest, plan: str) -> Ledger[Records]:
     """Take hold of the folder and open the journal of an earlier run, or begin one.
 
     Lists of a dataset that is overwritten are deleted; its pictures stay until the end.
@@ -129,7 +129,7 @@ def begin(request: DatasetRequest, plan: str) -> Journal:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be made ({error.strerror})") from error
+        raise DatasetError(f"{out}: cannot be made ({system_reason(error)})") from error
     wanted = request.to_data()
     held = read_json(out / DATASET)
     listed = _lists(request) if request.shard is None else []
@@ -137,7 +137,7 @@ def begin(request: DatasetRequest, plan: str) -> Journal:
         # First of all: other shards know the folder by it.
         write_json(out / DATASET, wanted)
     former = [name for path in listed for name in _files_listed(path)]
-    journal = Journal(
+    journal = open_journal(
         journal_path(request),
         f"{plan} {_identity(wanted)}",
         former,
@@ -151,8 +151,53 @@ def begin(request: DatasetRequest, plan: str) -> Journal:
         if request.shard is None:
             remove_temporary(out)
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be written to ({error.strerror})") from error
+        raise DatasetError(f"{out}: cannot be written to ({system_reason(error)})") from error
     return journal
+
+
+def open_journal(
+    path: Path, plan: str, former: Iterable[str] = (), *, restart: bool = False
+) -> Ledger[Records]:
+    """Open the journal of a run, or begin it, with the records of finished scenes by their names.
+
+    Its ``about["former"]`` lists the files of an overwritten dataset, relative to the folder, which
+    are to be removed at the end.
+
+    Args:
+        path: the file; its folder exists.
+        plan: what tells this run from another, such as a hash.
+        former: noted if the journal is new.
+        restart: begin anew if the journal is of another plan; the files that it lists become former
+            files.
+
+    Raises:
+        UsageError: another run is writing it, or it is of another plan.
+        FileError: it cannot be opened or written.
+    """
+    return Ledger[Records].open(
+        path,
+        settings=plan,
+        about=lambda held: {"former": [*former, *(() if held is None else _files(held))]},
+        encode=lambda records: [asdict(record) for record in records],
+        decode=manifest.records_from_data,
+        restart=restart,
+        writer="rainkit synth",
+        other=(
+            f"{path.parent} holds an unfinished dataset of other photographs, or of ones that have "
+            "changed since; add --overwrite to start again"
+        ),
+    )
+
+
+def journal_files(path: Path) -> tuple[str, ...]:
+    """Return the files of a dataset that a journal knows; none if it cannot be read."""
+    held = Ledger[Records].read(path, decode=manifest.records_from_data)
+    return () if held is None else _files(held)
+
+
+def _files(held: Held[Any]) -> tuple[str, ...]:
+    made = (name for records in held.done.values() for each in records for name in each.files)
+    return tuple(dict.fromkeys((*held.about.get("former", ()), *made)))
 
 
 def remove_former(out: Path, former: Iterable[str], records: Iterable[Record]) -> None:
@@ -170,23 +215,6 @@ def remove_former(out: Path, former: Iterable[str], records: Iterable[Record]) -
             path.unlink(missing_ok=True)
 
 
-def remove_temporary(out: Path) -> None:
-    """Delete what a run that was killed was writing."""
-    for path in out.rglob(".rainkit-*"):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write data to be read by people too.
-
-    Raises:
-        FileError: the system refuses to write.
-    """
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
 def _lists(request: DatasetRequest) -> list[Path]:
     """Manifests, journals and so on in the folder but for the journal of this run."""
     kinds = (_JOURNAL, _PART)
@@ -202,7 +230,7 @@ def _lists(request: DatasetRequest) -> list[Path]:
 def _files_listed(path: Path) -> tuple[str, ...]:
     """What a list that is about to be deleted names; nothing where it is damaged."""
     if _JOURNAL.fullmatch(path.name):
-        return files_in(path)
+        return journal_files(path)
     try:
         records = [] if path.name == SPLITS else manifest.read(path)
     except DatasetError:
@@ -215,10 +243,10 @@ def _shard(request: DatasetRequest) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is none."""
+    """Return what a JSON file of a dataset holds; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return files.read_json(path)
+    except FileError:
         return None
 
 

@@ -17,7 +17,7 @@ from rainkit import images
 from rainkit.datasets.writers import portable
 from rainkit.errors import DatasetError, ImageError, UsageError
 from rainkit.files import natural
-from rainkit.images import SUFFIXES
+from rainkit.images import RGB8, SUFFIXES
 
 __all__ = [
     "AllButOne",
@@ -133,7 +133,6 @@ def _is_picture(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.casefold() in SUFFIXES
 
 
-Picture = NDArray[np.uint8]
 Sums = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
 
 _STRIP = 64
@@ -156,7 +155,7 @@ class AllButOne:
     kept: tuple[Sums, ...]
 
     @classmethod
-    def of(cls, frames: Iterable[Picture], *, by: str) -> AllButOne:
+    def of(cls, frames: Iterable[RGB8], *, by: str) -> AllButOne:
         """Take in the frames of a scene, uint8 [H,W,3] of one size; the median, all at once."""
         return _median(list(frames)) if by == "median" else _mean(frames)
 
@@ -165,7 +164,7 @@ class AllButOne:
         """Bytes that it keeps."""
         return sum(each.nbytes for each in self.kept)
 
-    def without(self, frame: Picture) -> Picture:
+    def without(self, frame: RGB8) -> RGB8:
         """The average of all frames but ``frame``, which is one of them: uint8 [H,W,3].
 
         The same levels as :func:`rainkit.datasets.sequences.merge` of the others gives.
@@ -182,7 +181,7 @@ class AllButOne:
         return ((middle[0].astype(np.uint16) + middle[-1] + 1) // 2).astype(np.uint8)
 
 
-def _mean(frames: Iterable[Picture]) -> AllButOne:
+def _mean(frames: Iterable[RGB8]) -> AllButOne:
     total: NDArray[np.uint32] | None = None
     count = 0
     for frame in frames:
@@ -195,7 +194,7 @@ def _mean(frames: Iterable[Picture]) -> AllButOne:
     return AllButOne(count, "mean", (total.astype(np.uint16) if small else total,))
 
 
-def _median(frames: list[Picture]) -> AllButOne:
+def _median(frames: list[RGB8]) -> AllButOne:
     count = len(frames)
     # The others' middle is one value of an odd number, and between two of an even number.
     first = (count - 2) // 2

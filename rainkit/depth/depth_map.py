@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.errors import DatasetError
+from rainkit.images import RGB8
 
 __all__ = [
     "NEAREST_M",
@@ -18,7 +19,6 @@ __all__ = [
     "Depth",
     "Mask",
     "Metres",
-    "Picture",
     "Source",
     "decode",
     "encode",
@@ -134,15 +134,11 @@ def _normalised(values: npt.NDArray[np.float32], valid: Mask, name: str) -> npt.
     return shares
 
 
-Picture = npt.NDArray[np.uint8]
-"""uint8 [H, W, 3] RGB."""
-
-
 class Source(ABC):
     """A source of the depth of photographs."""
 
     @abstractmethod
-    def of(self, photo: Path, clean: Picture) -> Depth | None:
+    def of(self, photo: Path, clean: RGB8) -> Depth | None:
         """Return the depth of a photograph, or None if it is unknown; its rain then has no fog.
 
         Args:

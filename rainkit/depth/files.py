@@ -30,6 +30,7 @@ from rainkit.depth.depth_map import (
 )
 from rainkit.depth.masks import looks_like_sky
 from rainkit.errors import DatasetError, RainkitError, UsageError
+from rainkit.files import system_reason
 
 __all__ = [
     "FORMATS",
@@ -75,7 +76,7 @@ def read_values(path: Path) -> Values:
     except RainkitError:
         raise
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise DatasetError(f"{path}: cannot be read ({system_reason(error)})") from error
     except MemoryError as error:
         raise DatasetError(f"{path}: does not fit into memory") from error
     except Exception as error:  # decoders raise errors of many classes
@@ -205,7 +206,7 @@ def baseline_times_focal(camera: Path) -> float:
         data = json.loads(camera.read_text(encoding="utf-8"))
         product = float(data["extrinsic"]["baseline"]) * float(data["intrinsic"]["fx"])
     except OSError as error:
-        raise DatasetError(f"{camera}: cannot be read ({error.strerror or error})") from error
+        raise DatasetError(f"{camera}: cannot be read ({system_reason(error)})") from error
     except (ValueError, KeyError, TypeError):
         product = math.nan
     if not (math.isfinite(product) and product > 0):

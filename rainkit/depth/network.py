@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rainkit.depth.depth_map import NEAREST_M, SKY_M, Depth, Picture, Source, fill, from_nearness
+from rainkit.depth.depth_map import NEAREST_M, SKY_M, Depth, Source, fill, from_nearness
 from rainkit.depth.masks import looks_like_sky
 from rainkit.errors import DatasetError, UsageError
+from rainkit.images import RGB8
 
 __all__ = ["Network"]
 
@@ -56,7 +57,7 @@ class Network(Source):
         self._place = str(folder) if folder.is_dir() else _cached(name)
         self._loaded: _Loaded | None = None
 
-    def of(self, photo: Path, clean: Picture) -> Depth:
+    def of(self, photo: Path, clean: RGB8) -> Depth:
         """Run the network; ``photo`` is only named in errors."""
         if self._loaded is None:
             self._loaded = self._load()
@@ -122,7 +123,7 @@ class Network(Source):
         )
 
     @staticmethod
-    def _predict(loaded: _Loaded, clean: Picture) -> Any:
+    def _predict(loaded: _Loaded, clean: RGB8) -> Any:
         """Return the network's output at the size of the picture, float32 [H, W]."""
         import torch
 

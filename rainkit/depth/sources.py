@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rainkit.depth.depth_map import Depth, Picture, Source
+from rainkit.depth.depth_map import Depth, Source
 from rainkit.depth.files import FORMATS, SUFFIXES, read_map
 from rainkit.depth.heuristic import guess
 from rainkit.depth.network import Network
 from rainkit.errors import DatasetError, UsageError
+from rainkit.images import RGB8
 
 __all__ = [
     "find_beside",
@@ -153,7 +154,7 @@ def open_source(
 class _Nothing(Source):
     """The source ``none``, which knows no depth."""
 
-    def of(self, photo: Path, clean: Picture) -> None:
+    def of(self, photo: Path, clean: RGB8) -> None:
         return None
 
 
@@ -163,7 +164,7 @@ class _Folder(Source):
     def __init__(self, folder: Path, form: str | None, camera: Path | None) -> None:
         self._folder, self._form, self._camera = folder, form, camera
 
-    def of(self, photo: Path, clean: Picture) -> Depth:
+    def of(self, photo: Path, clean: RGB8) -> Depth:
         path = find_in(self._folder, photo)
         return read_map(path, clean, form=self._form, camera=self._camera)
 
@@ -174,7 +175,7 @@ class _Auto(Source):
     def __init__(self, form: str | None, camera: Path | None) -> None:
         self._form, self._camera = form, camera
 
-    def of(self, photo: Path, clean: Picture) -> Depth | None:
+    def of(self, photo: Path, clean: RGB8) -> Depth | None:
         path = find_beside(photo)
         if path is not None:
             return read_map(path, clean, form=self._form, camera=self._camera)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,9 +17,10 @@ import rainkit
 from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
-from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.scores import versions
-from rainkit.files import sha256
+from rainkit.files import counted, sha256
+from rainkit.images import RGB8
+from rainkit.ledger import Ledger
 
 if TYPE_CHECKING:
     from rainkit.weights import WeightsFile
@@ -36,12 +36,21 @@ __all__ = [
 _LEDGER = "restored.jsonl"
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What is known of a picture: hashes of the rainy one and of the result, and milliseconds."""
+
+    rainy: str
+    restored: str
+    ms: float
+
+
 class Cache:
     """The pictures of one method in a folder: ``<dataset>/<name>.png``, and a ledger of them.
 
     A picture is used again if the ledger tells of it and neither its own pixels, nor the rainy
     picture's, nor anything in ``key`` has changed. A run that is killed loses the picture it was
-    at.
+    at. While pictures are added, no other process can add any, until :meth:`close`.
 
     Args:
         folder: made when the first picture is kept.
@@ -50,9 +59,9 @@ class Cache:
 
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self._folder = folder
-        self._key = json.loads(json.dumps(key))
+        self._key = dict(key)
+        self._ledger: Ledger[_Kept] | None = None
         self._known = self._read()
-        self._fresh = not self._known
 
     def path(self, dataset: str, name: str) -> Path:
         """Where a picture is kept."""
@@ -60,16 +69,17 @@ class Cache:
 
     def get(self, dataset: str, name: str, rainy: RGB8) -> tuple[RGB8, float] | None:
         """A derained picture and the milliseconds it once took; None if it must be made."""
-        entry = self._known.get(f"{dataset}/{name}")
-        if entry is None or entry.get("rainy") != _digest(rainy):
+        known = self._known if self._ledger is None else self._ledger.entries
+        kept = known.get(f"{dataset}/{name}")
+        if kept is None or kept.rainy != _digest(rainy):
             return None
         try:
             restored = np.asarray(images.read(self.path(dataset, name)).rgb)
         except ImageError:
             return None
-        if restored.dtype != np.uint8 or entry.get("restored") != _digest(restored):
+        if restored.dtype != np.uint8 or kept.restored != _digest(restored):
             return None  # somebody else's
-        return restored, float(entry["ms"])
+        return restored, kept.ms
 
     def put(
         self, dataset: str, name: str, rainy: RGB8, restored: RGB8, milliseconds: float
@@ -77,40 +87,36 @@ class Cache:
         """Keep a picture.
 
         Raises:
-            ImageError: it cannot be written.
+            FileError: it cannot be written.
+            UsageError: another process is adding pictures.
         """
+        if self._ledger is None:
+            self._ledger = Ledger[_Kept].open(
+                self._folder / _LEDGER,
+                settings=self._key,
+                encode=asdict,
+                decode=_decoded,
+                restart=True,
+                writer="rainkit eval",
+            )
         images.write(self.path(dataset, name), images.Picture(rgb=restored), overwrite=True)
-        entry = {
-            "picture": f"{dataset}/{name}",
-            "rainy": _digest(rainy),
-            "restored": _digest(restored),
-            "ms": milliseconds,
-        }
-        lines = [json.dumps({"key": self._key}), json.dumps(entry)]
-        ledger = self._folder / _LEDGER
-        try:
-            with ledger.open("w" if self._fresh else "a", encoding="utf-8") as file:
-                file.write("\n".join(lines if self._fresh else lines[1:]) + "\n")
-        except OSError as error:
-            raise ImageError(f"{ledger}: cannot be written ({error.strerror})") from error
-        self._fresh = False
+        kept = _Kept(_digest(rainy), _digest(restored), milliseconds)
+        self._ledger.record(f"{dataset}/{name}", kept)
 
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            lines = (self._folder / _LEDGER).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return {}
-        known: dict[str, dict[str, Any]] = {}
-        for number, line in enumerate(lines):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # cut off by a kill
-            if number == 0 and entry.get("key") != self._key:
-                return {}
-            if {"picture", "rainy", "ms"} <= entry.keys():
-                known[entry["picture"]] = entry
-        return known
+    def close(self) -> None:
+        """Let other processes add pictures; those that are kept remain known."""
+        if self._ledger is not None:
+            self._known = dict(self._ledger.entries)
+            self._ledger.close()
+            self._ledger = None
+
+    def _read(self) -> Mapping[str, _Kept]:
+        held = Ledger[_Kept].read(self._folder / _LEDGER, decode=_decoded)
+        return held.done if held is not None and held.is_of(self._key) else {}
+
+
+def _decoded(data: Any) -> _Kept:
+    return _Kept(str(data["rainy"]), str(data["restored"]), float(data["ms"]))
 
 
 def _digest(picture: RGB8) -> str:
@@ -231,6 +237,18 @@ class Restorer:
                 name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
             }
 
+    def __enter__(self) -> Restorer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes keep pictures there."""
+        for cache in (self._cache, *self._part_caches.values()):
+            if cache is not None:
+                cache.close()
+
     def path(self, dataset: str, name: str) -> Path | None:
         """Where a picture is kept; None if none are."""
         return None if self._cache is None else self._cache.path(dataset, name)
@@ -293,7 +311,7 @@ def _label(request: RestorerRequest, file: WeightsFile) -> str:
         return request.label
     name = f"{request.method} ({file.name})" if request.weights else request.method
     if request.blocks is not None:
-        name += f", {request.blocks} block{'s' * (request.blocks > 1)}"
+        name += f", {counted(request.blocks, 'block')}"
     return name if request.effort == "full" else f"{name}, effort {request.effort}"
 
 

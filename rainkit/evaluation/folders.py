@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rainkit.allocator import keep_large_blocks
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes, cropped, listed, notice_of_crops
 from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, find_matches
-from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.engine import Work, open_engine
+from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
 from rainkit.evaluation.rain_attributes import conditions, told
 from rainkit.evaluation.scores import (
@@ -31,6 +30,7 @@ from rainkit.evaluation.scores import (
     versions,
 )
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, oddity_notices
+from rainkit.images import RGB8
 
 __all__ = [
     "FoldersRequest",
@@ -158,12 +158,11 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     """
     rows = _rows(request)
     check_sizes(tuple(row.roles.values()) for row in rows)
-    keep_large_blocks()
     found: dict[_Files, Outcome] = {}
     likeness: dict[str, Likeness] = {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for scored in pool.map(partial(_score, request, likeness), _sharing(rows)):
-            found |= scored
+    with open_engine("threads", workers=min(8, os.cpu_count() or 1)) as engine:
+        for scored in engine.run(Work.calling(_score, request, likeness), _sharing(rows)):
+            found |= scored.get()
             if advance is not None:
                 advance(len(found), len(rows))
     outcomes = [found[row] for row in rows]

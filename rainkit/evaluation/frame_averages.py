@@ -19,7 +19,7 @@ from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
 from rainkit.datasets.sequences import merge
 from rainkit.errors import RainkitError, UsageError
-from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
 from rainkit.evaluation.rain_attributes import conditions, told
 from rainkit.evaluation.scores import (
@@ -32,6 +32,7 @@ from rainkit.evaluation.scores import (
     versions,
 )
 from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect
+from rainkit.images import RGB8
 
 __all__ = ["AveragesRequest", "check_averages", "evaluate_averages", "parse_average"]
 

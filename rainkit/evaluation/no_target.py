@@ -17,7 +17,6 @@ from rainkit.datasets.matching import PairFiles, check_sizes, cropped, named, no
 from rainkit.datasets.pairs import find_matches
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest, check_restorers
-from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.metrics.registry import Metric, Ready, metric, ready
 from rainkit.evaluation.report.means import (
     INPUT,
@@ -31,6 +30,7 @@ from rainkit.evaluation.report.means import (
 )
 from rainkit.evaluation.result_files import file_data
 from rainkit.evaluation.scores import Advance, Failure, SourceFile, Summary, versions
+from rainkit.images import RGB8
 from rainkit.render.text_tables import (
     TextTable,
     check_folder,
@@ -555,7 +555,7 @@ def evaluate_unpaired(request: UnpairedRequest, advance: Advance | None = None) 
     else:
         results = {}
         photographs = found_photographs(request.folders, limit=request.limit)
-        sources = (_method(Restorer(each)) for each in request.methods)
+        sources = _methods(request.methods)
     made = versions()
     about: dict[str, Mapping[str, Any]] = {}
     found: dict[str, list[UnpairedScores]] = {each.dataset: [] for each in photographs}
@@ -640,6 +640,13 @@ def _given(restored: Path, results: Mapping[Photograph, ImageRef]) -> _Source:
         restore=lambda photograph, rainy: (results[photograph].read(), None),
         file=results.get,
     )
+
+
+def _methods(requests: Iterable[RestorerRequest]) -> Iterator[_Source]:
+    for request in requests:
+        with Restorer(request) as restorer:
+            yield _method(restorer)
+        del restorer  # and its network, before the next one is loaded
 
 
 def _method(restorer: Restorer) -> _Source:

@@ -179,7 +179,7 @@ def _check(request: EvalRequest) -> None:
         without_pictures = [
             each
             for each in request.sources
-            if isinstance(each, MethodRequest) and each.keep is None and each.save is None
+            if isinstance(each, MethodRequest) and each.keep is None
         ]
         if without_pictures:
             raise UsageError("--downstream: name a folder for the derained pictures (--output)")

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from rainkit.datasets.pairs import PairFiles
 from rainkit.errors import PairingError, RainkitError, UsageError
-from rainkit.evaluation.metrics.protocols import RGB8, Protocol
+from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
 from rainkit.evaluation.scores import Failure, Score, Scores
+from rainkit.images import RGB8
 
 __all__ = [
     "ODDITIES",

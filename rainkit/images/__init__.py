@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from rainkit.images.find import SUFFIXES, Found, find
-from rainkit.images.metadata import fits, metadata
+from rainkit.images.find import SUFFIXES, PictureFile, find
+from rainkit.images.metadata import metadata, profile_fits
 from rainkit.images.picture import (
     LUMA_WEIGHTS,
+    RGB8,
     Picture,
     Pixels,
     shrink,
@@ -18,16 +19,17 @@ from rainkit.images.write import encode, write
 
 __all__ = [
     "LUMA_WEIGHTS",
+    "RGB8",
     "SUFFIXES",
-    "Found",
     "Picture",
+    "PictureFile",
     "Pixels",
     "decode",
     "encode",
     "find",
-    "fits",
     "metadata",
     "open_file",
+    "profile_fits",
     "read",
     "shrink",
     "size",

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import cv2
 from PIL import ExifTags, Image
 
-__all__ = [
-    "fits",
-    "metadata",
-    "opencv_silent",
-]
-
+__all__ = ["metadata", "profile_fits"]
 
 _KEPT_TAGS = (
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model),
@@ -46,21 +36,6 @@ def metadata(image: Image.Image) -> tuple[bytes | None, int]:
     return data, orientation
 
 
-def fits(icc: bytes | None, *, grey: bool) -> bool:
+def profile_fits(icc: bytes | None, *, grey: bool) -> bool:
     """Return whether a colour profile is for grey (or else RGB) pictures (ICC.1, section 7.2.6)."""
     return icc is not None and icc[16:20] == (b"GRAY" if grey else b"RGB ")
-
-
-_quiet = threading.Lock()
-
-
-@contextmanager
-def opencv_silent() -> Iterator[None]:
-    """Silence OpenCV within a block; its log level belongs to the process and is restored."""
-    log = cv2.utils.logging
-    with _quiet:
-        level = log.setLogLevel(log.LOG_LEVEL_SILENT)
-        try:
-            yield
-        finally:
-            log.setLogLevel(level)

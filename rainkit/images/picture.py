@@ -1,4 +1,7 @@
-"""Pictures in memory, and their conversion to and from tensors."""
+"""Pictures in memory, and the conversion of their pixels: tensors, 8 bits, smaller sizes.
+
+Nothing else in rainkit converts between arrays and tensors.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LUMA_WEIGHTS",
+    "RGB8",
     "Picture",
     "Pixels",
     "shrink",
@@ -25,6 +29,14 @@ __all__ = [
 
 Pixels: TypeAlias = NDArray[Any]
 """An array of uint8 or uint16 samples; OpenCV and Pillow declare no narrower type."""
+
+RGB8: TypeAlias = NDArray[np.uint8]
+"""An 8-bit RGB picture, uint8 [H, W, 3]."""
+
+_Sample = TypeVar("_Sample", np.uint8, np.uint16)
+
+LUMA_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
+"""Weights of R, G and B in the luma Y of ITU-R BT.601, float32 [1, 3] for ``cv2.transform``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +63,6 @@ class Picture:
         return self.rgb.shape[1], self.rgb.shape[0]
 
 
-LUMA_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
-"""Weights of R, G and B in the luma Y of ITU-R BT.601, float32 [1, 3] for ``cv2.transform``."""
-
-Sample = TypeVar("Sample", np.uint8, np.uint16)
-
 # torch is imported inside the functions, so that finding and reading files need not wait for it.
 
 
@@ -76,7 +83,7 @@ def to_tensor(rgb: Pixels) -> Tensor:
     return torch.from_numpy(plain).permute(2, 0, 1)[None].float().div_(255)
 
 
-def to_array(picture: Tensor, dtype: type[Sample]) -> NDArray[Sample]:
+def to_array(picture: Tensor, dtype: type[_Sample]) -> NDArray[_Sample]:
     """Convert a [1, 3, H, W] or [3, H, W] float tensor to [H, W, 3] of ``dtype``.
 
     Values are clamped to [0, 1], scaled, and rounded to the nearest level.

@@ -6,6 +6,8 @@ import io
 import stat
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -13,24 +15,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from rainkit.errors import ImageError
-from rainkit.images.metadata import metadata, opencv_silent
+from rainkit.files import system_reason
+from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
 
 __all__ = [
-    "LARGEST",
+    "MAX_PIXELS",
     "decode",
-    "encode_tiff",
     "open_file",
+    "opencv_silent",
     "plain_png",
     "read",
     "size",
 ]
 
 
-LARGEST = 2**28
+MAX_PIXELS = 2**28
 """Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -46,7 +48,13 @@ _TURNS: dict[int, tuple[int, bool]] = {
     8: (1, False),
 }
 
-_opening = threading.Lock()
+_opening, _quiet = threading.Lock(), threading.Lock()
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PLAIN_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB"})
+"""Chunks that do not change colours and hold no metadata to keep."""
+_PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
+"""The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = "not supported; save it as 8- or 16-bit RGB"
@@ -99,7 +107,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def _unreadable(path: Path, error: OSError) -> ImageError:
-    return ImageError(f"{path}: cannot be read ({error.strerror or error})")
+    return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
 def decode(data: bytes, name: Path | str) -> Picture:
@@ -111,7 +119,7 @@ def decode(data: bytes, name: Path | str) -> Picture:
     path = Path(name)
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
-    if (rgb := plain_png(data, LARGEST)) is not None:
+    if (rgb := plain_png(data, MAX_PIXELS)) is not None:
         return Picture(rgb, None, None, None, False)
     try:
         with _open(io.BytesIO(data)) as image:
@@ -159,6 +167,41 @@ def _may_be_turned(png: BinaryIO) -> bool:
     return found
 
 
+def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a plain and undamaged PNG file, [H, W, 3] RGB, or None for any other.
+
+    OpenCV decodes in one call and lets other threads run meanwhile, whereas Pillow returns to
+    Python at each of many chunks: two threads read a quarter more pictures per second. OpenCV
+    prints what is wrong with a damaged file, so the checksum of every chunk is verified first.
+
+    Args:
+        data: the bytes of the file.
+        largest: the largest number of pixels that is accepted.
+    """
+    if not data.startswith(_PNG) or data[24:29] != _PLAIN_HEADER:
+        return None
+    if not 0 < int.from_bytes(data[16:20]) * int.from_bytes(data[20:24]) <= largest:
+        return None
+    if not _whole(memoryview(data)):
+        return None
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return None if decoded is None else np.asarray(decoded, np.uint8)
+
+
+def _whole(data: memoryview) -> bool:
+    """Return whether the file consists of plain chunks with good checksums, from IHDR to IEND."""
+    place, kind = len(_PNG), b""
+    while place < len(data) and kind != b"IEND":
+        end = place + 8 + int.from_bytes(data[place : place + 4])
+        kind = bytes(data[place + 4 : place + 8])
+        if kind not in _PLAIN_CHUNKS or zlib.crc32(data[place + 4 : end]) != int.from_bytes(
+            data[end : end + 4]
+        ):
+            return False
+        place = end + 4
+    return place == len(data) and kind == b"IEND"
+
+
 def _open(file: BinaryIO) -> Image.Image:
     # Pillow warns above 89 million pixels; rainkit checks its own limit before it decodes anything.
     with _opening:
@@ -171,9 +214,9 @@ def _open(file: BinaryIO) -> Image.Image:
 
 def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     width, height = image.size
-    if width * height > LARGEST:
+    if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{path}: has {width}x{height} pixels, more than {LARGEST:,}; cut it into parts"
+            f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
         )
     icc: bytes | None = image.info.get("icc_profile") or None
     exif, orientation = metadata(image)
@@ -251,103 +294,13 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB"})
-"""Chunks that do not change colours and hold no metadata to keep."""
-_RGB8 = bytes((8, 2, 0, 0, 0))
-"""The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
-
-
-def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
-    """Return the pixels of a plain and undamaged PNG file, [H, W, 3] RGB, or None for any other.
-
-    OpenCV decodes in one call and lets other threads run meanwhile, whereas Pillow returns to
-    Python at each of many chunks: two threads read a quarter more pictures per second. OpenCV
-    prints what is wrong with a damaged file, so the checksum of every chunk is verified first.
-
-    Args:
-        data: the bytes of the file.
-        largest: the largest number of pixels that is accepted.
-    """
-    if not data.startswith(_SIGNATURE) or data[24:29] != _RGB8:
-        return None
-    if not 0 < int.from_bytes(data[16:20]) * int.from_bytes(data[20:24]) <= largest:
-        return None
-    if not _whole(memoryview(data)):
-        return None
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return None if decoded is None else np.asarray(decoded, np.uint8)
-
-
-def _whole(data: memoryview) -> bool:
-    """Return whether the file consists of plain chunks with good checksums, from IHDR to IEND."""
-    place, kind = len(_SIGNATURE), b""
-    while place < len(data) and kind != b"IEND":
-        end = place + 8 + int.from_bytes(data[place : place + 4])
-        kind = bytes(data[place + 4 : place + 8])
-        if kind not in _PLAIN or zlib.crc32(data[place + 4 : end]) != int.from_bytes(
-            data[end : end + 4]
-        ):
-            return False
-        place = end + 4
-    return place == len(data) and kind == b"IEND"
-
-
-_STRIP_BYTES = 1 << 18
-
-# Tags and values of TIFF 6.0, sections 8 and 14, and of its Adobe and ICC supplements.
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_OFFSETS, _SAMPLES, _ROWS, _BYTE_COUNTS, _PREDICTOR, _EXTRA = 273, 277, 278, 279, 317, 338
-_PROFILE = 34675
-_DEFLATE, _DIFFERENCES, _BLACK_IS_ZERO, _RGB, _UNASSOCIATED_ALPHA = 8, 2, 1, 2, 2
-
-
-def encode_tiff(
-    samples: Pixels, *, alpha: bool, exif: bytes | None = None, icc: bytes | None = None
-) -> bytes:
-    """Return the bytes of a TIFF file with lossless compression.
-
-    Args:
-        samples: grey [H, W] or [H, W, C] samples, uint8 or uint16.
-        alpha: whether the last channel is opacity.
-        exif: EXIF data in Pillow's form.
-        icc: colour profile.
-    """
-    pixels = samples[..., None] if samples.ndim == 2 else samples
-    height, width, channels = pixels.shape
-    colours = channels - alpha
-    directory = ImageFileDirectory_v2()
-    if exif is not None:
-        known = Image.Exif()
-        known.load(exif)
-        for tag, value in known.items():
-            # The value of a sub-directory's tag is an offset into the old file.
-            directory[tag] = known.get_ifd(tag) or value
-    directory[_WIDTH], directory[_HEIGHT] = width, height
-    directory[_BITS] = (8 * pixels.itemsize,) * channels
-    directory[_COMPRESSION], directory[_PREDICTOR] = _DEFLATE, _DIFFERENCES
-    directory[_PHOTOMETRIC] = _RGB if colours == 3 else _BLACK_IS_ZERO
-    directory[_SAMPLES] = channels
-    if alpha:
-        directory[_EXTRA] = _UNASSOCIATED_ALPHA
-    if icc is not None:
-        directory[_PROFILE] = icc
-    rows = max(1, _STRIP_BYTES // (width * channels * pixels.itemsize))
-    strips = [_compress(pixels[top : top + rows]) for top in range(0, height, rows)]
-    sizes = [len(strip) for strip in strips]
-    directory[_ROWS] = rows
-    directory[_BYTE_COUNTS] = tuple(sizes)
-    # Offsets count from the end of the directory; Pillow adds the position of that.
-    directory[_OFFSETS] = tuple(sum(sizes[:i]) for i in range(len(sizes)))
-    file = io.BytesIO()
-    directory.save(file)
-    file.writelines(strips)
-    return file.getvalue()
-
-
-def _compress(rows: Pixels) -> bytes:
-    """Deflate the differences between horizontal neighbours (TIFF 6.0, section 14)."""
-    differences = rows.copy()
-    differences[:, 1:] -= rows[:, :-1]
-    little = differences.astype(differences.dtype.newbyteorder("<"), copy=False)
-    return zlib.compress(little.tobytes(), 1)
+@contextmanager
+def opencv_silent() -> Iterator[None]:
+    """Silence OpenCV within a block; its log level belongs to the process and is restored."""
+    log = cv2.utils.logging
+    with _quiet:
+        level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            log.setLogLevel(level)

@@ -251,7 +251,7 @@ class Derainer:
         if exif is not None:
             clean.info["exif"] = exif
         icc = given.info.get("icc_profile")
-        if images.fits(icc, grey=clean.mode in ("L", "LA", "I;16")):
+        if images.profile_fits(icc, grey=clean.mode in ("L", "LA", "I;16")):
             clean.info["icc_profile"] = icc
         return clean
 

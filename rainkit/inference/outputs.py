@@ -13,7 +13,7 @@ from PIL import Image
 
 from rainkit.api import RAIN
 from rainkit.errors import FileError, UsageError
-from rainkit.images import SUFFIXES, Found
+from rainkit.images import SUFFIXES, PictureFile
 
 __all__ = ["Job", "Plan", "check_writable", "plan"]
 
@@ -78,7 +78,7 @@ class Plan:
 
 
 def plan(
-    found: Sequence[Found],
+    found: Sequence[PictureFile],
     method: str,
     output: Path | None,
     *,
@@ -151,7 +151,7 @@ def check_writable(folder: Path, option: str = "--output") -> None:
         ) from error
 
 
-def _check_output(output: Path, found: Sequence[Found], *, single: bool) -> None:
+def _check_output(output: Path, found: Sequence[PictureFile], *, single: bool) -> None:
     suffix = output.suffix.lower()
     if not output.is_dir():
         if suffix in SUFFIXES:
@@ -171,7 +171,7 @@ def _check_output(output: Path, found: Sequence[Found], *, single: bool) -> None
 
 
 def _place(
-    found: Found, method: str, output: Path | None, *, single: bool
+    found: PictureFile, method: str, output: Path | None, *, single: bool
 ) -> tuple[Path, Path, bool]:
     """The folder of results that a result belongs to, the result, and whether it stands alone."""
     if output is None and found.root is None:
@@ -214,8 +214,8 @@ def _beside_folder(root: Path, method: str) -> Path:
 
 
 def _without_results(
-    found: Sequence[Found], method: str, output: Path | None, *, overwrite: bool
-) -> Sequence[Found]:
+    found: Sequence[PictureFile], method: str, output: Path | None, *, overwrite: bool
+) -> Sequence[PictureFile]:
     """Results are no inputs.
 
     Neither those beside files named directly, as a shell expands ``*.jpg`` when it is run again,
@@ -229,7 +229,7 @@ def _without_results(
         return [each for each in found if os.path.realpath(each.path) not in results]
     places = [Path(os.path.abspath(each)) for each in (output, _parts_of(output))]
 
-    def among_results(each: Found) -> bool:
+    def among_results(each: PictureFile) -> bool:
         if each.root is None:
             return False
         path, root = Path(os.path.abspath(each.path)), Path(os.path.abspath(each.root))

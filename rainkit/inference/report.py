@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import jinja2
 
 import rainkit
-from rainkit.files import atomic_path, counted
+from rainkit.files import counted, write_text
 from rainkit.render.thumbnails import MOST_SHOWN
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> N
         left_out=max(0, len(page.pictures) - MOST_SHOWN),
         version=rainkit.__version__,
     )
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        # File names may hold bytes that are no UTF-8; they are shown as question marks.
-        temporary.write_text(html, encoding="utf-8", errors="replace")
+    # File names may hold bytes that are no UTF-8; they are shown as question marks.
+    write_text(path, html, overwrite=overwrite, errors="replace")
 
 
 def _data_uri(jpeg: bytes) -> str:

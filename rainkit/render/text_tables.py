@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.errors import UsageError
-from rainkit.files import atomic_path
+from rainkit.files import system_reason, write_text
 
 __all__ = [
     "TextTable",
@@ -188,10 +188,9 @@ def write_texts(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--output {folder}: cannot be made ({error.strerror})") from error
+        raise UsageError(f"--output {folder}: cannot be made ({system_reason(error)})") from error
     for name, content in contents.items():
-        with atomic_path(folder / name, overwrite=overwrite) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
+        write_text(folder / name, content, overwrite=overwrite)
     return tuple(folder / name for name in contents)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
-
-from rainkit.images import Picture, Pixels, encode, to_uint8
+from rainkit.images import Picture, Pixels, encode, shrink, to_uint8
 
 __all__ = ["MOST_SHOWN", "thumbnail", "thumbnail_side"]
 
@@ -27,10 +25,4 @@ def thumbnail_side(pictures: int) -> int:
 
 def thumbnail(rgb: Pixels, side: int) -> bytes:
     """A JPEG file of [H,W,3] uint8 or uint16, shrunk to ``side`` if it is larger."""
-    height, width = rgb.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    small = rgb
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    return encode(Picture(to_uint8(small)), ".jpg", quality=_QUALITY)
+    return encode(Picture(to_uint8(shrink(rgb, side))), ".jpg", quality=_QUALITY)

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rainkit import images
+
 __all__ = ["STILL", "Pose", "Reference", "Run", "find_runs", "shrink"]
 
 _SIDE = 480
@@ -137,7 +139,7 @@ class Run:
 
 def shrink(rgb: NDArray[np.uint8]) -> Grey:
     """Grey, its longest side no more than 480 px: [H, W, 3] -> [h, w]."""
-    return _smaller(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), _SIDE)
+    return images.shrink(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8), _SIDE)
 
 
 def find_runs(frames: Iterable[tuple[int, NDArray[np.uint8]]]) -> list[Run]:
@@ -218,10 +220,4 @@ class _Watch:
 
 
 def _glance(grey: Grey) -> NDArray[np.float32]:
-    return _smaller(grey, _GLANCE).astype(np.float32)
-
-
-def _smaller(grey: Grey, side: int) -> Grey:
-    share = min(1.0, side / max(grey.shape))
-    size = (max(1, round(grey.shape[1] * share)), max(1, round(grey.shape[0] * share)))
-    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return images.shrink(grey, _GLANCE).astype(np.float32)

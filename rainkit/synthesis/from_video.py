@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from rainkit import images
 from rainkit.errors import DatasetError, ImageError, UsageError
-from rainkit.files import alone_in, atomic_path, natural, reason, sha256
+from rainkit.files import alone_in, natural, sha256, system_reason, write_text
+from rainkit.images import RGB8
 from rainkit.images.video import read_frames
 from rainkit.synthesis.camera_motion import Pose, Reference, Run, find_runs, shrink
 
@@ -235,8 +236,7 @@ def write_list(out: Path, scenes: Iterable[CutScene]) -> None:
     """
     ordered = sorted(scenes, key=lambda scene: natural(scene.name))
     text = "".join(json.dumps(scene.to_data()) + "\n" for scene in ordered)
-    with atomic_path(out / SEQUENCES, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / SEQUENCES, text, overwrite=True)
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
@@ -250,8 +250,6 @@ _FEWEST = 8  # frames that make a scene, unless fewer are asked for
 _STILL = 0.05  # px of drift below which a frame keeps the camera's pixels
 _REACH = 4  # px to either side that a registered pixel is made of
 _OURS = re.compile(r"\d{4,}\.png|median\.png")
-
-Picture = NDArray[np.uint8]
 
 
 def cut_scenes(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoResult:
@@ -391,7 +389,7 @@ def _write(
     request: VideoRequest,
     cut: _Cut,
     folder: Path,
-    frames: Iterable[tuple[int, Picture]],
+    frames: Iterable[tuple[int, RGB8]],
     poses: Sequence[Pose],
     reference: Reference,
 ) -> tuple[CutFrame, ...]:
@@ -427,7 +425,7 @@ def _write(
     return tuple(told)
 
 
-def _registered(rgb: Picture, pose: Pose) -> Picture:
+def _registered(rgb: RGB8, pose: Pose) -> RGB8:
     """Warped by Lanczos' kernel: OpenCV's cubic one shifts a picture by 0.24 px instead of 0.20."""
     size = (rgb.shape[1], rgb.shape[0])
     how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
@@ -461,12 +459,12 @@ def _publish(out: Path, part: Path, scene: CutScene) -> None:
         part.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be written ({reason(error)})") from error
+        raise ImageError(f"{folder}: cannot be written ({system_reason(error)})") from error
 
 
 def _told(
-    frames: Iterable[tuple[int, Picture]], what: str, tell: OnFrame
-) -> Iterator[tuple[int, Picture]]:
+    frames: Iterable[tuple[int, RGB8]], what: str, tell: OnFrame
+) -> Iterator[tuple[int, RGB8]]:
     for done, frame in enumerate(frames, start=1):
         yield frame
         tell(what, done)

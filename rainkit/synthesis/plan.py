@@ -14,10 +14,11 @@ from rainkit import images
 from rainkit.datasets.phash import phash, pixel_hash
 from rainkit.datasets.splits import View, choose_test, group_views
 from rainkit.depth.sources import maps_among
+from rainkit.engine import Engine, Failed, Work
 from rainkit.errors import ImageError, UsageError
+from rainkit.files import system_reason
 
 if TYPE_CHECKING:
-    from rainkit.datasets.workers import Run
     from rainkit.synthesis.request import SynthRequest
 
 __all__ = ["Photo", "Plan", "Scene", "find_photos", "make_plan"]
@@ -81,7 +82,7 @@ class Plan:
             try:
                 about = path.stat()
             except OSError as error:
-                raise ImageError(f"{path}: cannot be read ({error.strerror})") from error
+                raise ImageError(f"{path}: cannot be read ({system_reason(error)})") from error
             parts = (scene.photo.name, scene.photo.source, scene.split, scene.group)
             lines.append([*parts, about.st_size, about.st_mtime_ns])
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
@@ -131,7 +132,7 @@ def _text(name: str) -> str:
 def make_plan(
     request: SynthRequest,
     photos: Sequence[Photo],
-    run: Run[object],
+    engine: Engine,
     on_view: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Give each photograph its place; with a split every one is looked at first.
@@ -139,7 +140,7 @@ def make_plan(
     Args:
         request: what the dataset is to be.
         photos: the photographs.
-        run: what does the looking.
+        engine: where photographs are looked at.
         on_view: called with photographs looked at and all photographs, after each.
 
     Raises:
@@ -148,8 +149,8 @@ def make_plan(
     if request.test_scenes is None:
         return Plan(tuple(Scene(photo, number) for number, photo in enumerate(photos)))
     seen: dict[Photo, View | str] = {}
-    for photo, view in run(_look, photos):
-        seen[photo] = view
+    for outcome in engine.run(Work.calling(_look), photos):
+        seen[outcome.item] = outcome.reason if isinstance(outcome, Failed) else outcome.value
         if on_view is not None:
             on_view(len(seen), len(photos))
     failures = tuple((p, why) for p in photos if isinstance(why := seen[p], str))
@@ -174,10 +175,7 @@ def make_plan(
     return Plan(tuple(scenes), failures, note)
 
 
-def _look(_: object, photo: Photo) -> View | str:
-    """What grouping needs to know of a photograph, or why it cannot be read."""
-    try:
-        clean = images.to_uint8(images.read(photo.path).rgb)
-    except ImageError as error:
-        return str(error)
+def _look(photo: Photo) -> View:
+    """Return what grouping needs to know of a photograph."""
+    clean = images.to_uint8(images.read(photo.path).rgb)
     return View(photo.name, photo.source, pixel_hash(clean), phash(clean))

@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from rainkit import depth as depths
 from rainkit import images
 from rainkit.datasets import manifest, output_folder
-from rainkit.datasets.journal import Journal
 from rainkit.datasets.manifest import Record
+from rainkit.datasets.output_folder import open_journal
 from rainkit.datasets.phash import pixel_hash
-from rainkit.datasets.workers import open_workers, worth_starting
 from rainkit.datasets.writers import LAYOUTS, Entry
+from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
+from rainkit.files import write_json
+from rainkit.images import RGB8
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import find_photos
 from rainkit.synthesis.request import DepthChoice, OnProgress, SynthResult, check_layout
 from rainkit.synthesis.run import count_depths, count_splits, write_lists
-from rainkit.synthesis.scene import Done, Picture, as_stored, encoding, save_depth
+from rainkit.synthesis.scene import Made, as_stored, encoding, made_or_reason, save_depth
 from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = ["RebuildRequest", "rebuild"]
@@ -86,7 +88,7 @@ class _Maker:
         self.photos = {photo.source: photo.path for photo in photos}
         self.photos |= {photo.name: photo.path for photo in photos}
 
-    def clean(self, record: Record) -> tuple[Picture, Picture, Path]:
+    def clean(self, record: Record) -> tuple[RGB8, RGB8, Path]:
         """The picture that rain was drawn on, the one to write as a target, and their file."""
         if self.request.photos:
             path = self.photos.get(record.source, self.photos.get(record.scene))
@@ -101,7 +103,7 @@ class _Maker:
             raise DatasetError(f"{path}: has other pixels than the manifest says of {record.id}")
         return shown, photo if _form(self.request, record) == record.encode["fmt"] else shown, path
 
-    def depth(self, record: Record, clean: Picture, path: Path) -> NDArray[np.float32] | None:
+    def depth(self, record: Record, clean: RGB8, path: Path) -> NDArray[np.float32] | None:
         """The depth map the scene was made with, from its file or made again."""
         if record.depth is None or (self.root / record.depth.path).is_file():
             return read_depth(self.root, record)
@@ -132,30 +134,32 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
     build = (request, root, layout)
     _Maker(*build)  # says what is wrong with photographs and depth before anything is written
     request.out.mkdir(parents=True, exist_ok=True)
-    count = worth_starting(len(records), request.workers, max(1, len(tasks)))
+    count = paying_workers(len(records), request.workers, len(tasks))
     wanted = [layout, request.format, *(asdict(record) for record in records)]
     plan = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
     failures: dict[Path, str] = {}
     made: dict[str, tuple[Record, ...]] = {}
     with (
-        Journal(request.out / _JOURNAL, plan) as journal,
-        open_workers(count, _Maker, *build) as run,
+        open_journal(request.out / _JOURNAL, plan) as journal,
+        open_engine(workers=count, threads=None) as engine,
     ):
-        left = [task for task in tasks if task.scene not in journal.done]
-        for number, (task, done) in enumerate(run(_make, left), start=len(tasks) - len(left) + 1):
+        left = [task for task in tasks if task.scene not in journal.entries]
+        outcomes = engine.run(Work.holding(_make, _Maker, *build), left)
+        for number, outcome in enumerate(outcomes, start=len(tasks) - len(left) + 1):
+            task, done = outcome.item, made_or_reason(outcome)
             made[task.scene] = done.records
             if done.reason:
                 failures[Path(task.records[0].source)] = done.reason
             else:
-                journal.add(task.scene, done.records)
+                journal.record(task.scene, done.records)
             if on_progress is not None:
                 on_progress("raining", number, len(tasks))
-        made |= journal.done
+        made |= journal.entries
         again = [record for task in tasks for record in made[task.scene]]
         if asked:
             changed = {"layout": layout} | ({"format": request.format} if request.format else {})
             about = {**about, "request": asked | changed}
-            output_folder.write_json(request.out / output_folder.DATASET, about)
+            write_json(request.out / output_folder.DATASET, about)
         write_lists(
             request.out,
             again,
@@ -215,7 +219,7 @@ def _tasks(records: Sequence[Record]) -> Iterator[_Task]:
         pairs[split] += len(mine)
 
 
-def _make(maker: _Maker, task: _Task) -> Done:
+def _make(maker: _Maker, task: _Task) -> Made:
     """Write the pairs of one scene, but for the variants that come out otherwise.
 
     Raises:
@@ -230,7 +234,7 @@ def _make(maker: _Maker, task: _Task) -> Done:
         if z is not None and first.depth is not None:
             save_depth(maker.request.out / first.depth.path, z)
     except (ImageError, DatasetError) as error:
-        return Done(reason=str(error))
+        return Made(reason=str(error))
     numbered = enumerate(task.records, start=task.first_number)
     for _, some in groupby(numbered, key=lambda each: each[1].variant):
         variant = list(some)
@@ -241,12 +245,10 @@ def _make(maker: _Maker, task: _Task) -> Done:
             continue
         for (number, record), rainy in zip(variant, drawn, strict=True):
             made.append(_write(maker, task, number, record, rainy, target))
-    return Done(tuple(made), "; ".join(reasons))
+    return Made(tuple(made), "; ".join(reasons))
 
 
-def _draw(
-    records: Sequence[Record], clean: Picture, z: NDArray[np.float32] | None
-) -> list[Picture]:
+def _draw(records: Sequence[Record], clean: RGB8, z: NDArray[np.float32] | None) -> list[RGB8]:
     """The rainy pictures of one scene and variant.
 
     Raises:
@@ -260,7 +262,7 @@ def _draw(
 
 
 def _write(
-    maker: _Maker, task: _Task, number: int, record: Record, rainy: Picture, target: Picture
+    maker: _Maker, task: _Task, number: int, record: Record, rainy: RGB8, target: RGB8
 ) -> Record:
     """Write a pair; its record where it is now."""
     form = _form(maker.request, record)

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.datasets import manifest, output_folder
-from rainkit.datasets.journal import Journal
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS, splits_to_data
-from rainkit.datasets.workers import Run, open_workers, worth_starting
 from rainkit.datasets.writers import LAYOUTS, write_card
-from rainkit.files import alone_in
+from rainkit.engine import Engine, Work, open_engine, paying_workers
+from rainkit.files import alone_in, remove_temporary, write_json
+from rainkit.ledger import Ledger
 from rainkit.synthesis.plan import Photo, Plan, Scene, find_photos, make_plan
 from rainkit.synthesis.request import FORMATS, DepthChoice, OnProgress, SynthRequest, SynthResult
-from rainkit.synthesis.scene import Maker, make
+from rainkit.synthesis.scene import Maker, made_or_reason, make
 
 __all__ = [
     "FORMATS",
@@ -54,17 +54,17 @@ def write_lists(
         former: files of an overwritten dataset, deleted unless they are of this one.
 
     Raises:
-        ImageError, DatasetError: the system refuses to write.
+        FileError, DatasetError: the system refuses to write.
     """
     LAYOUTS[layout].finish(out, records, overwrite=True, parquet=parquet)
     if split is not None:
-        output_folder.write_json(out / SPLITS, splits_to_data(records, split))
+        write_json(out / SPLITS, splits_to_data(records, split))
     if records:
         write_card(out, records, command, layout=LAYOUTS[layout], overwrite=True)
     if parquet:
         manifest.write_parquet(out / manifest.PARQUET, records, overwrite=True)
     output_folder.remove_former(out, former, records)
-    output_folder.remove_temporary(out)
+    remove_temporary(out)
     manifest.write(out / manifest.MANIFEST, records, overwrite=True)
 
 
@@ -103,7 +103,7 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
 
     Raises:
         UsageError: no photograph to be found, or the folder is not to be written to.
-        ImageError, DatasetError: a result cannot be written; repeat the request to go on.
+        FileError, DatasetError: a result cannot be written; repeat the request to go on.
     """
     started = time.monotonic()
     tell = on_progress or (lambda what, done, total: None)
@@ -112,15 +112,15 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
     Maker(request)  # says what is wrong with the depth source before anything is written
     shards = 1 if request.shard is None else request.shard[1]
     pictures = len(photos) * request.variants * (request.sequence or 1)
-    workers = worth_starting(pictures // shards, request.workers, len(photos))
-    with open_workers(workers, Maker, request) as run:
-        plan = make_plan(request, photos, run, lambda done, of: tell("looking", done, of))
+    workers = paying_workers(pictures // shards, request.workers, len(photos))
+    with open_engine(workers=workers, threads=None) as engine:
+        plan = make_plan(request, photos, engine, lambda done, of: tell("looking", done, of))
         mine = _share(plan.scenes, request.shard)
         with output_folder.begin(request, plan.identity()) as journal:
-            resumed = sum(scene.photo.name in journal.done for scene in mine)
-            failures = _make(request, plan, mine, run, journal, tell)
-            records = [r for scene in mine for r in journal.done.get(scene.photo.name, ())]
-            path = _finish(request, plan, records, journal.former)
+            resumed = sum(scene.photo.name in journal.entries for scene in mine)
+            failures = _make(request, plan, mine, engine, journal, tell)
+            records = [r for scene in mine for r in journal.entries.get(scene.photo.name, ())]
+            path = _finish(request, plan, records, journal.about["former"])
             journal.remove()
     failed = dict(plan.failures) | failures
     return SynthResult(
@@ -146,20 +146,22 @@ def _make(
     request: SynthRequest,
     plan: Plan,
     mine: Sequence[Scene],
-    run: Run[Maker],
-    journal: Journal,
+    engine: Engine,
+    journal: Ledger[tuple[Record, ...]],
     tell: OnProgress,
 ) -> dict[Photo, str]:
     """Make what the journal does not have; the photographs left out, with the reason."""
     counts = Counter(scene.split for scene in plan.scenes)
-    left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.done]
+    left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.entries]
     ready = len(mine) - len(left)
     failures: dict[Photo, str] = {}
-    for count, ((scene, _), done) in enumerate(run(make, left), start=ready + 1):
-        if done.reason:
-            failures[scene.photo] = done.reason
+    outcomes = engine.run(Work.holding(make, Maker, request), left)
+    for count, outcome in enumerate(outcomes, start=ready + 1):
+        (scene, _), made = outcome.item, made_or_reason(outcome)
+        if made.reason:
+            failures[scene.photo] = made.reason
         else:
-            journal.add(scene.photo.name, done.records)
+            journal.record(scene.photo.name, made.records)
         tell("raining", count, len(mine))
     return failures
 

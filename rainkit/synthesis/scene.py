@@ -18,7 +18,9 @@ from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.datasets.phash import phash, pixel_hash
 from rainkit.datasets.writers import LAYOUTS, Entry, Layout, portable
-from rainkit.errors import DatasetError, ImageError
+from rainkit.engine import Failed, Outcome
+from rainkit.errors import DatasetError, FileError, ImageError, UsageError
+from rainkit.images import RGB8
 from rainkit.rain import Rendered
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import Scene
@@ -26,11 +28,12 @@ from rainkit.synthesis.request import SynthRequest, versions
 
 __all__ = [
     "QUALITY",
-    "Done",
+    "Made",
     "Maker",
     "as_stored",
     "encoding",
     "grey_picture",
+    "made_or_reason",
     "make",
     "measure",
     "save_depth",
@@ -39,8 +42,6 @@ __all__ = [
 
 QUALITY = 95
 """Of JPEG."""
-
-Picture = NDArray[np.uint8]
 
 
 def encoding(form: str) -> dict[str, str | int]:
@@ -55,7 +56,7 @@ def save_depth(path: Path, z: NDArray[np.float32]) -> NDArray[np.float32]:
     return depths.decode(code)
 
 
-def as_stored(rgb: Picture, form: str) -> Picture:
+def as_stored(rgb: RGB8, form: str) -> RGB8:
     """What a file of format ``png`` or ``jpg`` holds of a picture."""
     if form == "png":
         return rgb
@@ -69,8 +70,8 @@ def grey_picture(samples: images.Pixels) -> images.Picture:
     return images.Picture(np.dstack([samples] * 3), grey=True)
 
 
-# BT.601 in thousandths: with whole numbers sums are the same on every processor.
-_LUMA = np.array([[299, 587, 114]], np.float32)
+# In thousandths: sums of whole numbers are the same on every processor.
+_LUMA = np.rint(1000 * images.LUMA_WEIGHTS)
 
 _TOLD = (
     "renderer",
@@ -86,7 +87,7 @@ _TOLD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Made:
     """What came of a scene.
 
     Attributes:
@@ -114,7 +115,7 @@ class Maker:
         )
 
 
-def make(maker: Maker, task: tuple[Scene, int]) -> Done:
+def make(maker: Maker, task: tuple[Scene, int]) -> Made:
     """Write all pairs of one scene, the depth map first.
 
     Args:
@@ -122,7 +123,7 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
         task: the scene, and how many scenes its split has.
 
     Raises:
-        ImageError: a result cannot be written.
+        FileError: a result cannot be written.
     """
     scene, scenes = task
     request, photo = maker.request, scene.photo
@@ -130,7 +131,7 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
         clean = images.to_uint8(images.read(photo.path).rgb)
         found = maker.source.of(photo.path, clean)
     except (ImageError, DatasetError) as error:
-        return Done(reason=str(error))
+        return Made(reason=str(error))
     # Rain falls on what the target's file will hold, so that JPEG datasets too can be made again
     # from themselves.
     shown = as_stored(clean, request.format)
@@ -175,10 +176,22 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Done:
             )
             _save_sides(request, record.id, rendered)
             records.append(record)
-    return Done(tuple(records))
+    return Made(tuple(records))
 
 
-def measure(clean: Picture, rainy: Picture) -> manifest.Stats:
+def made_or_reason(outcome: Outcome[Any, Made]) -> Made:
+    """Return what came of a scene, which is a reason if something failed over it alone.
+
+    Raises:
+        FileError: A result cannot be written, and neither could the next one.
+        UsageError: The request itself cannot work.
+    """
+    if isinstance(outcome, Failed) and not isinstance(outcome.error, (FileError, UsageError)):
+        return Made(reason=outcome.reason)
+    return outcome.get()
+
+
+def measure(clean: RGB8, rainy: RGB8) -> manifest.Stats:
     """How strong the rain came out."""
     # Whole numbers in float32: exact, whatever the order of additions.
     change = cv2.transform(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), _LUMA).ravel()

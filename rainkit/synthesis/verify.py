@@ -19,12 +19,13 @@ from rainkit.datasets import manifest
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import pixel_hash
-from rainkit.datasets.workers import open_workers, worth_starting
+from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, RainkitError, UsageError
+from rainkit.images import RGB8
 from rainkit.rain import RENDERER, Rendered
 from rainkit.synthesis.degradation import NOISE, Degradation
 from rainkit.synthesis.request import versions
-from rainkit.synthesis.scene import Picture, measure
+from rainkit.synthesis.scene import measure
 
 __all__ = [
     "Compared",
@@ -87,7 +88,7 @@ class Compared:
     rendered: int
 
 
-def read_clean(root: Path, record: Record) -> Picture:
+def read_clean(root: Path, record: Record) -> RGB8:
     """The clean picture of a record, uint8 [H, W, 3].
 
     Raises:
@@ -138,7 +139,7 @@ def compare(root: Path, records: Sequence[Record]) -> Compared:
     return Compared(tuple(findings), equal)
 
 
-def _clean(root: Path, record: Record) -> Picture | Finding:
+def _clean(root: Path, record: Record) -> RGB8 | Finding:
     """The clean picture, or what is wrong with it."""
     try:
         clean = read_clean(root, record)
@@ -168,9 +169,7 @@ def _unreadable(root: Path, record: Record, locator: str, error: RainkitError) -
     return Finding(record.id, "changed", str(error))
 
 
-def _draw(
-    root: Path, records: Sequence[Record], clean: Picture
-) -> Iterator[tuple[Record, Rendered]]:
+def _draw(root: Path, records: Sequence[Record], clean: RGB8) -> Iterator[tuple[Record, Rendered]]:
     """Each record of one scene and variant with what is drawn again."""
     frames = Degradation.of(records).apply(clean, read_depth(root, records[0]))
     wanted = {record.frame or 1: record for record in records}
@@ -179,7 +178,7 @@ def _draw(
             yield wanted[frame], rendered
 
 
-def _compare_drawn(record: Record, clean: Picture, rendered: Rendered) -> Iterator[Finding]:
+def _compare_drawn(record: Record, clean: RGB8, rendered: Rendered) -> Iterator[Finding]:
     if pixel_hash(rendered.rainy) != record.sha256.input:
         yield Finding(record.id, "unrenderable", "comes out otherwise")
     told = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
@@ -270,12 +269,13 @@ def verify(
     home = root if root is not None else manifest.find(path)[0].parent
     found: dict[str, Sequence[Finding]] = {}
     seen = rendered = 0
-    count = worth_starting(len(records), workers, max(1, len(scenes)))
-    with open_workers(count, Path, home) as run:
-        for some, seen_there in run(compare, list(scenes.values())):
-            found[some[0].scene] = seen_there.findings
-            rendered += seen_there.rendered
-            seen += len(some)
+    count = paying_workers(len(records), workers, len(scenes))
+    with open_engine(workers=count, threads=None) as engine:
+        for outcome in engine.run(Work.calling(compare, home), scenes.values()):
+            compared = outcome.get()
+            found[outcome.item[0].scene] = compared.findings
+            rendered += compared.rendered
+            seen += len(outcome.item)
             if on_progress is not None:
                 on_progress(seen, len(records))
     return VerifyResult(

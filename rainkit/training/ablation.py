@@ -16,7 +16,7 @@ from rich.console import Console
 
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation import Summary
-from rainkit.files import atomic_path
+from rainkit.files import write_text
 from rainkit.render.text_tables import latex, markdown
 from rainkit.training import run_config
 from rainkit.training.loop import train
@@ -237,8 +237,7 @@ def write(ablation: Ablation) -> tuple[Path, ...]:
     paths = []
     for name, content in contents.items():
         paths.append(ablation.folder / name)
-        with atomic_path(paths[-1], overwrite=True) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
+        write_text(paths[-1], content, overwrite=True)
     return tuple(paths)
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from rainkit import weights
-from rainkit.datasets.output_folder import remove_temporary
 from rainkit.errors import TrainingError
+from rainkit.files import remove_temporary
 from rainkit.training import run_config
 from rainkit.training.logging import Mean
 from rainkit.training.schedules import Plateau

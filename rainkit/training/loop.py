@@ -20,6 +20,7 @@ from rich.console import Console
 from torch import Tensor
 
 from rainkit.errors import TrainingError
+from rainkit.files import system_reason
 from rainkit.objective import DivergedError
 from rainkit.training import planning, run_config
 from rainkit.training.checkpointing import Keeper, Memory
@@ -161,7 +162,7 @@ def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
         return _train(request, console)
     except OSError as error:
         raise TrainingError(
-            f"{error.filename or request.run}: {error.strerror or error}; "
+            f"{error.filename or request.run}: {system_reason(error)}; "
             f"mend that, then continue with --resume {request.run}"
         ) from error
 

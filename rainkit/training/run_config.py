@@ -26,7 +26,7 @@ from rainkit import hyperparameters, plugins
 from rainkit.api import Hyperparameters, ImageSpec, Method
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import FileError, TrainingError, UsageError
-from rainkit.files import atomic_path
+from rainkit.files import system_reason, write_text
 from rainkit.networks import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
@@ -159,7 +159,7 @@ def read(path: Path) -> Recipe:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"--config {path}: cannot be read ({system_reason(error)})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML: {error}") from error
     known = ("method", "variant", "seed", "data", *_SECTIONS)
@@ -332,9 +332,8 @@ def create(request: TrainRequest) -> None:
     try:
         request.run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"{request.run}: cannot be made ({error.strerror})") from error
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(json.dumps(to_data(request), indent=2) + "\n", encoding="utf-8")
+        raise TrainingError(f"{request.run}: cannot be made ({system_reason(error)})") from error
+    write_text(path, json.dumps(to_data(request), indent=2) + "\n", overwrite=True)
 
 
 def refuse_existing(request: TrainRequest) -> None:

@@ -16,8 +16,8 @@ from rainkit import evaluation, images, networks
 from rainkit.api import ImageSpec
 from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import ReadOptions, named_datasets
-from rainkit.evaluation.metrics.protocols import RGB8
 from rainkit.evaluation.scores import Failure, Score, Scores
+from rainkit.images import RGB8
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -16,7 +16,7 @@ import jinja2
 from rainkit import hyperparameters, networks, plugins
 from rainkit.api import Hyperparameters, Method
 from rainkit.errors import UsageError, WeightsError
-from rainkit.files import atomic_path, sha256
+from rainkit.files import sha256, write_text
 from rainkit.weights.store import WeightsFile, load, not_finite, open_file, read, save
 
 __all__ = ["Packed", "pack"]
@@ -118,8 +118,7 @@ def pack(
     found = sha256(path)
     notes = _notes(told, file)
     text = _card(told, file, path, found, licence, notes)
-    with atomic_path(card, overwrite=overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(card, text, overwrite=overwrite)
     declared = {
         "tag": tag,
         "variant": file.variant,

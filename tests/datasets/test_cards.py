@@ -11,7 +11,7 @@ import pytest
 
 from rainkit.datasets import manifest
 from rainkit.datasets.writers import CARD, LAYOUTS, Entry, write_card
-from rainkit.errors import ImageError
+from rainkit.errors import FileError
 
 RECORD = manifest.Record(
     id="a_01",
@@ -136,7 +136,7 @@ def test_the_order_of_the_records_does_not_matter(tmp_path: Path) -> None:
 
 def test_a_card_is_not_overwritten_unasked(tmp_path: Path) -> None:
     (tmp_path / CARD).write_text("mine")
-    with pytest.raises(ImageError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         card(tmp_path)
     assert (tmp_path / CARD).read_text() == "mine"
 

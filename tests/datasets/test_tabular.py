@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rainkit.datasets.parquet import read_parquet, write_parquet
-from rainkit.errors import DatasetError, ImageError, UsageError
+from rainkit.errors import DatasetError, FileError, UsageError
 
 COLUMNS: dict[str, list[Any]] = {
     "text": ["größe", "", "a\nb"],
@@ -87,7 +87,7 @@ def test_no_rows(tmp_path: Path) -> None:
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     write_parquet(path, ROWS)
-    with pytest.raises(ImageError, match="--overwrite"):
+    with pytest.raises(FileError, match="--overwrite"):
         write_parquet(path, ROWS[:1])
     write_parquet(path, ROWS[:1], overwrite=True)
     assert len(read_parquet(path)) == 1

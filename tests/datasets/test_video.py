@@ -234,7 +234,8 @@ def test_scenes_of_several_videos_share_a_folder(still: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "no such file"), (b"", "empty"), (b"rain" * 500, "not a video")]
+    ("content", "says"),
+    [(None, "no such file"), (b"", "empty"), (b"rain" * 500, "cannot be decoded as a video")],
 )
 def test_what_is_no_video_is_one_clear_error(
     tmp_path: Path, content: bytes | None, says: str

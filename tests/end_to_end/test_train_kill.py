@@ -206,7 +206,7 @@ def test_two_processes_validate_every_picture_once(two: Path) -> None:
     with safe_open(two / "last.safetensors", "pt") as file:
         scores = json.loads(file.metadata()["validation"])
     scoring = (
-        "eval", _validated(two), "-m", "graspp-gan", "--weights", two / "last.safetensors",
+        "eval", _validated(two), "-m", f"graspp-gan={two / 'last.safetensors'}",
         "--device", "cpu", "--precision", "fp32", "--protocol", "prenet", "--json", "--quiet",
     )  # fmt: skip
     (scored,) = json.loads(_finish([*_rainkit(), *map(str, scoring)]))["results"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rainkit.api import Part
+from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
 from rainkit.inference.effort import Effort
 
@@ -57,10 +58,15 @@ def test_parts_that_estimate_something_come_in_levels(exact):
     assert np.abs(parts["mask"] - np.maximum(RAIN - 25.5, 0)).max() <= 0.5
 
 
+def _restore(request):
+    with Restorer(request) as restorer:
+        return restorer.restore_with_parts("set", "a", CLEAN + RAIN)
+
+
 def test_parts_are_kept_beside_results_and_used_again(exact, tmp_path):
     request = RestorerRequest(method="exact", parts=True, keep=tmp_path / "out")
-    first = Restorer(request).restore_with_parts("set", "a", CLEAN + RAIN)
-    second = Restorer(request).restore_with_parts("set", "a", CLEAN + RAIN)
+    first = _restore(request)
+    second = _restore(request)
     assert exact.runs == 1
     for name, part in first[2].items():
         assert (second[2][name] == part).all()
@@ -70,7 +76,7 @@ def test_parts_are_kept_beside_results_and_used_again(exact, tmp_path):
         *(f"parts/exact/{name}/set/a.png" for name in ("layer", "mask", "coarse")),
     }
     (tmp_path / "out/parts/exact/mask/set/a.png").unlink()
-    Restorer(request).restore_with_parts("set", "a", CLEAN + RAIN)
+    _restore(request)
     assert exact.runs == 2
 
 
@@ -79,9 +85,20 @@ def test_other_weights_in_a_file_of_the_same_name_are_kept_elsewhere(exact, tmp_
     places = []
     for content in (b"some weights", b"others"):
         exact.weights.path.write_bytes(content)
-        restorer = Restorer(request)
-        restorer.restore_with_parts("set", "a", CLEAN + RAIN)
-        places.append(restorer.path("set", "a"))
+        with Restorer(request) as restorer:
+            restorer.restore_with_parts("set", "a", CLEAN + RAIN)
+            places.append(restorer.path("set", "a"))
     assert exact.runs == 2
     assert places[0] != places[1]
     assert all(place is not None and place.is_file() for place in places)
+
+
+def test_one_process_at_a_time_keeps_pictures(exact, tmp_path):
+    request = RestorerRequest(method="exact", keep=tmp_path)
+    with Restorer(request) as first, Restorer(request) as second:
+        first.restore_with_parts("set", "a", CLEAN + RAIN)
+        with pytest.raises(UsageError, match=r"another rainkit eval .*is writing there; wait"):
+            second.restore_with_parts("set", "b", CLEAN + RAIN)
+    with Restorer(request) as third:
+        third.restore_with_parts("set", "a", CLEAN + RAIN)
+    assert exact.runs == 2

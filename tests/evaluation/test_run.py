@@ -133,25 +133,22 @@ def test_output_files_trace_every_figure(dataset, tmp_path, loads):
 
 
 def test_results_are_not_overwritten_unasked_and_refused_before_computing(dataset, tmp_path, loads):
-    report, save = tmp_path / "report", tmp_path / "saved"
-    source = method_request(dataset, save=save)
+    report = tmp_path / "report"
+    source = method_request(dataset)
     evaluation.run(EvalRequest(sources=(source,), output=report))
     loads.clear()
     with pytest.raises(UsageError, match=r"per_image\.csv exists.*--overwrite"):
-        evaluation.run(EvalRequest(sources=(method_request(dataset),), output=report))
-    with pytest.raises(UsageError, match=r"1\.png exists.*--overwrite"):
-        evaluation.run(EvalRequest(sources=(source,)))
+        evaluation.run(EvalRequest(sources=(source,), output=report))
     assert not loads
-    again = method_request(dataset, save=save, overwrite=True)
-    evaluation.run(EvalRequest(sources=(again,), output=report, overwrite=True))
+    evaluation.run(EvalRequest(sources=(source,), output=report, overwrite=True))
 
 
-def test_saved_pictures_score_as_printed(dataset, tmp_path, loads):
-    source = method_request(dataset, save=tmp_path / "saved")
+def test_kept_pictures_score_as_printed(dataset, tmp_path, loads):
+    source = method_request(dataset, keep=tmp_path / "saved")
     first = evaluation.evaluate_method(source)
     second = evaluation.evaluate_folders(
         FoldersRequest(
-            restored=tmp_path / "saved/pairs",
+            restored=tmp_path / "saved/restored/darkener/pairs",
             target=dataset / "clean",
             rainy=dataset / "rainy",
             protocols=BOTH,
@@ -211,7 +208,7 @@ def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
                 about.size = len(png)
                 archive.addfile(about, io.BytesIO(png.tobytes()))
                 contents[f"{tmp_path / 'test-0.tar'}::{about.name}"] = png.tobytes()
-    source = method_request(tmp_path, save=tmp_path / "saved")
+    source = method_request(tmp_path, keep=tmp_path / "saved")
     result = evaluation.run(EvalRequest(sources=(source,), output=tmp_path / "report"))
     assert f"{tmp_path.name}: its split 'test' alone is scored" in result.comparisons[0].notices
     files = json.loads(result.written[1].read_text())["files"]
@@ -219,7 +216,7 @@ def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
     assert {file["path"]: file["sha256"] for file in sources} == {
         name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
     }
-    assert (tmp_path / "saved" / tmp_path.name / "2.png").is_file()
+    assert (tmp_path / "saved/restored/darkener" / tmp_path.name / "2.png").is_file()
 
 
 def test_an_unreadable_picture_costs_its_row_and_the_exit_code(dataset, loads):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.errors import ImageError
+from rainkit.errors import FileError
 from rainkit.inference.report import Compared, ComparePage, compare_page
 from rainkit.render.thumbnails import MOST_SHOWN, thumbnail, thumbnail_side
 
@@ -93,7 +93,7 @@ def test_a_page_of_very_many_says_what_it_leaves_out(tmp_path: Path):
 
 def test_an_existing_page_is_kept(tmp_path: Path):
     (tmp_path / "r.html").write_text("old")
-    with pytest.raises(ImageError, match="exists"):
+    with pytest.raises(FileError, match="exists"):
         compare_page(ComparePage(title="T"), tmp_path / "r.html")
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import FileError, UsageError
 from rainkit.evaluation.report import page as panels_of
 from rainkit.evaluation.report.data import (
     EvalReport,
@@ -105,7 +105,7 @@ def test_plots_are_written_as_files(result, tmp_path: Path, suffix: str, start: 
     written = write_plots(results, tmp_path / "plots", suffix=suffix)
     assert [path.name for path in written] == [f"boxplot{suffix}", f"gain{suffix}"]
     assert all(path.read_bytes().startswith(start) for path in written)
-    with pytest.raises(ImageError, match="exists"):
+    with pytest.raises(FileError, match="exists"):
         write_plots(results, tmp_path / "plots", suffix=suffix)
 
 
@@ -192,7 +192,7 @@ def test_too_many_pictures_lose_their_medians_first(result):
 def test_pictures_that_cannot_be_read_are_told(score, pictures):
     def load(name: str) -> PanelPictures:
         if name == "000.png":
-            raise ImageError("000.png: is gone")
+            raise FileError("000.png: is gone")
         good = pictures(name)
         return PanelPictures(good.restored[:-1], good.target)
 
@@ -246,7 +246,7 @@ def test_the_page_is_small_and_the_same_each_time(report, tmp_path: Path):
     eval_page(shown, tmp_path / "a.html")
     eval_page(shown, tmp_path / "b.html")
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
-    with pytest.raises(ImageError, match="exists"):
+    with pytest.raises(FileError, match="exists"):
         eval_page(shown, tmp_path / "a.html")
 
 

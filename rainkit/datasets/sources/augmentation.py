@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from rainkit.api import Training
+from rainkit.images import RGB8, shrink
 
 if TYPE_CHECKING:
     import albumentations as A
 
-__all__ = ["Augmentation", "shrunk"]
-
-Picture = NDArray[np.uint8]
+__all__ = ["Augmentation"]
 
 # What a sample's seed is extended by; albumentations has the seed itself, enlargement has 3.
 _CUT, _COLOURS, _FLIPS = 1, 2, 4
@@ -69,10 +67,10 @@ class Augmentation:
         ]
         self._colours: A.Compose = A.Compose(colours, additional_targets=both)
 
-    def __call__(self, rainy: Picture, clean: Picture, seed: int) -> tuple[Picture, Picture]:
+    def __call__(self, rainy: RGB8, clean: RGB8, seed: int) -> tuple[RGB8, RGB8]:
         """Two HWC uint8 pictures of one size -> two of ``patch`` x ``patch``, or whole ones."""
         if self._whole:
-            rainy, clean = shrunk(rainy, self._whole), shrunk(clean, self._whole)
+            rainy, clean = shrink(rainy, self._whole), shrink(clean, self._whole)
             rows, columns = self._cut(rainy.shape[:2], np.random.default_rng([seed, _CUT]))
             rainy, clean = (self._extended(each)[rows, columns] for each in (rainy, clean))
         rainy, clean = _apply(self._pair, rainy, clean, seed)
@@ -95,7 +93,7 @@ class Augmentation:
             cuts.append(slice(start, start + kept))
         return tuple(cuts)
 
-    def _extended(self, picture: Picture) -> Picture:
+    def _extended(self, picture: RGB8) -> RGB8:
         """By reflection, where a side is shorter than the smallest multiple."""
         down, right = (max(self._multiple - side, 0) for side in picture.shape[:2])
         if not (down or right):
@@ -104,17 +102,7 @@ class Augmentation:
         return np.asarray(cv2.copyMakeBorder(picture, 0, down, 0, right, border), np.uint8)
 
 
-def shrunk(picture: Picture, longest: int) -> Picture:
-    """An HWC picture whose longest side is ``longest`` at most; smaller ones stay as they are."""
-    height, width = picture.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return picture
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _apply(steps: A.Compose, rainy: Picture, clean: Picture, seed: int) -> tuple[Picture, Picture]:
+def _apply(steps: A.Compose, rainy: RGB8, clean: RGB8, seed: int) -> tuple[RGB8, RGB8]:
     steps.set_random_seed(seed)
     both = steps(image=rainy, clean=clean)
     return both["image"], both["clean"]

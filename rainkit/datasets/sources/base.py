@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rainkit.api import Training
 from rainkit.datasets.image_ref import ImageRef
@@ -16,11 +15,10 @@ from rainkit.datasets.sequences import AllButOne
 from rainkit.datasets.sources.augmentation import Augmentation
 from rainkit.datasets.sources.request import DataRequest
 from rainkit.errors import DatasetError
+from rainkit.images import RGB8
 from rainkit.rain.batched import Shower
 
-__all__ = ["Cache", "Common", "Picture", "Source", "draw_seed", "refuse_sizes"]
-
-Picture = NDArray[np.uint8]
+__all__ = ["Cache", "Common", "Source", "draw_seed", "refuse_sizes"]
 
 CACHE_BYTES = 1 << 30
 """What is kept per loading process; what does not fit is decoded or averaged again."""
@@ -36,7 +34,7 @@ class Source(ABC):
         """Pictures to draw from."""
 
     @abstractmethod
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture | Shower, Picture]:
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | Shower, RGB8]:
         """A degraded and a clean crop of picture ``item``, HWC uint8 RGB.
 
         Or the rain that is to be painted over the clean crop, and that crop.
@@ -54,11 +52,11 @@ class Cache:
     """Decoded pictures and averages of scenes, until the budget is spent."""
 
     def __init__(self) -> None:
-        self._pictures: dict[ImageRef, Picture] = {}
+        self._pictures: dict[ImageRef, RGB8] = {}
         self._averages: dict[Hashable, AllButOne] = {}
         self._free = CACHE_BYTES
 
-    def read(self, picture_of: ImageRef | Path, *, keep: bool = True) -> Picture:
+    def read(self, picture_of: ImageRef | Path, *, keep: bool = True) -> RGB8:
         """A picture; ``keep`` = False of one that is not likely to be wanted again soon.
 
         Raises:
@@ -115,9 +113,7 @@ def draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-def refuse_sizes(
-    one: ImageRef | Path, first: Picture, other: ImageRef | Path, second: Picture
-) -> None:
+def refuse_sizes(one: ImageRef | Path, first: RGB8, other: ImageRef | Path, second: RGB8) -> None:
     """Refuse two pictures that belong together and differ in size.
 
     Raises:

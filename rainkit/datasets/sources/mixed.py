@@ -12,11 +12,12 @@ from torch.utils.data import Dataset
 
 from rainkit.api import Training
 from rainkit.datasets.sampling_spec import CountedFolder, weighted_input
-from rainkit.datasets.sources.base import Common, Picture, Source
+from rainkit.datasets.sources.base import Common, Source
 from rainkit.datasets.sources.photos import Photos
 from rainkit.datasets.sources.request import DataRequest
 from rainkit.datasets.sources.stored import FrameScenes, PairFolder, SceneAverages
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
+from rainkit.images import RGB8
 from rainkit.rain.batched import Shower, paint_batch
 
 __all__ = [
@@ -254,5 +255,5 @@ def _refuse_some_weights(weights: Mapping[str, float | None], options: str) -> N
         )
 
 
-def _to_channels_first(picture: Picture) -> Tensor:
+def _to_channels_first(picture: RGB8) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))

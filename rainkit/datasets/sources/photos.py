@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from rainkit import images
-from rainkit.datasets.sources.augmentation import shrunk
-from rainkit.datasets.sources.base import Common, Picture, Source, draw_seed
+from rainkit.datasets.sources.base import Common, Source, draw_seed
 from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
+from rainkit.images import RGB8
 from rainkit.rain import render
 from rainkit.rain.batched import Shower, draw
 from rainkit.rain.noise import add_noise
@@ -38,13 +38,13 @@ class Photos(Source):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture | Shower, Picture]:
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | Shower, RGB8]:
         """Crop, turn and recolour, then rain, enlarged or compressed at times, or noise."""
         request = self._request
         photo = self._cache.read(self._paths[item])
         scale = rng.uniform(request.shrink, 1.0)
         if self._whole:
-            photo = shrunk(photo, self._whole)
+            photo = images.shrink(photo, self._whole)
             frame_width = max(photo.shape[:2])
         else:
             (photo,), frame_width = shrunk_pieces(photo, scale=scale, patch=self._patch, rng=rng)
@@ -70,7 +70,7 @@ class Photos(Source):
         return _jpeg(rainy, rng, request.jpeg), clean
 
 
-def _jpeg(picture: Picture, rng: np.random.Generator, share: float) -> Picture:
+def _jpeg(picture: RGB8, rng: np.random.Generator, share: float) -> RGB8:
     if rng.random() >= share:
         return picture
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]

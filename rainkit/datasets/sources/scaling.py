@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rainkit.datasets.sources.base import Picture
+from rainkit.images import RGB8
 
 __all__ = ["Enlargement", "shrunk_pieces"]
 
@@ -45,21 +45,21 @@ class Enlargement:
         factor = float(rng.uniform(_LEAST, _MOST))
         return cls(patch, factor, cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR)
 
-    def cut(self, crop: Picture) -> Picture:
+    def cut(self, crop: RGB8) -> RGB8:
         """Return the middle of a crop: what fills the patch once it is enlarged."""
         side = math.ceil(self.patch / self.factor)
         start = (self.patch - side) // 2
         return np.ascontiguousarray(crop[start : start + side, start : start + side])
 
-    def apply(self, crop: Picture) -> Picture:
+    def apply(self, crop: RGB8) -> RGB8:
         """Enlarge what :meth:`cut` returned."""
         size = (self.patch, self.patch)
         return np.asarray(cv2.resize(crop, size, interpolation=self.interpolation), np.uint8)
 
 
 def shrunk_pieces(
-    *pictures: Picture, scale: float, patch: int, rng: np.random.Generator
-) -> tuple[tuple[Picture, ...], int]:
+    *pictures: RGB8, scale: float, patch: int, rng: np.random.Generator
+) -> tuple[tuple[RGB8, ...], int]:
     """Return the same piece of pictures of one size, made smaller, and their longest side then.
 
     The pieces are ``patch`` x ``patch``; only they are resized, which is most of a large picture's

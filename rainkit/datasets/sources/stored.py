@@ -12,10 +12,11 @@ from rainkit.datasets.matching import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sampling_spec import CountedFolder, choose
 from rainkit.datasets.sequences import AllButOne, FrameScene, find_scenes, pair_of_frames
-from rainkit.datasets.sources.base import Common, Picture, Source, draw_seed, refuse_sizes
+from rainkit.datasets.sources.base import Common, Source, draw_seed, refuse_sizes
 from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.datasets.sources.tone import apply_curve, tone_curve
 from rainkit.errors import DatasetError, ImageError
+from rainkit.images import RGB8
 
 __all__ = [
     "FrameScenes",
@@ -49,7 +50,7 @@ class PairFolder(Source):
         of = f" of {self._there:,}" if self._there > len(self) else ""
         return f"{len(self):,}{of} pictures"
 
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
         """The same piece, scale, turn and enlargement of both pictures."""
         files = self._pairs[item]
         rainy, clean = self._cache.read(files.rainy), self._cache.read(files.clean)
@@ -66,7 +67,7 @@ class PairFolder(Source):
             return rainy, clean
         return larger.apply(larger.cut(rainy)), larger.apply(larger.cut(clean))
 
-    def _curve(self, item: int, rainy: Picture, clean: Picture) -> NDArray[np.uint8]:
+    def _curve(self, item: int, rainy: RGB8, clean: RGB8) -> NDArray[np.uint8]:
         """Return a pair's tone curve, which is computed once; it takes 768 bytes."""
         if item not in self._curves:
             self._curves[item] = tone_curve(clean, rainy)
@@ -97,7 +98,7 @@ class _Scenes(Source):
             return pictures
         return f"{len(self._scenes):,} of {self._there:,} scenes, {pictures}"
 
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[Picture, Picture]:
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
         """The same crop and turn of two pictures of the scene that frame ``item`` belongs to."""
         number = int(np.searchsorted(self._ends, item, side="right"))
         scene = self._scenes[number]
@@ -106,21 +107,17 @@ class _Scenes(Source):
         return self._augment(first, second, draw_seed(rng))
 
     @abstractmethod
-    def _two(
-        self, scene: FrameScene, place: int, rng: np.random.Generator
-    ) -> tuple[Picture, Picture]:
+    def _two(self, scene: FrameScene, place: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
         """Two whole pictures of a scene of which frame ``place`` was drawn."""
 
-    def _read(self, scene: FrameScene, place: int, *, keep: bool = True) -> Picture:
+    def _read(self, scene: FrameScene, place: int, *, keep: bool = True) -> RGB8:
         return self._cache.read(scene.frames[place], keep=keep)
 
 
 class FrameScenes(_Scenes):
     """Two different frames of a static scene, for methods that learn from frames."""
 
-    def _two(
-        self, scene: FrameScene, place: int, rng: np.random.Generator
-    ) -> tuple[Picture, Picture]:
+    def _two(self, scene: FrameScene, place: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
         one, other = pair_of_frames(scene, rng)
         first, second = self._read(scene, one), self._read(scene, other)
         refuse_sizes(scene.frames[one], first, scene.frames[other], second)
@@ -141,9 +138,7 @@ class SceneAverages(_Scenes):
         self.name = f"{folder.path}, frames and the {self._by} of the others"
         self._broken: dict[FrameScene, ImageError | DatasetError] = {}
 
-    def _two(
-        self, scene: FrameScene, place: int, rng: np.random.Generator
-    ) -> tuple[Picture, Picture]:
+    def _two(self, scene: FrameScene, place: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
         averages = self._averages(scene)
         frame = self._read(scene, place)
         return frame, averages.without(frame)
@@ -161,9 +156,9 @@ class SceneAverages(_Scenes):
         self._cache.keep((self._by, scene), made)
         return made
 
-    def _frames(self, scene: FrameScene) -> Iterator[Picture]:
+    def _frames(self, scene: FrameScene) -> Iterator[RGB8]:
         """All frames; they are not kept, as their average is."""
-        first: Picture | None = None
+        first: RGB8 | None = None
         for place, path in enumerate(scene.frames):
             frame = self._read(scene, place, keep=False)
             first = frame if first is None else first

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rainkit.images import RGB8
+
 __all__ = ["apply_curve", "tone_curve"]
 
-Picture = NDArray[np.uint8]
 Curve = NDArray[np.uint8]
 
 _BINS = 32
@@ -17,7 +18,7 @@ _LEAST_SHARE = 1 / 2000
 """Bins with fewer pixels than this share of the picture are joined with the next one."""
 
 
-def tone_curve(clean: Picture, rainy: Picture) -> Curve:
+def tone_curve(clean: RGB8, rainy: RGB8) -> Curve:
     """Return the monotone curve of each channel that gives the clean side the rainy side's tone.
 
     In some datasets (Rain800) the rainy sides are darker than the clean ones, each by another
@@ -41,7 +42,7 @@ def tone_curve(clean: Picture, rainy: Picture) -> Curve:
     return np.stack([_curve(clean[..., k].ravel(), rainy[..., k].ravel()) for k in range(3)])
 
 
-def apply_curve(picture: Picture, curve: Curve) -> Picture:
+def apply_curve(picture: RGB8, curve: Curve) -> RGB8:
     """Send each channel of an HWC picture through its curve of :func:`tone_curve`."""
     table = np.ascontiguousarray(curve.T).reshape(1, 256, 3)
     return np.asarray(cv2.LUT(np.ascontiguousarray(picture), table), np.uint8)

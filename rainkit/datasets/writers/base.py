@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rainkit import images
 from rainkit.datasets.manifest import Record
 from rainkit.errors import FileError, UsageError
-from rainkit.files import atomic_path
+from rainkit.files import atomic_path, write_text
 
 __all__ = [
     "RGB",
@@ -140,8 +140,7 @@ def write_list(path: Path, lines: Iterable[str], *, overwrite: bool) -> None:
         # Only \n ends a line: names may hold any other separator that Unicode knows.
         held = path.read_text(encoding="utf-8", errors="replace").split("\n")
         refuse_others(path, held, text.split("\n"))
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, text, overwrite=True)
 
 
 def refuse_others(path: Path, held: Iterable[str], wanted: Iterable[str]) -> None:

@@ -16,8 +16,8 @@ from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
 from rainkit.evaluation.downstream import detection, models, segmentation
 from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
 from rainkit.evaluation.downstream.results import CLEAN, FIGURES, INPUT, Downstream, Row, recovered
-from rainkit.evaluation.metrics.psnr_ssim import RGB8
 from rainkit.evaluation.scores import Advance, Comparison, Failure, versions
+from rainkit.images import RGB8
 
 __all__ = ["DownstreamRequest", "check", "measure"]
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from rainkit import images
 from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
-from rainkit.evaluation.metrics.psnr_ssim import RGB8
 from rainkit.files import sha256
+from rainkit.images import RGB8
 
 if TYPE_CHECKING:
     import torch

@@ -24,13 +24,13 @@ from rainkit.evaluation.metrics.psnr_ssim import (
     GAUSSIAN,
     PEAK,
     REDUCED_SIDE,
-    RGB8,
     UNIFORM,
     Plane,
     Window,
 )
+from rainkit.images import RGB8
 
-__all__ = ["PROTOCOLS", "RGB8", "Protocol", "protocol"]
+__all__ = ["PROTOCOLS", "Protocol", "protocol"]
 
 _Pair = tuple[RGB8, RGB8]
 _Planes = tuple[tuple[Plane, ...], tuple[Plane, ...]]

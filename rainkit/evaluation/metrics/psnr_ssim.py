@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rainkit.images import RGB8
+
 __all__ = [
     "FLOAT32_PSNR",
     "GAUSSIAN",
@@ -21,7 +23,6 @@ __all__ = [
     "K2",
     "PEAK",
     "REDUCED_SIDE",
-    "RGB8",
     "UNIFORM",
     "Plane",
     "Window",
@@ -49,7 +50,6 @@ FLOAT32_PSNR = (17.0, 40.0)
 differences, about 2e-7 of which are lost; and luma's differences are off by up to 3e-5 levels,
 which counts where they are below 2.55 levels of root mean square."""
 
-RGB8 = npt.NDArray[np.uint8]
 Plane = npt.NDArray[Any]
 """[H,W], float64 or float32, in grey levels of 0 to 255."""
 

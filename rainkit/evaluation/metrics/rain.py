@@ -12,14 +12,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from rainkit.evaluation.metrics.psnr_ssim import RGB8, Plane
+from rainkit.evaluation.metrics.psnr_ssim import Plane
+from rainkit.images import LUMA_WEIGHTS, RGB8
 
 __all__ = ["SEEN", "Streaks", "brighter_share", "direction", "directional_energy", "streaks"]
 
 SEEN = 8.0
 """Grey levels; less is hardly visible."""
 
-_LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 _FINE_SD = 2.5  # px; the details finer than this are streaks and texture, not the scene's shading
 _TENSOR_SD = 1.5  # px
 _FAINT = 1.0  # of Scharr's operator, which gives 16 per level and px, squared
@@ -50,7 +50,7 @@ def brighter_share(brighter: RGB8, darker: RGB8) -> float:
         darker: [H,W,3].
     """
     change = cv2.subtract(brighter, darker, dtype=cv2.CV_32F)
-    return float(np.mean(cv2.transform(change, _LUMA) > SEEN))
+    return float(np.mean(cv2.transform(change, LUMA_WEIGHTS) > SEEN))
 
 
 def streaks(rainy: RGB8) -> Streaks:
@@ -107,7 +107,7 @@ def _within(tilt_deg: Plane, weight: Plane, along: float) -> float:
 
 def _oriented(rgb: RGB8) -> tuple[Plane, Plane]:
     """Tilt in degrees [H,W] of the lines through each pixel, and the energy of their gradients."""
-    luma = cv2.transform(rgb.astype(np.float32), _LUMA)
+    luma = cv2.transform(rgb.astype(np.float32), LUMA_WEIGHTS)
     luma = cv2.subtract(luma, cv2.GaussianBlur(luma, (0, 0), _FINE_SD))
     # Sobel's operator would turn thin streaks by up to 2.3 degrees towards the axes.
     gx, gy = cv2.Scharr(luma, cv2.CV_32F, 1, 0), cv2.Scharr(luma, cv2.CV_32F, 0, 1)

@@ -20,8 +20,7 @@ import numpy as np
 from rainkit.errors import PairingError, UsageError, WeightsError
 from rainkit.evaluation.metrics import perceptual, rain
 from rainkit.evaluation.metrics.perceptual import WeightFile
-from rainkit.evaluation.metrics.psnr_ssim import RGB8
-from rainkit.images import to_tensor
+from rainkit.images import RGB8, to_tensor
 
 __all__ = ["METRICS", "Metric", "Ready", "metric", "ready"]
 

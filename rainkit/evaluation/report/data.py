@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
+from rainkit.images import RGB8
 
 __all__ = [
     "EvalPlot",
@@ -17,8 +16,6 @@ __all__ = [
     "PictureScore",
     "PublishedScore",
 ]
-
-RGB8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,6 @@ from markupsafe import Markup
 import rainkit
 from rainkit.errors import ImageError, RainkitError
 from rainkit.evaluation.report.data import (
-    RGB8,
     EvalPlot,
     EvalReport,
     EvalResult,
@@ -28,8 +27,8 @@ from rainkit.evaluation.report.data import (
 )
 from rainkit.evaluation.report.means import SummaryTable, summary
 from rainkit.evaluation.report.plots import eval_plots, parts_plots
-from rainkit.files import atomic_path
-from rainkit.images import Pixels
+from rainkit.files import write_text
+from rainkit.images import RGB8, shrink
 from rainkit.render.thumbnails import thumbnail
 
 __all__ = [
@@ -205,31 +204,22 @@ def _pictures(result: EvalResult, name: str, side: int) -> dict[str, RGB8]:
     if len({picture.shape for picture in found.values()}) > 1:
         raise ImageError("input, result and target differ in size")
     # Differences of full-size pictures, shrunk: those of shrunk pictures would be smaller.
-    levels = _shrunk(error_map(loaded.restored, loaded.target), side)
+    levels = shrink(error_map(loaded.restored, loaded.target), side)
     grey = np.clip(np.rint(levels * (255 / SCALE)), 0, 255).astype(np.uint8)
     small: dict[str, RGB8] = {
-        kind: np.asarray(_shrunk(rgb, side), np.uint8) for kind, rgb in found.items()
+        kind: np.asarray(shrink(rgb, side), np.uint8) for kind, rgb in found.items()
     }
     small["error"] = grey
     if loaded.rainy is not None:
         layer = rain_layer(loaded.rainy, loaded.restored)
-        small["rain"] = np.asarray(_shrunk(layer, side), np.uint8)
+        small["rain"] = np.asarray(shrink(layer, side), np.uint8)
     return {kind: small[kind] for kind in _KINDS if kind in small}
-
-
-def _shrunk(pixels: Pixels, side: int) -> Pixels:
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    if scale == 1:
-        return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def _embed(kind: str, pixels: RGB8, side: int, jpegs: dict[str, str]) -> str:
     """The key under which a picture is held; equal pictures share it."""
     if kind == "error":
-        bgr = cv2.applyColorMap(np.asarray(_shrunk(pixels, side), np.uint8), _MAP)
+        bgr = cv2.applyColorMap(np.asarray(shrink(pixels, side), np.uint8), _MAP)
         pixels = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
     jpeg = thumbnail(np.ascontiguousarray(pixels), side)
     key = hashlib.sha256(jpeg).hexdigest()[:12]
@@ -290,9 +280,8 @@ def eval_page(
         digest=digest,
         version=rainkit.__version__,
     )
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        # File names may hold bytes that are no UTF-8; they are shown as question marks.
-        temporary.write_text(html, encoding="utf-8", errors="replace", newline="\n")
+    # File names may hold bytes that are no UTF-8; they are shown as question marks.
+    write_text(path, html, overwrite=overwrite, errors="replace")
 
 
 def _sections(

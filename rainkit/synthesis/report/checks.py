@@ -18,8 +18,9 @@ from rainkit.datasets.duplicates import near
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import LIMIT
-from rainkit.datasets.workers import open_workers, worth_starting
-from rainkit.errors import DatasetError, ImageError, RainkitError
+from rainkit.engine import Failed, Work, open_engine, paying_workers
+from rainkit.errors import DatasetError, ImageError
+from rainkit.images import RGB8
 from rainkit.rain import PRESETS, RainSettings, render
 from rainkit.rain.realism import Fit, Measures, coverage_slope, expected_tilt, fog_fit, measure
 from rainkit.synthesis.degradation import Degradation
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 
-RGB8 = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
 
@@ -101,11 +101,11 @@ def look_at(
         workers: processes; None for as many as pay.
         on_progress: called after each.
     """
-    count = worth_starting(len(records), workers, len(records))
+    count = paying_workers(len(records), workers, len(records))
     done: dict[str, Sample | str] = {}
-    with open_workers(count, _Where, dataset, scorer) as run:
-        for record, result in run(_look, records):
-            done[record.id] = result
+    with open_engine(workers=count) as engine:
+        for outcome in engine.run(Work.calling(_look, dataset, scorer), records):
+            done[outcome.item.id] = outcome.reason if isinstance(outcome, Failed) else outcome.value
             if on_progress is not None:
                 on_progress(len(done), len(records))
     results = [(record.id, done[record.id]) for record in records]
@@ -115,31 +115,22 @@ def look_at(
     )
 
 
-@dataclass(frozen=True)
-class _Where:
-    dataset: Path
-    scorer: Scorer
-
-
-def _look(where: _Where, record: Record) -> Sample | str:
-    """A sample, or why there is none."""
-    try:
-        rainy = ImageRef.at(where.dataset, record.input).read()
-        clean = ImageRef.at(where.dataset, record.target).read()
-        psnr, ssim = where.scorer.scores(rainy, clean)
-        sample = Sample(record=record, psnr=psnr, ssim=ssim)
-        settings = settings_of(record)
-        if settings is None:
-            return sample
-        z = depth_of(where.dataset, record)
-        behind = _without_streaks(clean, record, settings, z)
-        return replace(
-            sample,
-            streaks=measure(behind, rainy),
-            fog=_fog_fit(clean, behind, record, settings, z),
-        )
-    except RainkitError as error:
-        return str(error)
+def _look(dataset: Path, scorer: Scorer, record: Record) -> Sample:
+    """Measure one picture."""
+    rainy = ImageRef.at(dataset, record.input).read()
+    clean = ImageRef.at(dataset, record.target).read()
+    psnr, ssim = scorer.scores(rainy, clean)
+    sample = Sample(record=record, psnr=psnr, ssim=ssim)
+    settings = settings_of(record)
+    if settings is None:
+        return sample
+    z = depth_of(dataset, record)
+    behind = _without_streaks(clean, record, settings, z)
+    return replace(
+        sample,
+        streaks=measure(behind, rainy),
+        fog=_fog_fit(clean, behind, record, settings, z),
+    )
 
 
 def settings_of(record: Record) -> RainSettings | None:

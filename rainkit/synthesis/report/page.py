@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
-from rainkit.files import atomic_path
+from rainkit.files import write_json, write_text
 from rainkit.render.thumbnails import thumbnail
 from rainkit.synthesis.report.checks import Check, Sample, Scorer, checks, choose, depth_of, look_at
 from rainkit.synthesis.report.plots import plots
@@ -85,11 +84,9 @@ def write_rain_page(
         protocol=scorer.label,
         version=rainkit.__version__,
     )
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(html, encoding="utf-8", errors="replace")
+    write_text(path, html, overwrite=True, errors="replace")
     data = _to_data(records, samples, judged, failures, scorer.label)
-    with atomic_path(path.with_suffix(".json"), overwrite=True) as temporary:
-        temporary.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path.with_suffix(".json"), data)
     return path
 
 

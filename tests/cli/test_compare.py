@@ -1,4 +1,4 @@
-"""``rainkit eval compare`` as typed."""
+"""``rainkit compare`` as typed."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
 
 @pytest.fixture
 def compare(rainkit: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
-    return lambda *words: rainkit("eval", "compare", *words)
+    return lambda *words: rainkit("compare", *words)
 
 
 @pytest.fixture
@@ -114,11 +114,3 @@ def test_a_file_of_another_kind_fails(compare, scores, tmp_path):
     code, out, err = compare(scores[0], tmp_path / "other.json")
     assert (code, out) == (1, "")
     assert "other.json: not a metrics.json of rainkit eval" in err
-
-
-def test_a_folder_may_be_called_compare(rainkit, scores, tmp_path, monkeypatch):
-    (tmp_path / "rain/first").rename(tmp_path / "compare")
-    monkeypatch.chdir(tmp_path)
-    code, out, err = rainkit("eval", "./compare", "rain/clean")
-    assert code == 0, err
-    assert "compare" in out

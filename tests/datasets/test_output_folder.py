@@ -1,4 +1,4 @@
-"""The journal survives whatever ends a run."""
+"""The journal holds records; that it survives whatever ends a run is tested with the ledger."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rainkit.datasets import manifest
-from rainkit.datasets.journal import Journal, files_in
-from rainkit.errors import DatasetError, UsageError
+from rainkit.datasets.output_folder import journal_files, open_journal
+from rainkit.errors import FileError, UsageError
 
 RECORD = manifest.Record(
     id="a_01",
@@ -46,16 +46,16 @@ OTHER = replace(RECORD, id="b_01", scene="b", input="input/b_01.png", target="ta
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "journal.jsonl"
-    with Journal(path, "plan", ["old.png"]) as journal:
-        journal.add("a", [RECORD])
-        journal.add("b", [OTHER])
+    with open_journal(path, "plan", ["old.png"]) as journal:
+        journal.record("a", [RECORD])
+        journal.record("b", [OTHER])
     return path
 
 
 def test_what_was_noted_is_known_again(path: Path) -> None:
-    with Journal(path, "plan") as journal:
-        assert journal.done == {"a": (RECORD,), "b": (OTHER,)}
-        assert journal.former == ("old.png",)
+    with open_journal(path, "plan") as journal:
+        assert journal.entries == {"a": (RECORD,), "b": (OTHER,)}
+        assert journal.about == {"former": ["old.png"]}
         journal.remove()
     assert not path.exists()
 
@@ -66,47 +66,47 @@ def test_any_cut_loses_only_the_scene_that_it_cuts(path: Path) -> None:
     for cut in (*ends, *(end - 1 for end in ends), 0, 5, ends[0] + 1, ends[1] + 30):
         path.write_bytes(whole[:cut])
         kept = sum(end <= cut for end in ends) - 1
-        with Journal(path, "plan") as journal:
-            assert list(journal.done) == ["a", "b"][: max(kept, 0)]
-            journal.add("b", [OTHER])
-        with Journal(path, "plan") as journal:
-            assert journal.done["b"] == (OTHER,)
+        with open_journal(path, "plan") as journal:
+            assert list(journal.entries) == ["a", "b"][: max(kept, 0)]
+            journal.record("b", [OTHER])
+        with open_journal(path, "plan") as journal:
+            assert journal.done("b") == (OTHER,)
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("damage", [b"\0" * 40, b"{}\n", b'{"scene": "b", "records": [{}]}\n'])
+@pytest.mark.parametrize("damage", [b"\0" * 40, b"{}\n", b'{"key": "b", "entry": [{}]}\n'])
 def test_damaged_lines_are_cut_off(path: Path, damage: bytes) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join((*lines[:2], damage, lines[2])))
-    with Journal(path, "plan") as journal:
-        assert list(journal.done) == ["a"]
+    with open_journal(path, "plan") as journal:
+        assert list(journal.entries) == ["a"]
     assert path.read_bytes() == b"".join(lines[:2])
 
 
 def test_another_plan_is_refused_or_replaced(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(UsageError, match="--overwrite"):
-        Journal(path, "other plan")
+        open_journal(path, "other plan")
     assert path.read_bytes() == before
-    with Journal(path, "other plan", ["new.png"], restart=True) as journal:
-        assert journal.done == {}
-        assert {"old.png", "new.png", RECORD.input, OTHER.target} <= set(journal.former)
-    assert set(files_in(path)) == set(journal.former)
+    with open_journal(path, "other plan", ["new.png"], restart=True) as journal:
+        assert journal.entries == {}
+        assert {"old.png", "new.png", RECORD.input, OTHER.target} <= set(journal.about["former"])
+    assert set(journal_files(path)) == set(journal.about["former"])
 
 
 def test_one_at_a_time(path: Path) -> None:
-    with Journal(path, "plan"), pytest.raises(UsageError, match="another rainkit synth"):
-        Journal(path, "plan")
-    with Journal(path, "plan"):
+    with open_journal(path, "plan"), pytest.raises(UsageError, match="another rainkit synth"):
+        open_journal(path, "plan")
+    with open_journal(path, "plan"):
         pass
 
 
 def test_what_cannot_be_written_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="cannot be written"):
-        Journal(tmp_path / "no folder" / "journal.jsonl", "plan")
-    assert files_in(tmp_path / "nothing") == ()
+    with pytest.raises(FileError, match="cannot be written"):
+        open_journal(tmp_path, "plan")
+    assert journal_files(tmp_path / "nothing") == ()
 
 
 def test_lines_are_records_as_they_are(path: Path) -> None:
     line = json.loads(path.read_bytes().splitlines()[1])
-    assert line == {"scene": "a", "records": [json.loads(json.dumps(asdict(RECORD)))]}
+    assert line == {"key": "a", "entry": [json.loads(json.dumps(asdict(RECORD)))]}

@@ -1,4 +1,4 @@
-"""``rainkit eval compare``: whether two results differ by more than chance."""
+"""``rainkit compare``: whether two results differ by more than chance."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def compare(
 
     For example:
 
-      rainkit eval compare scores-a/ scores-b/ -o comparison/
+      rainkit compare scores-a/ scores-b/ -o comparison/
 
-      rainkit eval compare scores/metrics.json --reference granet --metric ssim
+      rainkit compare scores/metrics.json --reference granet --metric ssim
 
     Exit codes: 0 compared, 1 a file is not a metrics.json, 2 wrong use or
     nothing that the results have in common.
