@@ -15,7 +15,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -24,6 +24,7 @@ from rainkit.errors import MethodError, UsageError
 
 __all__ = [
     "Row",
+    "check",
     "describe",
     "differences",
     "from_data",
@@ -31,6 +32,8 @@ __all__ = [
     "section_to_data",
     "to_data",
 ]
+
+Section = TypeVar("Section")
 
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 """Bounds in a field's metadata (:func:`rainkit.api.option`) and how they are printed."""
@@ -92,13 +95,27 @@ def from_data(method: Method, data: Mapping[str, Any]) -> Hyperparameters[Any, A
     Raises:
         UsageError: a section or name is unknown, or a value has the wrong type or is out of bounds.
     """
-    default = method.default
+    hyperparameters: Hyperparameters[Any, Any] = check(method.default, data)
+    return hyperparameters
+
+
+def check(default: Section, data: Mapping[str, Any]) -> Section:
+    """Check data and return it as a dataclass like ``default``.
+
+    Args:
+        default: instance of a frozen dataclass whose fields come from :func:`rainkit.api.option`,
+            or which holds such dataclasses.
+        data: values by field name; a field that they lack has the default of its dataclass.
+
+    Raises:
+        UsageError: a name is unknown, or a value has the wrong type or is out of bounds.
+    """
     try:
         checked = TypeAdapter(_twin(default)).validate_python(dict(data))
     except ValidationError as error:
         raise UsageError(_explain(default, error)) from error
-    hyperparameters: Hyperparameters[Any, Any] = _rebuild(default, checked)
-    return hyperparameters
+    section: Section = _rebuild(default, checked)
+    return section
 
 
 def _merge(data: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ LEVELS = (
     {"datasets", "weights", "render"},
     {"networks", "rain", "depth", "images"},
     {"plugins", "hyperparameters", "engine", "ledger", "files", "allocator"},
-    {"objective", "losses", "api", "errors"},
+    {"objective", "losses", "api", "choices", "runtime", "errors"},
 )
 """From the top down: a room imports from its own level or from below."""
 

@@ -43,7 +43,7 @@ from rainkit.datasets.sources import DataRequest
 from rainkit.images import Picture
 from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.rain import PRESETS, render
-from rainkit.training import TrainRequest
+from rainkit.training import RunSettings, TrainRequest
 from rainkit.training.schedules import Plateau
 from rainkit.training.setup import Setup
 
@@ -81,7 +81,7 @@ class Job:
             run=self.folder / "run",
             device="cpu",
             precision=self.precision,
-            workers=0,
+            settings=RunSettings(workers=0),
         )
 
 

@@ -7,20 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from rainkit.cli import eval_options as o
-from rainkit.cli.eval_results import scoring, show
+from rainkit import choices
+from rainkit.cli import scoring as o
 from rainkit.cli.options import (
-    Blocks,
+    OUTPUT,
     CropToCommon,
     Device,
     Effort,
+    Json,
     Layout,
+    Overwrite,
     Precision,
+    Quiet,
     RainySide,
-    StopBelow,
-    tile_side,
+    Tile,
 )
 from rainkit.errors import UsageError
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["evaluate"]
 
@@ -28,35 +31,65 @@ __all__ = ["evaluate"]
 def evaluate(
     pairs: Annotated[
         list[Path],
-        typer.Argument(metavar="PAIRS...", help="Dataset folders of pairs.", show_default=False),
+        typer.Argument(
+            metavar="PAIRS...",
+            help="Dataset folders of pairs, or folders of datasets.",
+            show_default=False,
+        ),
     ],
     methods: o.Methods = None,
-    parts: o.Parts = False,
-    averages: o.Averages = None,
+    restored: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER[@LABEL]",
+            help="Score pictures of these datasets that were restored elsewhere, too. Repeatable.",
+            rich_help_panel=o.WHAT,
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROWS",
+            help="Add rows: parts (what methods make on the way), mean or median (of the frames of"
+            " static scenes; mean=5 takes 5 frames), or published (the papers' own figures, in the"
+            " report). Repeatable.",
+            rich_help_panel=o.WHAT,
+        ),
+    ] = None,
     limit: o.Limit = None,
     protocols: o.Protocols = None,
     metrics: o.Metrics = None,
-    weights_dir: o.WeightsDir = None,
-    exact: o.Exact = False,
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    published: o.Published = False,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
-    baseline: o.Baseline = None,
-    max_drop: o.MaxDrop = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="METRICS.JSON",
+            help="Exit with 3 if a mean fell below that of this earlier evaluation.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    max_drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUANTITY=NUMBER",
+            help="With --baseline: how far it may fall.",
+            show_default="psnr=0.05, ssim=0.001",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     layout: Layout = None,
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Score methods on pairs of rainy and clean pictures.
 
@@ -68,66 +101,72 @@ def evaluate(
 
       rainkit eval pairs/ -m granet -m resguidenet -o scores/ --report
 
+      rainkit eval pairs/ -m granet --restored theirs/@rival
+
     Exit codes: 0 all scored, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up, 3 a bar missed.
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions
     from rainkit.evaluation import baseline as earlier
-    from rainkit.evaluation.frame_averages import AveragesRequest, parse_average
-    from rainkit.evaluation.methods import choose_methods, published_figures
+    from rainkit.evaluation.methods import choose_methods, published_figures, split_label
+    from rainkit.evaluation.metrics.protocols import chosen_protocols
+    from rainkit.evaluation.run import further_rows
 
-    if not (methods or averages):
+    rows = further_rows(also or ())
+    if not (methods or restored or rows.averages):
         raise UsageError(
             "nothing to score: give --method NAME; rainkit score RESTORED TARGET scores pictures"
             " that were restored elsewhere"
         )
-    if published and not (report and methods):
-        raise UsageError("--published needs --report and methods")
+    if rows.published and not (report and methods):
+        raise UsageError("--also published needs --report and methods")
     if max_drop and baseline is None:
         raise UsageError("--max-drop goes with --baseline METRICS.JSON")
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
-    measures, skipped = evaluation.ready(metrics or (), weights_dir=weights_dir)
+    which, exact = chosen_protocols(protocols or ["prenet"])
     scored: dict[str, Any] = {
         "datasets": tuple(pairs),
-        "protocols": tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"]))),
+        "protocols": which,
         "limit": limit,
-        "metrics": measures,
         "exact": exact,
         "reading": ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common),
     }
-    parsed = [parse_average(text) for text in dict.fromkeys(averages or ())]
     request = evaluation.EvalRequest(
         sources=(
-            *(AveragesRequest(by=each, frames=frames, **scored) for each, frames in parsed),
+            *(
+                evaluation.AveragesRequest(by=each, frames=frames, **scored)
+                for each, frames in rows.averages
+            ),
             *(
                 evaluation.MethodRequest(
                     method=row.method,
                     weights=row.weights,
                     label=row.label,
                     keep=folder,
-                    parts=parts,
-                    device=device,
-                    precision=precision,
-                    tile=tile_side(tile),
-                    blocks=blocks,
-                    effort=effort,
-                    stop_below=stop_below,
+                    parts=rows.parts,
+                    options=options,
                     **scored,
                 )
                 for row in chosen.rows
             ),
+            *(
+                evaluation.RestoredRequest(restored=Path(path), label=label or None, **scored)
+                for path, label in map(split_label, dict.fromkeys(restored or ()))
+            ),
         ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
         baseline=None if baseline is None else earlier.load(baseline, max_drop or ()),
         report=report,
-        published=published_figures(row.method for row in chosen.rows) if published else (),
+        published=published_figures(row.method for row in chosen.rows) if rows.published else (),
         by=tuple(dict.fromkeys(by or ())),
-        notices=(*skipped, *chosen.notices),
+        notices=chosen.notices,
     )
-    with scoring(quiet=quiet) as advance:
+    with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)
-    show(result, as_json=as_json, quiet=quiet)
+    o.show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)

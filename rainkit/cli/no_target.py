@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rainkit.cli import eval_options as o
+from rainkit import choices
+from rainkit.cli import scoring as o
 from rainkit.cli.console import print_json, print_table
-from rainkit.cli.eval_results import scoring, show_rest
 from rainkit.cli.options import (
-    Blocks,
     CropToCommon,
     Device,
     Effort,
+    Json,
+    Overwrite,
     Precision,
-    StopBelow,
-    tile_side,
+    Quiet,
+    Tile,
 )
 from rainkit.errors import UsageError
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["no_target"]
 
@@ -54,15 +56,13 @@ def no_target(
             " pictures in its folder restored.",
         ),
     ] = None,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Measure what deraining does to photographs that have no ground truth.
 
@@ -91,14 +91,7 @@ def no_target(
             "give --method NAME; or one folder of photographs and --restored FOLDER, the pictures"
             " that were restored from them"
         )
-    running: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "tile": tile_side(tile),
-        "blocks": blocks,
-        "effort": effort,
-        "stop_below": stop_below,
-    }
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
     measured, skipped = metrics_without_target(metrics or (), weights_dir=weights_dir)
     request = UnpairedRequest(
@@ -106,7 +99,11 @@ def no_target(
         metrics=measured,
         methods=tuple(
             RestorerRequest(
-                method=row.method, weights=row.weights, label=row.label, keep=folder, **running
+                method=row.method,
+                weights=row.weights,
+                label=row.label,
+                keep=folder,
+                options=options,
             )
             for row in chosen.rows
         ),
@@ -115,7 +112,7 @@ def no_target(
         crop_to_common=crop_to_common,
         notices=(*skipped, *chosen.notices),
     )
-    with scoring(quiet=quiet) as advance:
+    with o.progress(quiet=quiet) as advance:
         result, written = run_unpaired(request, folder, overwrite=overwrite, advance=advance)
     if as_json:
         print_json(result.to_data())
@@ -130,5 +127,5 @@ def no_target(
             title=table.title,
         )
     failures = [(f"{dataset}/{each.name}", each.reason) for dataset, each in result.failures]
-    show_rest(result.notices, failures, written, quiet=quiet)
+    o.show_rest(result.notices, failures, written, quiet=quiet)
     raise typer.Exit(result.exit_code)

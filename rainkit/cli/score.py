@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rainkit.cli import eval_options as o
-from rainkit.cli.eval_results import scoring, show
-from rainkit.cli.options import CropToCommon
+from rainkit.cli import scoring as o
+from rainkit.cli.options import CropToCommon, Json, Overwrite, Quiet
 from rainkit.errors import UsageError
 from rainkit.files import counted
 
@@ -35,14 +34,12 @@ def score(
     crop_to_common: CropToCommon = False,
     protocols: o.Protocols = None,
     metrics: o.Metrics = None,
-    weights_dir: o.WeightsDir = None,
-    exact: o.Exact = False,
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
 ) -> None:
     """Score restored pictures against their targets, which are matched by name.
@@ -55,14 +52,15 @@ def score(
     that do not pair up, 3 a bar missed.
     """
     from rainkit import evaluation
+    from rainkit.evaluation.folders import folder_labels
+    from rainkit.evaluation.metrics.protocols import chosen_protocols
 
     if len(paths) < 2:
         raise UsageError(
             f"{counted(len(paths), 'path')}: give RESTORED and TARGET; rainkit eval PAIRS"
             " --method NAME scores methods"
         )
-    have = ("target",) if rainy is None else ("target", "input")
-    measures, skipped = evaluation.ready(metrics or (), weights_dir=weights_dir, have=have)
+    chosen, exact = chosen_protocols(protocols or ["prenet"])
     *restored, target = paths
     request = evaluation.EvalRequest(
         sources=tuple(
@@ -71,21 +69,21 @@ def score(
                 target=target,
                 rainy=rainy,
                 crop_to_common=crop_to_common,
-                protocols=tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"]))),
+                label=label,
+                protocols=chosen,
                 limit=limit,
-                metrics=measures,
                 exact=exact,
             )
-            for each in restored
+            for each, label in zip(restored, folder_labels(restored), strict=True)
         ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
         report=report,
         by=tuple(dict.fromkeys(by or ())),
-        notices=skipped,
     )
-    with scoring(quiet=quiet) as advance:
+    with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)
-    show(result, as_json=as_json, quiet=quiet)
+    o.show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)

@@ -20,6 +20,7 @@ from rainkit.ledger import Held, Ledger
 __all__ = [
     "DATASET",
     "DatasetRequest",
+    "Records",
     "admit",
     "begin",
     "journal_files",

@@ -72,9 +72,11 @@ def _labels(views: Sequence[View], group_by: str | None) -> list[str | None]:
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise UsageError(f"--group-by {group_by}: no regular expression ({error})") from error
+        raise UsageError(
+            f"--set group_by={group_by}: is not a regular expression ({error})"
+        ) from error
     if pattern.groups < 1:
-        raise UsageError(f"--group-by {group_by}: put what names the group in (...)")
+        raise UsageError(f"--set group_by={group_by}: put what names the group in (...)")
     found = [pattern.search(view.source) for view in views]
     return [match and match[1] for match in found]
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from rainkit.evaluation.cached_derainer import RestorerRequest
-from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
+from rainkit.evaluation.folders import (
+    FoldersRequest,
+    RestoredRequest,
+    evaluate_folders,
+    evaluate_restored,
+)
 from rainkit.evaluation.frame_averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.metrics.protocols import PROTOCOLS, Protocol, protocol
 from rainkit.evaluation.metrics.registry import METRICS, ready
-from rainkit.evaluation.result_files import COLUMNS, markdown, tables, write
+from rainkit.evaluation.result_files import COLUMNS, tables, write
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
 from rainkit.evaluation.scores import Comparison, Failure, Score, Scores, Summary
 from rainkit.evaluation.scoring import PairArrays, read_pair, score
@@ -27,6 +32,7 @@ __all__ = [
     "MethodRequest",
     "PairArrays",
     "Protocol",
+    "RestoredRequest",
     "RestorerRequest",
     "Score",
     "Scores",
@@ -35,7 +41,7 @@ __all__ = [
     "evaluate_averages",
     "evaluate_folders",
     "evaluate_method",
-    "markdown",
+    "evaluate_restored",
     "protocol",
     "read_pair",
     "ready",

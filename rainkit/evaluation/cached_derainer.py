@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,10 @@ from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
 from rainkit.evaluation.scores import versions
-from rainkit.files import counted, sha256
+from rainkit.files import counted
 from rainkit.images import RGB8
 from rainkit.ledger import Ledger
+from rainkit.runtime import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.weights import WeightsFile
@@ -132,12 +133,7 @@ class RestorerRequest:
     Attributes:
         method: an installed method's name.
         weights: a tag or a file; None = the method's first.
-        device: as for :func:`rainkit.networks.choose`.
-        precision: as for :func:`rainkit.networks.choose`.
-        tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
-        blocks: of an anytime method, the blocks to run at most; None = all.
-        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
-        stop_below: what is little, in levels of 255; None = the default.
+        options: device, precision, tiles and effort.
         keep: folder of results. Derained pictures are kept in ``restored/`` in it and used again
             the next time, see :class:`Cache`; parts in ``parts/``.
         label: the row's name in tables; None = the method's, with its weights if they are named,
@@ -147,31 +143,27 @@ class RestorerRequest:
 
     method: str
     weights: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    tile: int | None = None
-    blocks: int | None = None
-    effort: str = "full"
-    stop_below: float | None = None
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
     keep: Path | None = None
     label: str | None = None
     parts: bool = False
 
 
-def check_restorers(requests: Iterable[RestorerRequest]) -> None:
-    """Refuse what cannot be loaded, and rows of one name, before anything is computed.
+def check_restorers(requests: Iterable[RestorerRequest]) -> tuple[str, ...]:
+    """Refuse what cannot be loaded, and rows of one name; return the names of the rows.
 
     Raises:
         UsageError: an unknown method or weights tag, no such file, or two rows of one name.
         WeightsError: weights that are damaged or of another method.
     """
-    names = Counter(_label(request, _weights(request)) for request in requests)
-    for name, times in names.items():
+    labels = tuple(_label(request, _weights(request)) for request in requests)
+    for name, times in Counter(labels).items():
         if times > 1:
             raise UsageError(
                 f"two results are called {name} and could not be told apart; give each once, or"
-                " rename a weights file"
+                " label them: --method NAME=WEIGHTS@LABEL"
             )
+    return labels
 
 
 class Restorer:
@@ -197,24 +189,16 @@ class Restorer:
 
         from rainkit import inference
 
-        self._derainer = inference.load(
-            request.method,
-            weights=request.weights,
-            device=request.device,
-            precision=request.precision,
-            tile=request.tile,
-            blocks=request.blocks,
-            effort=request.effort,
-            stop_below=request.stop_below,
+        self._derainer = inference.open_derainer(
+            request.method, request.options, weights=request.weights
         )
         file, effort = self._derainer.weights, self._derainer.effort
         self.label = _label(request, file)
         declared = self._derainer.method.parts_of(file.network) if request.parts else {}
         self.parts = {name: part for name, part in declared.items() if part.estimates is not None}
-        digest = sha256(file.path)
         self.about: dict[str, Any] = {
             "method": request.method,
-            "weights": {"name": file.name, "variant": file.variant, "sha256": digest},
+            "weights": {"name": file.name, "variant": file.variant, "sha256": file.sha256},
             "runtime": self._derainer.runtime.describe(),
             **({} if effort.whole else {"effort": asdict(effort)}),
         }
@@ -223,7 +207,7 @@ class Restorer:
         self._part_caches: dict[str, Cache] = {}
         if (keep := request.keep) is not None:
             key = self.about | {
-                "tile": request.tile,
+                "tile": request.options.tile,
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,
                 "plugin": [p.version for p in plugins.installed() if p.name == request.method],
@@ -231,7 +215,7 @@ class Restorer:
             # Files of one name may hold different weights.
             row = request.method
             if request.weights is not None:
-                row = f"{row}-{portable(Path(file.name).stem)}-{digest[:8]}"
+                row = f"{row}-{portable(Path(file.name).stem)}-{file.sha256[:8]}"
             self._cache = Cache(keep / "restored" / row, key)
             self._part_caches = {
                 name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
@@ -310,9 +294,10 @@ def _label(request: RestorerRequest, file: WeightsFile) -> str:
     if request.label is not None:
         return request.label
     name = f"{request.method} ({file.name})" if request.weights else request.method
-    if request.blocks is not None:
-        name += f", {counted(request.blocks, 'block')}"
-    return name if request.effort == "full" else f"{name}, effort {request.effort}"
+    effort = request.options.effort
+    if effort.blocks is not None:
+        name += f", {counted(effort.blocks, 'block')}"
+    return name if effort.stop_below is None else f"{name}, effort {effort}"
 
 
 def _levels(part: NDArray[np.float32]) -> RGB8:

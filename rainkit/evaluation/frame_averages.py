@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes
-from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
+from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.datasets.sequences import merge
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
@@ -31,7 +32,7 @@ from rainkit.evaluation.scores import (
     excluded_notices,
     versions,
 )
-from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect
+from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, scored_datasets
 from rainkit.images import RGB8
 
 __all__ = ["AveragesRequest", "check_averages", "evaluate_averages", "parse_average"]
@@ -63,6 +64,9 @@ class AveragesRequest:
     exact: bool = False
 
 
+_ROWS = ("parts", "published", "mean", "median")
+
+
 def parse_average(text: str) -> tuple[str, int | None]:
     """``median`` or ``mean=5`` as what is computed and of how many frames.
 
@@ -75,7 +79,8 @@ def parse_average(text: str) -> tuple[str, int | None]:
             return by, None
         if count.isdecimal() and int(count) >= 2:
             return by, int(count)
-    raise UsageError(f"--average {text}: write mean, median, or mean=5 for 5 frames, 2 or more")
+        raise UsageError(f"--also {text}: write {by}=5 for 5 frames; 2 is the least")
+    raise unknown("--also", text, (*_ROWS, "mean=5", "median=5"))
 
 
 def check_averages(request: AveragesRequest) -> None:
@@ -137,7 +142,7 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
 
 
 def _datasets(request: AveragesRequest) -> tuple[Dataset, ...]:
-    return named_datasets(request.datasets, prefer=("test",), options=request.reading)
+    return scored_datasets(request.datasets, request.reading)
 
 
 _Scenes = dict[ImageRef, tuple[PairFiles, ...]]
@@ -156,14 +161,13 @@ def _check(name: str, scenes: _Scenes, request: AveragesRequest) -> None:
     least = min(map(len, scenes.values()))
     if max(map(len, scenes.values())) < 2:
         raise UsageError(
-            f"--average {request.by}: {name} has no two pictures of one scene, which share their"
+            f"--also {request.by}: {name} has no two pictures of one scene, which share their"
             " clean picture"
         )
     if request.frames is not None and least < request.frames:
         frames = "1 frame" if least == 1 else f"{least} frames"
         raise UsageError(
-            f"--average {request.by}={request.frames}: a scene of {name} has {frames}; ask for"
-            " fewer"
+            f"--also {request.by}={request.frames}: a scene of {name} has {frames}; ask for fewer"
         )
 
 

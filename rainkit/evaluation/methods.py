@@ -14,7 +14,7 @@ import numpy as np
 from rainkit import plugins
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes, notice_of_crops
-from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
+from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
 from rainkit.evaluation.metrics.protocols import Protocol
@@ -35,6 +35,7 @@ from rainkit.evaluation.scoring import (
     attempt,
     collect,
     read_pair,
+    scored_datasets,
 )
 from rainkit.files import natural
 from rainkit.images import RGB8
@@ -269,10 +270,7 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
         PairingError: files without a partner, or of another size than it.
         MethodError, WeightsError: the method cannot run.
     """
-    datasets = tuple(
-        replace(each, pairs=each.pairs[: request.limit])
-        for each in named_datasets(request.datasets, prefer=("test",), options=request.reading)
-    )
+    datasets = scored_datasets(request.datasets, request.reading, request.limit)
     _check_folder(request.keep, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
     with Restorer(request) as restorer:

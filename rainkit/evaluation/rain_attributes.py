@@ -8,12 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import PairFiles
 from rainkit.datasets.readers.manifests import has_manifest
-from rainkit.errors import RainkitError, UsageError
+from rainkit.errors import RainkitError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.result_files import COLUMNS, score_rows
+from rainkit.evaluation.report.data import EvalReport, EvalResult
+from rainkit.evaluation.report.means import summary
+from rainkit.evaluation.result_files import COLUMNS, table_rows
 from rainkit.evaluation.scores import Comparison, Conditions, Score, Scores
 from rainkit.files import natural
 from rainkit.rain.settings import LEVELS
@@ -117,7 +120,7 @@ def check_groups(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in CONDITIONS:
-            raise UsageError(f"--by {name}: choose from {', '.join(CONDITIONS)}")
+            raise unknown("--by", name, CONDITIONS)
 
 
 def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[TextTable, ...]:
@@ -170,11 +173,14 @@ def _rows(
                 group = str(dict(row.conditions).get(name, _UNKNOWN))
                 found.setdefault(group, {}).setdefault(each.restored, []).append(row)
     for group in sorted(found, key=_order):
-        here = {
-            restored: Scores(dataset=group, protocol=protocol, rows=tuple(rows))
+        results = tuple(
+            EvalResult(
+                method=restored,
+                scores=Scores(dataset=_shown(name, group), protocol=protocol, rows=tuple(rows)),
+            )
             for restored, rows in found[group].items()
-        }
-        yield from score_rows(_shown(name, group), here)
+        )
+        yield from table_rows(summary(EvalReport(title="", results=results), protocol.label))
 
 
 def _order(group: str) -> tuple[int, tuple[str | int, ...]]:

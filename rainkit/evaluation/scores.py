@@ -17,7 +17,6 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
-from rainkit.render.text_tables import finite
 
 __all__ = [
     "Advance",
@@ -31,6 +30,7 @@ __all__ = [
     "about_metrics",
     "excluded_notices",
     "parse_bar",
+    "stored",
     "versions",
 ]
 
@@ -72,6 +72,12 @@ class Score:
         return found
 
     @property
+    def rate_mm_h(self) -> float | None:
+        """The rain rate that the dataset's manifest tells; None if it does not."""
+        rate = dict(self.conditions).get("rate_mm_h")
+        return None if rate is None else float(rate)
+
+    @property
     def psnr_gain(self) -> float | None:
         """PSNR over the rainy picture's; 0 where both equal the target."""
         if self.input_psnr is None:
@@ -84,16 +90,12 @@ class Score:
         return None if self.input_ssim is None else self.ssim - self.input_ssim
 
     def to_data(self, window: int = 11) -> dict[str, Any]:
-        """For JSON, which knows neither inf nor NaN: null, with the reason in ``notes``.
+        """Return the row as data for JSON, see :func:`stored`; ``notes`` say what is unusual.
 
         Args:
-            window: side in pixels of the protocol's SSIM.
+            window: side in pixels of the protocol's SSIM window.
         """
-        notes = [
-            f"{name} is infinite: what is scored equals the target's"
-            for name, value in (("psnr", self.psnr), ("input_psnr", self.input_psnr))
-            if value == math.inf
-        ]
+        notes = []
         if math.isnan(self.ssim):
             notes.append(
                 f"ssim is undefined: the picture is smaller than its {window} x {window} window"
@@ -101,11 +103,19 @@ class Score:
         data = asdict(self) | {"psnr_gain": self.psnr_gain, "ssim_gain": self.ssim_gain}
         if (oddity := data.pop("oddity")) is not None:
             notes.append(f"the restored picture looks {_ODDITIES[oddity]}")
-        named = ("extras", "input_extras", "conditions")
-        extras = {name: _finite_values(data.pop(name)) for name in named}
-        told = {key: finite(value) for key, value in data.items()}
-        told |= {name: values for name, values in extras.items() if values}
-        return told | ({"notes": notes} if notes else {})
+        named = {name: data.pop(name) for name in ("extras", "input_extras", "conditions")}
+        row = {key: stored(value) for key, value in data.items()}
+        for name, pairs in named.items():
+            if pairs:
+                row[name] = {key: stored(value) for key, value in pairs}
+        return row | ({"notes": notes} if notes else {})
+
+
+def stored(value: Any) -> Any:
+    """Return a value as JSON can hold it: an infinity as ``"inf"`` or ``"-inf"``, NaN as null."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +177,8 @@ class Summary:
         )
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON: inf and NaN become null."""
-        return {key: finite(value) for key, value in asdict(self).items()}
+        """Return the figures as data for JSON, see :func:`stored`."""
+        return {key: stored(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,10 +252,6 @@ _ODDITIES = {
     "swapped": "like its target with red and blue swapped",
     "grey": "grey beside a target in colour",
 }
-
-
-def _finite_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: finite(value) for name, value in pairs}
 
 
 Advance = Callable[[int, int], None]

@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rainkit.datasets.pairs import PairFiles
+from rainkit.datasets.pairs import (
+    RAINY_FOLDERS,
+    Dataset,
+    PairFiles,
+    ReadOptions,
+    named_datasets,
+)
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import Ready
@@ -31,6 +38,7 @@ __all__ = [
     "oddity_notices",
     "read_pair",
     "score",
+    "scored_datasets",
 ]
 
 Derain = Callable[[RGB8], RGB8]
@@ -150,8 +158,49 @@ def collect(
     )
 
 
+def scored_datasets(
+    folders: Iterable[Path], reading: ReadOptions, limit: int | None = None
+) -> tuple[Dataset, ...]:
+    """Return the datasets of folders, with the names that scores give their pictures.
+
+    A picture is called by its path inside the folder of rainy pictures, without suffix. A manifest
+    names it by its path in the dataset, such as ``test/input/a``; it is called ``a`` all the same,
+    as it is if the folder ``input`` itself is scored. If a dataset is split, its split ``test`` is
+    taken.
+
+    Args:
+        folders: datasets, or folders of datasets.
+        reading: how dataset folders are read.
+        limit: the number of pictures of each dataset; None for all.
+
+    Raises:
+        UsageError, PairingError, DatasetError: as
+            :func:`rainkit.datasets.pairs.named_datasets`.
+    """
+    return tuple(
+        replace(each, pairs=_renamed(each)[:limit])
+        for each in named_datasets(folders, prefer=("test",), options=reading)
+    )
+
+
+def _renamed(dataset: Dataset) -> tuple[PairFiles, ...]:
+    names = [_inside(pair, dataset.root) for pair in dataset.pairs]
+    if len(set(names)) < len(names):
+        return dataset.pairs
+    return tuple(replace(pair, name=name) for pair, name in zip(dataset.pairs, names, strict=True))
+
+
+def _inside(pair: PairFiles, root: Path) -> str:
+    """Return a picture's name without the folder of rainy pictures, if that is part of it."""
+    if pair.rainy.member or pair.rainy.path.with_suffix("") != root / pair.name:
+        return pair.name
+    *folders, name = pair.name.split("/")
+    places = [i for i, folder in enumerate(folders) if folder.casefold() in RAINY_FOLDERS]
+    return "/".join((*folders[places[0] + 1 :], name)) if places else pair.name
+
+
 def read_pair(pair: PairFiles) -> PairArrays:
-    """A pair from disk.
+    """Read a pair from disk.
 
     Raises:
         ImageError, DatasetError: one of its pictures cannot be read.

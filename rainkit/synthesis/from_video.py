@@ -32,7 +32,7 @@ __all__ = [
     "OnFrame",
     "VideoRequest",
     "VideoResult",
-    "cut_scenes",
+    "cut_clips",
     "read_list",
     "write_list",
 ]
@@ -68,9 +68,9 @@ class VideoRequest:
 
     def __post_init__(self) -> None:
         if self.frames < 2:
-            raise UsageError(f"--sequence: a scene has 2 frames or more, not {self.frames}")
+            raise UsageError(f"--frames must be at least 2, not {self.frames}")
         if self.scenes not in _SCENES:
-            raise UsageError(f"scenes: one of {', '.join(_SCENES)}, not {self.scenes!r}")
+            raise UsageError(f"scenes must be one of {', '.join(_SCENES)}, not {self.scenes!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,7 +252,7 @@ _REACH = 4  # px to either side that a registered pixel is made of
 _OURS = re.compile(r"\d{4,}\.png|median\.png")
 
 
-def cut_scenes(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoResult:
+def cut_clips(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoResult:
     """Cut the stretches of a video in which the camera stood still into folders of pictures.
 
     Two passes find the stretches and the exact drift of the frames chosen, a third one writes

@@ -225,7 +225,7 @@ def _id(entry: Entry) -> str:
     return f"{portable(entry.scene)}_{entry.variant:02d}{frame}"
 
 
-def _depth_used(scene: str, found: depths.Depth) -> manifest.DepthUsed:
+def _depth_used(scene: str, found: depths.DepthMap) -> manifest.DepthUsed:
     return manifest.DepthUsed(
         path=f"depth/{portable(scene)}.png",
         source=found.source,

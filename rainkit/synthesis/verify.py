@@ -261,7 +261,7 @@ def verify(
     """
     started = time.monotonic()
     if root is not None and not root.is_dir():
-        raise UsageError(f"{root}: no such folder; name the folder of the dataset")
+        raise UsageError(f"{root}: is not a folder; name the folder of the dataset")
     records = manifest.read(path, root=root)
     scenes = defaultdict(list)
     for record in records:

@@ -175,7 +175,11 @@ def ablate(
 def _begun(request: TrainRequest) -> TrainRequest:
     if not (request.run / run_config.FILE).is_file():
         return request
-    held = run_config.reopen(request.run, device=request.device, workers=request.workers)
+    held = run_config.reopen(
+        request.run,
+        device=request.device,
+        settings=[f"run.workers={request.settings.workers}"],
+    )
     wanted = dataclasses.replace(request, resume=True, command=held.command)
     same = {"hyperparameters", "method", "variant", "seed", "data"}
     if request.max_seconds is not None:

@@ -90,13 +90,17 @@ class Feed:
 
 
 def _quiet_worker(_: int) -> None:
-    """Loading processes leave the cores to the training, and signals to its process."""
+    """Leave the cores to the training and signals to its process, which ends this one.
+
+    Schedulers and shells signal whole process groups: a loading process that obeyed would take the
+    running step and its checkpoint along.
+    """
     import signal
 
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)  # not 1: that waits for threads which a forked process does not have
     keep_large_blocks()
     torch.set_num_threads(1)

@@ -38,13 +38,17 @@ class Phases:
         network: nn.Module,
         objective: Objective[Any],
         training: Training,
+        runtime: networks.Runtime,
         accelerator: Accelerator,
         seed: int,
     ) -> None:
         self.network = network
         self.objective = objective
         self._training = training
+        self._runtime = runtime
         self._accelerator = accelerator
+        fp16 = runtime.precision == "fp16"
+        self._scaler = torch.amp.GradScaler(runtime.device.type) if fp16 else None
         self._seed = seed
         self.timed: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext()
         self.seen: Callable[[str], None] | None = None
@@ -56,8 +60,8 @@ class Phases:
             for phase in objective.phases
         }
         self._optimisers = {
-            phase.name: accelerator.prepare_optimizer(
-                _optimiser(self._settings(phase), self._module(phase), self._own[phase.name])
+            phase.name: _optimiser(
+                self._settings(phase), self._module(phase), self._own[phase.name]
             )
             for phase in objective.phases
         }
@@ -104,13 +108,13 @@ class Phases:
             with (
                 self.timed("forward"),
                 self._only(self._network_phase),
-                self._accelerator.autocast(),
+                self._runtime.autocast(),
             ):
                 outputs = networks.checked(self.network, self.objective.outputs(self.network, part))
             for phase in stepping:
                 seen = outputs if phase.trains == "network" else _detached(outputs)
                 with self.timed(f"{phase.name}: losses"):
-                    with self._only(phase), self._accelerator.autocast():
+                    with self._only(phase), self._runtime.autocast():
                         losses = self.objective.losses(phase.name, seen, part, progress)
                     total = weighted_sum(losses)
                 with self.timed(f"{phase.name}: backward"):
@@ -125,8 +129,7 @@ class Phases:
 
     def loss_scale(self) -> Rates:
         """Return the factor of float16 losses, if there is one; this waits for the device."""
-        scaler = self._accelerator.scaler
-        return {} if scaler is None else {"loss scale": scaler.get_scale()}
+        return {} if self._scaler is None else {"loss scale": self._scaler.get_scale()}
 
     def gradients(self, phase: str) -> dict[str, Tensor]:
         """Return the gradients that a phase has at present, by the names of its parameters."""
@@ -136,22 +139,21 @@ class Phases:
 
     def state(self) -> dict[str, Any]:
         """Return the state of optimisers and helper networks, for a checkpoint."""
-        optimisers = {name: o.optimizer.state_dict() for name, o in self._optimisers.items()}
+        optimisers = {name: o.state_dict() for name, o in self._optimisers.items()}
         state = {"objective": self.objective.state_dict(), "optimisers": optimisers}
-        scaler = self._accelerator.scaler
-        return state if scaler is None else {**state, "scaler": scaler.state_dict()}
+        return state if self._scaler is None else {**state, "scaler": self._scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
         self.objective.load_state_dict(state["objective"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        if self._accelerator.scaler is not None and "scaler" in state:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
+        if self._scaler is not None and "scaler" in state:
+            self._scaler.load_state_dict(state["scaler"])
 
     def _backward(self, total: Tensor) -> None:
         if total.requires_grad:  # a loss may have no graph on this process, or in a warm-up
-            self._accelerator.backward(total)
+            (total if self._scaler is None else self._scaler.scale(total)).backward()  # type: ignore[no-untyped-call]
 
     def _descend(self, phase: Phase, step: int, plateau: Plateau) -> float:
         """Do one optimiser step of a phase and return its learning rate."""
@@ -162,11 +164,16 @@ class Phases:
             group["lr"] = rate
         self._average_gradients(own)
         if training.clip_norm:
-            self._accelerator.unscale_gradients(optimiser)
+            if self._scaler is not None:
+                self._scaler.unscale_(optimiser)
             nn.utils.clip_grad_norm_(own, training.clip_norm)
         if self.seen is not None:
             self.seen(phase.name)
-        optimiser.step()
+        if self._scaler is None:
+            optimiser.step()
+        else:
+            self._scaler.step(optimiser)
+            self._scaler.update()
         optimiser.zero_grad()
         return rate
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -43,13 +45,13 @@ def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):
     arguments += ["--device", "cpu", "--json"]
     scores = {}
     for blocks in ("1", "2", "3"):
-        code, out, _ = rainkit(*arguments, "--blocks", blocks)
+        code, out, _ = rainkit(*arguments, "--effort", blocks)
         assert code == 0
         result = json.loads(out)
         assert result["effort"] == {"blocks": int(blocks), "stop_below": None}
         scores[blocks] = result["results"][0]["summary"]["psnr"]["mean"]
     assert len(set(scores.values())) == 3
-    _, out, _ = rainkit(*arguments, "--effort", "auto", "--stop-below", "1000")
+    _, out, _ = rainkit(*arguments, "--effort", "auto:1000")
     result = json.loads(out)
     assert result["results"][0]["summary"]["psnr"]["mean"] == scores["1"]
 
@@ -64,10 +66,46 @@ def test_datasets_may_be_called_like_commands(rainkit, pairs, tmp_path, monkeypa
     assert "clean" in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("eval", "nowhere", "-m", "granet"), "nowhere is not a folder"),
+        (("eval", "wet", "-m", "granot"), "did you mean granet?"),
+        (("eval", "wet", "-m", "granet", "--metric", "gmsd"), "no partner for 1 of wet"),
+        (("score", "wet/rainy", "wet/clean", "--metric", "gmsd"), "no partner for 1 of wet"),
+    ],
+)
+def test_what_is_wrong_is_said_before_torch_loads(pairs, arguments, said):
+    (pairs / "rainy/a.png").rename(pairs / "rainy/c.png")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "rainkit", *arguments],
+        cwd=pairs.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "rainkit.evaluation" in imported
+    assert "torch" not in imported
+
+
+def test_a_weights_file_is_hashed_once_at_most(rainkit, pairs, tmp_path, monkeypatch):
+    from rainkit.weights import store
+
+    hashed = []
+    real = store.sha256
+    monkeypatch.setattr(store, "sha256", lambda path: (hashed.append(path), real(path))[1])
+    code, _, err = rainkit("eval", "-m", "granet", pairs, "--device", "cpu", "-o", tmp_path / "o")
+    assert code == 0, err
+    assert len(hashed) <= 1, "an earlier test in this process may have hashed it"
+
+
 def test_several_methods_share_a_table_and_a_page(rainkit, pairs, tmp_path):
     out = tmp_path / "scores"
     asked = ("eval", "-m", "resguidenet", "-m", "timelapse", pairs, "--device", "cpu", "-o", out)
-    code, shown, _ = rainkit(*asked, "--report", "--published", "--metric", "gmsd")
+    code, shown, _ = rainkit(*asked, "--report", "--also", "published", "--metric", "gmsd")
     assert code == 0
     assert [shown.count(name) for name in ("input", "resguidenet", "timelapse")] == [2, 2, 2]
     assert "gmsd/1" in shown
@@ -106,18 +144,22 @@ def test_the_best_of_a_table_is_bold_and_the_second_underlined(rainkit, pairs, t
 
 def test_scoring_again_does_not_derain_again(rainkit, pairs, tmp_path):
     out = tmp_path / "scores"
+    kept = [out / f"restored/resguidenet/wet/{name}.png" for name in "ab"]
     asked = ("eval", "-m", "resguidenet", pairs, "--device", "cpu", "-o", out, "--json")
-    first = json.loads(rainkit(*asked)[1])
-    second = json.loads(rainkit(*asked, "--overwrite")[1])
-    times = [
-        [row["milliseconds"] for row in found["results"][0]["rows"]] for found in (first, second)
-    ]
-    assert times[0] == times[1], "kept with the time they once took"
+
+    def run(*more: str) -> tuple[list[int], list[float]]:
+        """Score, and give the kept files' inode numbers, which change when a file is replaced."""
+        found = json.loads(rainkit(*asked, *more)[1])["results"][0]["rows"]
+        return [path.stat().st_ino for path in kept], [row["milliseconds"] for row in found]
+
+    first, second = run(), run("--overwrite")
+    assert first == second, "pictures are used again with the time that they once took"
     rainy = pairs / "rainy" / "a.png"
     assert cv2.imwrite(str(rainy), cv2.add(cv2.imread(str(rainy)), 1))
-    third = json.loads(rainkit(*asked, "--overwrite")[1])["results"][0]["rows"]
-    assert third[0]["milliseconds"] != times[0][0], "another rainy picture is derained"
-    assert third[1]["milliseconds"] == times[0][1]
+    with kept[0].open("rb"):  # so that its inode number is not given to the new file
+        third, _ = run("--overwrite")
+    assert third[0] != first[0][0], "another rainy picture is derained"
+    assert third[1] == first[0][1]
 
 
 def test_a_kept_picture_that_somebody_changed_is_made_again(rainkit, pairs, tmp_path):
@@ -164,7 +206,7 @@ def test_folders_that_would_do_harm_are_refused_before_deraining(
         ((), "--method NAME"),
         (("-m", "granet", "--tile", "big"), "--tile big: give auto"),
         (("-m", "granet", "--report"), "--output"),
-        (("-m", "granet", "--published"), "--report"),
+        (("-m", "granet", "--also", "published"), "--report"),
         (("-m", "granet", "--metric", "gmds"), "gmsd"),
         (("-m", "granet", "--protocol", "y"), "spanet"),
         (("-m", "granet=nothing"), "rain-v1"),

@@ -211,9 +211,29 @@ def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
     assert not (tmp_path / "m" / "mix.json").exists()
     with pytest.raises(UsageError, match="another mix, unfinished"):
         run(tmp_path / "m", f"{a}:3")
+    taken = []
+
+    def notes(out: Path, copy: bool, chosen: merge.Chosen) -> merge.Hashes | str:
+        taken.append(chosen.name)
+        return whole(out, copy, chosen)
+
+    monkeypatch.setattr("rainkit.datasets.merge.take", notes)
     run(tmp_path / "m", f"{a}:4")
+    assert len(taken) == 2, "what was finished is not taken again"
     assert files(tmp_path / "m") == files(tmp_path / "whole")
     assert about(tmp_path / "m") == about(tmp_path / "whole")
+
+
+def test_two_mixes_are_not_written_to_one_folder(tmp_path: Path) -> None:
+    a = pairs(tmp_path / "a", 3)
+    source = MixSource.parse(f"{a}:2")
+
+    def start_another(what: str, done: int, total: int) -> None:
+        with pytest.raises(UsageError, match=r"another rainkit data mix .*is writing there"):
+            run(tmp_path / "m", f"{a}:2")
+
+    result = mix(MixRequest(sources=(source,), out=tmp_path / "m"), start_another)
+    assert result.pairs == 2
 
 
 def test_starting_over_leaves_nothing_of_an_unfinished_mix(tmp_path: Path, monkeypatch) -> None:

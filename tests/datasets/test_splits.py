@@ -44,7 +44,7 @@ def test_names_group_too() -> None:
     assert group_views(views(6), r"^(\d+)_") == [0, 0, 2, 2, 4, 4]
     assert group_views(views(6), r"^(x\d+)_") == [0, 1, 2, 3, 4, 5]
     for wrong in ("(", "no group"):
-        with pytest.raises(UsageError, match=re.escape(f"--group-by {wrong}")):
+        with pytest.raises(UsageError, match=re.escape(f"--set group_by={wrong}")):
             group_views(views(2), wrong)
 
 

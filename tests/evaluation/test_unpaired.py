@@ -25,7 +25,7 @@ from rainkit.evaluation.no_target import (
     unpaired_table,
     write_unpaired,
 )
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort, RuntimeOptions
 
 
 def darken(image: np.ndarray) -> np.ndarray:
@@ -87,7 +87,9 @@ def derained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     seen: list[str] = []
     weights = tmp_path / "standin.safetensors"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: StandIn(name, weights, seen))
+    monkeypatch.setattr(
+        "rainkit.inference.open_derainer", lambda name, *_, **__: StandIn(name, weights, seen)
+    )
     # It is not installed, and has no weights to look at before.
     monkeypatch.setattr("rainkit.evaluation.no_target.check_restorers", list)
     return seen
@@ -172,7 +174,7 @@ def test_pictures_are_kept_and_used_again_by_whatever_derains_the_same_ones(
 def test_tiles_of_another_side_derain_anew(tmp_path, photos, derained):
     keep = tmp_path / "kept"
     for tile in (0, 0, 256):
-        measured(photos, methods=(method(keep=keep, tile=tile),))
+        measured(photos, methods=(method(keep=keep, options=RuntimeOptions(tile=tile)),))
     assert len(derained) == 6
 
 

@@ -10,12 +10,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase
 from rainkit.training.phases import Phases
 from rainkit.training.schedules import Plateau
 
+CPU = networks.choose("cpu", "fp32")
 TRAINING = Training(lr=0.1, schedule="constant", ema=0.0, optimiser="adam", steps=10)
 BATCH = Pair(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
 
@@ -53,7 +55,7 @@ class _Objective(Objective[Pair]):
 
 def _phases(objective: Objective, training: Training = TRAINING) -> Phases:
     torch.manual_seed(0)
-    return Phases(_Network(), objective, training, Accelerator(cpu=True), seed=0)
+    return Phases(_Network(), objective, training, CPU, Accelerator(cpu=True), seed=0)
 
 
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:
@@ -178,7 +180,7 @@ def test_a_network_that_forgets_derained_is_named() -> None:
             return self.conv(rainy)
 
     objective = _Objective()
-    phases = Phases(Bare(), objective, TRAINING, Accelerator(cpu=True), seed=0)
+    phases = Phases(Bare(), objective, TRAINING, CPU, Accelerator(cpu=True), seed=0)
     with pytest.raises(MethodError, match=r"Bare returns a Tensor: .*return Derained\("):
         phases.step([BATCH], 0, Plateau())
 

@@ -76,7 +76,11 @@ def checked(file: WeightFile, folder: Path | None) -> tuple[Path, str]:
     """
     path = None if folder is None else folder / file.name
     if path is None or not path.is_file():
-        where = "--weights-dir is not given" if path is None else f"{path} is missing"
+        where = (
+            "the folder of its weights is not given (--metric NAME=FOLDER)"
+            if path is None
+            else f"{path} is missing"
+        )
         begins = f", SHA-256 {file.sha256_prefix}..." if file.sha256_prefix else ""
         raise WeightsError(f"{where}; {file.name} is at {file.url}{begins}")
     found = sha256(path)

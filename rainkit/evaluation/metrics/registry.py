@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.errors import PairingError, UsageError, WeightsError
 from rainkit.evaluation.metrics import perceptual, rain
 from rainkit.evaluation.metrics.perceptual import WeightFile
@@ -138,10 +139,9 @@ def metric(name: str) -> Metric:
     Raises:
         UsageError: there is none.
     """
-    try:
-        return METRICS[name]
-    except KeyError:
-        raise UsageError(f"metric {name}: unknown; choose from {', '.join(METRICS)}") from None
+    if name not in METRICS:
+        raise unknown("--metric", name, METRICS)
+    return METRICS[name]
 
 
 def ready(
@@ -153,8 +153,9 @@ def ready(
     """Load metrics: ``(metrics, skipped)``, one line for each that cannot be computed.
 
     Args:
-        names: of :data:`METRICS`; each is taken once.
-        weights_dir: folder of weights; None = none.
+        names: names of :data:`METRICS`, each taken once; ``lpips=FOLDER`` names the folder of the
+            metric's weights, too.
+        weights_dir: folder of the weights of all other metrics; None if there is none.
         have: pictures that there will be beside the restored ones.
 
     Raises:
@@ -162,12 +163,16 @@ def ready(
     """
     there = set(have)
     found, skipped = [], []
-    for each in [metric(name) for name in dict.fromkeys(names)]:
+    folders: dict[str, Path | None] = {}
+    for text in names:
+        name, given, folder = text.partition("=")
+        folders.setdefault(name, Path(folder) if given else weights_dir)
+    for each, place in [(metric(name), place) for name, place in folders.items()]:
         if lacking := [need for need in each.needs if need not in there]:
             skipped.append(f"{each.name} skipped: it needs the {' and the '.join(lacking)}")
             continue
         try:
-            found.append(Ready(each, weights_dir))
+            found.append(Ready(each, place))
         except WeightsError as error:
             skipped.append(f"{each.name} skipped: {error}")
     return _Loaded(tuple(found), tuple(skipped))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rainkit import depth as depths
 from rainkit import images
-from rainkit.datasets.duplicates import near
+from rainkit.datasets.duplicates import near_hashes
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import LIMIT
@@ -396,7 +396,7 @@ def _apart(records: Sequence[Record]) -> Check:
         if record.phash is not None and record.split is not None:
             hashes.setdefault(record.split, set()).add(int(record.phash, 16))
     split = bool(hashes["train"] and hashes["test"])
-    shared = len({j for _, j, _ in near(sorted(hashes["train"]), sorted(hashes["test"]))})
+    shared = len({j for _, j, _ in near_hashes(sorted(hashes["train"]), sorted(hashes["test"]))})
     return Check(
         name="No scene in both train and test",
         found=f"{shared} shared" if split else "",

@@ -113,7 +113,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path):
     assert "pyiqa" in skipped[2]
     assert not any("\n" in line for line in skipped)
     (line,) = ready(["dists"]).skipped
-    assert "--weights-dir is not given" in line
+    assert "the folder of its weights is not given" in line
 
 
 def test_without_ground_truth_the_rest_remains():

@@ -11,9 +11,11 @@ from rainkit.errors import UsageError
 from rainkit.rain import RainDistribution, RainSettings, physics, render
 
 
-def draws(mixture: RainDistribution, count: int = 300) -> list[tuple[RainSettings, float | None]]:
+def draws(
+    distribution: RainDistribution, count: int = 300
+) -> list[tuple[RainSettings, float | None]]:
     rng = np.random.default_rng(0)
-    return [mixture.draw(rng) for _ in range(count)]
+    return [distribution.draw(rng) for _ in range(count)]
 
 
 def test_the_same_generator_state_draws_the_same_rain() -> None:
@@ -51,11 +53,11 @@ def test_veils_take_no_more_light_than_asked() -> None:
 
 
 def test_dense_rain_is_stronger_than_sparse() -> None:
-    def coverage(mixture: RainDistribution) -> float:
+    def coverage(distribution: RainDistribution) -> float:
         grey = np.full((112, 112, 3), 80, np.uint8)
         outs = [
             render(grey, settings, (k,), distance=distance, frame_width=480)
-            for k, (settings, distance) in enumerate(draws(mixture, 25))
+            for k, (settings, distance) in enumerate(draws(distribution, 25))
         ]
         return float(np.mean([out.opacity.mean() for out in outs]))
 

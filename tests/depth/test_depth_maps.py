@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rainkit.depth import FORMATS, Depth, decode, encode, open_source
+from rainkit.depth import FORMATS, DepthMap, decode, encode, open_source
 from rainkit.errors import DatasetError, ImageError, UsageError
 
 RAMP = np.tile(np.linspace(2, 90, 24, dtype=np.float32), (16, 1))
@@ -42,7 +42,7 @@ def save(path: Path, values: Any) -> Path:
     return path
 
 
-def read(folder: Path, suffix: str, values: Any, clean: Any = GREY, **options: Any) -> Depth:
+def read(folder: Path, suffix: str, values: Any, clean: Any = GREY, **options: Any) -> DepthMap:
     save(folder / "maps" / f"street{suffix}", values)
     depth = open_source(str(folder / "maps"), **options).of(folder / "street.jpg", clean)
     assert depth is not None
@@ -142,14 +142,16 @@ def test_another_size_is_refused_with_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".npy"])
 def test_8_bits_without_a_unit_are_refused_with_the_choices(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(DatasetError, match=r"8-bit.*--depth-format relative .*disparity") as caught:
+    with pytest.raises(
+        DatasetError, match=r"8-bit.*--set depth_format=relative .*disparity"
+    ) as caught:
         read(tmp_path, suffix, RAMP.astype(np.uint8))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["kitti", "nyu", "mm", "cityscapes"])
 def test_formats_of_16_bits_refuse_others(tmp_path: Path, form: str) -> None:
-    with pytest.raises(DatasetError, match=f"holds uint8; --depth-format {form} is for uint16"):
+    with pytest.raises(DatasetError, match=f"holds uint8; depth_format {form} is for uint16"):
         read(tmp_path, ".png", RAMP.astype(np.uint8), form=form)
 
 
@@ -290,11 +292,14 @@ def test_maps_that_rainkit_stored_keep_their_sky(tmp_path: Path) -> None:
 
 def test_unknown_options_are_refused(tmp_path: Path) -> None:
     for wrong, message in (
-        ({"form": "feet"}, "--depth-format feet: is not a known format; choose from metres, kitti"),
+        (
+            {"form": "feet"},
+            "--set depth_format=feet: is not a known format; choose from metres, kitti",
+        ),
         ({"device": "tpu"}, "--device tpu"),
     ):
         with pytest.raises(UsageError, match=message):
             open_source(str(tmp_path) if "form" in wrong else "some/network", **wrong)
     for form in FORMATS:
-        with pytest.raises(UsageError, match="--depth-format: is for depth maps"):
+        with pytest.raises(UsageError, match="--set depth_format: is for depth maps"):
             open_source("none", form=form)

@@ -71,6 +71,16 @@ def test_every_figure_comes_back_infinite_and_undefined_ones_too(folder):
     assert stored[0].metrics["mae"].higher_is_better is False
 
 
+def test_infinity_is_stored_as_a_figure_and_not_in_words(folder):
+    _, path = written(folder, request(folder, rainy=folder / "rain/clean"))
+    data = json.loads(path.read_text())
+    for row in data["results"][0]["rows"]:
+        row["notes"] = []
+        assert row["input_psnr"] == "inf"
+    path.write_text(json.dumps(data))
+    assert {row.input_psnr for row in read(path)[0].rows.values()} == {math.inf}
+
+
 def test_without_rainy_pictures_there_are_no_gains(folder):
     _, path = written(folder, request(folder))
     row = read(path)[0].rows["a"]

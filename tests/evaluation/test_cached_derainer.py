@@ -9,7 +9,7 @@ import pytest
 from rainkit.api import Part
 from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)
 RAIN = np.random.default_rng(1).integers(0, 100, (8, 9, 1), np.uint8).repeat(3, axis=2)
@@ -42,7 +42,7 @@ def exact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exact:
     weights = tmp_path / "exact.safetensors"
     weights.write_bytes(b"weights")
     method = Exact(weights)
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: method)
+    monkeypatch.setattr("rainkit.inference.open_derainer", lambda name, *_, **__: method)
     return method
 
 
@@ -102,3 +102,17 @@ def test_one_process_at_a_time_keeps_pictures(exact, tmp_path):
     with Restorer(request) as third:
         third.restore_with_parts("set", "a", CLEAN + RAIN)
     assert exact.runs == 2
+
+
+def test_a_run_that_was_killed_loses_the_picture_it_was_at(exact, tmp_path):
+    request = RestorerRequest(method="exact", keep=tmp_path)
+    with Restorer(request) as first:
+        for name in "abc":
+            first.restore_with_parts("set", name, CLEAN + RAIN)
+    ledger = tmp_path / "restored" / "exact" / "restored.jsonl"
+    ledger.write_bytes(ledger.read_bytes()[:-9])
+    for _ in range(2):
+        with Restorer(request) as again:
+            for name in "abc":
+                again.restore_with_parts("set", name, CLEAN + RAIN)
+    assert exact.runs == 4

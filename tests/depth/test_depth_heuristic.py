@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.depth import Depth, decode, encode, open_source
-from rainkit.depth.heuristic import guess
-from rainkit.depth.masks import LONGEST, looks_like_sky, shrink
+from rainkit.depth import DepthMap, decode, encode, open_source
+from rainkit.depth.heuristic import estimate_depth
+from rainkit.depth.masks import LONGEST_SIDE, shrink_by_halves, sky_mask
 
 NOWHERE = Path("no-such-folder/photo.png")
 
@@ -29,7 +29,7 @@ def street(height: int = 240, width: int = 360) -> np.ndarray:
     return picture
 
 
-def auto(clean: np.ndarray) -> Depth | None:
+def auto(clean: np.ndarray) -> DepthMap | None:
     return open_source("auto").of(NOWHERE, clean)
 
 
@@ -56,9 +56,9 @@ def test_nothing_is_said_about_pictures_without_sky_and_road(name: str) -> None:
 
 def test_photographs_with_sky_get_a_depth_and_the_sky_is_farthest() -> None:
     clean = data.rocket()
-    z = guess(clean)
+    z = estimate_depth(clean)
     assert z is not None
-    sky = looks_like_sky(clean)
+    sky = sky_mask(clean)
     assert 0.3 < sky.mean() < 0.8
     assert not sky[340:].any()
     assert np.median(z[sky]) > 3 * np.median(z[340:])
@@ -67,7 +67,7 @@ def test_photographs_with_sky_get_a_depth_and_the_sky_is_farthest() -> None:
 def test_depth_follows_the_edges_of_the_picture() -> None:
     clean = street()
     clean[20:140, 170:190] = [30, 30, 30]  # a pole in front of the sky
-    z = guess(clean)
+    z = estimate_depth(clean)
     assert z is not None
     left, pole, right = z[40, 150], z[40, 180], z[40, 210]
     assert min(left, right) > 1.3 * pole
@@ -79,7 +79,7 @@ def test_haze_is_no_depth() -> None:
     clean = street()
     bright = clean.copy()
     bright[130:, 100:160] += 60  # a patch of lighter road is as far as the road beside it
-    plain, patched = guess(clean), guess(bright)
+    plain, patched = estimate_depth(clean), estimate_depth(bright)
     assert plain is not None
     assert patched is not None
     inside = np.s_[150:220, 115:145]
@@ -88,35 +88,35 @@ def test_haze_is_no_depth() -> None:
 
 def test_wide_tall_and_tiny_pictures_have_maps_of_their_size() -> None:
     for height, width in ((37, 700), (700, 37), (1030, 515), (257, 255)):
-        z = guess(street(height, width))
+        z = estimate_depth(street(height, width))
         assert z is not None
         assert z.shape == (height, width)
     for height, width in ((1, 1), (2, 5), (9, 3)):
-        z = guess(np.full((height, width, 3), 110, np.uint8))
+        z = estimate_depth(np.full((height, width, 3), 110, np.uint8))
         assert z is None or z.shape == (height, width)
 
 
 def test_small_pictures_are_blocks_of_the_large_one() -> None:
     clean = street(515, 515)
-    small, factor = shrink(clean)
+    small, factor = shrink_by_halves(clean)
     assert factor == 4
-    assert max(small.shape) <= LONGEST
+    assert max(small.shape) <= LONGEST_SIDE
     block = clean[40:44, 80:84].reshape(-1, 3).mean(axis=0)
     assert np.all(np.abs(small[10, 20] - block) <= 1)
 
 
 def test_the_guess_is_the_same_on_every_processor(tmp_path: Path) -> None:
     clean = cv2.GaussianBlur(street(301, 450), (0, 0), 1.1)
-    z = guess(clean)
+    z = estimate_depth(clean)
     assert z is not None
     np.save(tmp_path / "clean.npy", clean)
     script = """
 import hashlib, sys
 import cv2, numpy
 from rainkit.depth import encode
-from rainkit.depth.heuristic import guess
+from rainkit.depth.heuristic import estimate_depth
 cv2.setNumThreads(int(sys.argv[2]))
-print(hashlib.sha256(encode(guess(numpy.load(sys.argv[1])))).hexdigest())
+print(hashlib.sha256(encode(estimate_depth(numpy.load(sys.argv[1])))).hexdigest())
 """
     plain = {
         "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
@@ -135,7 +135,7 @@ def test_a_guess_takes_milliseconds() -> None:
 
     def seconds() -> float:
         started = time.thread_time()
-        guess(clean)
+        estimate_depth(clean)
         return time.thread_time() - started
 
     assert min(seconds() for _ in range(8)) < 0.02

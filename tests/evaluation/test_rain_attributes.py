@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coarse = np.random.default_rng(seed).integers(40, 180, (6, 8, 3), np.uint8)
         assert cv2.imwrite(str(home / f"photos/{seed}.png"), cv2.resize(coarse, (96, 72)))
     for level in ("light", "violent"):
-        arguments = ["synth", home / "photos", "-o", home / level, "--level", level, "--seed", "3"]
+        arguments = ["synth", home / "photos", "-o", home / level, "--rate", level, "--seed", "3"]
         result = CliRunner().invoke(app, list(map(str, arguments)))
         assert result.exit_code == 0, result.output
     return home

@@ -91,7 +91,7 @@ def test_the_option_is_read(text, parsed):
 
 @pytest.mark.parametrize("text", ["mode", "mean=1", "mean=", "median=x", "=3", "mean=-2"])
 def test_what_is_no_average_is_refused(text):
-    with pytest.raises(UsageError, match=f"--average {text}: write mean, median, or mean=5"):
+    with pytest.raises(UsageError, match=f"--also {text}: "):
         parse_average(text)
 
 
@@ -104,7 +104,7 @@ def test_single_pictures_have_no_average(scenes):
 
 def test_more_frames_than_a_scene_has_are_refused(scenes):
     (scenes / "rainy/8_3.png").unlink()
-    with pytest.raises(UsageError, match="--average mean=3: a scene of set has 2 frames"):
+    with pytest.raises(UsageError, match="--also mean=3: a scene of set has 2 frames"):
         evaluate_averages(request(scenes, by="mean", frames=3))
 
 

@@ -61,10 +61,10 @@ def test_cityscapes_folders_of_cameras_are_found_and_a_given_camera_goes_first(
 def test_disparity_without_a_camera_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "maps" / "street_disparity.png", stereo(RAMP))
     with pytest.raises(
-        DatasetError, match=r"put street_camera\.json beside it, or add --depth-camera"
+        DatasetError, match=r"put street_camera\.json beside it, or add --set depth_camera="
     ):
         open_source(str(tmp_path / "maps")).of(tmp_path / "street.png", GREY)
-    with pytest.raises(UsageError, match=r"--depth-camera .*no\.json: no such file"):
+    with pytest.raises(UsageError, match=r"--set depth_camera=.*no\.json: no such file"):
         open_source("auto", camera=tmp_path / "no.json")
 
 

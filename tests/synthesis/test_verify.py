@@ -75,7 +75,7 @@ def test_a_manifest_may_lie_elsewhere(dataset: Path, tmp_path: Path) -> None:
     (dataset / manifest.MANIFEST).rename(away)
     assert verify(away, dataset).findings == ()
     assert {finding.kind for finding in verify(away).findings} == {"missing"}
-    with pytest.raises(UsageError, match="no such folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         verify(away, tmp_path / "nowhere")
 
 
@@ -211,7 +211,7 @@ def test_jpeg_datasets_need_their_photographs(photos: Path, tmp_path: Path) -> N
     assert files(second) == files(first)
     for values, said in (
         ({"manifest": first, "layout": "did", "photos": (str(photos),)}, "--layout did"),
-        ({"manifest": first, "layout": "imagenet", "format": "png"}, "--layout: one of"),
+        ({"manifest": first, "layout": "imagenet", "format": "png"}, "--layout imagenet: unknown"),
     ):
         with pytest.raises(UsageError, match=said):
             rebuild(RebuildRequest(out=tmp_path / "third", **values))

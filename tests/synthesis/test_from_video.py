@@ -19,7 +19,7 @@ from rainkit.errors import DatasetError, ImageError, UsageError
 from rainkit.images.video import read_frames
 from rainkit.rain import RainSettings, render
 from rainkit.synthesis import from_video
-from rainkit.synthesis.from_video import VideoRequest, cut_scenes
+from rainkit.synthesis.from_video import VideoRequest, cut_clips
 
 SIZE = (240, 180)
 RAIN = RainSettings(rate_mm_h=10.0, streak_gain=32.0, streak_grey=220.0)
@@ -64,7 +64,7 @@ def still(tmp_path_factory) -> Path:
 
 
 def test_a_resting_camera_keeps_its_pixels(still: Path, tmp_path: Path) -> None:
-    result = cut_scenes(VideoRequest(video=still, out=tmp_path, frames=6))
+    result = cut_clips(VideoRequest(video=still, out=tmp_path, frames=6))
     (scene,) = result.scenes
     assert (scene.name, scene.steady, scene.width, scene.height) == ("still-1", 24, *SIZE)
     assert [frame.source for frame in scene.frames] == [0, 5, 9, 14, 18, 23]
@@ -79,7 +79,7 @@ def test_a_sway_is_measured_and_taken_out(tmp_path: Path) -> None:
     phase = np.linspace(0, 2.5 * np.pi, 30)
     sway = np.stack([1.4 * np.sin(phase), 0.6 * np.cos(phase), 0.3 * np.sin(phase)], axis=1)
     path = film(tmp_path / "sway.avi", rained(view(data.coffee(), *pose) for pose in sway))
-    (scene,) = cut_scenes(VideoRequest(video=path, out=tmp_path, frames=30)).scenes
+    (scene,) = cut_clips(VideoRequest(video=path, out=tmp_path, frames=30)).scenes
     found = np.array([(f.dx, f.dy, f.rotation_deg) for f in scene.frames])
     # The reference is a median of all frames: only differences between frames are known.
     error = (found - sway) - np.median(found - sway, axis=0)
@@ -101,10 +101,10 @@ def test_a_sway_is_measured_and_taken_out(tmp_path: Path) -> None:
 def test_a_cut_parts_scenes_and_the_longest_is_taken(tmp_path: Path) -> None:
     shots = [data.coffee()] * 10 + [data.astronaut()] * 14
     path = film(tmp_path / "cut.avi", rained(map(view, shots)))
-    longest = cut_scenes(VideoRequest(video=path, out=tmp_path / "longest", frames=10))
+    longest = cut_clips(VideoRequest(video=path, out=tmp_path / "longest", frames=10))
     assert [(s.name, s.steady) for s in longest.scenes] == [("cut-2", 14)]
     assert longest.dropped == {}
-    every = cut_scenes(VideoRequest(video=path, out=tmp_path / "all", frames=10, scenes="all"))
+    every = cut_clips(VideoRequest(video=path, out=tmp_path / "all", frames=10, scenes="all"))
     assert [(s.name, s.steady) for s in every.scenes] == [("cut-1", 10), ("cut-2", 14)]
     assert [f.source for f in every.scenes[0].frames] == list(range(10))
     assert abs(read(tmp_path / "all", "cut-1")[0].mean() - view(data.coffee()).mean()) < 12
@@ -113,7 +113,7 @@ def test_a_cut_parts_scenes_and_the_longest_is_taken(tmp_path: Path) -> None:
 def test_a_pan_is_dropped(tmp_path: Path) -> None:
     pan = [(0.0, 0.0)] * 12 + [(1.5 * n, 0.0) for n in range(16)] + [(24.0, 0.0)] * 14
     path = film(tmp_path / "pan.avi", rained(view(data.coffee(), *place) for place in pan))
-    result = cut_scenes(VideoRequest(video=path, out=tmp_path, scenes="all"))
+    result = cut_clips(VideoRequest(video=path, out=tmp_path, scenes="all"))
     chosen = [[frame.source for frame in scene.frames] for scene in result.scenes]
     assert len(chosen) == 2
     assert set(chosen[0]) <= set(range(13))
@@ -127,7 +127,7 @@ def test_a_pan_without_rest_is_refused(tmp_path: Path) -> None:
     pan = (view(data.coffee(), 1.5 * n) for n in range(16))
     path = film(tmp_path / "pan.avi", rained(pan))
     with pytest.raises(DatasetError, match=r"pan\.avi: no 8 frames .*moving.*tripod"):
-        cut_scenes(VideoRequest(video=path, out=tmp_path / "out"))
+        cut_clips(VideoRequest(video=path, out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -136,7 +136,7 @@ def test_other_light_and_repeated_frames_are_dropped(tmp_path: Path) -> None:
     frames[5] = cv2.convertScaleAbs(frames[5], alpha=1.0, beta=30)  # a flash
     frames[9] = frames[8]
     path = film(tmp_path / "light.avi", frames)
-    result = cut_scenes(VideoRequest(video=path, out=tmp_path))
+    result = cut_clips(VideoRequest(video=path, out=tmp_path))
     assert result.dropped == {"light": 1, "repeated": 1}
     chosen = [frame.source for frame in result.scenes[0].frames]
     assert chosen == [n for n in range(20) if n not in (5, 9)]
@@ -146,12 +146,12 @@ def test_new_light_for_good_starts_another_scene(tmp_path: Path) -> None:
     frames = rained([view(data.coffee())] * 30)
     frames[15:] = [cv2.convertScaleAbs(rgb, alpha=1.0, beta=30) for rgb in frames[15:]]
     path = film(tmp_path / "light.avi", frames)
-    result = cut_scenes(VideoRequest(video=path, out=tmp_path, scenes="all"))
+    result = cut_clips(VideoRequest(video=path, out=tmp_path, scenes="all"))
     assert [scene.steady for scene in result.scenes] == [15, 10]
 
 
 def test_the_record_says_what_was_done(still: Path, tmp_path: Path) -> None:
-    result = cut_scenes(VideoRequest(video=still, out=tmp_path, frames=4))
+    result = cut_clips(VideoRequest(video=still, out=tmp_path, frames=4))
     (line,) = (tmp_path / from_video.SEQUENCES).read_text().splitlines()
     assert json.loads(line) == json.loads(json.dumps(result.scenes[0].to_data()))
     assert from_video.read_list(tmp_path) == {"still-1": result.scenes[0]}
@@ -164,7 +164,7 @@ def test_the_record_says_what_was_done(still: Path, tmp_path: Path) -> None:
 
 
 def test_the_median_is_written_when_asked_for(still: Path, tmp_path: Path) -> None:
-    cut_scenes(VideoRequest(video=still, out=tmp_path, frames=5, median=True))
+    cut_clips(VideoRequest(video=still, out=tmp_path, frames=5, median=True))
     folder = tmp_path / "seq" / "still-1"
     frames = [images.read(folder / f"{n:04d}.png").rgb for n in range(1, 6)]
     assert np.array_equal(images.read(folder / "median.png").rgb, np.median(frames, axis=0))
@@ -177,23 +177,23 @@ def stamps(out: Path) -> dict[str, tuple[int, bytes]]:
 
 def test_nothing_is_made_twice_or_overwritten(still: Path, tmp_path: Path) -> None:
     request = VideoRequest(video=still, out=tmp_path, frames=4)
-    cut_scenes(request)
+    cut_clips(request)
     before = stamps(tmp_path)
-    assert cut_scenes(request).ready == 1
+    assert cut_clips(request).ready == 1
     assert stamps(tmp_path) == before
     with pytest.raises(UsageError, match="still-1: is there already; add --overwrite"):
-        cut_scenes(VideoRequest(video=still, out=tmp_path, frames=5))
-    cut_scenes(VideoRequest(video=still, out=tmp_path, frames=3, overwrite=True))
+        cut_clips(VideoRequest(video=still, out=tmp_path, frames=5))
+    cut_clips(VideoRequest(video=still, out=tmp_path, frames=3, overwrite=True))
     assert len(read(tmp_path, "still-1")) == 3
     (tmp_path / "seq" / "still-1" / "mine.txt").write_text("x")
     with pytest.raises(UsageError, match=r"mine\.txt"):
-        cut_scenes(VideoRequest(video=still, out=tmp_path, frames=3, overwrite=True))
+        cut_clips(VideoRequest(video=still, out=tmp_path, frames=3, overwrite=True))
 
 
 def test_a_folder_of_somebody_else_is_left_alone(still: Path, tmp_path: Path) -> None:
     (tmp_path / "seq" / "still-1").mkdir(parents=True)
     with pytest.raises(UsageError, match="is there already"):
-        cut_scenes(VideoRequest(video=still, out=tmp_path))
+        cut_clips(VideoRequest(video=still, out=tmp_path))
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3])
@@ -202,14 +202,14 @@ def test_a_stopped_run_goes_on(
 ) -> None:
     """Stopped while pictures are written, or between the list and the folder."""
     request = VideoRequest(video=still, out=tmp_path / "stopped", frames=4)
-    cut_scenes(VideoRequest(video=still, out=tmp_path / "whole", frames=4))
+    cut_clips(VideoRequest(video=still, out=tmp_path / "whole", frames=4))
     with monkeypatch.context() as patch:
         name, owner = ("write", images) if calls else ("rename", Path)
         patch.setattr(owner, name, _stops_after(calls, getattr(owner, name)))
         with pytest.raises(KeyboardInterrupt):
-            cut_scenes(request)
+            cut_clips(request)
     assert not (request.out / "seq" / "still-1").exists()
-    cut_scenes(request)
+    cut_clips(request)
     whole, stopped = stamps(tmp_path / "whole"), stamps(request.out)
     assert {k: v[1] for k, v in stopped.items()} == {k: v[1] for k, v in whole.items()}
 
@@ -229,7 +229,7 @@ def _stops_after(calls: int, function: Callable[..., object]) -> Callable[..., o
 def test_scenes_of_several_videos_share_a_folder(still: Path, tmp_path: Path) -> None:
     other = film(tmp_path / "b.avi", rained([view(data.astronaut())] * 10))
     for path in (other, still):
-        cut_scenes(VideoRequest(video=path, out=tmp_path / "out", frames=4))
+        cut_clips(VideoRequest(video=path, out=tmp_path / "out", frames=4))
     assert list(from_video.read_list(tmp_path / "out")) == ["b-1", "still-1"]
 
 
@@ -244,7 +244,7 @@ def test_what_is_no_video_is_one_clear_error(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ImageError, match=rf"film\.mp4: .*{says}"):
-        cut_scenes(VideoRequest(video=path, out=tmp_path / "out"))
+        cut_clips(VideoRequest(video=path, out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -262,11 +262,11 @@ def test_decoders_keep_quiet(tmp_path: Path) -> None:
 def test_a_damaged_list_is_named(still: Path, tmp_path: Path) -> None:
     (tmp_path / from_video.SEQUENCES).write_text('{"name": 1}\n')
     with pytest.raises(DatasetError, match=r"sequences\.jsonl: not a list of scenes"):
-        cut_scenes(VideoRequest(video=still, out=tmp_path))
+        cut_clips(VideoRequest(video=still, out=tmp_path))
 
 
 def test_requests_have_bounds(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--sequence"):
+    with pytest.raises(UsageError, match="--frames"):
         VideoRequest(video=tmp_path, out=tmp_path, frames=1)
     with pytest.raises(UsageError, match="longest, all"):
         VideoRequest(video=tmp_path, out=tmp_path, scenes="most")
