@@ -251,7 +251,7 @@ def sample_report(photos: list[RGB8], rates: tuple[float, ...] = (4.0, 60.0)) ->
                             milliseconds=each_ms,
                             width=clean.shape[1],
                             height=clean.shape[0],
-                            conditions=(("rate_mm_h", own),),
+                            rain_attributes=(("rate_mm_h", own),),
                         )
                     )
                 results.append(

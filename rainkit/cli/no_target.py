@@ -75,7 +75,7 @@ def no_target(
     Exit codes: 0 all measured, 1 a picture, or a file that is needed, cannot
     be used, 2 wrong use or files that do not pair up.
     """
-    from rainkit.evaluation import RestorerRequest
+    from rainkit.evaluation import DerainerRequest
     from rainkit.evaluation.methods import choose_methods
     from rainkit.evaluation.no_target import (
         UnpairedRequest,
@@ -98,7 +98,7 @@ def no_target(
         folders=tuple(photos),
         metrics=measured,
         methods=tuple(
-            RestorerRequest(
+            DerainerRequest(
                 method=row.method,
                 weights=row.weights,
                 label=row.label,

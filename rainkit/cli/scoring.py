@@ -93,9 +93,9 @@ WeightsDir: TypeAlias = Annotated[
     ),
 ]
 By: TypeAlias = Annotated[
-    list[choices.Condition] | None,
+    list[choices.RainAttribute] | None,
     choice(
-        choices.Condition,
+        choices.RainAttribute,
         "--by",
         metavar="ATTRIBUTE",
         help="Add means by an attribute of the rain, for datasets of rainkit synth. Repeatable.",

@@ -21,8 +21,8 @@ from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.datasets.sequences import merge
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
-from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.metrics.registry import LoadedMetric
+from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
 from rainkit.evaluation.scores import (
     Advance,
     Comparison,
@@ -60,7 +60,7 @@ class AveragesRequest:
     frames: int | None = None
     limit: int | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -109,7 +109,7 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
     for dataset in whole:
         outcomes: dict[str, Outcome] = {}
         for clean, frames in scenes[dataset.name].items():
-            for pair, restore in _restorers(clean, frames, scored[dataset.name], request):
+            for pair, restore in _averages_of(clean, frames, scored[dataset.name], request):
                 outcomes[pair.name] = attempt(
                     pair.name,
                     restore,
@@ -121,9 +121,9 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
                 if advance is not None:
                     advance(done, total)
         in_order = [outcomes[pair.name] for pair in scored[dataset.name]]
-        scores += told(
+        scores += with_attributes(
             collect(dataset.name, in_order, request.protocols),
-            conditions(dataset.root, scored[dataset.name]),
+            rain_attributes(dataset.root, scored[dataset.name]),
         )
     of = "all frames" if request.frames is None else f"{request.frames} frames"
     return Comparison(
@@ -171,7 +171,7 @@ def _check(name: str, scenes: _Scenes, request: AveragesRequest) -> None:
         )
 
 
-def _restorers(
+def _averages_of(
     clean: ImageRef,
     frames: Sequence[PairFiles],
     scored: Sequence[PairFiles],

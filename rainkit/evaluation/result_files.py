@@ -142,7 +142,7 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
         for comparison in comparisons
         for scores in comparison.scores
         for row in scores.rows
-        for name, _ in row.conditions
+        for name, _ in row.rain_attributes
     )
     text = io.StringIO()
     writer = csv.writer(text)
@@ -153,7 +153,7 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
                 own = dict(row.extras)
                 values = [getattr(row, name) for name in _PER_IMAGE[2:]]
                 values += [own.get(name) for name in extras]
-                values += [dict(row.conditions).get(name) for name in known]
+                values += [dict(row.rain_attributes).get(name) for name in known]
                 cells = ["" if value is None or value != value else value for value in values]
                 head = (comparison.restored, scores.dataset, scores.protocol.label)
                 writer.writerow([*head, *cells])

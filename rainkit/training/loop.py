@@ -107,7 +107,7 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """What a finished run left behind.
+    """Result of a run.
 
     Attributes:
         run: the run folder.

@@ -1,4 +1,4 @@
-"""What a training would do, and how many steps fit into a given time."""
+"""Planning a training before its first step: ``--dry-run`` and ``--max-time``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PICTURES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """How many steps fit into a time.
+    """Number of steps that fit into a time.
 
     Attributes:
         steps: number of steps that fit.
@@ -165,7 +165,7 @@ _MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a training would do.
+    """Plan of a training.
 
     Attributes:
         request: the resolved request.

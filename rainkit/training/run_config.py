@@ -1,4 +1,4 @@
-"""What a training run is asked to do: the request, recipes, and ``run.json``."""
+"""The request of a training run, recipes it comes from, and ``run.json``, which records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run works with: network, objective, data and processes, made from a request."""
+"""The set-up of a run: network, objective, data and processes, made from its request."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _score(i: int, gain: float = 5.0, rate: float | None = None) -> Score:
         input_psnr=20.0 + i,
         input_ssim=0.80 + 0.01 * i,
         milliseconds=10.0,
-        conditions=() if rate is None else (("rate_mm_h", rate),),
+        rain_attributes=() if rate is None else (("rate_mm_h", rate),),
     )
 
 

@@ -68,7 +68,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
 
     monkeypatch.setattr("rainkit.inference.open_derainer", load)
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_restorers", list)
+    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_derainers", list)
     return seen
 
 

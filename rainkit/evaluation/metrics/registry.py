@@ -23,7 +23,7 @@ from rainkit.evaluation.metrics import perceptual, rain
 from rainkit.evaluation.metrics.perceptual import WeightFile
 from rainkit.images import RGB8, to_tensor
 
-__all__ = ["METRICS", "Metric", "Ready", "metric", "ready"]
+__all__ = ["METRICS", "LoadedMetric", "Metric", "load_metrics", "metric"]
 
 Compute = Callable[..., float]
 """Pictures HWC uint8 RGB, in the order of :attr:`Metric.needs` after the restored one."""
@@ -71,7 +71,7 @@ class Metric:
         return "↑" if self.higher_is_better else "↓"
 
 
-class Ready:
+class LoadedMetric:
     """A metric that can be computed: its weights, if any, are loaded.
 
     Attributes:
@@ -129,7 +129,7 @@ class Ready:
 
 
 class _Loaded(NamedTuple):
-    metrics: tuple[Ready, ...]
+    metrics: tuple[LoadedMetric, ...]
     skipped: tuple[str, ...]
 
 
@@ -144,7 +144,7 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def ready(
+def load_metrics(
     names: Iterable[str],
     *,
     weights_dir: Path | None = None,
@@ -172,7 +172,7 @@ def ready(
             skipped.append(f"{each.name} skipped: it needs the {' and the '.join(lacking)}")
             continue
         try:
-            found.append(Ready(each, place))
+            found.append(LoadedMetric(each, place))
         except WeightsError as error:
             skipped.append(f"{each.name} skipped: {error}")
     return _Loaded(tuple(found), tuple(skipped))
