@@ -10,7 +10,6 @@ from typing import Any
 from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
-from rainkit.evaluation.baseline import Baseline
 from rainkit.evaluation.cached_derainer import check_derainers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import (
@@ -55,7 +54,6 @@ class EvalRequest:
         output: folder for per_image.csv, metrics.json and table.md; None to write nothing.
         overwrite: replace files that are there.
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
-        baseline: earlier scores that the new ones must not fall below.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
         by: attributes of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
@@ -68,7 +66,6 @@ class EvalRequest:
     output: Path | None = None
     overwrite: bool = False
     bars: tuple[str, ...] = ()
-    baseline: Baseline | None = None
     report: bool = False
     published: tuple[PublishedScore, ...] = ()
     by: tuple[str, ...] = ()
@@ -179,22 +176,18 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         benefit = downstream.measure(whole, request.downstream, advance)
         if request.output is not None:
             written += downstream.write(benefit, request.output, overwrite=request.overwrite)
-    told = list(request.notices)
     missed = [
         f"{each.restored}: {line}" if len(whole) > 1 else line
         for each in whole
         for line in each.below(request.bars)
     ]
-    if request.baseline is not None:
-        told += request.baseline.notices(whole)
-        missed += request.baseline.dropped(whole)
     return Evaluation(
         comparisons=comparisons,
         written=tuple(dict.fromkeys(written)),
         missed=tuple(missed),
         groups=grouped,
         downstream=benefit,
-        told=tuple(told),
+        told=request.notices,
     )
 
 
@@ -206,17 +199,11 @@ def _check(request: EvalRequest) -> None:
     without_input = any(map(_lacks_input, request.sources))
     if request.report and request.output is None:
         raise UsageError("--report: name a folder to write to (--output)")
-    asked = [("--fail-below", *parse_bar(bar)) for bar in request.bars]
-    if request.baseline is not None:
-        asked += [("--max-drop", *drop) for drop in request.baseline.drops]
-    for option, quantity, number in asked:
+    for quantity, number in map(parse_bar, request.bars):
         if quantity.endswith("_gain") and without_input:
             raise UsageError(
-                f"{option} {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
+                f"--fail-below {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
             )
-    if request.baseline is not None:
-        protocols = (protocol for each in request.sources for protocol in each.protocols)
-        request.baseline.covers(protocol.label for protocol in protocols)
     for name in request.metrics:
         metric(name.partition("=")[0])
     check_groups(request.by)
