@@ -18,7 +18,7 @@ from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
 from rainkit.evaluation.scores import versions
-from rainkit.files import counted, sha256
+from rainkit.files import counted
 from rainkit.images import RGB8
 from rainkit.ledger import Ledger
 from rainkit.runtime import RuntimeOptions
@@ -195,7 +195,7 @@ class Restorer:
         self.label = _label(request, file)
         declared = self._derainer.method.parts_of(file.network) if request.parts else {}
         self.parts = {name: part for name, part in declared.items() if part.estimates is not None}
-        digest = sha256(file.path)
+        digest = file.sha256
         self.about: dict[str, Any] = {
             "method": request.method,
             "weights": {"name": file.name, "variant": file.variant, "sha256": digest},

@@ -12,18 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rainkit import images
 from rainkit.api import RAIN
 from rainkit.errors import FileError, ImageError, RainkitError, UsageError
 from rainkit.images import Picture
-from rainkit.inference.derainer import Derainer, Result, only_method, open_derainer
 from rainkit.inference.outputs import Job, Plan, check_writable, plan
 from rainkit.inference.report import Compared, before_after, compare_page
-from rainkit.inference.tiles import OnTile
-from rainkit.render.thumbnails import thumbnail, thumbnail_side
+from rainkit.inference.setup import only_method, set_up
+from rainkit.render.html import thumbnail, thumbnail_side
 from rainkit.runtime import RuntimeOptions
+
+if TYPE_CHECKING:
+    from rainkit.inference.derainer import Derainer, Result
+    from rainkit.inference.tiles import OnTile
+    from rainkit.networks import Runtime
 
 __all__ = [
     "InferRequest",
@@ -104,8 +108,8 @@ class InferResult:
         outcomes: one for each picture, in the order of the inputs.
         method: the method's name.
         weights: the name of the weights.
-        device: where it ran.
-        precision: in which number format.
+        device: the device it ran on; None if no picture was left to do.
+        precision: the number format it ran in; None if no picture was left to do.
         outputs: the folders that hold the results, or the one file.
         parts: the folders that hold the parts, if they were asked for.
         blocks: how many blocks the network has; None = it is not an anytime one.
@@ -117,8 +121,8 @@ class InferResult:
     outcomes: tuple[Outcome, ...]
     method: str
     weights: str
-    device: str
-    precision: str
+    device: str | None
+    precision: str | None
     outputs: tuple[Path, ...]
     seconds: float
     parts: tuple[Path, ...] = ()
@@ -230,9 +234,10 @@ class _Finished:
 def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
     """Take the rain out of pictures and write the results.
 
-    Pictures whose result is there are skipped. One that fails is counted in the result and does
-    not stop the others; a full disk does. Ctrl-C leaves once the pictures that are computed are
-    written.
+    Inputs, outputs, method and weights are checked first; torch is imported only if a picture is
+    left to do. Pictures whose result exists are skipped. One that fails is counted in the result
+    and does not stop the others; a full disk does. After Ctrl-C the pictures that are computed are
+    written before the function returns.
 
     Raises:
         UsageError: no picture found, or results that would replace inputs or each other.
@@ -253,39 +258,48 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
     progress = progress or Progress()
     progress.start(len(planned.jobs))
     report = _report(request, planned)
-    derainer = open_derainer(
-        name, request.options, weights=request.weights, variant=request.variant
-    )
-    if not all(job.exists for job in planned.jobs):
+    setup = set_up(name, request.options, weights=request.weights, variant=request.variant)
+    nothing_to_do = all(job.exists for job in planned.jobs)
+    if not nothing_to_do:
         for folder in planned.folders:
             check_writable(folder)
     if report is not None:
         check_writable(report.parent, "--report-to")
-    start = time.perf_counter()
     finished: list[_Finished] = []
 
     def finish(each: _Finished) -> None:
         finished.append(each)
         progress.advance(each.outcome)
 
-    side = thumbnail_side(len(planned.jobs)) if report is not None else 0
-    encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
-    _run(planned.jobs, derainer, encode, finish, progress)
+    runtime: Runtime | None = None
+    start = time.perf_counter()
+    if nothing_to_do:
+        for job in planned.jobs:
+            finish(_Finished(_untried(job, "")))
+    else:
+        from rainkit.inference import derainer  # imports torch
+
+        network = derainer.build(setup)
+        runtime = network.runtime
+        start = time.perf_counter()
+        side = thumbnail_side(len(planned.jobs)) if report is not None else 0
+        encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
+        _run(planned.jobs, network, encode, finish, progress)
     result = InferResult(
         outcomes=tuple(each.outcome for each in finished),
         method=name,
-        weights=derainer.weights.name,
-        device=derainer.runtime.describe(),
-        precision=derainer.runtime.precision,
+        weights=setup.weights.name,
+        device=None if runtime is None else runtime.describe(),
+        precision=None if runtime is None else runtime.precision,
         outputs=planned.outputs,
         parts=planned.parts,
-        blocks=derainer.blocks,
+        blocks=setup.blocks,
         seconds=time.perf_counter() - start,
     )
     if report is None:
         return result
     shown = [each.shown for each in finished if each.shown is not None]
-    page = before_after(derainer.method.title, result, shown)
+    page = before_after(setup.method.title, result, shown)
     try:
         compare_page(page, report, overwrite=request.overwrite)
     except FileError as error:  # by now the results are more important

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from rainkit import images, networks, plugins
+from rainkit import images, networks
 from rainkit import weights as weight_files
 from rainkit.api import RAIN, ImageSpec, Method, Part
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError, one_line
+from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
+from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Answer, Grid
 from rainkit.networks import ImageOnly
 from rainkit.runtime import SMALLEST_TILE, Effort, RuntimeOptions
@@ -30,9 +31,9 @@ from rainkit.weights import WeightsFile
 __all__ = [
     "Derainer",
     "Result",
+    "build",
     "derain",
     "load",
-    "only_method",
     "open_derainer",
 ]
 
@@ -390,19 +391,31 @@ def open_derainer(
     Raises:
         UsageError, MethodError, WeightsError: as :func:`load`.
     """
-    method = plugins.get(name) if isinstance(name, str) else name
-    file = _find_weights(method, None if weights is None else str(weights), variant)
-    _check_effort(options.effort, method, file.network)
-    spec = method.image(file.network)
-    runtime = networks.choose(options.device, options.precision, spec)
-    grid = _grid(method, spec, options.tile, runtime.device.type)
+    return build(set_up(name, options, weights=weights, variant=variant), compiled=compiled)
+
+
+def build(setup: Setup, *, compiled: bool = False) -> Derainer:
+    """Build the network of a setup on its device.
+
+    Raises:
+        UsageError: this machine has no such device, or the method forbids the precision.
+        MethodError: the method's network cannot be built.
+        WeightsError: the weights do not fit it.
+    """
+    method, file, options = setup.method, setup.weights, setup.options
+    runtime = networks.choose(options.device, options.precision, setup.spec)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)
-        return networks.prepare(network, spec, runtime, compiled=compiled)
+        return networks.prepare(network, setup.spec, runtime, compiled=compiled)
 
-    network = _compiled(prepare) if compiled else prepare(False)
-    return Derainer(method=method, weights=file, network=network, grid=grid, effort=options.effort)
+    return Derainer(
+        method=method,
+        weights=file,
+        network=_compiled(prepare) if compiled else prepare(False),
+        grid=_grid(setup.spec, options.tile, runtime.device.type),
+        effort=options.effort,
+    )
 
 
 def derain(image: Any, method: str | Method | None = None, **options: Any) -> Any:
@@ -418,61 +431,9 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
     return load(only_method() if method is None else method, **options).derain(image)
 
 
-def only_method() -> str:
-    """The name of the one method that is installed.
-
-    Raises:
-        UsageError: there are several, or none.
-    """
-    names = [found.name for found in plugins.installed() if found.problem is None]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UsageError(plugins.none_installed())
-    raise UsageError(f"no method named: add --method with one of {', '.join(names)}")
-
-
-def _find_weights(
-    method: Method, which: str | None, variant: str | None
-) -> weight_files.WeightsFile:
-    if variant is not None and variant not in method.variants:
-        raise UsageError(
-            f"--variant {variant}: {method.name} has the variants {', '.join(method.variants)}"
-        )
-    if which is None and variant is not None:
-        which = next((w.tag for w in method.weights if w.variant == variant), None)
-        if which is None:
-            raise WeightsError(
-                f"{method.name} ships no weights of the variant {variant}: "
-                "train some and pass --weights FILE.safetensors"
-            )
-    file = weight_files.find(method, which)
-    if variant is not None and file.variant != variant:
-        raise UsageError(
-            f"--variant {variant}: the weights {file.name} are of the variant {file.variant}; "
-            "leave --variant out"
-        )
-    return file
-
-
-def _check_effort(effort: Effort, method: Method, network: Any) -> None:
-    if effort.whole:
-        return
-    if method.blocks is None:
-        raise UsageError(
-            f"--effort {effort}: {method.name} always runs as a whole; leave the option out, or "
-            "take an anytime method (`rainkit methods show` says which are)"
-        )
-    most = method.blocks(network)
-    if effort.blocks is not None and effort.blocks > most:
-        raise UsageError(f"--effort {effort}: the network of these weights has 1 to {most} blocks")
-
-
-def _grid(method: Method, spec: ImageSpec, tile: int | None, device: str) -> Grid:
+def _grid(spec: ImageSpec, tile: int | None, device: str) -> Grid:
     side = _AUTO_SIDE[device] if tile is None else tile
     if spec.tiling == "never":
-        if tile:
-            raise UsageError(f"--tile {tile}: {method.name} needs whole pictures; leave it out")
         side = 0
     radius = spec.receptive_radius
     exact = spec.tiling == "exact" and radius is not None

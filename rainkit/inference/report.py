@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-
 import rainkit
 from rainkit.files import counted, write_text
-from rainkit.render.thumbnails import MOST_SHOWN
+from rainkit.render.html import MOST_SHOWN, render
 
 if TYPE_CHECKING:
     from rainkit.inference.batch import InferResult
@@ -57,7 +54,7 @@ class ComparePage:
     Attributes:
         title: its heading.
         facts: what to know about the run: method, weights, device, times.
-        pictures: of which the first :data:`~rainkit.reports.MOST_SHOWN` are shown.
+        pictures: of which the first :data:`~rainkit.render.html.MOST_SHOWN` are shown.
         failures: file and reason of each picture that failed.
         notes: lines on the pictures that are neither shown nor failed.
     """
@@ -75,15 +72,9 @@ def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> N
     Raises:
         FileError: the file exists, or the system refuses to write.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rainkit.inference"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["jpeg"] = _data_uri
-    html = environment.get_template("compare.html.j2").render(
+    html = render(
+        "rainkit.inference",
+        "compare.html.j2",
         page=page,
         shown=page.pictures[:MOST_SHOWN],
         left_out=max(0, len(page.pictures) - MOST_SHOWN),
@@ -91,10 +82,6 @@ def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> N
     )
     # File names may hold bytes that are no UTF-8; they are shown as question marks.
     write_text(path, html, overwrite=overwrite, errors="replace")
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 FEW = 8
@@ -147,7 +134,7 @@ def before_after(title: str, result: InferResult, shown: Sequence[Compared]) -> 
         facts={
             "Method": f"{title} ({result.method})",
             "Weights": result.weights,
-            "Device": result.device,
+            **({"Device": result.device} if result.device else {}),
             "Pictures": tally(result),
             "Time": time_taken,
             **({"Blocks": used.partition("used, ")[2]} if (used := blocks_used(result)) else {}),

@@ -9,6 +9,7 @@ import pytest
 from rainkit.api import Part
 from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
+from rainkit.files import sha256
 from rainkit.runtime import Effort
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)
@@ -25,7 +26,9 @@ class Exact:
     """Stands in for a method that finds rain and picture without any error."""
 
     def __init__(self, weights: Path) -> None:
-        self.weights = SimpleNamespace(name="exact", variant="default", path=weights, network=None)
+        self.weights = SimpleNamespace(
+            name="exact", variant="default", path=weights, network=None, sha256=sha256(weights)
+        )
         self.method = SimpleNamespace(parts_of=lambda network: PARTS)
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()

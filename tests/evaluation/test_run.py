@@ -17,6 +17,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
+from rainkit.files import sha256
 from rainkit.runtime import Effort, RuntimeOptions
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
@@ -45,7 +46,9 @@ class Darkener:
     """Stands in for a trained method: it takes 15 of the 20 grey levels of rain away."""
 
     def __init__(self, weights: Path) -> None:
-        self.weights = SimpleNamespace(name="darkener.test", variant="default", path=weights)
+        self.weights = SimpleNamespace(
+            name="darkener.test", variant="default", path=weights, sha256=sha256(weights)
+        )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
 

@@ -25,6 +25,7 @@ from rainkit.evaluation.no_target import (
     unpaired_table,
     write_unpaired,
 )
+from rainkit.files import sha256
 from rainkit.runtime import Effort, RuntimeOptions
 
 
@@ -71,7 +72,9 @@ class StandIn:
     """In place of a trained method."""
 
     def __init__(self, name: str, weights: Path, seen: list[str]) -> None:
-        self.weights = SimpleNamespace(name="standin.test", variant="default", path=weights)
+        self.weights = SimpleNamespace(
+            name="standin.test", variant="default", path=weights, sha256=sha256(weights)
+        )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
         self._name, self._seen = name, seen
