@@ -30,7 +30,7 @@ from rainkit.evaluation.metrics.psnr_ssim import (
 )
 from rainkit.images import RGB8
 
-__all__ = ["PROTOCOLS", "Protocol", "protocol"]
+__all__ = ["PROTOCOLS", "Protocol", "chosen_protocols", "protocol"]
 
 _Pair = tuple[RGB8, RGB8]
 _Planes = tuple[tuple[Plane, ...], tuple[Plane, ...]]
