@@ -1,4 +1,4 @@
-"""The before/after page."""
+"""The page of pictures before and after, and a run in words."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """One picture of the page.
+    """A picture of the page.
 
     Attributes:
         name: its caption.
-        before: a JPEG file.
-        after: a JPEG file of the same size.
-        size: width and height of the picture itself.
-        seconds: how long it took.
-        blocks: how many blocks of the network ran; None = it has none.
+        before: bytes of a JPEG file.
+        after: bytes of a JPEG file of the same size.
+        size: width and height of the original picture.
+        seconds: time that it took.
+        blocks: number of blocks that ran; None if the method is not an anytime method.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparePage:
-    """What a page shows.
+    """The content of a page.
 
     Attributes:
         title: its heading.
-        facts: what to know about the run: method, weights, device, times.
-        pictures: of which the first :data:`~rainkit.render.html.MOST_SHOWN` are shown.
+        facts: facts about the run: method, weights, device, times.
+        pictures: the pictures; the first :data:`~rainkit.render.html.MOST_SHOWN` are shown.
         failures: file and reason of each picture that failed.
-        notes: lines on the pictures that are neither shown nor failed.
+        notes: lines about the pictures that are neither shown nor failed.
     """
 
     title: str
@@ -80,16 +80,16 @@ def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> N
         left_out=max(0, len(page.pictures) - MOST_SHOWN),
         version=rainkit.__version__,
     )
-    # File names may hold bytes that are no UTF-8; they are shown as question marks.
+    # File names may hold bytes that are not UTF-8; these are shown as question marks.
     write_text(path, html, overwrite=overwrite, errors="replace")
 
 
 FEW = 8
-"""Pictures that are told about one by one."""
+"""Largest number of pictures that are listed one by one."""
 
 
 def tally(result: InferResult) -> str:
-    """Such as ``2 pictures derained, 1 already there (--overwrite to redo), 1 failed``."""
+    """Return e.g. ``2 pictures derained, 1 already there (--overwrite to redo), 1 failed``."""
     parts = [f"{counted(len(result.done))} derained"]
     if result.skipped:
         parts.append(f"{len(result.skipped)} already there (--overwrite to redo)")
@@ -101,9 +101,10 @@ def tally(result: InferResult) -> str:
 
 
 def blocks_used(result: InferResult) -> str | None:
-    """Such as ``blocks used, of 5: 2 for a.jpg, 4 for b.jpg``, or numbers of pictures for many.
+    """Return e.g. ``blocks used, of 5: 2 for a.jpg, 4 for b.jpg``, or numbers of pictures for many.
 
-    None where there is nothing to tell: the method is not an anytime one, or every picture got all.
+    The result is None if the method is not an anytime method, or if all blocks ran for every
+    picture.
     """
     used = [(each.input.name, each.blocks) for each in result.done if each.blocks is not None]
     if all(blocks == result.blocks for _, blocks in used):
@@ -117,11 +118,11 @@ def blocks_used(result: InferResult) -> str | None:
 
 
 def before_after(title: str, result: InferResult, shown: Sequence[Compared]) -> ComparePage:
-    """The page of a run.
+    """Return the page of a run.
 
     Args:
-        title: of the method.
-        result: of the run.
+        title: title of the method.
+        result: result of the run.
         shown: the pictures that were derained.
     """
     done = len(result.done)
