@@ -16,7 +16,6 @@ from rainkit.errors import UsageError
 
 __all__ = [
     "Average",
-    "Condition",
     "DepthFormat",
     "DownstreamTask",
     "FileFormat",
@@ -28,6 +27,7 @@ __all__ = [
     "Precision",
     "Preset",
     "Protocol",
+    "RainAttribute",
     "RainySide",
     "SideOutput",
     "WrittenLayout",
@@ -180,7 +180,7 @@ class Metric(StrEnum):
     NIQE = "niqe"
 
 
-class Condition(StrEnum):
+class RainAttribute(StrEnum):
     """Attributes of synthetic rain by which pictures are grouped."""
 
     RATE = "rate"

@@ -14,7 +14,7 @@ from rainkit.depth.files import FORMATS
 from rainkit.errors import UsageError
 from rainkit.evaluation.metrics.protocols import PROTOCOLS
 from rainkit.evaluation.metrics.registry import METRICS
-from rainkit.evaluation.rain_attributes import CONDITIONS
+from rainkit.evaluation.rain_attributes import ATTRIBUTES
 from rainkit.rain import LEVELS, PRESETS
 
 
@@ -27,7 +27,7 @@ from rainkit.rain import LEVELS, PRESETS
         (choices.DepthFormat, FORMATS),
         (choices.Protocol, PROTOCOLS),
         (choices.Metric, METRICS),
-        (choices.Condition, CONDITIONS),
+        (choices.RainAttribute, ATTRIBUTES),
     ],
 )
 def test_lists_agree_with_registries(kind: type[StrEnum], registry: Iterable[str]):

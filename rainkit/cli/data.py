@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from rainkit import choices
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import print_json, print_table, tell, warn
+from rainkit.cli.options import Json, Quiet, choice
 from rainkit.cli.synth import progress, show_dataset, write_page
 from rainkit.files import counted
 
@@ -39,8 +41,6 @@ _Limit: TypeAlias = Annotated[
 _Workers: TypeAlias = Annotated[
     int | None, typer.Option(help="Processes. Default: as many as pay.", min=1)
 ]
-_Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-_Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what failed.")]
 
 
 @app.command()
@@ -66,8 +66,8 @@ def audit(
         bool, typer.Option("--overwrite", help="Replace an existing LIST.")
     ] = False,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find scenes that sets share, such as a training set and a test set.
 
@@ -139,8 +139,8 @@ def merge(
         bool, typer.Option("--overwrite", help="Write over an earlier merge.")
     ] = False,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make one dataset of pairs from several.
 
@@ -198,7 +198,9 @@ def average(
     out: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the averages.", metavar="DIR")
     ],
-    by: Annotated[str, typer.Option(help="mean or median.")] = "mean",
+    by: Annotated[
+        choices.Average, choice(choices.Average, "--by", help="How frames are averaged.")
+    ] = choices.Average.MEAN,
     frames: Annotated[
         int | None, typer.Option(help="Frames of each scene to take. Default: all.", min=1)
     ] = None,
@@ -212,8 +214,8 @@ def average(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over earlier averages.")
     ] = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Derain static scenes by the mean or the median of their frames.
 
@@ -224,7 +226,7 @@ def average(
 
       rainkit data average scenes/ -o still/ --by median --frames 10
 
-      rainkit eval still/average still/clean
+      rainkit score still/average still/clean
 
       rainkit data average scenes/ -o pairs/ --pairs
     """
@@ -268,8 +270,8 @@ def frames(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace scenes of the same name.")
     ] = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Cut static, registered time-lapse frames out of a video of rain.
 
@@ -317,18 +319,16 @@ def rebuild(
         Path | None, typer.Option("--output", "-o", help="Empty folder to write to.", metavar="DIR")
     ] = None,
     layout: Annotated[
-        str | None,
-        typer.Option(
-            help="Names of files and folders: restormer, rain100, ddn, did, spa, hf or wds. "
-            "Default: as before.",
-            metavar="NAME",
+        choices.WrittenLayout | None,
+        choice(
+            choices.WrittenLayout,
+            "--layout",
+            help="Names of files and folders. Default: as before.",
         ),
     ] = None,
     file_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="File format: png or jpg. Default: as before.", metavar="png|jpg"
-        ),
+        choices.FileFormat | None,
+        choice(choices.FileFormat, "--format", help="Format of the pictures. Default: as before."),
     ] = None,
     depth: Annotated[
         str | None,
@@ -349,8 +349,8 @@ def rebuild(
         bool, typer.Option("--report", help="Make a page of samples and checks, DIR/report.html.")
     ] = False,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a dataset again from its manifest, perhaps in another layout.
 
@@ -399,8 +399,8 @@ def verify(
         ),
     ] = None,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw every picture of a dataset again and compare it with the files.
 

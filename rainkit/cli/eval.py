@@ -13,8 +13,11 @@ from rainkit.cli.options import (
     CropToCommon,
     Device,
     Effort,
+    Json,
     Layout,
+    Overwrite,
     Precision,
+    Quiet,
     RainySide,
     Tile,
 )
@@ -58,27 +61,10 @@ def evaluate(
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="METRICS.JSON",
-            help="Exit with 3 if a mean fell below that of this earlier evaluation.",
-            rich_help_panel=o.OUT,
-        ),
-    ] = None,
-    max_drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="QUANTITY=NUMBER",
-            help="With --baseline: how far it may fall.",
-            show_default="psnr=0.05, ssim=0.001",
-            rich_help_panel=o.OUT,
-        ),
-    ] = None,
     layout: Layout = None,
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
@@ -104,7 +90,6 @@ def evaluate(
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions
-    from rainkit.evaluation import baseline as earlier
     from rainkit.evaluation.methods import choose_methods, published_figures, split_label
     from rainkit.evaluation.metrics.protocols import chosen_protocols
     from rainkit.evaluation.run import further_rows
@@ -117,17 +102,13 @@ def evaluate(
         )
     if rows.published and not (report and methods):
         raise UsageError("--also published needs --report and methods")
-    if max_drop and baseline is None:
-        raise UsageError("--max-drop goes with --baseline METRICS.JSON")
     options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
-    measures, skipped = evaluation.ready(metrics or ())
     which, exact = chosen_protocols(protocols or ["prenet"])
     scored: dict[str, Any] = {
         "datasets": tuple(pairs),
         "protocols": which,
         "limit": limit,
-        "metrics": measures,
         "exact": exact,
         "reading": ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common),
     }
@@ -154,14 +135,14 @@ def evaluate(
                 for path, label in map(split_label, dict.fromkeys(restored or ()))
             ),
         ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
-        baseline=None if baseline is None else earlier.load(baseline, max_drop or ()),
         report=report,
         published=published_figures(row.method for row in chosen.rows) if rows.published else (),
         by=tuple(dict.fromkeys(by or ())),
-        notices=(*skipped, *chosen.notices),
+        notices=chosen.notices,
     )
     with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)

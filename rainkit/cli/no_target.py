@@ -14,7 +14,10 @@ from rainkit.cli.options import (
     CropToCommon,
     Device,
     Effort,
+    Json,
+    Overwrite,
     Precision,
+    Quiet,
     Tile,
 )
 from rainkit.errors import UsageError
@@ -53,9 +56,9 @@ def no_target(
             " pictures in its folder restored.",
         ),
     ] = None,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
@@ -72,7 +75,7 @@ def no_target(
     Exit codes: 0 all measured, 1 a picture, or a file that is needed, cannot
     be used, 2 wrong use or files that do not pair up.
     """
-    from rainkit.evaluation import RestorerRequest
+    from rainkit.evaluation import DerainerRequest
     from rainkit.evaluation.methods import choose_methods
     from rainkit.evaluation.no_target import (
         UnpairedRequest,
@@ -95,7 +98,7 @@ def no_target(
         folders=tuple(photos),
         metrics=measured,
         methods=tuple(
-            RestorerRequest(
+            DerainerRequest(
                 method=row.method,
                 weights=row.weights,
                 label=row.label,

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rainkit import choices
 from rainkit.cli.console import print_json, progress_bars, tell, warn
+from rainkit.cli.options import OUTPUT, Json, Quiet, choice
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -42,13 +44,8 @@ def synth(
         typer.Option("--output", "-o", help="Folder for the dataset.", metavar="DIR"),
     ] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Rain to start from: default, spa, rain12, rain100l, rain100h, wide, short, "
-            "physical or misty.",
-            rich_help_panel=_RAIN,
-        ),
+        choices.Preset | None,
+        choice(choices.Preset, "--preset", help="Rain to start from.", panel=_RAIN),
     ] = None,
     rate: Annotated[
         list[str] | None,
@@ -109,21 +106,21 @@ def synth(
         ),
     ] = None,
     layout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Names of files and folders: restormer (default), rain100, ddn, did, spa, hf or "
-            "wds.",
-            rich_help_panel=_DATASET,
+        choices.WrittenLayout | None,
+        choice(
+            choices.WrittenLayout,
+            "--layout",
+            help="Names of files and folders. Default: restormer.",
+            panel=_DATASET,
         ),
     ] = None,
     file_format: Annotated[
-        str | None,
-        typer.Option(
+        choices.FileFormat | None,
+        choice(
+            choices.FileFormat,
             "--format",
-            metavar="png|jpg",
-            help="File format: png (default), or jpg of quality 95.",
-            rich_help_panel=_DATASET,
+            help="Format of the pictures: png (default), or jpg of quality 95.",
+            panel=_DATASET,
         ),
     ] = None,
     seed: Annotated[
@@ -154,7 +151,7 @@ def synth(
         typer.Option(
             "--report",
             help="Make a page of samples and checks, DIR/report.html.",
-            rich_help_panel=_DATASET,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     overwrite: Annotated[
@@ -163,7 +160,7 @@ def synth(
             "--overwrite",
             help="Write into a folder that is not empty. The files that its manifest lists are "
             "deleted, and no other file is.",
-            rich_help_panel=_RUN,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     workers: Annotated[
@@ -178,13 +175,8 @@ def synth(
             rich_help_panel=_RUN,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_RUN)
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Print only what failed.", rich_help_panel=_RUN),
-    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make rainy and clean pairs from clean photographs.
 

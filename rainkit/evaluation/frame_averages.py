@@ -1,12 +1,10 @@
-"""Averages of the frames of static scenes as results: what one picture's deraining is up against.
+"""Scoring averages of the frames of static scenes, beside methods that need one frame.
 
-Pictures of a dataset that share a clean picture are the frames of a scene. An average needs many
-of them where a method needs one.
+Pictures of a dataset that share a clean picture are the frames of a scene.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.datasets.sequences import merge
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
-from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.metrics.registry import LoadedMetric
+from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
 from rainkit.evaluation.scores import (
     Advance,
     Comparison,
@@ -46,11 +45,12 @@ class AveragesRequest:
         datasets: folders of pairs, as for methods.
         protocols: at least one.
         by: ``mean`` or ``median``.
-        frames: how many frames an average is of, from the scored one on, around to the scene's
-            first; None = all of the scene.
-        limit: pictures per dataset at most; None = all. Averages are of all frames all the same.
+        frames: the number of frames of an average, from the scored one on, around to the scene's
+            first; None for all frames of the scene.
+        limit: the number of pictures of each dataset; None for all. Averages are still of frames
+            beyond it.
         reading: how dataset folders are read.
-        metrics: what is measured besides.
+        metrics: what is measured beside PSNR and SSIM.
         exact: compute scores in float64 throughout.
     """
 
@@ -60,7 +60,7 @@ class AveragesRequest:
     frames: int | None = None
     limit: int | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -68,7 +68,7 @@ _ROWS = ("parts", "published", "mean", "median")
 
 
 def parse_average(text: str) -> tuple[str, int | None]:
-    """``median`` or ``mean=5`` as what is computed and of how many frames.
+    """Return ``median`` or ``mean=5`` as the kind of average and its number of frames.
 
     Raises:
         UsageError: it is neither.
@@ -80,13 +80,11 @@ def parse_average(text: str) -> tuple[str, int | None]:
         if count.isdecimal() and int(count) >= 2:
             return by, int(count)
         raise UsageError(f"--also {text}: write {by}=5 for 5 frames; 2 is the least")
-    nearest = difflib.get_close_matches(text, _ROWS, 1)
-    guess = f"did you mean {nearest[0]}? " if nearest else ""
-    raise UsageError(f"--also {text}: {guess}choose from {', '.join(_ROWS)}, mean=5, median=5")
+    raise unknown("--also", text, (*_ROWS, "mean=5", "median=5"))
 
 
 def check_averages(request: AveragesRequest) -> None:
-    """Refuse what has no averages, before anything is computed.
+    """Refuse datasets that have no averages, before anything is computed.
 
     Raises:
         UsageError: no two pictures share a clean one, or a scene has fewer frames than asked for.
@@ -111,7 +109,7 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
     for dataset in whole:
         outcomes: dict[str, Outcome] = {}
         for clean, frames in scenes[dataset.name].items():
-            for pair, restore in _restorers(clean, frames, scored[dataset.name], request):
+            for pair, restore in _averages_of(clean, frames, scored[dataset.name], request):
                 outcomes[pair.name] = attempt(
                     pair.name,
                     restore,
@@ -123,9 +121,9 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
                 if advance is not None:
                     advance(done, total)
         in_order = [outcomes[pair.name] for pair in scored[dataset.name]]
-        scores += told(
+        scores += with_attributes(
             collect(dataset.name, in_order, request.protocols),
-            conditions(dataset.root, scored[dataset.name]),
+            rain_attributes(dataset.root, scored[dataset.name]),
         )
     of = "all frames" if request.frames is None else f"{request.frames} frames"
     return Comparison(
@@ -151,7 +149,7 @@ _Scenes = dict[ImageRef, tuple[PairFiles, ...]]
 
 
 def _scenes(pairs: Sequence[PairFiles]) -> _Scenes:
-    """Pairs by their clean picture."""
+    """Group pairs by their clean picture."""
     found: defaultdict[ImageRef, list[PairFiles]] = defaultdict(list)
     for pair in pairs:
         found[pair.clean].append(pair)
@@ -173,13 +171,13 @@ def _check(name: str, scenes: _Scenes, request: AveragesRequest) -> None:
         )
 
 
-def _restorers(
+def _averages_of(
     clean: ImageRef,
     frames: Sequence[PairFiles],
     scored: Sequence[PairFiles],
     request: AveragesRequest,
 ) -> list[tuple[PairFiles, partial[Triple]]]:
-    """The scored frames of one scene, each with what makes its average."""
+    """Return the scored frames of one scene, each with a function that makes its average."""
     wanted = {pair.name for pair in scored}
     scene = _Scene(clean, frames, request.by, request.frames)
     return [
@@ -190,9 +188,9 @@ def _restorers(
 
 
 class _Scene:
-    """The frames of a scene. Each is read when it is first needed, and kept while it may be again.
+    """The frames of a scene, each of which is read once and kept as long as it may be needed.
 
-    What cannot be read is not tried again: all pictures of its scene fail alike.
+    If a frame cannot be read, it is not tried again: all pictures of its scene fail alike.
     """
 
     def __init__(
@@ -207,7 +205,7 @@ class _Scene:
         self._problem: RainkitError | None = None
 
     def averaged(self, place: int) -> Triple:
-        """The average from one frame on, beside the frame itself.
+        """Return the average from one frame on, with the frame itself.
 
         Raises:
             ImageError, DatasetError: a picture of the scene cannot be read.

@@ -17,8 +17,8 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
-from rainkit.files import sha256
 from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
@@ -46,8 +46,8 @@ class Darkener:
     """Stands in for a trained method: it takes 15 of the 20 grey levels of rain away."""
 
     def __init__(self, weights: Path) -> None:
-        self.weights = SimpleNamespace(
-            name="darkener.test", variant="default", path=weights, sha256=sha256(weights)
+        self.weights = WeightsFile(
+            path=weights, name="darkener.test", variant="default", network=None, header={}
         )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
@@ -69,7 +69,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
 
     monkeypatch.setattr("rainkit.inference.open_derainer", load)
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_restorers", list)
+    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_derainers", list)
     return seen
 
 
@@ -133,7 +133,8 @@ def test_output_files_trace_every_figure(dataset, tmp_path, loads):
     assert first["sha256"] == hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest()
     markdown = result.written[2].read_text()
     assert "Protocol prenet/1" in markdown
-    assert "| pairs | 3 | input |" in markdown
+    assert "| input | " in markdown
+    assert "Pictures: pairs 3." in markdown
 
 
 def test_results_are_not_overwritten_unasked_and_refused_before_computing(dataset, tmp_path, loads):

@@ -12,8 +12,8 @@ import pytest
 
 from rainkit import evaluation
 from rainkit.errors import MethodError, PairingError, UsageError
-from rainkit.evaluation import PROTOCOLS, MethodRequest, RestorerRequest
-from rainkit.evaluation.metrics.registry import ready
+from rainkit.evaluation import PROTOCOLS, DerainerRequest, MethodRequest
+from rainkit.evaluation.metrics.registry import load_metrics
 from rainkit.evaluation.no_target import (
     FILES,
     Unpaired,
@@ -25,8 +25,8 @@ from rainkit.evaluation.no_target import (
     unpaired_table,
     write_unpaired,
 )
-from rainkit.files import sha256
 from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 
 def darken(image: np.ndarray) -> np.ndarray:
@@ -72,8 +72,8 @@ class StandIn:
     """In place of a trained method."""
 
     def __init__(self, name: str, weights: Path, seen: list[str]) -> None:
-        self.weights = SimpleNamespace(
-            name="standin.test", variant="default", path=weights, sha256=sha256(weights)
+        self.weights = WeightsFile(
+            path=weights, name="standin.test", variant="default", network=None, header={}
         )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
@@ -94,12 +94,12 @@ def derained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         "rainkit.inference.open_derainer", lambda name, *_, **__: StandIn(name, weights, seen)
     )
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr("rainkit.evaluation.no_target.check_restorers", list)
+    monkeypatch.setattr("rainkit.evaluation.no_target.check_derainers", list)
     return seen
 
 
-def method(name: str = "darkener", **options: object) -> RestorerRequest:
-    return RestorerRequest(method=name, **options)
+def method(name: str = "darkener", **options: object) -> DerainerRequest:
+    return DerainerRequest(method=name, **options)
 
 
 def measured(*folders: Path, **options: object) -> Unpaired:
@@ -316,7 +316,7 @@ def test_metrics_that_compare_with_a_target_are_refused_by_name(photos, derained
         with pytest.raises(UsageError, match=r"--metric mae(, lpips)?: compares with ground truth"):
             metrics_without_target(names)
     request = UnpairedRequest(
-        folders=(photos,), metrics=ready(["mae"]).metrics, methods=(method(),)
+        folders=(photos,), metrics=load_metrics(["mae"]).metrics, methods=(method(),)
     )
     with pytest.raises(UsageError, match="--metric mae"):
         evaluate_unpaired(request)

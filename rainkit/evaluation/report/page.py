@@ -18,19 +18,27 @@ from markupsafe import Markup
 import rainkit
 from rainkit.errors import ImageError, RainkitError
 from rainkit.evaluation.report.data import (
-    EvalPlot,
     EvalReport,
     EvalResult,
     PanelPictures,
-    PictureScore,
 )
-from rainkit.evaluation.report.means import SummaryTable, summary
-from rainkit.evaluation.report.plots import eval_plots, parts_plots
+from rainkit.evaluation.report.means import SummaryTable, eval_latex, summary
+from rainkit.evaluation.report.plots import (
+    PARTS_FILE,
+    EvalPlot,
+    eval_plots,
+    parts_plots,
+    write_parts,
+    write_plots,
+)
+from rainkit.evaluation.scores import Score
 from rainkit.files import write_text
 from rainkit.images import RGB8, shrink
 from rainkit.render.html import render, thumbnail
+from rainkit.render.text_tables import write_texts
 
 __all__ = [
+    "REPORT_FILES",
     "SCALE",
     "Panel",
     "Panels",
@@ -40,13 +48,15 @@ __all__ = [
     "eval_page",
     "panels",
     "rain_layer",
+    "write_report",
 ]
 
+
+_PACKAGE = "rainkit.evaluation.report"
 
 SCALE = 32
 """Grey levels at the upper end of every error map, so that maps of different pages compare."""
 
-_PACKAGE = "rainkit.evaluation.report"
 PICKS = ("worst", "median", "best")
 _KINDS = ("input", "result", "target", "error", "rain")
 _STEPS = (1.0, 0.8, 0.64, 0.5, 0.4, 0.3)
@@ -58,8 +68,8 @@ class Panel:
     """One picture of the page.
 
     Attributes:
-        method: whose result it is.
-        dataset: where the picture is from.
+        method: the method whose result it is.
+        dataset: the picture's dataset.
         pick: worst, median, best or only.
         score: its figures.
         size: width and height of the pictures as embedded.
@@ -69,14 +79,14 @@ class Panel:
     method: str
     dataset: str
     pick: str
-    score: PictureScore
+    score: Score
     size: tuple[int, int]
     pictures: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panels:
-    """All pictures of the page; what several panels show is held once.
+    """All pictures of the page; a picture that several panels show is held once.
 
     Attributes:
         panels: in order.
@@ -91,14 +101,14 @@ class Panels:
     notes: tuple[str, ...] = ()
 
 
-def choose(scores: Sequence[PictureScore]) -> list[tuple[str, PictureScore]]:
-    """The worst, median and best by gain in PSNR, by PSNR itself where there is no input.
+def choose(scores: Sequence[Score]) -> list[tuple[str, Score]]:
+    """Return the worst, median and best pictures by gain in PSNR, or by PSNR without an input.
 
-    Two pictures are worst and best; one is the only.
+    Of two pictures there is no median, and a single one is called ``only``.
     """
     gains = all(score.psnr_gain is not None for score in scores)
 
-    def rank(score: PictureScore) -> float:
+    def rank(score: Score) -> float:
         return (score.psnr_gain or 0.0) if gains else score.psnr
 
     # NaN comes of no order; infinity is a good result.
@@ -117,9 +127,9 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
 
     Args:
         results: of one protocol.
-        most: panels at most; medians go first, then the last results.
-        side: longest side of a picture; less where all would not fit the budget.
-        budget: bytes of all pictures together, as embedded.
+        most: the largest number of panels; medians are left out first, then the last results.
+        side: longest side of a picture in pixels; it is reduced to fit the budget.
+        budget: the largest size of all embedded pictures together, in bytes.
     """
     chosen = [(r, pick, s) for r in results if r.load for pick, s in choose(r.pictures)]
     notes = []
@@ -130,7 +140,7 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
             f"{len(chosen) - len(kept)} of {len(chosen)} pictures are left out of the page"
         )
         chosen = kept
-    read: list[tuple[EvalResult, str, PictureScore, dict[str, RGB8]]] = []
+    read: list[tuple[EvalResult, str, Score, dict[str, RGB8]]] = []
     for result, pick, score in chosen:
         try:
             read.append((result, pick, score, _pictures(result, score.name, side)))
@@ -162,35 +172,35 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
 
 
 def error_map(restored: RGB8, target: RGB8) -> npt.NDArray[np.float32]:
-    """Mean of the three channels' absolute differences [H,W], in levels of 255."""
+    """Return the mean of the channels' absolute differences [H,W], in grey levels (0 to 255)."""
     difference = cv2.absdiff(restored, target).astype(np.float32)
     return np.asarray(difference.mean(axis=2), np.float32)
 
 
 def rain_layer(rainy: RGB8, restored: RGB8) -> RGB8:
-    """Input minus result around mid-grey: what the method took away, [H,W,3]."""
+    """Return what the method took away, input minus result around mid-grey, [H,W,3]."""
     difference = rainy.astype(np.int16) - restored.astype(np.int16) + 128
     return np.clip(difference, 0, 255).astype(np.uint8)
 
 
 def colour_bar(steps: int = 16) -> list[str]:
-    """Colours of the error map from 0 to :data:`SCALE` levels, as CSS."""
+    """Return the colours of the error map from 0 to :data:`SCALE` levels, as CSS."""
     grey = np.linspace(0, 255, steps + 1).round().astype(np.uint8)[None]
     bgr = cv2.applyColorMap(grey, _MAP)[0]
     return [f"#{r:02x}{g:02x}{b:02x}" for b, g, r in bgr.tolist()]
 
 
 def _thinned(
-    chosen: Sequence[tuple[EvalResult, str, PictureScore]], most: int
-) -> list[tuple[EvalResult, str, PictureScore]]:
-    """Without as many medians, from the last, as are too many."""
+    chosen: Sequence[tuple[EvalResult, str, Score]], most: int
+) -> list[tuple[EvalResult, str, Score]]:
+    """Leave out as many medians, from the last on, as there are too many panels."""
     medians = [i for i, each in enumerate(chosen) if each[1] == "median"]
     dropped = set(medians[len(medians) - (len(chosen) - most) :])
     return [each for i, each in enumerate(chosen) if i not in dropped]
 
 
 def _pictures(result: EvalResult, name: str, side: int) -> dict[str, RGB8]:
-    """By kind, shrunk to the largest side that may be shown; the error map is grey still.
+    """Return the pictures by kind, shrunk to the longest side; the error map is still grey.
 
     Raises:
         RainkitError: they cannot be read, or do not belong together.
@@ -217,7 +227,7 @@ def _pictures(result: EvalResult, name: str, side: int) -> dict[str, RGB8]:
 
 
 def _embed(kind: str, pixels: RGB8, side: int, jpegs: dict[str, str]) -> str:
-    """The key under which a picture is held; equal pictures share it."""
+    """Embed a picture and return its key, which equal pictures share."""
     if kind == "error":
         bgr = cv2.applyColorMap(np.asarray(shrink(pixels, side), np.uint8), _MAP)
         pixels = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
@@ -239,15 +249,15 @@ def eval_page(
     side: int = 640,
     budget: int = 6_500_000,
 ) -> None:
-    """Write a self-contained page; it asks the network for nothing, and says so to the browser.
+    """Write a self-contained page, which forbids the browser to load anything.
 
     Args:
         report: what to show.
         path: the file to make.
         overwrite: replace an existing file.
-        most_panels: pictures with slider, error map and rain layer at most.
-        side: longest side of their pictures in pixels; less where the budget needs it.
-        budget: bytes of all pictures of the page together.
+        most_panels: the largest number of panels with slider, error map and rain layer.
+        side: longest side of their pictures in pixels; it is reduced to fit the budget.
+        budget: the largest size of all pictures of the page together, in bytes.
 
     Raises:
         FileError: the file exists, or the system refuses to write.
@@ -282,7 +292,7 @@ def eval_page(
 def _sections(
     report: EvalReport, leading: tuple[EvalResult, ...], shown: Panels
 ) -> list[dict[str, Any]]:
-    """One per dataset: its plots and, by method, its panels."""
+    """Return a section per dataset: its plots and, by method, its panels."""
     sections = []
     for dataset in dict.fromkeys(each.dataset for each in leading):
         own = [each for each in leading if each.dataset == dataset]
@@ -297,7 +307,7 @@ def _sections(
 
 
 def _rows(report: EvalReport, leading: tuple[EvalResult, ...], shown: Panels) -> dict[str, Any]:
-    """The per-image table as data: what the page's script fills it from."""
+    """Return the data from which the page's script fills the per-image table."""
     table: SummaryTable | None = summary(report, leading[0].protocol) if leading else None
     columns = [
         {"name": column.name, "title": column.title, "digits": int(column.form[-2])}
@@ -323,15 +333,16 @@ def _rows(report: EvalReport, leading: tuple[EvalResult, ...], shown: Panels) ->
     return {"columns": columns, "rows": rows[:_MOST_ROWS], "all": len(rows)}
 
 
-def _value(score: PictureScore, name: str) -> float | None:
-    if name in score.extras:
-        return score.extras[name]
+def _value(score: Score, name: str) -> float | None:
+    extras = dict(score.extras)
+    if name in extras:
+        return extras[name]
     value: float | None = getattr(score, name, None)
     return value
 
 
 def _json_number(value: float | None) -> float | str | None:
-    """JSON knows no infinity; six digits are more than the page shows."""
+    """Return a figure for JSON, which has no infinity; the page shows fewer than six digits."""
     if value is None or math.isnan(value):
         return None
     return round(value, 6) if math.isfinite(value) else ("inf" if value > 0 else "-inf")
@@ -339,3 +350,24 @@ def _json_number(value: float | None) -> float | str | None:
 
 def _signed(value: float, digits: int) -> str:
     return format(value, f"+.{digits}f")
+
+
+REPORT_FILES = (
+    *("index.html", "table.tex"),
+    *("boxplot.svg", "gain.svg", "rain_rate.svg", PARTS_FILE),
+)
+"""The files that :func:`write_report` may make."""
+
+
+def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write ``index.html``, ``table.tex`` and the plots, and return their paths.
+
+    Raises:
+        FileError: a file exists and ``overwrite`` is off, or cannot be written.
+    """
+    page = folder / "index.html"
+    eval_page(report, page, overwrite=overwrite)
+    latex = write_texts(folder, {"table.tex": eval_latex(report)}, overwrite=overwrite)
+    plots = write_plots(report.results, folder, overwrite=overwrite)
+    parts = write_parts(report.results, folder, overwrite=overwrite)
+    return (page, *latex, *plots, *parts)

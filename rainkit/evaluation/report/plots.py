@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rainkit.errors import UsageError
-from rainkit.evaluation.report.data import EvalPlot, EvalResult, PictureScore
+from rainkit.evaluation.report.data import EvalResult
 from rainkit.evaluation.report.means import mean
+from rainkit.evaluation.scores import Score
 from rainkit.render.svg import GREY, Series, element, legend, palette, plain_ticks, save, shown_name
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARTS_FILE",
+    "EvalPlot",
     "box_plot",
     "eval_plots",
     "gain_plot",
@@ -34,8 +37,25 @@ _TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
 _FORMATS = (".svg", ".png", ".pdf")
 
 
+@dataclass(frozen=True, slots=True)
+class EvalPlot:
+    """A plot.
+
+    Attributes:
+        name: its kind: boxes-psnr, boxes-ssim, gain, rate-psnr, parts-psnr or parts-ssim.
+        title: what it shows, under which protocol.
+        svg: an SVG element in the colour of the text around it.
+        text: the same in words, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    svg: str
+    text: str
+
+
 def eval_plots(results: Sequence[EvalResult], methods: Sequence[str]) -> list[EvalPlot]:
-    """All plots of one dataset that there is something to show in.
+    """Return the plots of one dataset, without empty ones.
 
     Args:
         results: of one dataset under one protocol.
@@ -59,7 +79,7 @@ def write_plots(
 ) -> tuple[Path, ...]:
     """Write ``boxplot``, ``gain`` and ``rain_rate``, each with a row of axes per dataset.
 
-    Plots that there is nothing to show in are not written.
+    Empty plots are not written.
 
     Args:
         results: of several datasets and protocols; the protocol of the first is shown, and parts
@@ -104,7 +124,7 @@ def write_plots(
 def box_plot(
     results: Sequence[EvalResult], quantity: str, methods: Sequence[str]
 ) -> EvalPlot | None:
-    """A box per method, the input first: quartiles, median, and what lies far out.
+    """Return a box plot with a box per method, the input first; None if it would be empty.
 
     Args:
         results: of one dataset under one protocol.
@@ -125,7 +145,9 @@ def box_plot(
 
 
 def gain_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot | None:
-    """Gain in PSNR against the input's PSNR: whether a method helps where there is little rain.
+    """Return a plot of the gain in PSNR against the input's PSNR; None if it would be empty.
+
+    It shows whether a method helps where there is little rain.
 
     Args:
         results: of one dataset under one protocol.
@@ -149,7 +171,7 @@ def gain_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot
 
 
 def rate_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot | None:
-    """PSNR against rain rate, with a line of medians per method; None without rates.
+    """Return a plot of PSNR against rain rate, with a line of medians; None without rates.
 
     Args:
         results: of one dataset under one protocol.
@@ -249,7 +271,7 @@ def _rates(results: Sequence[EvalResult], methods: Sequence[str]) -> _Draw | Non
 def _box_values(
     results: Sequence[EvalResult], quantity: str, methods: Sequence[str]
 ) -> list[tuple[str, list[float], str]]:
-    """Name, finite values and colour of each box."""
+    """Return the name, finite values and colour of each box."""
     colours = palette(methods)
     boxes = []
     inputs = max(
@@ -281,7 +303,7 @@ def _gain_points(result: EvalResult) -> np.ndarray:
     return _points(pairs)
 
 
-def _rate_points(result: EvalResult, value: Callable[[PictureScore], float | None]) -> np.ndarray:
+def _rate_points(result: EvalResult, value: Callable[[Score], float | None]) -> np.ndarray:
     # A logarithmic axis has no place for no rain.
     return _points([(s.rate_mm_h or None, value(s)) for s in result.pictures])
 
@@ -322,14 +344,14 @@ def _short(name: str) -> str:
 
 
 PARTS_FILE = "parts.svg"
-"""What :func:`write_parts` makes."""
+"""The file that :func:`write_parts` makes."""
 
 _FORMS = {"psnr": ".2f", "ssim": ".4f"}
 _LEAST_SPAN = {"psnr": 1.0, "ssim": 0.02}
 
 
 def parts_plots(results: Sequence[EvalResult]) -> list[EvalPlot]:
-    """PSNR and SSIM over the parts of each method that was scored with them.
+    """Return plots of PSNR and SSIM over the parts of each method that was scored with them.
 
     Args:
         results: under one protocol.
@@ -349,7 +371,7 @@ def parts_plots(results: Sequence[EvalResult]) -> list[EvalPlot]:
 def write_parts(
     results: Sequence[EvalResult], folder: Path, *, overwrite: bool = False
 ) -> tuple[Path, ...]:
-    """Write ``parts.svg``, a row for each method; nothing where no parts were scored.
+    """Write ``parts.svg`` with a row for each method; nothing if no parts were scored.
 
     Raises:
         FileError: the file exists and ``overwrite`` is off, or cannot be written.
