@@ -94,7 +94,7 @@ def read_clean(root: Path, record: Record) -> RGB8:
     Raises:
         ImageError, DatasetError: it is missing, damaged, or lies outside the dataset.
     """
-    return images.to_uint8(ImageRef.at(root, record.target).read())
+    return images.to_uint8(ImageRef.from_locator(root, record.target).read())
 
 
 def read_depth(root: Path, record: Record) -> NDArray[np.float32] | None:
@@ -105,7 +105,7 @@ def read_depth(root: Path, record: Record) -> NDArray[np.float32] | None:
     """
     if record.depth is None:
         return None
-    path = ImageRef.at(root, record.depth.path).path
+    path = ImageRef.from_locator(root, record.depth.path).path
     samples = images.read(path).rgb
     if samples.dtype != np.uint16 or samples.shape[:2] != (record.h, record.w):
         raise DatasetError(f"{path}: is no 16-bit depth map of {record.w}x{record.h} pixels")
@@ -153,7 +153,7 @@ def _clean(root: Path, record: Record) -> RGB8 | Finding:
 def _compare_file(root: Path, record: Record) -> Iterator[Finding]:
     """Hold the file of the rainy picture against its hash, where it has been kept without loss."""
     try:
-        rainy = images.to_uint8(ImageRef.at(root, record.input).read())
+        rainy = images.to_uint8(ImageRef.from_locator(root, record.input).read())
     except RainkitError as error:
         yield _unreadable(root, record, record.input, error)
         return

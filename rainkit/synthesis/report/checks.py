@@ -117,8 +117,8 @@ def look_at(
 
 def _look(dataset: Path, scorer: Scorer, record: Record) -> Sample:
     """Measure one picture."""
-    rainy = ImageRef.at(dataset, record.input).read()
-    clean = ImageRef.at(dataset, record.target).read()
+    rainy = ImageRef.from_locator(dataset, record.input).read()
+    clean = ImageRef.from_locator(dataset, record.target).read()
     psnr, ssim = scorer.scores(rainy, clean)
     sample = Sample(record=record, psnr=psnr, ssim=ssim)
     settings = settings_of(record)
@@ -146,7 +146,7 @@ def depth_of(dataset: Path, record: Record) -> Plane | None:
     """The depth map in metres along the optical axis, [H,W], if one was used."""
     if record.depth is None:
         return None
-    code = images.read(ImageRef.at(dataset, record.depth.path).path).rgb[..., 0]
+    code = images.read(ImageRef.from_locator(dataset, record.depth.path).path).rgb[..., 0]
     if code.dtype != np.uint16:
         raise ImageError(f"{record.depth.path}: not a depth map of 16 bits; make the dataset again")
     return depths.decode(code)

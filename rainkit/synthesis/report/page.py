@@ -185,7 +185,7 @@ def _pictures(dataset: Path, record: Record) -> tuple[tuple[str, bytes], ...]:
     """Those of a record that there are; what cannot be read is left out."""
     found: list[tuple[str, bytes]] = []
     for kind, locator in (("clean", record.target), ("rainy", record.input)):
-        rgb = ImageRef.at(dataset, locator).read()
+        rgb = ImageRef.from_locator(dataset, locator).read()
         found.append((kind, thumbnail(rgb, _SIDE)))
     z = depth_of(dataset, record)
     if z is not None:
