@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from rainkit.cli.console import output, print_json, print_table
-from rainkit.cli.synth import progress, say, show_dataset, warn, write_page
+from rainkit import choices
+from rainkit.cli.commands import CommandLine
+from rainkit.cli.console import print_json, print_table, tell, warn
+from rainkit.cli.options import Json, Quiet, choice
+from rainkit.cli.synth import progress, show_dataset, write_page
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -18,9 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "audit", "average", "frames", "merge", "rebuild", "verify"]
 
-app = typer.Typer(
-    help="Check datasets against each other, merge, average, rebuild and verify them.",
-    no_args_is_help=True,
+app = CommandLine(
+    name="data", help="Check datasets against each other, merge, average, rebuild and verify them."
 )
 
 _MOST_LEAKS = 40
@@ -39,8 +41,6 @@ _Limit: TypeAlias = Annotated[
 _Workers: TypeAlias = Annotated[
     int | None, typer.Option(help="Processes. Default: as many as pay.", min=1)
 ]
-_Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-_Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what failed.")]
 
 
 @app.command()
@@ -66,8 +66,8 @@ def audit(
         bool, typer.Option("--overwrite", help="Replace an existing LIST.")
     ] = False,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find scenes that sets share, such as a training set and a test set.
 
@@ -94,8 +94,8 @@ def audit(
         overwrite=overwrite,
         workers=workers,
     )
-    with progress(quiet) as tell:
-        result = run(request, lambda done, total: tell("hashing", done, total))
+    with progress(quiet) as advance:
+        result = run(request, lambda done, total: advance("hashing", done, total))
     if write_clean is not None:
         write_clean_list(result, write_clean, overwrite=overwrite)
     _warn_of(result.failures)
@@ -105,7 +105,7 @@ def audit(
         _print_audit(result)
         if write_clean is not None:
             first = next(iter(result.pictures))
-            say(f"{counted(len(result.usable), 'line')} of {first} in {write_clean}")
+            tell(f"{counted(len(result.usable), 'line')} of {first} in {write_clean}")
     if result.leaks or result.failures:
         raise typer.Exit(1)
 
@@ -139,8 +139,8 @@ def merge(
         bool, typer.Option("--overwrite", help="Write over an earlier merge.")
     ] = False,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make one dataset of pairs from several.
 
@@ -166,8 +166,8 @@ def merge(
         overwrite=overwrite,
         workers=workers,
     )
-    with progress(quiet) as tell:
-        result = run(request, tell)
+    with progress(quiet) as advance:
+        result = run(request, advance)
     _warn_of(result.failures)
     if as_json:
         print_json(result.to_data())
@@ -181,7 +181,7 @@ def merge(
             folded={"source"},
             figures={"pairs", "left out", "taken"},
         )
-        say(f"{counted(result.pairs, 'pair')} in {result.out}")
+        tell(f"{counted(result.pairs, 'pair')} in {result.out}")
     if result.failures:
         raise typer.Exit(1)
 
@@ -198,7 +198,9 @@ def average(
     out: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the averages.", metavar="DIR")
     ],
-    by: Annotated[str, typer.Option(help="mean or median.")] = "mean",
+    by: Annotated[
+        choices.Average, choice(choices.Average, "--by", help="How frames are averaged.")
+    ] = choices.Average.MEAN,
     frames: Annotated[
         int | None, typer.Option(help="Frames of each scene to take. Default: all.", min=1)
     ] = None,
@@ -212,8 +214,8 @@ def average(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over earlier averages.")
     ] = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Derain static scenes by the mean or the median of their frames.
 
@@ -224,7 +226,7 @@ def average(
 
       rainkit data average scenes/ -o still/ --by median --frames 10
 
-      rainkit eval still/average still/clean
+      rainkit score still/average still/clean
 
       rainkit data average scenes/ -o pairs/ --pairs
     """
@@ -239,15 +241,15 @@ def average(
         pairs=pairs,
         overwrite=overwrite,
     )
-    with progress(quiet) as tell:
-        result = run(request, lambda done, total: tell("averaging", done, total))
+    with progress(quiet) as advance:
+        result = run(request, lambda done, total: advance("averaging", done, total))
     _warn_of(result.failures)
     if as_json:
         print_json(result.to_data())
     elif not quiet:
         least, most = result.frames
         number = f"{least}" if least == most else f"{least} to {most}"
-        say(
+        tell(
             f"{counted(result.pictures, 'average')} of {number} frames, "
             f"{counted(result.scenes, 'scene')}, in {result.out}"
         )
@@ -268,8 +270,8 @@ def frames(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace scenes of the same name.")
     ] = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Cut static, registered time-lapse frames out of a video of rain.
 
@@ -284,13 +286,13 @@ def frames(
 
     number = VideoRequest.frames if most is None else most
     request = VideoRequest(video=video, out=out, frames=number, overwrite=overwrite)
-    with progress(quiet) as tell:
-        result = cut_clips(request, lambda what, done: tell(what, done, None))
+    with progress(quiet) as advance:
+        result = cut_clips(request, lambda what, done: advance(what, done, None))
     if as_json:
         print_json(result.to_data())
     elif not quiet:
-        say(result.summary())
-        say(f"{counted(len(result.scenes), 'scene')} in {result.out} ({result.seconds:.1f} s)")
+        tell(result.summary())
+        tell(f"{counted(len(result.scenes), 'scene')} in {result.out} ({result.seconds:.1f} s)")
 
 
 _Manifest: TypeAlias = Annotated[
@@ -317,18 +319,16 @@ def rebuild(
         Path | None, typer.Option("--output", "-o", help="Empty folder to write to.", metavar="DIR")
     ] = None,
     layout: Annotated[
-        str | None,
-        typer.Option(
-            help="Names of files and folders: restormer, rain100, ddn, did, spa, hf or wds. "
-            "Default: as before.",
-            metavar="NAME",
+        choices.WrittenLayout | None,
+        choice(
+            choices.WrittenLayout,
+            "--layout",
+            help="Names of files and folders. Default: as before.",
         ),
     ] = None,
     file_format: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="File format: png or jpg. Default: as before.", metavar="png|jpg"
-        ),
+        choices.FileFormat | None,
+        choice(choices.FileFormat, "--format", help="Format of the pictures. Default: as before."),
     ] = None,
     depth: Annotated[
         str | None,
@@ -349,8 +349,8 @@ def rebuild(
         bool, typer.Option("--report", help="Make a page of samples and checks, DIR/report.html.")
     ] = False,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a dataset again from its manifest, perhaps in another layout.
 
@@ -383,8 +383,8 @@ def rebuild(
         format=file_format,
         workers=workers,
     )
-    with progress(quiet) as tell:
-        result = run(request, tell)
+    with progress(quiet) as advance:
+        result = run(request, advance)
     page = write_page(result, workers, quiet=quiet) if report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
 
@@ -399,8 +399,8 @@ def verify(
         ),
     ] = None,
     workers: _Workers = None,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw every picture of a dataset again and compare it with the files.
 
@@ -415,20 +415,20 @@ def verify(
     """
     from rainkit.synthesis.verify import verify as run
 
-    with progress(quiet) as tell:
+    with progress(quiet) as advance:
         result = run(
-            manifest, folder, workers=workers, on_progress=lambda n, of: tell("verifying", n, of)
+            manifest, folder, workers=workers, on_progress=lambda n, of: advance("verifying", n, of)
         )
     for note in result.notes:
-        warn(note, "note", style="yellow")
+        warn(note, label="note:", style="yellow")
     for finding in result.findings[:_MOST_FINDINGS]:
-        warn(f"{finding.id}: {finding.what}", finding.kind)
+        warn(f"{finding.id}: {finding.what}", label=f"{finding.kind}:", style="bold red")
     if len(result.findings) > _MOST_FINDINGS:
         warn(f"and {len(result.findings) - _MOST_FINDINGS} more; --json lists all")
     if as_json:
         print_json(result.to_data())
     elif not quiet:
-        say(_verdict(result))
+        tell(_verdict(result))
     if result.findings:
         raise typer.Exit(1)
 
@@ -444,11 +444,11 @@ def _verdict(result: VerifyResult) -> str:
 
 def _print_audit(result: AuditResult) -> None:
     for overlap in result.overlaps:
-        say(_said(overlap))
+        tell(_said(overlap))
     leaks = [leak for overlap in result.overlaps for leak in overlap.leaks]
     if not leaks:
         return
-    output.print()
+    tell("")
     print_table(
         ("file", "like", "bits apart"),
         ((leak.a, leak.b, str(leak.distance)) for leak in leaks[:_MOST_LEAKS]),
@@ -456,7 +456,7 @@ def _print_audit(result: AuditResult) -> None:
         figures={"bits apart"},
     )
     if len(leaks) > _MOST_LEAKS:
-        say(f"and {len(leaks) - _MOST_LEAKS} more; --json lists all")
+        tell(f"and {len(leaks) - _MOST_LEAKS} more; --json lists all")
 
 
 def _said(overlap: Overlap) -> str:
@@ -478,4 +478,5 @@ def _said(overlap: Overlap) -> str:
 
 def _warn_of(failures: Iterable[tuple[str, str]]) -> None:
     for name, reason in failures:
-        warn(reason if name in reason else f"{name}: {reason}", "left out")
+        text = reason if name in reason else f"{name}: {reason}"
+        warn(text, label="left out:", style="bold red")

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit import choices
+from rainkit.cli.console import print_json, progress_bars, tell, warn
+from rainkit.cli.options import OUTPUT, Json, Quiet, choice
 from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.synthesis.request import SynthResult
 
-__all__ = ["progress", "say", "show_dataset", "synth", "warn", "write_page"]
+__all__ = ["progress", "show_dataset", "synth", "write_page"]
 
 _RAIN = "Rain"
 _DATASET = "Dataset"
@@ -42,13 +44,8 @@ def synth(
         typer.Option("--output", "-o", help="Folder for the dataset.", metavar="DIR"),
     ] = None,
     preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Rain to start from: default, spa, rain12, rain100l, rain100h, wide, short, "
-            "physical or misty.",
-            rich_help_panel=_RAIN,
-        ),
+        choices.Preset | None,
+        choice(choices.Preset, "--preset", help="Rain to start from.", panel=_RAIN),
     ] = None,
     rate: Annotated[
         list[str] | None,
@@ -109,21 +106,21 @@ def synth(
         ),
     ] = None,
     layout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Names of files and folders: restormer (default), rain100, ddn, did, spa, hf or "
-            "wds.",
-            rich_help_panel=_DATASET,
+        choices.WrittenLayout | None,
+        choice(
+            choices.WrittenLayout,
+            "--layout",
+            help="Names of files and folders. Default: restormer.",
+            panel=_DATASET,
         ),
     ] = None,
     file_format: Annotated[
-        str | None,
-        typer.Option(
+        choices.FileFormat | None,
+        choice(
+            choices.FileFormat,
             "--format",
-            metavar="png|jpg",
-            help="File format: png (default), or jpg of quality 95.",
-            rich_help_panel=_DATASET,
+            help="Format of the pictures: png (default), or jpg of quality 95.",
+            panel=_DATASET,
         ),
     ] = None,
     seed: Annotated[
@@ -154,7 +151,7 @@ def synth(
         typer.Option(
             "--report",
             help="Make a page of samples and checks, DIR/report.html.",
-            rich_help_panel=_DATASET,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     overwrite: Annotated[
@@ -163,7 +160,7 @@ def synth(
             "--overwrite",
             help="Write into a folder that is not empty. The files that its manifest lists are "
             "deleted, and no other file is.",
-            rich_help_panel=_RUN,
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     workers: Annotated[
@@ -178,13 +175,8 @@ def synth(
             rich_help_panel=_RUN,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_RUN)
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Print only what failed.", rich_help_panel=_RUN),
-    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make rainy and clean pairs from clean photographs.
 
@@ -228,8 +220,8 @@ def synth(
         rain=rain or (),
         command=_command_line(sys.argv[1:]),
     )
-    with progress(quiet) as tell:
-        result = synthesise(request, tell)
+    with progress(quiet) as advance:
+        result = synthesise(request, advance)
     page = write_page(result, workers, quiet=quiet) if report or recipe.report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
 
@@ -249,20 +241,16 @@ def _command_line(arguments: Sequence[str]) -> str:
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
     """Show a bar for each step, and say how to continue after Ctrl-C."""
-    from rich.progress import Progress
-
     try:
-        with Progress(
-            console=errors, transient=True, disable=quiet or not errors.is_terminal
-        ) as bars:
+        with progress_bars(quiet=quiet) as bars:
             tasks: dict[str, Any] = {}
 
-            def tell(what: str, done: int, total: int | None) -> None:
+            def advance(what: str, done: int, total: int | None) -> None:
                 if what not in tasks:
                     tasks[what] = bars.add_task(what, total=total)
                 bars.update(tasks[what], completed=done, total=total)
 
-            yield tell
+            yield advance
     except KeyboardInterrupt:
         warn("stopped; repeat the command to continue")
         raise
@@ -277,27 +265,31 @@ def write_page(result: SynthResult, workers: int | None, *, quiet: bool) -> Path
         warn("no report: it comes with the last shard")
         return None
     scorer = next(iter(PROTOCOLS.values()))
-    with progress(quiet) as tell:
+    with progress(quiet) as advance:
         return write_rain_page(
             result.out,
             scorer,
             workers=workers,
-            on_progress=lambda done, total: tell("measuring", done, total),
+            on_progress=lambda done, total: advance("measuring", done, total),
         )
 
 
 def show_dataset(result: SynthResult, page: Path | None, *, as_json: bool, quiet: bool) -> None:
     """Print what was made, and exit with 1 if photographs were left out."""
     for note in result.notes:
-        warn(note, "note", style="yellow")
+        warn(note, label="note:", style="yellow")
     for path, reason in result.failures:
-        warn(reason if reason.startswith(str(path)) else f"{path}: {reason}", "left out")
+        warn(
+            reason if reason.startswith(str(path)) else f"{path}: {reason}",
+            label="left out:",
+            style="bold red",
+        )
     if as_json:
         print_json(result.to_data() | {"report": page and str(page)})
     elif not quiet:
         _print_summary(result)
         if page is not None:
-            say(f"report: {page}")
+            tell(f"report: {page}")
     if result.failures:
         raise typer.Exit(1)
 
@@ -307,7 +299,7 @@ def _print_summary(result: SynthResult) -> None:
     split = ", ".join(f"{name} {pairs}" for name, (_, pairs) in result.splits.items())
     again = f", {result.resumed} of an earlier run" if result.resumed else ""
     rate = result.pairs / result.seconds if result.seconds else 0
-    say(
+    tell(
         f"{made}{f' ({split})' if split else ''} in {result.out} "
         f"({result.seconds:.1f} s, {rate:.0f} pairs/s{again})"
     )
@@ -316,17 +308,4 @@ def _print_summary(result: SynthResult) -> None:
             counted(number, "map") if source == "map" else f"{number} {source}"
             for source, number in result.depths.items()
         )
-        say("depth: " + ", ".join(depths))
-
-
-def say(text: str) -> None:
-    """Print a line to standard output as it is: no markup, no line breaks."""
-    output.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-def warn(text: str, kind: str = "", *, style: str = "bold red") -> None:
-    """Print a line to standard error as it is, after the kind of the message."""
-    from rich.text import Text
-
-    line = Text.assemble((f"{kind}:", style), f" {text}") if kind else Text(text)
-    errors.print(line, highlight=False, soft_wrap=True)
+        tell("depth: " + ", ".join(depths))

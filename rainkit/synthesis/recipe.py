@@ -7,21 +7,22 @@ command line gives wins over the recipe, and the recipe wins over the preset.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from rainkit.choices import unknown
 from rainkit.errors import UsageError
 from rainkit.files import system_reason
-from rainkit.rain import LEVELS, PRESETS, RainSettings
+from rainkit.rain import PRESETS, RainSettings
 from rainkit.synthesis.request import (
     SETTINGS,
     DepthChoice,
     SynthRequest,
     check_field,
-    check_known,
     option,
 )
 
@@ -97,17 +98,17 @@ def read_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: is not TOML ({error})") from error
     for section, table in content.items():
-        check_known(f"--config {path}: section", section, ("synth", "rain"))
+        _check_known(f"--config {path}: section", section, ("synth", "rain"))
         if not isinstance(table, dict):
             raise UsageError(f"--config {path}: {section} must be a table, [{section}]")
     synth: dict[str, Any] = {}
     for key, value in content.get("synth", {}).items():
         name = key.replace("-", "_")
-        check_known(f"--config {path}: [synth]", name, tuple(_KINDS))
+        _check_known(f"--config {path}: [synth]", name, _KINDS)
         synth[name] = _checked(name, value, f"--config {path}: [synth] {key}")
     rain: dict[str, Any] = {}
     for name, value in content.get("rain", {}).items():
-        check_known(f"--config {path}: [rain]", name, tuple(RainSettings.__dataclass_fields__))
+        _check_known(f"--config {path}: [rain]", name, RainSettings.__dataclass_fields__)
         rain[name] = _rain_value(name, value, f"--config {path}: [rain] {name}")
     return Recipe(path=path, synth=synth, rain=rain)
 
@@ -167,7 +168,7 @@ def read_settings(texts: Sequence[str], names: Sequence[str] = SETTINGS) -> dict
         name, value = _assignment("--set", text)
         if name in _KINDS and name not in SETTINGS:
             raise UsageError(f"--set {text}: use {option(name)}")
-        check_known("--set", name, names)
+        _check_known("--set", name, names)
         values[name] = _checked(name, value, f"--set {name}")
     return values
 
@@ -216,9 +217,14 @@ def _rain_changes(texts: Sequence[str]) -> dict[str, Any]:
         if name in _RATES:
             raise UsageError(f"--rain {text}: use --rate")
         names = [each for each in RainSettings.__dataclass_fields__ if each not in _RATES]
-        check_known("--rain", name, names)
+        _check_known("--rain", name, names)
         changes[name] = _rain_value(name, value, f"--rain {name}")
     return changes
+
+
+def _check_known(called: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise unknown(called, name, known)
 
 
 def _assignment(called: str, text: str) -> tuple[str, str]:
@@ -231,6 +237,8 @@ def _assignment(called: str, text: str) -> tuple[str, str]:
 def _checked(name: str, value: Any, called: str) -> Any:
     """Return a value of ``[synth]`` as the request takes it."""
     kind = _KINDS[name]
+    if isinstance(value, StrEnum):
+        value = str(value)
     if "tuple" in str(kind):
         if isinstance(value, str) and name != "photos":  # whose names may have commas
             value = [part.strip() for part in value.split(",") if part.strip()]
@@ -247,14 +255,11 @@ def _checked(name: str, value: Any, called: str) -> Any:
         value = int(part), int(of)
     else:
         value = _valid(kind, value, called)
-    if name == "preset":
-        check_known(called, value, tuple(PRESETS))
-    elif name == "depth":
+    if name == "depth":
         check_field("distance", value if isinstance(value, float) else None, called=called)
     elif name == "rate":
         named = [rate for rate in value if isinstance(rate, str)]
-        for level in named:
-            check_known(called, level, tuple(LEVELS))
+        check_field("levels", named, called=called)
         check_field("rates", [rate for rate in value if rate not in named], called=called)
     else:
         check_field(name, value, called=called)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +14,24 @@ import cv2
 import numpy as np
 
 import rainkit
-from rainkit.datasets.manifest import SIDES
+from rainkit import choices
+from rainkit.datasets.manifest import Record
 from rainkit.datasets.writers import LAYOUTS
-from rainkit.depth import FORMATS as DEPTH_FORMATS
 from rainkit.errors import UsageError
-from rainkit.rain import DEPTHLESS, LEVELS, PRESETS, RENDERER, RainSettings
+from rainkit.rain import DEPTHLESS, PRESETS, RENDERER, RainSettings
 from rainkit.synthesis.degradation import Degradation
 
 __all__ = [
-    "FORMATS",
-    "MANIFEST_FORMATS",
     "SETTINGS",
     "DepthChoice",
     "OnProgress",
     "SynthRequest",
     "SynthResult",
     "check_field",
-    "check_known",
     "check_layout",
     "option",
     "versions",
 ]
-
-FORMATS = ("png", "jpg")
-"""File formats that a dataset can be written in."""
-
-MANIFEST_FORMATS = ("jsonl", "parquet")
-"""Formats of the manifest, which is always written as JSON lines and perhaps as Parquet too."""
 
 SETTINGS = (
     "depth_camera",
@@ -62,13 +54,14 @@ _COUNTS = {
     "workers": None,
 }  # the most of each
 _AMOUNTS = {"distance": "metres", "fps": "frames a second", "noise": "grey levels"}
-_CHOICES: Mapping[str, Sequence[str]] = {
-    "levels": tuple(LEVELS),
-    "layout": tuple(LAYOUTS),
-    "format": FORMATS,
-    "manifest_format": MANIFEST_FORMATS,
-    "save": SIDES,
-    "depth_format": DEPTH_FORMATS,
+_CHOICES: Mapping[str, type[StrEnum]] = {
+    "depth_format": choices.DepthFormat,
+    "format": choices.FileFormat,
+    "layout": choices.WrittenLayout,
+    "levels": choices.Level,
+    "manifest_format": choices.ManifestFormat,
+    "preset": choices.Preset,
+    "save": choices.SideOutput,
 }
 _MOST_SHARDS = 99_999
 
@@ -234,7 +227,8 @@ class SynthResult:
         scenes: number of photographs that became scenes.
         pairs: number of rainy pictures.
         splits: number of scenes and of pairs in each split; empty without a split.
-        depths: number of scenes for each kind of depth.
+        depths: number of scenes for each source of depth, ``flat`` and ``none`` included; the most
+            frequent comes first.
         resumed: number of scenes that an earlier run had made.
         notes: remarks for the user.
         failures: photographs that were left out, each with the reason.
@@ -251,6 +245,30 @@ class SynthResult:
     notes: tuple[str, ...]
     failures: tuple[tuple[Path, str], ...]
     seconds: float
+
+    @classmethod
+    def of(cls, records: Sequence[Record], **others: Any) -> SynthResult:
+        """Return a result with what follows from the records of all pairs.
+
+        Args:
+            records: the records.
+            others: the remaining attributes.
+        """
+        pairs = Counter(record.split for record in records if record.split is not None)
+        depths = {}
+        for record in records:
+            flat = "none" if record.distance is None else "flat"
+            depths[record.scene] = flat if record.depth is None else record.depth.source
+        return cls(
+            scenes=len(depths),
+            pairs=len(records),
+            splits={
+                split: (len({r.scene for r in records if r.split == split}), pairs[split])
+                for split in sorted(pairs, reverse=True)
+            },
+            depths=dict(Counter(depths.values()).most_common()),
+            **others,
+        )
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -309,7 +327,7 @@ def check_field(name: str, value: Any, *, called: str) -> None:
             raise UsageError(f"{called} {value[0]}/{value[1]}: write I/N with I from 1 to N")
     elif name in _CHOICES:
         for each in (value,) if isinstance(value, str) else value:
-            check_known(called, each, _CHOICES[name])
+            choices.choose(_CHOICES[name], each, called)
 
 
 def check_layout(layout: str, form: str, *, sequences: bool) -> None:
@@ -332,15 +350,3 @@ def check_layout(layout: str, form: str, *, sequences: bool) -> None:
             "--layout did needs --format png, since JPEG lets colour leak from one half into the "
             "other"
         )
-
-
-def check_known(what: str, name: str, known: Sequence[str]) -> None:
-    """Refuse a name that is not among those known, with the nearest one if there is one.
-
-    Raises:
-        UsageError: The name is unknown. The message starts with ``what``.
-    """
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-        raise UsageError(f"{what} {name}: unknown; {hint}")

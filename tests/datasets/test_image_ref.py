@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import os
 import tarfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -102,3 +103,10 @@ def test_a_header_is_enough_to_tell_a_size(tmp_path: Path) -> None:
         assert stored.size() == (64, 64)
         with pytest.raises(ImageError, match=r"a\.png: is damaged"):
             stored.read()
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")  # opening it would wait for a writer for ever
+    for measure in (ImageRef(tmp_path / "a.png").read, ImageRef(tmp_path / "a.png").size):
+        with pytest.raises(ImageError, match=r"a\.png: is a named pipe, not a file"):
+            measure()

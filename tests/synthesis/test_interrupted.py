@@ -10,7 +10,8 @@ import pytest
 from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.errors import DatasetError, UsageError
-from rainkit.synthesis.run import SynthRequest, synthesise
+from rainkit.synthesis.request import SynthRequest
+from rainkit.synthesis.run import synthesise
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -58,7 +59,7 @@ def test_an_unfinished_dataset_is_not_finished_otherwise(
     with pytest.raises(KeyboardInterrupt):
         synthesise(request_, stop)
     with pytest.raises(
-        UsageError, match=r"made otherwise \(variants, seed\).*--overwrite"
+        UsageError, match=r"made with other options \(variants, seed\).*--overwrite"
     ) as error:
         synthesise(replace(request_, seed=3, variants=5))
     assert "\n" not in str(error.value)

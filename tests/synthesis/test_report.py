@@ -19,7 +19,8 @@ from rainkit.errors import DatasetError
 from rainkit.evaluation import protocol
 from rainkit.rain import PRESETS
 from rainkit.synthesis.report.page import write_rain_page
-from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
+from rainkit.synthesis.request import DepthChoice, SynthRequest
+from rainkit.synthesis.run import synthesise
 
 SCORER = protocol("restormer")
 KINDS = {"clean", "rainy", "depth", "transmission", "mask"}

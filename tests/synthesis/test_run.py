@@ -17,7 +17,8 @@ from rainkit.datasets.phash import pixel_hash
 from rainkit.datasets.writers import LAYOUTS
 from rainkit.errors import DatasetError, FileError, UsageError
 from rainkit.rain import RainSettings, render
-from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
+from rainkit.synthesis.request import DepthChoice, SynthRequest
+from rainkit.synthesis.run import synthesise
 from rainkit.synthesis.verify import verify
 
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}

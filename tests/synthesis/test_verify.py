@@ -15,7 +15,8 @@ from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.errors import DatasetError, UsageError
 from rainkit.synthesis.rebuild import RebuildRequest, rebuild
-from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
+from rainkit.synthesis.request import DepthChoice, SynthRequest
+from rainkit.synthesis.run import synthesise
 from rainkit.synthesis.verify import verify
 
 
@@ -111,7 +112,7 @@ def test_a_changed_target_is_named_for_its_pictures(dataset: Path) -> None:
         ({"airlight": [1, 2, 3]}, "changed", "airlight"),
         ({"stats": {"y_psnr": 50.0, "mean_dy": 0.0, "coverage": 0.0}}, "changed", "y_psnr"),
         ({"w": 1}, "changed", "size"),
-        ({"seed": [0, 1, 1]}, "unrenderable", "comes out otherwise"),
+        ({"seed": [0, 1, 1]}, "unrenderable", "comes out differently"),
         ({"settings": {"fog_gain": "much"}}, "unrenderable", "settings: fog_gain"),
         ({"settings": {"fog_gain": -1}}, "unrenderable", "fog_gain must be"),
         ({"settings": {"colour": 1}}, "unrenderable", "colour: unknown"),
@@ -197,7 +198,7 @@ def test_scenes_that_come_out_otherwise_are_left_out(
     # Of the first scene the other variant is as it was.
     assert (result.pairs, len(result.failures)) == (1, 3)
     assert verify(request.out).findings == ()
-    for said in ("comes out otherwise", "other pixels", "not among the photographs"):
+    for said in ("comes out differently", "other pixels", "not among the photographs"):
         assert said in reasons
 
 

@@ -9,7 +9,7 @@ import torch
 from skimage import data
 
 from rainkit.errors import PairingError, UsageError
-from rainkit.evaluation.metrics.registry import METRICS, metric, ready
+from rainkit.evaluation.metrics.registry import METRICS, load_metrics, metric
 
 FREE = [name for name, each in METRICS.items() if not each.weights and name != "niqe"]
 
@@ -25,7 +25,7 @@ def pictures() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def metrics() -> dict[str, object]:
-    found, skipped = ready(FREE)
+    found, skipped = load_metrics(FREE)
     assert not skipped
     return {each.metric.name: each for each in found}
 
@@ -102,7 +102,7 @@ def test_from_the_smallest_side_on_there_is_a_figure(metrics, name):
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path):
-    found, skipped = ready(["mae", "lpips", "brisque", "niqe", "mae"], weights_dir=tmp_path)
+    found, skipped = load_metrics(["mae", "lpips", "brisque", "niqe", "mae"], weights_dir=tmp_path)
     assert [each.metric.name for each in found] == ["mae"]
     assert [line.split(":")[0] for line in skipped] == [
         "lpips skipped", "brisque skipped", "niqe skipped",
@@ -112,12 +112,12 @@ def test_what_is_missing_is_said_in_one_line(tmp_path):
     assert "brisque_svm_weights.pt" in skipped[1]
     assert "pyiqa" in skipped[2]
     assert not any("\n" in line for line in skipped)
-    (line,) = ready(["dists"]).skipped
+    (line,) = load_metrics(["dists"]).skipped
     assert "the folder of its weights is not given" in line
 
 
 def test_without_ground_truth_the_rest_remains():
-    found, skipped = ready(FREE, have=["input"])
+    found, skipped = load_metrics(FREE, have=["input"])
     assert {each.metric.name for each in found} == {"tv", "rain_removed", "streak_energy"}
     assert "gmsd skipped: it needs the target" in skipped
 

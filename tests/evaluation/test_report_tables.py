@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from rainkit.evaluation.report.data import EvalResult, ExtraMetric, PictureScore, PublishedScore
+from rainkit.evaluation import METRICS, Score
+from rainkit.evaluation.report.data import PublishedScore
 from rainkit.evaluation.report.means import eval_latex, eval_markdown, mean, summary
 from rainkit.render import text_tables
 
@@ -44,29 +45,27 @@ def test_one_method_is_not_the_best_of_one(result, report):
     assert all(not c.mark for row in summary(report(result("a", 5)), LABEL).rows for c in row.cells)
 
 
-def test_lower_is_better_for_times_and_for_metrics_that_say_so(report):
-    fast = EvalResult(
-        method="fast",
-        dataset="set a",
-        protocol=LABEL,
-        pictures=(PictureScore(name="a", psnr=30, ssim=0.9, milliseconds=1, extras={"gmsd": 0.1}),),
-    )
-    slow = EvalResult(
-        method="slow",
-        dataset="set a",
-        protocol=LABEL,
-        pictures=(PictureScore(name="a", psnr=31, ssim=0.9, milliseconds=2, extras={"gmsd": 0.3}),),
-    )
-    gmsd = ExtraMetric(name="gmsd", title="GMSD (piq)", higher_is_better=False, digits=3)
-    table = summary(report(fast, slow, extras=(gmsd,)), LABEL)
+def test_lower_is_better_for_times_and_for_metrics_that_say_so(scored, report):
+    def row(psnr: float, milliseconds: float, gmsd: float) -> Score:
+        return Score(
+            name="a",
+            width=20,
+            height=20,
+            psnr=psnr,
+            ssim=0.9,
+            milliseconds=milliseconds,
+            extras=(("gmsd", gmsd),),
+        )
+
+    table = summary(report(scored("fast", row(30, 1, 0.1)), scored("slow", row(31, 2, 0.3))), LABEL)
     assert [column.title for column in table.columns] == [
         "PSNR dB",
         "SSIM",
-        "GMSD (piq)",
+        METRICS["gmsd"].label,
         "time ms",
     ]
     assert [cell.mark for cell in table.rows[0].cells] == ["second", "best", "best", "best"]
-    assert [cell.text for cell in table.rows[1].cells] == ["31.00", "0.9000", "0.300", "2.0"]
+    assert [cell.text for cell in table.rows[1].cells] == ["31.00", "0.9000", "0.3000", "2.0"]
 
 
 def test_several_datasets_end_in_their_mean_each_counting_alike(result, report):
@@ -96,15 +95,21 @@ def test_methods_on_different_pictures_are_told_apart(result, report):
     assert table.rows[0].count == 5
 
 
-def test_infinite_and_undefined_figures_are_left_out_of_means(report):
+def test_infinite_and_undefined_figures_are_left_out_of_means(scored, report):
     assert mean([math.inf, 3.0, math.nan, None, 5.0]) == 4.0
     assert mean([math.inf, math.inf]) == math.inf
     assert math.isnan(mean([math.nan]) or 0.0)
     assert mean([None]) is None
-    perfect = PictureScore(name="a", psnr=math.inf, ssim=math.nan, input_psnr=30, input_ssim=0.9)
-    row = summary(
-        report(EvalResult(method="a", dataset="d", protocol=LABEL, pictures=(perfect,))), LABEL
-    ).rows[1]
+    perfect = Score(
+        name="a",
+        width=4,
+        height=4,
+        psnr=math.inf,
+        ssim=math.nan,
+        input_psnr=30,
+        input_ssim=0.9,
+    )
+    row = summary(report(scored("a", perfect)), LABEL).rows[1]
     assert [cell.text for cell in row.cells] == ["inf", "n/a", "+inf", "n/a"]
 
 
@@ -116,7 +121,7 @@ def test_markdown_marks_the_best_and_names_the_protocol(result, report):
     assert "| method (prenet/1) | set a PSNR dB | set a SSIM | set b PSNR dB |" in text
     assert "| a\\|b | <ins>27.00</ins> | <ins>0.8700</ins> |  |  |  |  |" in text
     assert "| c | **29.00** | **0.8900** | 28.00 | 0.8800 | 28.50 | 0.8850 |" in text
-    assert "Protocol prenet/1: Y, peak 255" in text
+    assert "Protocol prenet/1: name prenet; version 1; " in text
 
 
 def test_latex_is_booktabs_with_the_best_bold_and_the_second_underlined(result, report):
@@ -138,7 +143,7 @@ def test_latex_is_booktabs_with_the_best_bold_and_the_second_underlined(result, 
 
 
 def test_each_protocol_has_a_table_of_its_own(result, report):
-    both = report(result("a", 5), result("a", 4, protocol="rgb/1"))
+    both = report(result("a", 5), result("a", 4, protocol="rgb"))
     assert eval_markdown(both).count("**Protocol ") == 2
     assert eval_latex(both, ("psnr", "psnr_gain", "lpips")).count(r"\toprule") == 2
     assert "gain dB" in eval_latex(both, ("psnr", "psnr_gain", "lpips"))

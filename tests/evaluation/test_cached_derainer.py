@@ -8,8 +8,8 @@ import pytest
 
 from rainkit.api import Part
 from rainkit.errors import UsageError
-from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
-from rainkit.inference.effort import Effort
+from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
+from rainkit.runtime import Effort
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)
 RAIN = np.random.default_rng(1).integers(0, 100, (8, 9, 1), np.uint8).repeat(3, axis=2)
@@ -42,14 +42,14 @@ def exact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Exact:
     weights = tmp_path / "exact.safetensors"
     weights.write_bytes(b"weights")
     method = Exact(weights)
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: method)
+    monkeypatch.setattr("rainkit.inference.open_derainer", lambda name, *_, **__: method)
     return method
 
 
 def test_parts_that_estimate_something_come_in_levels(exact):
-    restorer = Restorer(RestorerRequest(method="exact", parts=True))
-    assert list(restorer.parts) == ["layer", "mask", "coarse"]
-    restored, _, parts = restorer.restore_with_parts("set", "a", CLEAN + RAIN)
+    derainer = CachedDerainer(DerainerRequest(method="exact", parts=True))
+    assert list(derainer.parts) == ["layer", "mask", "coarse"]
+    restored, _, parts = derainer.restore_with_parts("set", "a", CLEAN + RAIN)
     assert (restored == CLEAN).all()
     assert (parts["layer"] == RAIN).all()
     assert (parts["coarse"] == CLEAN).all()
@@ -59,12 +59,12 @@ def test_parts_that_estimate_something_come_in_levels(exact):
 
 
 def _restore(request):
-    with Restorer(request) as restorer:
-        return restorer.restore_with_parts("set", "a", CLEAN + RAIN)
+    with CachedDerainer(request) as derainer:
+        return derainer.restore_with_parts("set", "a", CLEAN + RAIN)
 
 
 def test_parts_are_kept_beside_results_and_used_again(exact, tmp_path):
-    request = RestorerRequest(method="exact", parts=True, keep=tmp_path / "out")
+    request = DerainerRequest(method="exact", parts=True, keep=tmp_path / "out")
     first = _restore(request)
     second = _restore(request)
     assert exact.runs == 1
@@ -81,38 +81,38 @@ def test_parts_are_kept_beside_results_and_used_again(exact, tmp_path):
 
 
 def test_other_weights_in_a_file_of_the_same_name_are_kept_elsewhere(exact, tmp_path):
-    request = RestorerRequest(method="exact", weights="exact", parts=True, keep=tmp_path / "out")
+    request = DerainerRequest(method="exact", weights="exact", parts=True, keep=tmp_path / "out")
     places = []
     for content in (b"some weights", b"others"):
         exact.weights.path.write_bytes(content)
-        with Restorer(request) as restorer:
-            restorer.restore_with_parts("set", "a", CLEAN + RAIN)
-            places.append(restorer.path("set", "a"))
+        with CachedDerainer(request) as derainer:
+            derainer.restore_with_parts("set", "a", CLEAN + RAIN)
+            places.append(derainer.path("set", "a"))
     assert exact.runs == 2
     assert places[0] != places[1]
     assert all(place is not None and place.is_file() for place in places)
 
 
 def test_one_process_at_a_time_keeps_pictures(exact, tmp_path):
-    request = RestorerRequest(method="exact", keep=tmp_path)
-    with Restorer(request) as first, Restorer(request) as second:
+    request = DerainerRequest(method="exact", keep=tmp_path)
+    with CachedDerainer(request) as first, CachedDerainer(request) as second:
         first.restore_with_parts("set", "a", CLEAN + RAIN)
         with pytest.raises(UsageError, match=r"another rainkit eval .*is writing there; wait"):
             second.restore_with_parts("set", "b", CLEAN + RAIN)
-    with Restorer(request) as third:
+    with CachedDerainer(request) as third:
         third.restore_with_parts("set", "a", CLEAN + RAIN)
     assert exact.runs == 2
 
 
 def test_a_run_that_was_killed_loses_the_picture_it_was_at(exact, tmp_path):
-    request = RestorerRequest(method="exact", keep=tmp_path)
-    with Restorer(request) as first:
+    request = DerainerRequest(method="exact", keep=tmp_path)
+    with CachedDerainer(request) as first:
         for name in "abc":
             first.restore_with_parts("set", name, CLEAN + RAIN)
     ledger = tmp_path / "restored" / "exact" / "restored.jsonl"
     ledger.write_bytes(ledger.read_bytes()[:-9])
     for _ in range(2):
-        with Restorer(request) as again:
+        with CachedDerainer(request) as again:
             for name in "abc":
                 again.restore_with_parts("set", name, CLEAN + RAIN)
     assert exact.runs == 4

@@ -13,7 +13,7 @@ from rainkit import evaluation
 from rainkit.datasets import manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
-from rainkit.evaluation.rain_attributes import CONDITIONS, groups
+from rainkit.evaluation.rain_attributes import ATTRIBUTES, groups
 
 RGB = (PROTOCOLS["rgb"],)
 
@@ -81,9 +81,9 @@ def test_groups_hold_their_pictures_means(made):
 
 
 def test_every_condition_groups(made, tmp_path):
-    result = score(made, "violent", by=tuple(CONDITIONS), output=tmp_path)
+    result = score(made, "violent", by=tuple(ATTRIBUTES), output=tmp_path)
     text = (tmp_path / "groups.md").read_text()
-    assert [f"**Protocol rgb/1 by {name}**" in text for name in CONDITIONS] == [True] * 5
+    assert [f"**Protocol rgb/1 by {name}**" in text for name in ATTRIBUTES] == [True] * 5
     assert len(result.groups) == 5
 
 
@@ -91,7 +91,7 @@ def test_pictures_without_a_manifest_are_a_group_of_their_own(made):
     known = score(made, "light").comparisons[0]
     scores = known.scores[0]
     without = replace(
-        known, scores=(replace(scores, rows=(replace(scores.rows[0], conditions=()),)),)
+        known, scores=(replace(scores, rows=(replace(scores.rows[0], rain_attributes=()),)),)
     )
     (table,) = groups([known, without], ("rate",))
     assert [row[0] for row in table.rows if row[0]] == ["light, 0.5 to 2 mm/h", "not known"]

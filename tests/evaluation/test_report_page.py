@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,18 +15,18 @@ import numpy as np
 import pytest
 
 from rainkit.errors import FileError, UsageError
+from rainkit.evaluation import Score
 from rainkit.evaluation.report import page as panels_of
-from rainkit.evaluation.report.data import (
-    EvalReport,
-    EvalResult,
-    PanelPictures,
-    PictureScore,
-    PublishedScore,
-)
+from rainkit.evaluation.report.data import EvalReport, PanelPictures, PublishedScore
 from rainkit.evaluation.report.page import eval_page
 from rainkit.evaluation.report.plots import box_plot, eval_plots, gain_plot, rate_plot, write_plots
 
 LABEL = "prenet/1"
+
+
+def plain(name: str, psnr: float, ssim: float) -> Score:
+    """The figures of a picture without an input."""
+    return Score(name=name, width=70, height=50, psnr=psnr, ssim=ssim)
 
 
 class Page(HTMLParser):
@@ -64,19 +65,14 @@ def page(tmp_path: Path, shown: EvalReport, **more) -> Page:
 # --- plots -----------------------------------------------------------------------------------
 
 
-def test_plots_are_there_where_there_is_something_to_show(result):
-    results = (result("a", 5, rate_mm_h=4.0), result("b", 6, rate_mm_h=9.0))
+def test_plots_are_there_where_there_is_something_to_show(result, scored):
+    results = (result("a", 5, rate=4.0), result("b", 6, rate=9.0))
     plots = eval_plots(results, ["a", "b"])
     assert [plot.name for plot in plots] == ["boxes-psnr", "boxes-ssim", "gain", "rate-psnr"]
     assert all(LABEL in plot.title and "currentColor" in plot.svg for plot in plots)
     assert "a 27.00; b 28.00" in plots[0].text
     assert "a: 0 of 5 pictures became worse" in plots[2].text
-    bare = EvalResult(
-        method="a",
-        dataset="d",
-        protocol=LABEL,
-        pictures=(PictureScore(name="x", psnr=math.inf, ssim=math.nan),),
-    )
+    bare = scored("a", plain("x", math.inf, math.nan))
     assert eval_plots((bare,), ["a"]) == []
     assert box_plot((), "psnr", []) is gain_plot((), []) is rate_plot((), []) is None
 
@@ -101,7 +97,7 @@ def test_very_many_points_become_pixels(result):
     ("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
 )
 def test_plots_are_written_as_files(result, tmp_path: Path, suffix: str, start: bytes):
-    results = (result("a", 5), result("a", 3, "set $b$"), result("a", 1, protocol="rgb/1"))
+    results = (result("a", 5), result("a", 3, "set $b$"), result("a", 1, protocol="rgb"))
     written = write_plots(results, tmp_path / "plots", suffix=suffix)
     assert [path.name for path in written] == [f"boxplot{suffix}", f"gain{suffix}"]
     assert all(path.read_bytes().startswith(start) for path in written)
@@ -134,11 +130,11 @@ def test_worst_median_and_best_go_by_gain(score):
     assert [pick for pick, _ in panels_of.choose(scores[:2])] == ["worst", "best"]
     assert [pick for pick, _ in panels_of.choose(scores[:1])] == ["only"]
     assert panels_of.choose([]) == []
-    plain = [PictureScore(name=str(p), psnr=p, ssim=1) for p in (30.0, math.inf, math.nan, 20.0)]
-    assert [s.name for _, s in panels_of.choose(plain)] == ["20.0", "30.0", "inf"]
+    alone = [plain(str(p), p, 1) for p in (30.0, math.inf, math.nan, 20.0)]
+    assert [s.name for _, s in panels_of.choose(alone)] == ["20.0", "30.0", "inf"]
 
 
-def test_error_map_and_rain_layer_have_fixed_scales(score):
+def test_error_map_and_rain_layer_have_fixed_scales(score, scored):
     dark, light = np.full((9, 9, 3), 100, np.uint8), np.full((9, 9, 3), 110, np.uint8)
     light[..., 2] = 104
     assert panels_of.error_map(light, dark)[0, 0] == pytest.approx(8)
@@ -149,15 +145,7 @@ def test_error_map_and_rain_layer_have_fixed_scales(score):
     assert (len(bar), len(set(bar))) == (17, 17)
     half = np.full((16, 16, 3), 16, np.uint8)
     shown = panels_of.panels(
-        (
-            EvalResult(
-                method="a",
-                dataset="d",
-                protocol=LABEL,
-                pictures=(score(0),),
-                load=lambda _: PanelPictures(half, np.zeros_like(half)),
-            ),
-        ),
+        (scored("a", score(0), load=lambda _: PanelPictures(half, np.zeros_like(half))),),
         most=9,
         side=64,
         budget=10**6,
@@ -189,16 +177,14 @@ def test_too_many_pictures_lose_their_medians_first(result):
     assert [panel.pick for panel in shown.panels] == ["worst", "best", "worst"]
 
 
-def test_pictures_that_cannot_be_read_are_told(score, pictures):
+def test_pictures_that_cannot_be_read_are_told(score, scored, pictures):
     def load(name: str) -> PanelPictures:
         if name == "000.png":
             raise FileError("000.png: is gone")
         good = pictures(name)
         return PanelPictures(good.restored[:-1], good.target)
 
-    broken = EvalResult(
-        method="a", dataset="d", protocol=LABEL, pictures=(score(0, 1), score(1, 2)), load=load
-    )
+    broken = scored("a", score(0, 1), score(1, 2), load=load)
     shown = panels_of.panels((broken,), most=9, side=64, budget=10**6)
     assert shown.panels == ()
     assert [note.split(": ", 1)[1] for note in shown.notes] == [
@@ -250,18 +236,15 @@ def test_the_page_is_small_and_the_same_each_time(report, tmp_path: Path):
         eval_page(shown, tmp_path / "a.html")
 
 
-def test_names_are_escaped_everywhere(score, pictures, tmp_path: Path):
+def test_names_are_escaped_everywhere(score, scored, pictures, tmp_path: Path):
     bad = '"></script><script>alert(1)</script>\udce9'
-    evil = EvalResult(
-        method=bad, dataset=bad, protocol=bad, pictures=(score(1),), load=lambda _: pictures("001")
-    )
+    evil = scored(bad, score(1), dataset=bad, protocol=bad, load=lambda _: pictures("001"))
     html = page(
         tmp_path,
         EvalReport(
             title=bad,
             results=(evil, evil),
             facts={bad: bad},
-            protocols={bad: bad},
             published=(PublishedScore(method=bad, dataset=bad, psnr=1, note=bad),),
             notes=(bad,),
             failures=((bad, bad),),
@@ -270,23 +253,21 @@ def test_names_are_escaped_everywhere(score, pictures, tmp_path: Path):
     assert len(html.all("script")) == 3
 
 
-def test_infinite_figures_and_no_results_are_no_trouble(report, tmp_path: Path):
-    perfect = PictureScore(name="a", psnr=math.inf, ssim=math.nan, input_psnr=math.inf)
-    both = EvalResult(method="m", dataset="d", protocol=LABEL, pictures=(perfect,))
-    html = page(tmp_path, report(both))
+def test_infinite_figures_and_no_results_are_no_trouble(report, scored, tmp_path: Path):
+    perfect = replace(plain("a", math.inf, math.nan), input_psnr=math.inf)
+    html = page(tmp_path, report(scored("m", perfect)))
     assert json.loads(html.data["rows"])["rows"] == [["d", "a", "m", None, "inf", None, 0.0, None]]
     empty = page(tmp_path, EvalReport(title="Nothing", results=()), overwrite=True)
     assert json.loads(empty.data["rows"])["rows"] == []
-    nothing = EvalResult(method="m", dataset="d", protocol=LABEL, pictures=())
-    assert "m" in page(tmp_path, report(nothing), overwrite=True).text
+    assert "m" in page(tmp_path, report(scored("m")), overwrite=True).text
 
 
-def test_a_method_without_input_has_no_gain_and_no_rain_layer(pictures, report, tmp_path: Path):
-    alone = EvalResult(
-        method="m",
-        dataset="d",
-        protocol=LABEL,
-        pictures=tuple(PictureScore(name=f"{i:03d}", psnr=30 + i, ssim=0.9) for i in range(3)),
+def test_a_method_without_input_has_no_gain_and_no_rain_layer(
+    pictures, scored, report, tmp_path: Path
+):
+    alone = scored(
+        "m",
+        *(plain(f"{i:03d}", 30 + i, 0.9) for i in range(3)),
         load=lambda name: PanelPictures(pictures(name).restored, pictures(name).target),
     )
     html = page(tmp_path, report(alone))

@@ -1,4 +1,4 @@
-"""SSIM as a loss, against the definition written in numpy and against piq."""
+"""Losses that plugins share: SSIM against its definition and against piq, and the critic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from rainkit.similarity import ssim
+from rainkit.losses import ConditionalCritic, cross_entropy, ssim
 
 
 def _pair(height: int = 15, width: int = 22, low: float = 0.0, high: float = 1.0) -> list[Tensor]:
@@ -110,3 +110,27 @@ def test_a_step_up_its_gradient_makes_pictures_more_alike() -> None:
     before = ssim(noisy, clean)
     (slope,) = torch.autograd.grad(before.sum(), noisy)
     assert (ssim(noisy.detach() + slope, clean) > before).all()
+
+
+def test_the_conditional_critic_gives_one_logit_for_any_size() -> None:
+    critic = ConditionalCritic()
+    assert sum(p.numel() for p in critic.parameters()) == 2_761_025
+    for size in ((16, 16), (33, 70)):
+        pictures = torch.rand(2, 3, *size)
+        assert critic(pictures, pictures).shape == (2, 1)
+
+
+def test_the_critic_looks_at_both_pictures() -> None:
+    torch.manual_seed(0)
+    critic = ConditionalCritic().eval()
+    candidate, rainy, other = torch.rand(3, 1, 3, 32, 32)
+    judged = critic(candidate, rainy)
+    assert not torch.equal(judged, critic(other, rainy))
+    assert not torch.equal(judged, critic(candidate, other))
+
+
+def test_cross_entropy_has_one_label_for_all_logits_and_is_float32() -> None:
+    logits = torch.tensor([[-1.5], [0.5], [2.0]])
+    torch.testing.assert_close(cross_entropy(logits, 1.0), F.softplus(-logits).mean())
+    torch.testing.assert_close(cross_entropy(logits, 0.0), F.softplus(logits).mean())
+    assert cross_entropy(logits.bfloat16(), 1.0).dtype == torch.float32

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rainkit.evaluation.report.data import EvalReport, EvalResult, PictureScore
+from rainkit.evaluation import PROTOCOLS, Score, Scores
+from rainkit.evaluation.report.data import EvalReport, EvalResult
 from rainkit.evaluation.report.means import eval_latex, eval_markdown, summary
 from rainkit.evaluation.report.page import eval_page
 from rainkit.evaluation.report.plots import eval_plots, parts_plots, write_parts, write_plots
@@ -13,10 +14,12 @@ LABEL = "prenet/1"
 
 
 def result(method: str, psnr: float, dataset: str = "light", of: str | None = None) -> EvalResult:
-    pictures = tuple(
-        PictureScore(name=f"{i}", psnr=psnr + i, ssim=0.5 + psnr / 100) for i in range(3)
+    rows = tuple(
+        Score(name=f"{i}", width=8, height=6, psnr=psnr + i, ssim=0.5 + psnr / 100)
+        for i in range(3)
     )
-    return EvalResult(method=method, dataset=dataset, protocol=LABEL, pictures=pictures, part_of=of)
+    scores = Scores(dataset=dataset, protocol=PROTOCOLS["prenet"], rows=rows)
+    return EvalResult(method=method, scores=scores, part_of=of)
 
 
 @pytest.fixture

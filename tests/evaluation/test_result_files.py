@@ -53,7 +53,7 @@ def figures(row: evaluation.Score) -> list[float]:
 
 
 def test_every_figure_comes_back_infinite_and_undefined_ones_too(folder):
-    mae = evaluation.ready(["mae"]).metrics
+    mae = evaluation.load_metrics(["mae"]).metrics
     result, path = written(folder, request(folder, rainy=folder / "rain/rainy", metrics=mae))
     stored = read(path)
     assert [each.protocol for each in stored] == ["prenet/1", "restormer/1"]
