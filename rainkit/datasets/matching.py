@@ -21,7 +21,7 @@ __all__ = [
     "RAINY_FOLDERS",
     "PairFiles",
     "check_sizes",
-    "crop_to_common",
+    "cropped_to_common",
     "listed",
     "match_by_name",
     "notice_of_crops",
@@ -203,7 +203,7 @@ def check_sizes(groups: Iterable[Sequence[ImageRef]]) -> None:
         )
 
 
-def crop_to_common(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+def cropped_to_common(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
     """Return the pictures cropped to their common size from the top left.
 
     MSPFN's Rain100H is cropped in this way. Pictures that cannot be opened stay as they are.

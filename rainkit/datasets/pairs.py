@@ -12,7 +12,7 @@ from rainkit.datasets.matching import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,
-    crop_to_common,
+    cropped_to_common,
     match_by_name,
     pictures_in,
 )
@@ -192,5 +192,5 @@ def _find(
 
 
 def _cropped(pair: PairFiles) -> PairFiles:
-    rainy, clean = crop_to_common((pair.rainy, pair.clean))
+    rainy, clean = cropped_to_common((pair.rainy, pair.clean))
     return replace(pair, rainy=rainy, clean=clean)

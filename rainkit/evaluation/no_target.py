@@ -130,7 +130,7 @@ def matched_photographs(
     for match in find_matches(restored, folder)[:limit]:
         result, rainy = match.rainy, match.clean
         if crop_to_common:
-            result, rainy = crop_to_common((result, rainy))
+            result, rainy = cropped_to_common((result, rainy))
         results[Photograph(dataset, match.name, rainy)] = result
     return results
 
