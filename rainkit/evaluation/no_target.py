@@ -16,6 +16,7 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import (
     PairFiles,
     check_sizes,
+    cropped_to_common,
     notice_of_crops,
     with_unique_names,
 )

@@ -86,7 +86,7 @@ def test_wrong_use_is_one_line(rainkit, scenes, tmp_path):
     for arguments, told in (
         ((scenes, "--frames", "6"), "has 5 frames"),
         ((scenes, "--frames", "5", "--pairs"), "has 4 other frames"),
-        ((scenes, "--by", "mode"), "choose mean or median"),
+        ((scenes, "--by", "mode"), "choose from mean, median"),
         ((tmp_path / "nowhere",), "is not a folder"),
     ):
         code, _, err = rainkit("data", "average", *arguments, "-o", tmp_path / "out")
