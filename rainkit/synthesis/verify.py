@@ -257,13 +257,13 @@ def _draw(root: Path, records: Sequence[Record], clean: RGB8) -> Iterator[tuple[
 def _compare_drawn(record: Record, clean: RGB8, rendered: Rendered) -> Iterator[Finding]:
     if pixel_hash(rendered.rainy) != record.sha256.input:
         yield Finding(record.id, "unrenderable", "comes out differently")
-    told = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
-    told |= {"w": clean.shape[1], "h": clean.shape[0], "level": record.settings.get("level")}
-    told |= asdict(measure(clean, rendered.rainy))
-    said = asdict(record) | asdict(record.stats)
-    for name, value in told.items():
-        if said[name] is not None and not _equal(said[name], value):
-            yield Finding(record.id, "changed", f"manifest: {name} is {value}, not {said[name]}")
+    drawn = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
+    drawn |= {"w": clean.shape[1], "h": clean.shape[0], "level": record.settings.get("level")}
+    drawn |= asdict(measure(clean, rendered.rainy))
+    noted = asdict(record) | asdict(record.stats)
+    for name, value in drawn.items():
+        if noted[name] is not None and not _equal(noted[name], value):
+            yield Finding(record.id, "changed", f"manifest: {name} is {value}, not {noted[name]}")
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -180,8 +180,7 @@ def test_parts_are_no_results_to_compare(rainkit, pairs, tmp_path):
     code, out, err = rainkit("compare", tmp_path / "a", tmp_path / "b")
     assert code == 0, err
     assert "mask" not in out + err
-    held = ("--baseline", tmp_path / "a/metrics.json")
-    code, _, err = rainkit("eval", "-m", "granet", pairs, "--also", "parts", *held)
+    code, out, err = rainkit("compare", tmp_path / "a", tmp_path / "b", "--max-drop", "psnr=0")
     assert code == 0, err
     assert "baseline" not in err
 
@@ -349,20 +348,6 @@ def test_scores_are_written_whatever_becomes_of_the_model(rainkit, pairs, tmp_pa
     assert "b.png: cannot be read as PNG" in err
 
 
-def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
-    before = tmp_path / "before"
-    asked = ("eval", pairs, "-m", "timelapse")
-    assert rainkit(*asked, "-o", before, "-q")[0] == 0
-    assert rainkit(*asked, "--baseline", before / "metrics.json")[0] == 0
-    worse = cv2.imread(str(pairs / "rainy/a.png"))
-    assert cv2.imwrite(str(pairs / "rainy/a.png"), cv2.add(worse, np.full(3, 9.0)))
-    code, _, err = rainkit(*asked, "--baseline", before / "metrics.json")
-    assert code == 3
-    assert "below the bar: wet: psnr" in err
-    loose = ("--max-drop", "psnr=20", "--max-drop", "ssim=1")
-    assert rainkit(*asked, "--baseline", before / "metrics.json", *loose)[0] == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
@@ -380,8 +365,6 @@ def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
         (("eval", "-m", "granet", "--metric", "lpsi"), "did you mean lpips?"),
         (("eval", "-m", "granet", "--also", "mean"), "no two pictures of one scene"),
         (("eval", "-m", "granet", "--by", "colour"), "choose from rate"),
-        (("eval", "-m", "granet", "--max-drop", "psnr=1"), "--baseline"),
-        (("eval", "-m", "granet", "--baseline", "nowhere.json"), "nowhere.json"),
         (
             ("downstream", "-m", "granet", *["--task", "depth", "--model", "x.pt", "-o", "out"]),
             "detection",

@@ -26,6 +26,7 @@ from rainkit.evaluation.no_target import (
     write_unpaired,
 )
 from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 
 def darken(image: np.ndarray) -> np.ndarray:
@@ -71,7 +72,9 @@ class StandIn:
     """In place of a trained method."""
 
     def __init__(self, name: str, weights: Path, seen: list[str]) -> None:
-        self.weights = SimpleNamespace(name="standin.test", variant="default", path=weights)
+        self.weights = WeightsFile(
+            path=weights, name="standin.test", variant="default", network=None, header={}
+        )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
         self._name, self._seen = name, seen
