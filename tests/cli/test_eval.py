@@ -37,7 +37,7 @@ def test_layouts_are_found_or_forced(rainkit, folders):
         code, out, err = rainkit("eval", "--method", "timelapse", folders / name, *options)
         assert (code, "17.41" in out) == (0, True), err
     code, _, err = rainkit("eval", "--method", "timelapse", folders / "list", "--layout", "wds")
-    assert (code, "is not of the layout wds" in err) == (2, True)
+    assert (code, "does not have the layout wds" in err) == (2, True)
 
 
 def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):

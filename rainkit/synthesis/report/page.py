@@ -172,7 +172,7 @@ def _caption(record: Record) -> str:
 
 def _pictures(dataset: Path, record: Record) -> tuple[tuple[str, bytes], ...]:
     """Return the pictures of a record by kind."""
-    rainy = ImageRef.at(dataset, record.input).read()
+    rainy = ImageRef.from_locator(dataset, record.input).read()
     found = [
         ("clean", thumbnail(read_clean(dataset, record), _SIDE)),
         ("rainy", thumbnail(rainy, _SIDE)),
