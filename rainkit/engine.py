@@ -19,6 +19,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
@@ -30,11 +31,11 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from rainkit.allocator import keep_large_blocks
 from rainkit.errors import RainkitError, UsageError, WorkerError
-from rainkit.files import reason
+from rainkit.files import system_reason
 
 __all__ = [
     "Done",
@@ -49,6 +50,7 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+State = TypeVar("State")
 
 _ITEMS_PER_PROCESS = 40  # fewer do not pay for the start of another process
 _TRIES = 3  # workers that an item may lose before it has failed
@@ -71,6 +73,16 @@ class Work(Generic[Item, Result]):
     def calling(cls, function: Callable[..., Result], *arguments: Any) -> Work[Any, Result]:
         """Return work that needs no set-up: ``function(*arguments, item)``."""
         return cls(partial(partial, function, *arguments))
+
+    @classmethod
+    def holding(
+        cls, function: Callable[[State, Item], Result], build: Callable[..., State], *arguments: Any
+    ) -> Work[Item, Result]:
+        """Return work that calls ``function(state, item)``.
+
+        The state is what ``build(*arguments)`` returns in each worker.
+        """
+        return cls(partial(_hold, function, build, arguments))
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ class Failed(Generic[Item]):
         kind = type(self.error).__name__
         return f"{kind}: {text}" if text else kind
 
-    def get(self) -> Any:
+    def get(self) -> NoReturn:
         """Raise the error."""
         raise self.error
 
@@ -197,6 +209,14 @@ def paying_workers(items: int, wanted: int | None, most: int) -> int:
     return count if count > 1 else 0
 
 
+def _hold(
+    function: Callable[[State, Item], Result],
+    build: Callable[..., State],
+    arguments: tuple[Any, ...],
+) -> Callable[[Item], Result]:
+    return partial(function, build(*arguments))
+
+
 def _attempt(function: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]:
     try:
         return Done(item, function(item))
@@ -239,9 +259,11 @@ class _Pool(Engine):
         self, work: Work[Item, Result], items: Iterable[Item]
     ) -> Iterator[Outcome[Item, Result]]:
         waiting: deque[futures.Future[Outcome[Item, Result]]] = deque()
+        do = None
         try:
             for item in items:
-                waiting.append(self._pool.submit(self._prepare(work), item))
+                do = do or self._prepare(work)
+                waiting.append(self._pool.submit(do, item))
                 if len(waiting) == self._look_ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -380,7 +402,9 @@ class _Worker:
         try:
             self.process.start()
         except OSError as error:
-            raise WorkerError(f"a worker process cannot be started ({reason(error)})") from error
+            raise WorkerError(
+                f"a worker process cannot be started ({system_reason(error)})"
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
@@ -393,6 +417,7 @@ class _Worker:
             Exception: what the set-up raised.
         """
         if self._task is not task:
+            self._task = None
             ready, error = self._ask(_SET_UP + task.pickled, in_setup=True)
             if not ready:
                 raise error
@@ -420,7 +445,7 @@ class _Worker:
                 "fewer --workers"
             )
         fate = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"its worker process ended with {fate}; use fewer --workers, or leave it out"
+        return f"its worker process ended with {fate}; use fewer --workers"
 
     def end(self) -> None:
         """Have the process see that nothing follows, and wait for its end."""
@@ -440,27 +465,37 @@ def _serve(connection: Connection, threads: int | None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads or 1)
     if threads is not None:
-        for name in _THREADS:
-            os.environ[name] = str(threads)
+        os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     keep_large_blocks()
-    function: Callable[[Any], Any] | None = None
+    desk = _Desk(threads)
     with suppress(EOFError, OSError):
         while True:
-            message = connection.recv_bytes()
-            try:
-                content = pickle.loads(message[1:])  # noqa: S301  (from our own parent)
-                if message[:1] == _SET_UP:
-                    function = None  # lets go of what the former work held
-                    function, value = content(), None
-                    _limit_threads(threads)
-                else:
-                    assert function is not None  # noqa: S101
-                    value = function(content)
-                answer = pickle.dumps((True, value))
-            except Exception as error:
-                answer = pickle.dumps((False, _portable(error)))
-            connection.send_bytes(answer)
+            connection.send_bytes(desk.answer(connection.recv_bytes()))
+
+
+class _Desk:
+    """What a worker process holds between two messages: the function that was set up."""
+
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
+        self._function: Callable[[Any], Any] | None = None
+
+    def answer(self, message: bytes) -> bytes:
+        """Set up work or do an item; return whether that went well, and the result or the error."""
+        try:
+            content = pickle.loads(message[1:])  # noqa: S301  (from our own parent)
+            if message[:1] == _SET_UP:
+                self._function = None  # lets go of what the former work held
+                self._function, value = content(), None
+                _limit_threads(self._threads)
+            else:
+                assert self._function is not None  # noqa: S101
+                value = self._function(content)
+            return pickle.dumps((True, value))
+        except Exception as error:
+            return pickle.dumps((False, _portable(error)))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
@@ -469,11 +504,13 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is killed, which cannot stop it any more."""
+    """End this process when its parent has ended without a word to it, killed perhaps."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         with suppress(OSError):
             parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_PATIENCE)
         os._exit(1)
 
 

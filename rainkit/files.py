@@ -23,9 +23,9 @@ __all__ = [
     "lock_holder",
     "natural",
     "read_json",
-    "reason",
     "remove_temporary",
     "sha256",
+    "system_reason",
     "try_lock",
     "write_json",
     "write_text",
@@ -59,7 +59,7 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         _refuse_existing(path, overwrite)
         temporary.replace(path)
     except OSError as error:
-        raise FileError(f"{path}: cannot be written ({reason(error)})") from error
+        raise FileError(f"{path}: cannot be written ({system_reason(error)})") from error
     finally:
         # If the folder itself could not be made, there is nothing to remove but an error.
         with suppress(OSError):
@@ -85,14 +85,20 @@ def remove_temporary(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str, *, overwrite: bool) -> None:
+def write_text(path: Path, text: str, *, overwrite: bool, errors: str = "strict") -> None:
     """Write a text file in UTF-8; it appears whole or not at all.
+
+    Args:
+        path: the file to make.
+        text: its content; line ends are written as they are.
+        overwrite: replace an existing file.
+        errors: as for :meth:`str.encode`: ``replace`` for names of files that are not UTF-8.
 
     Raises:
         FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors=errors, newline="")
 
 
 def write_json(path: Path, data: Any, *, overwrite: bool = True) -> None:
@@ -105,23 +111,18 @@ def write_json(path: Path, data: Any, *, overwrite: bool = True) -> None:
     write_text(path, json.dumps(data, indent=2, allow_nan=False) + "\n", overwrite=overwrite)
 
 
-def read_json(path: Path, remedy: str = "") -> Any:
+def read_json(path: Path) -> Any:
     """Return what a JSON file holds.
-
-    Args:
-        path: the file.
-        remedy: what the user can do about a damaged file; it ends the message.
 
     Raises:
         FileError: the file cannot be read or is not JSON.
     """
-    after = f"; {remedy}" if remedy else ""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({reason(error)}){after}") from error
+        raise FileError(f"{path}: cannot be read ({system_reason(error)})") from error
     except ValueError as error:
-        raise FileError(f"{path}: is not valid JSON ({error}){after}") from error
+        raise FileError(f"{path}: is not valid JSON ({error}); make it again") from error
 
 
 def sha256(path: Path) -> str:
@@ -134,7 +135,7 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({reason(error)})") from error
+        raise FileError(f"{path}: cannot be read ({system_reason(error)})") from error
 
 
 @contextmanager
@@ -150,7 +151,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise FileError(f"{folder}: cannot be opened ({reason(error)})") from error
+        raise FileError(f"{folder}: cannot be opened ({system_reason(error)})") from error
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -199,6 +200,6 @@ def counted(number: int, noun: str = "picture") -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def reason(error: OSError) -> str:
+def system_reason(error: OSError) -> str:
     """Return the system's words for an error, such as ``No space left on device``."""
     return error.strerror or str(error)

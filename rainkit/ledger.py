@@ -20,7 +20,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from rainkit.errors import FileError, RainkitError, UsageError
-from rainkit.files import lock_holder, reason, try_lock
+from rainkit.files import lock_holder, system_reason, try_lock
 
 __all__ = ["Held", "Ledger"]
 
@@ -42,6 +42,10 @@ class Held(Generic[Entry]):
     settings: Any
     about: Mapping[str, Any]
     done: Mapping[str, Entry]
+
+    def is_of(self, settings: Any) -> bool:
+        """Return whether a run with these settings can go on from here."""
+        return bool(self.settings == _plain(settings))
 
 
 class Ledger(Generic[Entry]):
@@ -85,7 +89,7 @@ class Ledger(Generic[Entry]):
         damaged line on: that work is done again.
 
         Args:
-            path: the file; its folder exists.
+            path: the file; its folder is made if it is missing.
             settings: JSON data that tells this run from others, such as a hash.
             about: called when the ledger is begun, with the ledger of other settings that it
                 replaces or None; what it returns is noted in the first line.
@@ -100,15 +104,16 @@ class Ledger(Generic[Entry]):
             UsageError: another process is writing the ledger, or it is of other settings.
             FileError: the file cannot be opened or written.
         """
-        settings = json.loads(json.dumps(settings))
+        settings = _plain(settings)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             file = _open_locked(path, writer)
         except OSError as error:
             raise _failed(path, error) from error
         try:
             file.seek(0)
             held, size = _parse(BytesIO(file.readall()), decode)
-            if held is not None and held.settings == settings:
+            if held is not None and held.is_of(settings):
                 file.truncate(size)
                 return cls(path, file, dict(held.about), dict(held.done), encode)
             if held is not None and not restart:
@@ -199,6 +204,11 @@ class Ledger(Generic[Entry]):
         self._size += len(line)
 
 
+def _plain(data: Any) -> Any:
+    """Return data as JSON gives it back: tuples become lists."""
+    return json.loads(json.dumps(data))
+
+
 def _open_locked(path: Path, writer: str) -> FileIO:
     while True:
         file = FileIO(path, "a+")
@@ -226,7 +236,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _failed(path: Path, error: OSError) -> FileError:
-    return FileError(f"{path}: cannot be written ({reason(error)})")
+    return FileError(f"{path}: cannot be written ({system_reason(error)})")
 
 
 def _parse(file: BinaryIO, decode: Callable[[Any], Entry]) -> tuple[Held[Entry] | None, int]:

@@ -137,7 +137,8 @@ def drizzle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(folder / "site"), "COLUMNS": "120"}
+    path = os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "120"}
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         env=environment,
@@ -160,3 +161,11 @@ def test_the_plugin_of_the_authors_page_keeps_its_promises(drizzle: Path):
     done = run(drizzle, "pytest", "-q", "-p", "no:cacheprovider", "rainkit-drizzle")
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
+
+
+def test_the_weights_of_the_authors_page_can_be_declared_as_printed():
+    (text,) = [t for title, t in blocks(PLUGIN_PAGE, "python") if not title and "Weights(" in t]
+    found: dict = {}
+    exec(compile(text, PLUGIN_PAGE.name, "exec"), found)  # noqa: S102 - imports included
+    (weights,) = found["WEIGHTS"]
+    assert weights.results[0].psnr == 31.2

@@ -112,8 +112,8 @@ def test_json_that_cannot_be_read_names_the_file_and_the_remedy(tmp_path: Path):
         files.read_json(path)
     for damage in (b'{"b":', b"\xff"):
         path.write_bytes(damage)
-        with pytest.raises(FileError, match=r"a\.json: is not valid JSON .*; write it anew$"):
-            files.read_json(path, "write it anew")
+        with pytest.raises(FileError, match=r"a\.json: is not valid JSON .*; make it again$"):
+            files.read_json(path)
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path: Path):

@@ -39,6 +39,10 @@ def test_what_was_recorded_is_known_again(path: Path) -> None:
         about={"former": ["x"]},
         done={"a": {"files": []}, "b": {"files": ["b.png"]}},
     )
+    held = Ledger[Any].read(path)
+    assert held is not None
+    assert held.is_of(SETTINGS)
+    assert not held.is_of({**SETTINGS, "seed": 2})
     with Ledger[Any].open(path, settings=SETTINGS) as ledger:
         ledger.remove()
     assert not path.exists()
@@ -136,8 +140,11 @@ def test_a_refused_or_failed_opening_keeps_nothing_locked(path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_one_error_that_names_the_file(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"ledger\.jsonl: cannot be written \(No such file"):
-        Ledger[Any].open(tmp_path / "no folder" / "ledger.jsonl", settings=1)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"ledger\.jsonl: cannot be written \(.*exists"):
+        Ledger[Any].open(tmp_path / "file" / "ledger.jsonl", settings=1)
+    with Ledger[Any].open(tmp_path / "new" / "ledger.jsonl", settings=1):
+        pass
 
 
 def test_a_line_that_does_not_fit_leaves_no_half_line(

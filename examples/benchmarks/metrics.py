@@ -22,17 +22,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import piq  # noqa: TID253
 import torch
 from skimage import data, metrics
 
 from rainkit import evaluation, images
 from rainkit.allocator import keep_large_blocks
-from rainkit.evaluation.measures import METRICS, ready
-from rainkit.evaluation.protocols import PROTOCOLS
-
-RGB8 = npt.NDArray[np.uint8]
+from rainkit.evaluation.metrics.protocols import PROTOCOLS
+from rainkit.evaluation.metrics.registry import METRICS, load_metrics
+from rainkit.images import RGB8
 
 
 def pair(height: int, width: int, seed: int = 0) -> tuple[RGB8, RGB8]:
@@ -61,7 +59,7 @@ def rows() -> dict[str, Callable[[], object]]:
     found["piq SSIM on Y, downsample=False"] = lambda: piq.ssim(
         tx, ty, data_range=255, downsample=False
     )
-    for each in ready(name for name in METRICS if not METRICS[name].weights).metrics:
+    for each in load_metrics(name for name in METRICS if not METRICS[name].weights).metrics:
         found[f"{each.metric.label}"] = partial(
             each.measure, restored, target=target, rainy=restored
         )

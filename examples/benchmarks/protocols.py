@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from rainkit.evaluation import Summary
-from rainkit.evaluation.stored import StoredResult, read
-from rainkit.reports.text_tables import markdown
+from rainkit.evaluation.result_files import StoredResult, read
+from rainkit.render.text_tables import markdown
 
 
 def rows(results: list[StoredResult]) -> list[list[str]]:

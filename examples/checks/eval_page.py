@@ -30,23 +30,21 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from rainkit import images
-from rainkit.evaluation.protocols import protocol
-from rainkit.rain import PRESETS, render
-from rainkit.reports.eval_data import (
+from rainkit.evaluation import Score, Scores, protocol
+from rainkit.evaluation.report.data import (
     EvalReport,
     EvalResult,
     PanelPictures,
-    PictureScore,
     PublishedScore,
 )
-from rainkit.reports.eval_page import eval_page
-from rainkit.reports.eval_plots import write_plots
-from rainkit.reports.eval_tables import eval_latex, eval_markdown
+from rainkit.evaluation.report.means import eval_latex, eval_markdown
+from rainkit.evaluation.report.page import eval_page
+from rainkit.evaluation.report.plots import write_plots
+from rainkit.images import RGB8
+from rainkit.rain import PRESETS, render
 
-RGB8 = npt.NDArray[np.uint8]
 WINDOWS = {"desktop": (1440, 900), "phone": (390, 844)}
 FILTERS: dict[str, Callable[[RGB8], RGB8]] = {
     "median of 5": lambda rgb: np.asarray(cv2.medianBlur(rgb, 5), np.uint8),
@@ -244,23 +242,24 @@ def sample_report(photos: list[RGB8], rates: tuple[float, ...] = (4.0, 60.0)) ->
                     psnr, ssim = scored.scores(restored[name], clean)
                     before = scored.scores(rainy, clean)
                     scores.append(
-                        PictureScore(
+                        Score(
                             name=name,
                             psnr=psnr,
                             ssim=ssim,
                             input_psnr=before[0],
                             input_ssim=before[1],
                             milliseconds=each_ms,
-                            size=(clean.shape[1], clean.shape[0]),
-                            rate_mm_h=own,
+                            width=clean.shape[1],
+                            height=clean.shape[0],
+                            rain_attributes=(("rate_mm_h", own),),
                         )
                     )
                 results.append(
                     EvalResult(
                         method=method,
-                        dataset=f"rain of {rate:g} mm/h",
-                        protocol=scored.label,
-                        pictures=tuple(scores),
+                        scores=Scores(
+                            dataset=f"rain of {rate:g} mm/h", protocol=scored, rows=tuple(scores)
+                        ),
                         load=load,
                     )
                 )
@@ -270,10 +269,6 @@ def sample_report(photos: list[RGB8], rates: tuple[float, ...] = (4.0, 60.0)) ->
     return EvalReport(
         title="Simple filters against rain",
         results=tuple(results),
-        protocols={
-            each.label: "; ".join(f"{key} {value}" for key, value in each.parameters.items())
-            for each in labels
-        },
         facts={"Machine": "2 cores, no GPU", "Versions": "those of this check"},
         published=(
             PublishedScore(

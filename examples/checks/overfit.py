@@ -91,8 +91,8 @@ def check(folder: Path, method: str, variant: str, steps: int, settings: list[st
     train = ["train", "-m", method, "--variant", variant, *data, "-o", run, "--seed", 1]
     rainkit(*train, *(part for setting in recipe for part in ("--set", setting)))
     minutes = (time.monotonic() - started) / 60
-    score = ["eval", pairs, "-m", method, "--weights", run / "last.safetensors"]
-    scored = json.loads(rainkit(*score, "--save", folder / "derained", "--quiet", "--json"))
+    score = ["eval", pairs, "-m", f"{method}={run / 'last.safetensors'}", "-o", folder / "scores"]
+    scored = json.loads(rainkit(*score, "--quiet", "--json"))
     gain, wanted = show(scored["results"][0]), GAIN[kind]
     print(f"{method}, variant {variant}: {steps} steps in {minutes:.1f} minutes")
     print(f"gain {gain:.2f} dB on its own training pictures; at least {wanted:g} dB are asked for")

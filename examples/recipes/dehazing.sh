@@ -25,5 +25,5 @@ else
   rainkit train --config "$here/dehazing.toml" --pairs "$out/train" -o "$out/run" \
     --set training.steps="$steps" --set training.epoch_steps=$(((steps + 6) / 7)) "$@"
 fi
-rainkit eval "$out/test" --method graspp-gan --weights "$out/run/last.safetensors" \
+rainkit eval "$out/test" --method "graspp-gan=$out/run/last.safetensors" \
   --save "$out/dehazed" -o "$out/scores" --overwrite --fail-below psnr_gain=0

@@ -21,6 +21,6 @@ for sigma in ${SIGMAS:-10 30 70}; do
       --set data.noise.sigma_low="$sigma" --set data.noise.sigma_high="$sigma" \
       --set training.steps="${STEPS:-4500}" "$@"
   fi
-  rainkit eval "$to/test" --method resguidenet --weights "$to/run/last.safetensors" \
+  rainkit eval "$to/test" --method "resguidenet=$to/run/last.safetensors" \
     --save "$to/denoised" -o "$to/scores" --overwrite --fail-below psnr_gain=0
 done

@@ -25,5 +25,5 @@ else
     --set training.steps="$steps" --set training.epoch_steps=$(((steps + 5) / 6)) \
     --set training.batch=4 --set training.clip_norm=1.0 --set objective.alone_epochs=5 "$@"
 fi
-rainkit eval "$out/pairs" --method freq-gan --weights "$out/run/last.safetensors" \
+rainkit eval "$out/pairs" --method "freq-gan=$out/run/last.safetensors" \
   -o "$out/scores" --overwrite --fail-below psnr_gain=0

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from rainkit import plugins, weights
-from rainkit.weights.files import read
+from rainkit.weights.store import read
 
 KEPT = ("method", "variant", "api", "network")
 

@@ -22,7 +22,7 @@ for by in mean median; do
   for frames in 1 2 5 10 25; do
     rainkit data average "$out/scenes/test" -o "$out/$by-$frames" --by $by --frames $frames \
       --overwrite --quiet
-    rainkit eval "$out/$by-$frames/average" "$out/$by-$frames/clean" \
+    rainkit score "$out/$by-$frames/average" "$out/$by-$frames/clean" \
       -o "$out/scores/$by-$frames" --overwrite
   done
 done
@@ -34,7 +34,7 @@ test=$out/mean-1 # each scene's first frame in rainy/, the scene without rain in
 [ -e "$out/run-frames/run.json" ] ||
   rainkit train --method timelapse --scenes "$out/scenes" -o "$out/run-frames" --seed 1 \
     --set training.steps="$steps" "$@"
-rainkit eval "$test" --method resguidenet --weights "$out/run-mean/last.safetensors" \
+rainkit eval "$test" --method "resguidenet=$out/run-mean/last.safetensors" \
   -o "$out/scores/learnt-from-means" --overwrite
-rainkit eval "$test" --method timelapse --weights "$out/run-frames/last.safetensors" \
+rainkit eval "$test" --method "timelapse=$out/run-frames/last.safetensors" \
   -o "$out/scores/learnt-from-frames" --overwrite

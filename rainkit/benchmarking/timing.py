@@ -1,9 +1,16 @@
-"""Timing a network in this process: warm-up, synchronised passes, arithmetic, memory."""
+"""The process that times one row: ``python -m rainkit.benchmarking.timing``.
+
+It reads the job as JSON from standard input and writes the row as JSON to standard output; what
+plugins print goes to standard error.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +20,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rainkit import networks, plugins
-from rainkit.benchmarking.jobs import Job, Timing
-from rainkit.errors import RainkitError, UsageError
+from rainkit.benchmarking.rows import Job, Row, Timing
+from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
 
-__all__ = ["measure"]
+__all__ = [
+    "main",
+    "measure",
+]
+
 
 _MIB = 2**20
 
@@ -25,13 +36,12 @@ _MIB = 2**20
 def measure(job: Job) -> Timing:
     """Build the job's network and time it.
 
-    Its memory figure is clean only in a process that has run no network before: see
-    :mod:`rainkit.benchmarking.worker`.
+    The memory figure is clean only in a process that has run no network before.
 
     Raises:
         UsageError: an unknown method, variant, device or precision.
         MethodError: the method cannot be imported or built.
-        RainkitError: the device's memory does not suffice.
+        RainkitError: the device has too little memory.
     """
     method = plugins.get(job.method)
     if job.variant not in method.variants:
@@ -51,7 +61,7 @@ def measure(job: Job) -> Timing:
             return _measured(job, network, rainy, networks.parameters(built))
     except torch.OutOfMemoryError as error:
         raise RainkitError(
-            f"{job.method}: the device's memory does not suffice for {job.batch} x"
+            f"{job.method}: the device has too little memory for {job.batch} x"
             f" {job.height}x{job.width}; take a smaller --size or --batch"
         ) from error
 
@@ -92,7 +102,7 @@ def _measured(job: Job, network: ImageOnly, rainy: Tensor, parameters: int) -> T
 
 
 def _synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -100,7 +110,7 @@ def _synchronise(device: torch.device) -> None:
 
 
 def _watch_memory(device: torch.device) -> Callable[[], float | None]:
-    """Start watching; the result gives the peak in bytes, None where nothing tells it."""
+    """Start watching; return a function that gives the peak in bytes, or None if unknown."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return lambda: float(torch.cuda.max_memory_allocated(device))
@@ -121,7 +131,7 @@ def _watch_memory(device: torch.device) -> Callable[[], float | None]:
 
 
 def _status(key: str) -> float | None:
-    """A size in bytes out of /proc/self/status."""
+    """Return a size in bytes from /proc/self/status."""
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == key:
@@ -141,3 +151,24 @@ def _name(device: torch.device) -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine() or "cpu"
+
+
+def main() -> None:
+    """Read a job, time it, and write its row."""
+    # The row keeps the real standard output, which prints of plugins and libraries do not reach.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    job = Job(**json.load(sys.stdin))
+    try:
+        result = Row(job=job, timing=measure(job))
+    except RainkitError as error:
+        result = Row(job=job, problem=str(error), usage=isinstance(error, UsageError))
+    except Exception as error:
+        reason = one_line(error)
+        result = Row(job=job, problem=f"{type(error).__name__}: {reason}")
+    with answer:
+        json.dump(result.to_data(), answer)
+
+
+if __name__ == "__main__":
+    main()

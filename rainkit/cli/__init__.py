@@ -1,73 +1,46 @@
-"""The ``rainkit`` command: one module per verb, each importing its library inside its body."""
+"""The ``rainkit`` command line: one module per command, which imports its library when it runs."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from typer.core import TyperGroup
 
 import rainkit
 from rainkit.cli import (
     bench,
+    compare,
     data,
     doctor,
+    downstream,
     eval,
-    eval_compare,
     infer,
     methods,
+    no_target,
+    score,
     synth,
     train,
     weights,
 )
-from rainkit.cli.console import errors
+from rainkit.cli.commands import CommandLine
 from rainkit.cli.environment import calm_openmp
-from rainkit.errors import RainkitError
 
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
-    """Errors raised on purpose become one line and their exit code, Ctrl-C one line and 130."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Commands of two words, beside one of the first word whose arguments are paths."""
-        words = " ".join(args[:2])
-        return super().resolve_command(ctx, [words, *args[2:]] if words in self.commands else args)
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RainkitError as error:
-            line = f"[bold red]error:[/] {escape(str(error))}"
-            errors.print(line, highlight=False, soft_wrap=True)
-            raise typer.Exit(error.exit_code) from error
-        except BrokenPipeError:
-            raise  # Typer ends quietly: the reader, such as `head`, has seen enough
-        except OSError as error:
-            # A full or read-only disk, often the one that standard output is sent to.
-            line = f"{error.filename or 'output'}: {error.strerror or error}"
-            errors.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as stop:
-            errors.print("stopped by Ctrl-C; files already written are whole")
-            raise typer.Exit(130) from stop
-
-
-app = typer.Typer(
+app = CommandLine(
     name="rainkit",
-    cls=_Commands,
-    no_args_is_help=True,
     add_completion=True,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(infer.infer)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
-app.command("eval compare")(eval_compare.compare)
+app.command()(score.score)
+app.command()(compare.compare)
+app.command()(no_target.no_target)
+app.command()(downstream.downstream)
 app.command()(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
@@ -97,6 +70,6 @@ def _root(
 def main() -> None:
     """Run the command line."""
     calm_openmp()
-    # It would ask the network for its newest version whenever it is imported.
+    # On import, albumentations would ask the network for its newest version.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     app()

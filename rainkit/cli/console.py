@@ -1,27 +1,81 @@
-"""Where commands print: results to standard output, everything else to standard error."""
+"""Printing: results go to standard output, and everything else to standard error.
+
+What users name, such as files and datasets, is printed as it is: no console takes square brackets
+for markup, ``:words:`` for emoji, or numbers for something to colour.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
 
-__all__ = ["counted", "errors", "output", "print_json"]
+__all__ = [
+    "errors",
+    "output",
+    "print_json",
+    "print_table",
+    "progress_bars",
+    "tell",
+    "warn",
+]
 
-output = Console(soft_wrap=False)
-errors = Console(stderr=True)
+
+output = Console(markup=False, emoji=False, highlight=False)
+errors = Console(markup=False, emoji=False, highlight=False, stderr=True)
 
 
-def counted(number: int, noun: str) -> str:
-    """``1 picture``, ``2 pictures``: for nouns that take an s."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def tell(text: str, *, style: str = "") -> None:
+    """Print a line of a result on standard output; the terminal breaks it if it is long."""
+    output.print(text, style=style, soft_wrap=True)
+
+
+def warn(text: str, *, label: str = "", style: str = "") -> None:
+    """Print a line on standard error; the terminal breaks it if it is long.
+
+    Args:
+        text: the line.
+        label: a word in front of it, such as ``note:``.
+        style: colour of the label, or of the line if it has no label.
+    """
+    line = Text.assemble((label, style), " ", text) if label else Text(text, style)
+    errors.print(line, soft_wrap=True)
+
+
+def progress_bars(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """Return progress bars on standard error, which are shown on a terminal and then removed.
+
+    Args:
+        columns: what they show; by default description, bar, percentage and remaining time.
+        quiet: show nothing.
+    """
+    shown = columns or (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*shown, console=errors, transient=True, disable=quiet or not errors.is_terminal)
 
 
 def print_json(data: Any) -> None:
-    """Data as plain JSON on standard output: never coloured, wrapped or cut to the terminal.
+    """Print data as JSON on standard output, without colours and line breaks of the terminal.
 
     JSON has no infinity and no NaN: they become ``null``.
     """
@@ -34,3 +88,84 @@ def _finite(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return [_finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+_LEAST = 12
+"""Columns of text are not narrowed below this, since narrower ones cannot be read."""
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    folded: Collection[str] = (),
+    figures: Collection[str] = (),
+    title: str | None = None,
+) -> None:
+    """Print rows under headings, or one line per cell if the rows do not fit the terminal.
+
+    No cell is cut: those of the columns ``folded`` are broken into lines, and all other columns
+    are as wide as their cells.
+
+    Args:
+        headings: headings of the columns, all different.
+        rows: cells in the order of the headings.
+        folded: headings of the columns that may be narrowed.
+        figures: headings of the columns that are justified to the right.
+        title: line above the table.
+    """
+    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    if title is not None:
+        tell(f"\n{title}", style="italic")
+    natural = [
+        max(cell_len(line) for text in (heading, *column) for line in str(text).split("\n"))
+        for heading, *column in zip(headings, *cells, strict=True)
+    ]
+    least = [
+        min(width, _LEAST) if heading in folded else width
+        for heading, width in zip(headings, natural, strict=True)
+    ]
+    for padding in (1, 0):
+        gaps = (1 + padding) * (len(headings) - 1)
+        widths = _fitted(natural, least, output.width - gaps)
+        if widths is not None:
+            table = Table(
+                box=box.SIMPLE_HEAD,
+                show_edge=False,
+                pad_edge=False,
+                collapse_padding=True,
+                padding=(0, padding),
+            )
+            for heading, width in zip(headings, widths, strict=True):
+                right = heading in figures
+                table.add_column(
+                    heading, width=width, justify="right" if right else "left", overflow="fold"
+                )
+            for row in cells:
+                table.add_row(*row)
+            output.print(table)
+            return
+    _print_stacked(headings, cells)
+
+
+def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """Return widths that fit, narrowing the widest column first; None if the least do not fit."""
+    if sum(least) > room:
+        return None
+    widths = list(natural)
+    while sum(widths) > room:
+        spare = [i for i, width in enumerate(widths) if width > least[i]]
+        widths[max(spare, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _print_stacked(headings: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+    """Print one line per cell that is not empty, and an empty line between rows."""
+    wide = max(map(len, headings))
+    for number, row in enumerate(rows):
+        if number:
+            output.print()
+        for heading, cell in zip(headings, row, strict=True):
+            if cell:
+                label = Text(f"{heading:<{wide}}  ", style="bold")
+                output.print(label + cell, soft_wrap=True)

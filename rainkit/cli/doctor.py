@@ -1,14 +1,15 @@
-"""``rainkit doctor``: is this environment fit, and what is the remedy if it is not."""
+"""``rainkit doctor``: check the environment, and name the remedy for each problem."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
-from rainkit.cli.console import output, print_json
-from rainkit.cli.tables import print_table
+from rainkit.cli.console import print_json, print_table, tell
+from rainkit.cli.options import Json
 
 if TYPE_CHECKING:
     from rainkit.doctor import Check
@@ -19,9 +20,12 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Examine the environment, the devices and every plugin; exit 1 if there is a problem."""
+    """Check the environment, the devices and every plugin.
+
+    Exit codes: 0 no problem, 1 a problem.
+    """
     from rainkit.doctor import examine
 
     checks = examine()
@@ -36,8 +40,6 @@ def doctor(
 
 
 def _print(checks: tuple[Check, ...]) -> None:
-    from rich.text import Text
-
     print_table(
         ("check", "state", "found"),
         ((check.name, Text(*_MARKS[check.state]), check.value) for check in checks),
@@ -47,10 +49,10 @@ def _print(checks: tuple[Check, ...]) -> None:
 
 def _print_problems(problems: list[Check]) -> None:
     for check in problems:
-        output.print(f"{check.name}: {check.value}", style="bold red", markup=False, soft_wrap=True)
+        tell(f"{check.name}: {check.value}", style="bold red")
         if check.remedy:
-            output.print(f"remedy: {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+            tell(f"remedy: {check.remedy}")
         if check.traceback:
-            output.print(check.traceback, markup=False, highlight=False, soft_wrap=True)
+            tell(check.traceback)
     if not problems:
-        output.print("No problem found.", style="green")
+        tell("No problem found.", style="green")

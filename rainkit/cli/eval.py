@@ -1,75 +1,79 @@
-"""``rainkit eval``: how well a method, or a folder of pictures, restores the clean pictures."""
+"""``rainkit eval``: how well methods restore the clean pictures of pairs."""
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from rainkit.cli import eval_options as o
-from rainkit.cli import eval_results, eval_sources
+from rainkit import choices
+from rainkit.cli import scoring as o
 from rainkit.cli.options import (
-    Blocks,
     CropToCommon,
     Device,
     Effort,
+    Json,
     Layout,
+    Overwrite,
     Precision,
+    Quiet,
     RainySide,
-    StopBelow,
-    Weights,
-    tile_side,
+    Tile,
 )
 from rainkit.errors import UsageError
-
-if TYPE_CHECKING:
-    from rainkit.evaluation.run import Source
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    paths: o.Paths,
+    pairs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PAIRS...",
+            help="Dataset folders of pairs, or folders of datasets.",
+            show_default=False,
+        ),
+    ],
     methods: o.Methods = None,
-    every: o.All = False,
-    weights: Weights = None,
-    ablation: o.Ablation = None,
-    parts: o.Parts = False,
-    averages: o.Averages = None,
-    rainy: o.Input = None,
-    no_target: o.NoTarget = False,
+    restored: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER[@LABEL]",
+            help="Score pictures of these datasets that were restored elsewhere, too. Repeatable.",
+            rich_help_panel=o.WHAT,
+        ),
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROWS",
+            help="Add rows: parts (what methods make on the way), mean or median (of the frames of"
+            " static scenes; mean=5 takes 5 frames), or published (the papers' own figures, in the"
+            " report). Repeatable.",
+            rich_help_panel=o.WHAT,
+        ),
+    ] = None,
     limit: o.Limit = None,
     protocols: o.Protocols = None,
     metrics: o.Metrics = None,
-    weights_dir: o.WeightsDir = None,
-    exact: o.Exact = False,
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    published: o.Published = False,
-    save: o.Save = None,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
-    baseline: o.Baseline = None,
-    max_drop: o.MaxDrop = None,
-    downstream: o.Downstream = None,
-    model: o.Model = None,
-    labels: o.Labels = None,
-    classes: o.Classes = None,
     layout: Layout = None,
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
-    """Score methods on pairs, or restored pictures against their targets.
+    """Score methods on pairs of rainy and clean pictures.
 
     PSNR and SSIM are those of a named protocol. Tables start with the input:
     the rainy pictures as they are. With --output, derained pictures are kept
@@ -77,152 +81,70 @@ def evaluate(
 
     For example:
 
-      rainkit eval -m granet -m resguidenet pairs/ -o scores/ --report
+      rainkit eval pairs/ -m granet -m resguidenet -o scores/ --report
 
-      rainkit eval restored/ clean/ --input rainy/ --metric gmsd
-
-      rainkit eval --no-target -m granet photos/
-
-      rainkit eval compare scores-a/ scores-b/
+      rainkit eval pairs/ -m granet --restored theirs/@rival
 
     Exit codes: 0 all scored, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up, 3 a bar missed.
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions
-    from rainkit.evaluation.downstream import DownstreamRequest
-    from rainkit.evaluation.stored import baseline as earlier
+    from rainkit.evaluation.methods import choose_methods, published_figures, split_label
+    from rainkit.evaluation.metrics.protocols import chosen_protocols
+    from rainkit.evaluation.run import further_rows
 
-    reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
-    running: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "tile": tile_side(tile),
-        "blocks": blocks,
-        "effort": effort,
-        "stop_below": stop_below,
-    }
-    if not (methods or every):
-        of_methods = {
-            "--ablation": ablation,
-            "--weights": weights,
-            "--parts": parts,
-            "--save": save,
-            "--blocks": blocks,
-            "--effort": effort != "full",
-            "--stop-below": stop_below,
-        }
-        eval_sources.refuse(of_methods, "needs --method", "need --method")
-    chosen = eval_sources.chosen(methods or (), every=every, weights=weights, ablation=ablation)
-    if no_target:
-        of_targets = {
-            "--parts": parts,
-            "--average": averages,
-            "--protocol": protocols,
-            "--exact": exact,
-            "--by": by,
-            "--report": report,
-            "--published": published,
-            "--save": save,
-            "--fail-below": fail_below,
-            "--baseline": baseline,
-            "--max-drop": max_drop,
-            "--downstream": downstream,
-            "--model": model,
-            "--labels": labels,
-            "--class": classes,
-            "--layout": layout,
-            "--rainy-side": rainy_side,
-        }
-        wrong = "not go with --no-target"
-        eval_sources.refuse(of_targets, f"does {wrong}", f"do {wrong}")
-        make = functools.partial(evaluation.RestorerRequest, **running)
-        request = eval_sources.unpaired(
-            paths,
-            eval_sources.methods(chosen.rows, make, folder),
-            rainy,
-            names=metrics or (),
-            weights_dir=weights_dir,
-            limit=limit,
-            crop_to_common=crop_to_common,
-            notices=chosen.notices,
+    rows = further_rows(also or ())
+    if not (methods or restored or rows.averages):
+        raise UsageError(
+            "nothing to score: give --method NAME; rainkit score RESTORED TARGET scores pictures"
+            " that were restored elsewhere"
         )
-        eval_results.evaluate_unpaired(
-            request, folder, overwrite=overwrite, as_json=as_json, quiet=quiet
-        )
-    if published and not (report and chosen.rows):
-        raise UsageError("--published needs --report and methods")
-    if max_drop and baseline is None:
-        raise UsageError("--max-drop goes with --baseline METRICS.JSON")
-    if downstream is None and (model or labels or classes):
-        raise UsageError("--model, --labels and --class go with --downstream TASK")
-    if downstream is not None and model is None:
-        raise UsageError(f"--downstream {downstream}: name its model, too (--model FILE)")
-    on_pairs = bool(chosen.rows or averages)
-    have = ("target", "input") if on_pairs or rainy is not None else ("target",)
-    measures, skipped = evaluation.ready(metrics or (), weights_dir=weights_dir, have=have)
-    scoring: dict[str, Any] = {
-        "protocols": tuple(dict.fromkeys(map(evaluation.protocol, protocols or ["prenet"]))),
+    if rows.published and not (report and methods):
+        raise UsageError("--also published needs --report and methods")
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    chosen = choose_methods(methods or ())
+    which, exact = chosen_protocols(protocols or ["prenet"])
+    scored: dict[str, Any] = {
+        "datasets": tuple(pairs),
+        "protocols": which,
         "limit": limit,
-        "metrics": measures,
         "exact": exact,
+        "reading": ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common),
     }
-    sources: tuple[Source, ...]
-    if on_pairs:
-        if rainy is not None:
-            raise UsageError(
-                "--input goes without --method: a dataset holds its own rainy pictures"
-            )
-        if save is not None and len(chosen.rows) > 1:
-            raise UsageError("--save goes with one method; with --output, pictures are kept there")
-        scoring |= {"datasets": tuple(paths), "reading": reading}
-        scored = functools.partial(
-            evaluation.MethodRequest,
-            save=save,
-            overwrite=overwrite,
-            parts=parts,
-            **running,
-            **scoring,
-        )
-        sources = (
-            *eval_sources.averages(averages or (), **scoring),
-            *eval_sources.methods(chosen.rows, scored, folder),
-        )
-    else:
-        of_pairs = {"--layout": layout, "--rainy-side": rainy_side}
-        restored, target = eval_sources.folders(paths)
-        eval_sources.refuse(of_pairs, "needs --method", "need --method")
-        sources = (
-            evaluation.FoldersRequest(
-                restored=restored,
-                target=target,
-                rainy=rainy,
-                crop_to_common=crop_to_common,
-                **scoring,
+    request = evaluation.EvalRequest(
+        sources=(
+            *(
+                evaluation.AveragesRequest(by=each, frames=frames, **scored)
+                for each, frames in rows.averages
             ),
-        )
-    names = [row.method for row in chosen.rows]
-    whole = evaluation.EvalRequest(
-        sources=sources,
+            *(
+                evaluation.MethodRequest(
+                    method=row.method,
+                    weights=row.weights,
+                    label=row.label,
+                    keep=folder,
+                    parts=rows.parts,
+                    options=options,
+                    **scored,
+                )
+                for row in chosen.rows
+            ),
+            *(
+                evaluation.RestoredRequest(restored=Path(path), label=label or None, **scored)
+                for path, label in map(split_label, dict.fromkeys(restored or ()))
+            ),
+        ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
-        baseline=None if baseline is None else earlier.load(baseline, max_drop or ()),
         report=report,
-        published=eval_sources.published_figures(names) if published else (),
+        published=published_figures(row.method for row in chosen.rows) if rows.published else (),
         by=tuple(dict.fromkeys(by or ())),
-        downstream=None
-        if downstream is None or model is None
-        else DownstreamRequest(
-            task=downstream,
-            model=model,
-            labels=labels,
-            classes=tuple(classes or ()),
-            device=device,
-        ),
-        notices=(*skipped, *chosen.notices),
+        notices=chosen.notices,
     )
-    with eval_results.scoring(quiet=quiet) as advance:
-        result = evaluation.run(whole, advance)
-    eval_results.show(result, as_json=as_json, quiet=quiet)
+    with o.progress(quiet=quiet) as advance:
+        result = evaluation.run(request, advance)
+    o.show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)

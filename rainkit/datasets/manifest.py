@@ -1,8 +1,4 @@
-"""``manifest.jsonl``: what a synthesised dataset holds and how each rainy picture was made.
-
-A manifest is one file of JSON lines, or one of Parquet, or the parts that the shards of a run
-leave until the last of them is there: ``manifest-00001-of-00004.jsonl`` and so on.
-"""
+"""The manifest of a synthesised dataset: its pairs, and how each rainy picture was made."""
 
 from __future__ import annotations
 
@@ -10,21 +6,22 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from rainkit.datasets import tabular
-from rainkit.datasets.records import VERSION, DepthUsed, Hashes, Record, Stats
+from rainkit.datasets import parquet
 from rainkit.errors import DatasetError
-from rainkit.images import atomic_path
+from rainkit.files import atomic_path, system_reason
 
 __all__ = [
     "MANIFEST",
     "PARQUET",
+    "SIDES",
+    "VERSION",
     "DepthUsed",
     "Hashes",
     "Record",
@@ -37,26 +34,189 @@ __all__ = [
     "write_parquet",
 ]
 
-MANIFEST = "manifest.jsonl"
-"""The manifest's name in a dataset folder."""
-PARQUET = "manifest.parquet"
-"""The same as Parquet."""
 
+MANIFEST = "manifest.jsonl"
+"""Name of the manifest in a dataset folder."""
+
+PARQUET = "manifest.parquet"
+"""Name of the manifest as Parquet."""
+
+VERSION = 2
+"""Version of the records that are written. Version 1 is read too; it lacks fields with defaults."""
+
+SIDES = ("mask", "trans")
+"""Folders of side outputs: ``mask/<id>.png`` holds the streaks' opacity as uint8, and
+``trans/<id>.png`` the veil's transmission as uint16."""
+
+_NO_OTHERS = ConfigDict(extra="forbid")
 _PART = re.compile(r"manifest-(\d{5})-of-(\d{5})\.jsonl")
 _REMEDY = "put the original manifest back, or make the dataset again"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hashes:
+    """Hashes of a pair's pixels, see :func:`rainkit.datasets.phash.pixel_hash`.
+
+    Attributes:
+        clean: hash of the clean picture as its file decodes.
+        input: hash of the rainy picture before any lossy encoding.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
+
+    clean: str
+    input: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """The strength of the rain, measured on luma Y (BT.601) of the rainy and the clean picture.
+
+    Attributes:
+        y_psnr: PSNR in dB on Y from 16 to 235, as in published tables; None for equal pictures.
+        mean_dy: mean change of full-range Y in grey levels.
+        coverage: share of pixels that became more than 8 levels brighter.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
+
+    y_psnr: float | None
+    mean_dy: float
+    coverage: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DepthUsed:
+    """The depth that a scene was rendered with.
+
+    Attributes:
+        path: path of the map, uint16 metres x 256, relative to the dataset folder.
+        source: origin of the map: name of a file or of a network, or ``heuristic``.
+        kind: quantity that the source gives, such as ``z``, ``disparity`` or ``relative``.
+        metric: whether the metres were measured.
+        coverage: share of the pixels whose depth the source knows; the rest was filled in.
+        fog_scale: factor on the settings' fog gain, below 1 for estimated depth; the record's
+            settings hold the product.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
+
+    path: str
+    source: str
+    kind: str
+    metric: bool
+    coverage: float
+    fog_scale: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One rainy picture and how it was made.
+
+    Attributes:
+        id: identifier, unique in the dataset: scene, variant and frame.
+        scene: name of the scene, a clean picture and all its rains; splits keep scenes whole.
+        variant: number of the scene's rain, from 1.
+        source: name of the photograph that the scene was made from.
+        input: locator of the rainy picture: its path relative to the dataset folder, with forward
+            slashes. A member of a tar file is ``path::member``, half of a picture is
+            ``path::left`` or ``path::right``.
+        target: locator of the clean picture.
+        w: width in px.
+        h: height in px.
+        seed: dataset seed, scene key (from the photograph's pixels) and variant.
+        rng: random generator that takes the seed.
+        preset: name of the preset that the settings started from.
+        level: named strength that the rate was drawn from, if any.
+        rate_mm_h: rain rate.
+        wind_m_s: wind speed to the right of the picture.
+        distance: distance to a flat scene in metres, 'map' for a depth map, or None for no veil.
+        frame_width: width in px of the camera's picture.
+        beta_per_m: extinction by the veil; 0 for no veil.
+        airlight: colour of the veil, RGB from 0 to 255.
+        streak_rgb: colour of the streaks, RGB from 0 to 255.
+        n_drops: number of drops that were sampled.
+        n_kept: number of streaks that were drawn one by one.
+        settings: every field of RainSettings; empty for noise.
+        stats: strength of the result.
+        sha256: hashes of the pixels.
+        renderer: name and version of the renderer.
+        lib: versions of the libraries that decide pixels.
+        encode: file format, and its quality if it has one.
+        split: ``train`` or ``test``; None if the dataset is not split.
+        frame: number of the frame in a sequence, from 1.
+        fps: frames per second of a sequence of moving rain; None for independent frames.
+        group: first of the scenes that show the same thing; None if the dataset is not split.
+        phash: perceptual hash of the clean picture in hex.
+        depth: the depth map used, if any.
+        exposure_s: exposure time in seconds.
+        degradation: ``rain``, or ``noise`` for Gaussian noise; its records have no rain.
+        sigma: standard deviation of the noise in grey levels.
+        v: version of the record.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
+
+    id: str
+    scene: str
+    variant: int
+    source: str
+    input: str
+    target: str
+    w: int
+    h: int
+    seed: tuple[int, ...]
+    rng: str
+    preset: str
+    level: str | None
+    rate_mm_h: float
+    wind_m_s: float
+    distance: float | str | None
+    frame_width: float
+    beta_per_m: float
+    airlight: tuple[float, float, float]
+    streak_rgb: tuple[float, float, float]
+    n_drops: int
+    n_kept: int
+    settings: dict[str, Any]
+    stats: Stats
+    sha256: Hashes
+    renderer: str
+    lib: dict[str, str]
+    encode: dict[str, str | int] = field(default_factory=lambda: {"fmt": "png"})
+    split: str | None = None
+    frame: int | None = None
+    fps: float | None = None
+    group: str | None = None
+    phash: str | None = None
+    depth: DepthUsed | None = None
+    exposure_s: float | None = None
+    degradation: Literal["rain", "noise"] = "rain"
+    sigma: float | None = None
+    v: int = VERSION
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of the picture's files, side outputs included; they need not exist."""
+        depth = () if self.depth is None else (self.depth.path,)
+        sides = (f"{side}/{self.id}.png" for side in SIDES)
+        located = (locator.partition("::")[0] for locator in (self.input, self.target))
+        return (*located, *depth, *sides)
+
+
 _RECORD = TypeAdapter(Record)
 
 
 def part_name(shard: int, shards: int) -> str:
-    """Name of the manifest of shard 1 to ``shards``."""
+    """Return the name of the manifest of one of ``shards`` shards, counted from 1."""
     return f"manifest-{shard:05d}-of-{shards:05d}.jsonl"
 
 
 def write(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> None:
-    """Write records, one JSON object a line, in the order given.
+    """Write records as lines of JSON in the given order.
 
     Raises:
-        ImageError: the file exists and ``overwrite`` is False, or the system refuses to write.
+        FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
         lines = (json.dumps(asdict(record), allow_nan=False) + "\n" for record in records)
@@ -64,20 +224,20 @@ def write(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> 
 
 
 def write_parquet(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> None:
-    """Write records as Parquet, see :func:`rainkit.datasets.tabular.write_parquet`.
+    """Write records as Parquet, see :func:`rainkit.datasets.parquet.write_parquet`.
 
     Raises:
         UsageError: pyarrow is not installed.
-        ImageError: as :func:`write`.
+        FileError: as :func:`write`.
     """
-    tabular.write_parquet(path, [asdict(record) for record in records], overwrite=overwrite)
+    parquet.write_parquet(path, [asdict(record) for record in records], overwrite=overwrite)
 
 
 def find(path: Path) -> tuple[Path, ...]:
-    """The files of a manifest: ``path`` itself, or what there is in the folder ``path``.
+    """Return the files of a manifest: ``path`` itself, or those in the folder ``path``.
 
     Raises:
-        DatasetError: none there, or a shard's part is missing.
+        DatasetError: the folder has no manifest, or the part of a shard is missing.
     """
     if not path.is_dir():
         return (path,)
@@ -99,15 +259,15 @@ def find(path: Path) -> tuple[Path, ...]:
 
 
 def read(path: Path, *, root: Path | None = None) -> list[Record]:
-    """Read a manifest back: a file, or the folder that it or all parts of it lie in.
+    """Read a manifest from a file, or from the folder that holds it or all its parts.
 
     Args:
-        path: JSON lines, Parquet, or a folder.
-        root: folder that the paths in it start from; default: the one it lies in.
+        path: a file of JSON lines, a Parquet file, or a folder.
+        root: folder that the paths in the manifest are relative to; by default the manifest's.
 
     Raises:
-        DatasetError: a file that cannot be read, a line that is no record, or that names a file
-            outside the dataset's folder; it names the line.
+        DatasetError: a file cannot be read, or a line is not a valid record or names a file
+            outside the dataset folder; the message names the line.
     """
     files = find(path)
     found = [pair for file in files for pair in _read_one(file)]
@@ -115,29 +275,29 @@ def read(path: Path, *, root: Path | None = None) -> list[Record]:
     outside = cache(_leaves)
     for where, record in found:
         _check_paths(where, record, folder, outside)
-    for field, names in {
+    for column, names in {
         "id": Counter(record.id for _, record in found),
         "input": Counter(record.input for _, record in found),
     }.items():
         twice = next((name for name, times in names.items() if times > 1), None)
         if twice is not None:
-            raise DatasetError(f"{path}: {field} {twice} stands there twice; {_REMEDY}")
+            raise DatasetError(f"{path}: holds the {column} {twice} twice; {_REMEDY}")
     return [record for _, record in found]
 
 
 def records_from_data(data: Iterable[Any]) -> tuple[Record, ...]:
-    """Records from plain data as ``asdict`` makes it, unchecked where their paths lead.
+    """Return records from plain data as ``asdict`` makes it; their paths are not checked.
 
     Raises:
-        DatasetError: one of them is no record.
+        DatasetError: the data are not valid.
     """
     return tuple(_validated(json.dumps(each), "record") for each in data)
 
 
 def _read_one(path: Path) -> list[tuple[str, Record]]:
-    """Records with where they stand."""
+    """Return the records of one file, each with its place in the file."""
     if path.suffix == ".parquet":
-        rows = enumerate(tabular.read_parquet(path), start=1)
+        rows = enumerate(parquet.read_parquet(path), start=1)
         return [
             (where := f"{path}, row {number}", _validated(json.dumps(row), where))
             for number, row in rows
@@ -148,7 +308,7 @@ def _read_one(path: Path) -> list[tuple[str, Record]]:
         raise DatasetError(f"{path}: cannot be read as a manifest ({error})") from error
     return [
         (f"{path}, line {number}", _validated(line, f"{path}, line {number}"))
-        # Only \n ends a line: names may hold any other separator that Unicode knows.
+        # Only \n ends a line: names may hold other Unicode line separators.
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -163,7 +323,7 @@ def _validated(line: str, where: str) -> Record:
         raise DatasetError(f"{where}: {field or 'record'}: {first['msg']}; {_REMEDY}") from error
     if not 1 <= record.v <= VERSION:
         raise DatasetError(
-            f"{where}: version {record.v} of the manifest, this rainkit reads up to {VERSION}"
+            f"{where}: has version {record.v}, but this rainkit reads versions up to {VERSION}"
         )
     return record
 
@@ -172,26 +332,26 @@ def _names(folder: Path) -> list[str]:
     try:
         return sorted(path.name for path in folder.iterdir())
     except OSError as error:
-        raise DatasetError(f"{folder}: cannot be listed ({error.strerror})") from error
+        raise DatasetError(f"{folder}: cannot be listed ({system_reason(error)})") from error
 
 
 def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
-    """Refuse what would lead out of the dataset: the manifest may come from anywhere."""
+    """Refuse paths that lead out of the dataset: a manifest may come from an unknown source."""
     named = {"input": record.input, "target": record.target}
     if record.depth is not None:
         named["depth.path"] = record.depth.path
-    for field, locator in named.items():
+    for column, locator in named.items():
         path = locator.partition("::")[0]
         pure = PurePosixPath(path)
         plain = pure.as_posix() == path and ".." not in pure.parts and path not in ("", ".")
         if not plain or pure.is_absolute() or re.search(r"[\\\0]|^[A-Za-z]:", path):
             raise DatasetError(
-                f"{where}: {field} {locator!r} is not a plain path below the dataset's folder; "
+                f"{where}: {column} {locator!r} is not a plain path below the dataset's folder; "
                 f"{_REMEDY}"
             )
         if leaves(root, pure.parent) or ((root / path).is_symlink() and _leaves(root, pure)):
             raise DatasetError(
-                f"{where}: {field} {locator!r} is a link that leaves the dataset's folder; "
+                f"{where}: {column} {locator!r} is a link that leaves the dataset's folder; "
                 "copy what it points to into the dataset"
             )
 

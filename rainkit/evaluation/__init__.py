@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from rainkit.evaluation.averages import AveragesRequest, evaluate_averages
-from rainkit.evaluation.comparison import Comparison
-from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
-from rainkit.evaluation.measures import METRICS, ready
+from rainkit.evaluation.cached_derainer import DerainerRequest
+from rainkit.evaluation.folders import (
+    FoldersRequest,
+    RestoredRequest,
+    evaluate_folders,
+    evaluate_restored,
+)
+from rainkit.evaluation.frame_averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
-from rainkit.evaluation.protocols import PROTOCOLS, Protocol, protocol
-from rainkit.evaluation.restorer import RestorerRequest
+from rainkit.evaluation.metrics.protocols import PROTOCOLS, Protocol, protocol
+from rainkit.evaluation.metrics.registry import METRICS, load_metrics
+from rainkit.evaluation.result_files import COLUMNS, tables, write
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
-from rainkit.evaluation.scores import Failure, Score, Scores, Summary
+from rainkit.evaluation.scores import Comparison, Failure, Score, Scores, Summary
 from rainkit.evaluation.scoring import PairArrays, read_pair, score
-from rainkit.evaluation.tables import COLUMNS, markdown, tables, write
-from rainkit.evaluation.texts import TextTable
+from rainkit.render.text_tables import TextTable
 
 __all__ = [
     "COLUMNS",
@@ -21,6 +25,7 @@ __all__ = [
     "PROTOCOLS",
     "AveragesRequest",
     "Comparison",
+    "DerainerRequest",
     "EvalRequest",
     "Evaluation",
     "Failure",
@@ -28,7 +33,7 @@ __all__ = [
     "MethodRequest",
     "PairArrays",
     "Protocol",
-    "RestorerRequest",
+    "RestoredRequest",
     "Score",
     "Scores",
     "Summary",
@@ -36,10 +41,10 @@ __all__ = [
     "evaluate_averages",
     "evaluate_folders",
     "evaluate_method",
-    "markdown",
+    "evaluate_restored",
+    "load_metrics",
     "protocol",
     "read_pair",
-    "ready",
     "run",
     "score",
     "tables",

@@ -1,31 +1,33 @@
-"""Scoring a method: derain the rainy side of datasets and compare with the clean side."""
+"""Scoring methods: choose them, derain the rainy side of datasets, compare with the clean side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rainkit import images
-from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions, named_datasets
-from rainkit.datasets.sizes import check_sizes, notice_of_crops
-from rainkit.datasets.stored import Stored
-from rainkit.errors import MethodError, UsageError
-from rainkit.evaluation.comparison import (
+from rainkit import plugins
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
+from rainkit.errors import MethodError, UsageError, WeightsError
+from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
+from rainkit.evaluation.metrics.protocols import Protocol
+from rainkit.evaluation.metrics.registry import LoadedMetric
+from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
+from rainkit.evaluation.scores import (
     Advance,
     Comparison,
+    Scores,
     SourceFile,
     about_metrics,
     excluded_notices,
 )
-from rainkit.evaluation.conditions import conditions, told
-from rainkit.evaluation.measures import Ready
-from rainkit.evaluation.protocols import RGB8, Protocol
-from rainkit.evaluation.restorer import Restorer, RestorerRequest
-from rainkit.evaluation.scores import Scores
 from rainkit.evaluation.scoring import (
     Outcome,
     PairArrays,
@@ -33,34 +35,230 @@ from rainkit.evaluation.scoring import (
     attempt,
     collect,
     read_pair,
+    scored_datasets,
 )
+from rainkit.files import natural
+from rainkit.images import RGB8
 
-__all__ = ["MethodRequest", "evaluate_method"]
+if TYPE_CHECKING:
+    from rainkit.api import Method
+    from rainkit.evaluation.report.data import PublishedScore
+
+__all__ = [
+    "MethodChoice",
+    "MethodChoices",
+    "MethodRequest",
+    "VariantWeights",
+    "choose_methods",
+    "evaluate_method",
+    "published_figures",
+    "split_label",
+    "variants_in",
+]
+
+
+_LAST = "last.safetensors"
+"""The file of a training after its last step, as in the table of ``train --ablation``."""
+_CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodChoice:
+    """A method with weights: one row of the tables.
+
+    Attributes:
+        method: name of an installed method.
+        weights: a tag or a file; None for the method's first weights.
+        label: name of the row; None for the method's name, with its weights if they were chosen.
+    """
+
+    method: str
+    weights: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MethodChoices:
+    """The methods to score, in order, and what a reader of their scores must know."""
+
+    rows: tuple[MethodChoice, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def choose_methods(named: Iterable[str]) -> MethodChoices:
+    """Return the methods that ``--method`` names.
+
+    Args:
+        named: each is ``NAME[=WEIGHTS][@LABEL]``, where the weights are a tag, a file, or a folder
+            with weights of several variants; or ``all``, for every installed method that ships
+            weights.
+
+    Raises:
+        UsageError: an unknown method, a folder without weights of it, or no method for ``all``.
+    """
+    rows: list[MethodChoice] = []
+    notices: list[str] = []
+    for text in dict.fromkeys(named):
+        if text == "all":
+            rows += map(MethodChoice, _shipping())
+            continue
+        chosen, label = split_label(text)
+        name, _, weights = chosen.partition("=")
+        method = plugins.get(name)
+        if weights and Path(weights).is_dir():
+            found = variants_in(Path(weights), method)
+            front = f"{label}: " if label else ""
+            rows += [MethodChoice(name, str(path), front + own) for own, path in found.files]
+            notices += found.notices
+        else:
+            rows.append(MethodChoice(name, weights or None, label or None))
+    # Weights of several trainings often lie in files of one name.
+    alike = Counter((each.method, Path(each.weights or "").name) for each in rows if not each.label)
+    return MethodChoices(
+        tuple(
+            replace(each, label=f"{each.method} ({each.weights})")
+            if each.weights and not each.label and alike[each.method, Path(each.weights).name] > 1
+            else each
+            for each in dict.fromkeys(rows)
+        ),
+        tuple(notices),
+    )
+
+
+def split_label(text: str) -> tuple[str, str]:
+    """Split ``WHAT@LABEL`` into the two; the label is empty if there is none.
+
+    An ``@`` in the path of an existing file or folder begins no label.
+    """
+    what, at, label = text.rpartition("@")
+    if not at or Path(text.rpartition("=")[2]).exists():
+        return text, ""
+    return what, label
+
+
+def _shipping() -> list[str]:
+    """Return the names of the installed methods that have weights.
+
+    Raises:
+        UsageError: there are none.
+    """
+    names = [found.name for found in plugins.installed() if found.problem is None]
+    if not (shipping := [name for name in names if plugins.get(name).weights]):
+        raise UsageError("--method all: no installed method ships weights")
+    return shipping
+
+
+def published_figures(methods: Iterable[str]) -> tuple[PublishedScore, ...]:
+    """Return the figures that the papers print of their own methods."""
+    from rainkit.evaluation.report.data import PublishedScore
+
+    return tuple(
+        PublishedScore(
+            # A paper prints several figures of a dataset: of its parts and its variants.
+            method=": ".join(filter(None, (method.title, each.note))),
+            dataset=each.dataset,
+            psnr=each.psnr,
+            ssim=each.ssim,
+            milliseconds=None if each.seconds is None else 1e3 * each.seconds,
+            note="; ".join(filter(None, (method.paper.title, each.dataset, each.note))),
+        )
+        for method in map(plugins.get, dict.fromkeys(methods))
+        for each in method.paper.results
+        if each.psnr is not None or each.ssim is not None
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MethodRequest(RestorerRequest):
+class VariantWeights:
+    """The weights of a method's variants in a folder.
+
+    Attributes:
+        files: pairs of a row's name and a weights file, in the paper's order. The name is the
+            variant's; if several files are of one variant, it also says where the file lies.
+        notices: which files were left out, and which variants of the paper are missing.
+    """
+
+    files: tuple[tuple[str, Path], ...]
+    notices: tuple[str, ...]
+
+
+def variants_in(folder: Path, method: Method) -> VariantWeights:
+    """Find a method's weights in a folder and below it.
+
+    Of a training's run folder, only the weights after its last step count.
+
+    Args:
+        folder: a folder of weights files or run folders, such as ``train --ablation`` makes.
+        method: the method whose variants are wanted.
+
+    Raises:
+        UsageError: the folder holds no weights of the method.
+    """
+    from rainkit.weights import open_file
+
+    by_variant: dict[str, list[Path]] = {}
+    left_out = []
+    for path in _weights_in(folder):
+        try:
+            variant = open_file(method, path).variant
+        except WeightsError as error:
+            left_out.append(f"left out: {error}")
+        else:
+            by_variant.setdefault(variant, []).append(path)
+    if not by_variant:
+        why = f" ({left_out[0]})" if left_out else ""
+        raise UsageError(
+            f"--method {method.name}={folder}: the folder holds no weights of {method.name}{why};"
+            f" make some with rainkit train -m {method.name} --ablation published"
+        )
+    order = dict.fromkeys([*method.ablation, *method.variants, *by_variant])
+    files = [
+        (variant if len(paths) == 1 else f"{variant} ({_place(path, folder)})", path)
+        for variant in order
+        for paths in [by_variant.get(variant, [])]
+        for path in paths
+    ]
+    if missing := [variant for variant in method.ablation if variant not in by_variant]:
+        left_out.append(f"{folder} holds no weights of the paper's {', '.join(missing)}")
+    return VariantWeights(files=tuple(files), notices=tuple(left_out))
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    found = [
+        path
+        for path in folder.rglob("*.safetensors")
+        if _CHECKPOINTS not in path.relative_to(folder).parts
+    ]
+    runs = {path.parent for path in found if path.name == _LAST}
+    chosen = [path for path in found if path.name == _LAST or path.parent not in runs]
+    return sorted(chosen, key=lambda path: natural(path.as_posix()))
+
+
+def _place(path: Path, folder: Path) -> str:
+    """Return where weights lie: their run's folder, or their own path."""
+    relative = path.relative_to(folder)
+    return relative.parent.as_posix() if path.name == _LAST else relative.as_posix()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodRequest(DerainerRequest):
     """Derain the rainy side of datasets and score the results.
 
     Attributes:
-        datasets: folders of pairs, or folders of such folders; of those that are split, the split
-            ``test``.
+        datasets: folders of pairs, or folders of such folders. If a dataset is split, its split
+            ``test`` is scored.
         protocols: at least one; every picture is derained once for all.
-        limit: pictures per dataset at most; None = all.
-        save: folder for the derained pictures, ``<save>/<dataset>/<name>.png``.
-        overwrite: replace pictures that are there.
+        limit: the number of pictures of each dataset; None for all.
         reading: how dataset folders are read.
-        metrics: what is measured besides.
+        metrics: what is measured beside PSNR and SSIM.
         exact: compute scores in float64 throughout.
     """
 
     datasets: tuple[Path, ...]
     protocols: tuple[Protocol, ...]
     limit: int | None = None
-    save: Path | None = None
-    overwrite: bool = False
     reading: ReadOptions = field(default_factory=ReadOptions)
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -68,57 +266,63 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     """Derain datasets with a method and score the results, rounded to 8 bit like a saved PNG.
 
     Raises:
-        UsageError: an unknown method, device or weights tag, or pictures that would be replaced.
+        UsageError: an unknown method, device or weights tag, or a wrong output folder.
         PairingError: files without a partner, or of another size than it.
         MethodError, WeightsError: the method cannot run.
     """
-    datasets = tuple(
-        replace(each, pairs=each.pairs[: request.limit])
-        for each in named_datasets(request.datasets, prefer=("test",), options=request.reading)
-    )
-    _refuse_to_replace(request, datasets)
+    datasets = scored_datasets(request.datasets, request.reading, request.limit)
+    _check_folder(request.keep, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
-    restorer = Restorer(request)
+    with CachedDerainer(request) as derainer:
+        return _evaluate(request, datasets, derainer, advance)
 
+
+def _evaluate(
+    request: MethodRequest,
+    datasets: Sequence[Dataset],
+    derainer: CachedDerainer,
+    advance: Advance | None,
+) -> Comparison:
     total, done = sum(len(each.pairs) for each in datasets), 0
     scores: list[Scores] = []
-    part_scores: dict[str, list[Scores]] = {name: [] for name in restorer.parts}
+    part_scores: dict[str, list[Scores]] = {name: [] for name in derainer.parts}
     for dataset in datasets:
         outcomes: list[Outcome] = []
-        part_outcomes: dict[str, list[Outcome]] = {name: [] for name in restorer.parts}
+        part_outcomes: dict[str, list[Outcome]] = {name: [] for name in derainer.parts}
         for pair in dataset.pairs:
-            save = None if request.save is None else _saved(request.save, dataset, pair)
-            made = _Made(request, restorer, dataset.name, pair, save)
+            made = _Made(derainer, dataset.name, pair)
             outcomes.append(_scored(request, pair, made.whole))
             for name, each in part_outcomes.items():
                 each.append(_scored(request, pair, partial(made.part, name)))
             done += 1
             if advance is not None:
                 advance(done, total)
-        rain = conditions(dataset.root, dataset.pairs)
-        scores += told(collect(dataset.name, outcomes, request.protocols), rain)
+        rain = rain_attributes(dataset.root, dataset.pairs)
+        scores += with_attributes(collect(dataset.name, outcomes, request.protocols), rain)
         for name, each in part_outcomes.items():
-            part_scores[name] += told(collect(dataset.name, each, request.protocols), rain)
+            part_scores[name] += with_attributes(
+                collect(dataset.name, each, request.protocols), rain
+            )
     return Comparison(
-        restored=restorer.label,
+        restored=derainer.label,
         scores=tuple(scores),
-        about=restorer.about | about_metrics(request.metrics) | {"versions": restorer.versions},
+        about=derainer.about | about_metrics(request.metrics) | {"versions": derainer.versions},
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
             SourceFile(each.name, role, stored, pair.name)
             for each in datasets
             for pair in each.pairs
-            for role, stored in _roles(each, pair, request, restorer)
+            for role, stored in _roles(each, pair, derainer)
         ),
         parts=tuple(
             Comparison(
-                restored=f"{restorer.label}: {name}",
+                restored=f"{derainer.label}: {name}",
                 scores=tuple(found),
-                about=restorer.about
-                | {"estimates": restorer.parts[name].estimates}
+                about=derainer.about
+                | {"estimates": derainer.parts[name].estimates}
                 | about_metrics(request.metrics)
-                | {"versions": restorer.versions},
-                part_of=restorer.label,
+                | {"versions": derainer.versions},
+                part_of=derainer.label,
             )
             for name, found in part_scores.items()
             if any(each.rows for each in found)
@@ -127,29 +331,20 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
 
 
 class _Made:
-    """What a method makes of one picture: run once, scored as a whole and part by part."""
+    """The result of a method on one picture, which is scored as a whole and part by part."""
 
-    def __init__(
-        self,
-        request: MethodRequest,
-        restorer: Restorer,
-        dataset: str,
-        pair: PairFiles,
-        save: Path | None,
-    ) -> None:
-        self._request = request
-        self._restorer = restorer
+    def __init__(self, derainer: CachedDerainer, dataset: str, pair: PairFiles) -> None:
+        self._restorer = derainer
         self._dataset = dataset
         self._pair = pair
-        self._save = save
         self._arrays: PairArrays | None = None
         self._parts: dict[str, RGB8] = {}
 
     def whole(self) -> Triple:
-        """The method's result.
+        """Derain the picture and return the result.
 
         Raises:
-            RainkitError: the pair cannot be read, or its result not be made or saved.
+            RainkitError: the pair cannot be read, or its result not be made or kept.
         """
         arrays = read_pair(self._pair)
         place = self._dataset, self._pair.name
@@ -157,18 +352,14 @@ class _Made:
             restored, ms, self._parts = self._restorer.restore_with_parts(*place, arrays.rainy)
         else:
             restored, ms = self._restorer.restore(*place, arrays.rainy)
-        if self._save is not None:
-            images.write(
-                self._save, images.Picture(rgb=restored), overwrite=self._request.overwrite
-            )
         self._arrays = arrays
         return Triple(self._pair.name, restored, arrays.clean, arrays.rainy, ms)
 
     def part(self, name: str) -> Triple:
-        """One of its parts, after the whole.
+        """Return one part of the result; :meth:`whole` is called before.
 
         Raises:
-            MethodError: there is none, since the network stopped before, or the whole failed.
+            MethodError: the network stopped before the part was made, or the whole failed.
         """
         if self._arrays is None or name not in self._parts:
             raise MethodError("it was not made")
@@ -186,14 +377,12 @@ def _scored(request: MethodRequest, pair: PairFiles, restore: Callable[[], Tripl
 
 
 def _roles(
-    dataset: Dataset, pair: PairFiles, request: MethodRequest, restorer: Restorer
-) -> Iterator[tuple[str, Stored]]:
+    dataset: Dataset, pair: PairFiles, derainer: CachedDerainer
+) -> Iterator[tuple[str, ImageRef]]:
     yield "rainy", pair.rainy
     yield "target", pair.clean
-    if request.save is not None:
-        yield "restored", Stored(_saved(request.save, dataset, pair))
-    elif (kept := restorer.path(dataset.name, pair.name)) is not None:
-        yield "restored", Stored(kept)
+    if (kept := derainer.path(dataset.name, pair.name)) is not None:
+        yield "restored", ImageRef(kept)
 
 
 def _split_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
@@ -210,13 +399,12 @@ def _crop_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
     )
 
 
-def _saved(folder: Path, dataset: Dataset, pair: PairFiles) -> Path:
-    return folder / dataset.name / f"{pair.name}.png"
-
-
-def _refuse_to_replace(request: MethodRequest, datasets: Iterable[Dataset]) -> None:
-    """Before hours of computing, not after."""
-    datasets = tuple(datasets)
+def _check_folder(folder: Path | None, datasets: Iterable[Dataset]) -> None:
+    """Refuse a folder for kept pictures that would do harm, before hours of computing."""
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a folder to --output")
     sides = {
         stored.path.parent.resolve()
         for dataset in datasets
@@ -224,17 +412,8 @@ def _refuse_to_replace(request: MethodRequest, datasets: Iterable[Dataset]) -> N
         for stored in (pair.rainy, pair.clean)
         if not stored.member
     }
-    for option, folder in (("--save", request.save), ("--output", request.keep)):
-        if folder is not None and folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is a file; give a folder to {option}")
-        if folder is not None and any(map(folder.resolve().is_relative_to, sides)):
-            raise UsageError(
-                f"{folder} lies among the pictures of a dataset, and what is written there would be"
-                f" taken for more of them; give another folder to {option}"
-            )
-    if request.save is None or request.overwrite:
-        return
-    for dataset in datasets:
-        for pair in dataset.pairs:
-            if (path := _saved(request.save, dataset, pair)).exists():
-                raise UsageError(f"{path} exists; pass --overwrite, or another folder to --save")
+    if any(map(folder.resolve().is_relative_to, sides)):
+        raise UsageError(
+            f"{folder} lies among the pictures of a dataset, and what is written there would be"
+            " taken for more of them; give another folder to --output"
+        )

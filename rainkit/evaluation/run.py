@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rainkit.datasets.pairs import named_datasets
 from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
-from rainkit.evaluation.averages import (
+from rainkit.evaluation.cached_derainer import check_derainers
+from rainkit.evaluation.downstream import Downstream, DownstreamRequest
+from rainkit.evaluation.folders import (
+    FoldersRequest,
+    RestoredRequest,
+    check_folders,
+    evaluate_folders,
+    evaluate_restored,
+    folder_labels,
+    restored_rows,
+)
+from rainkit.evaluation.frame_averages import (
     AveragesRequest,
     check_averages,
     evaluate_averages,
-)
-from rainkit.evaluation.comparison import Advance, Comparison, parse_bar
-from rainkit.evaluation.downstream import Downstream, DownstreamRequest
-from rainkit.evaluation.folders import FoldersRequest, evaluate_folders
-from rainkit.evaluation.grouping import (
-    GROUPS_FILE,
-    check_groups,
-    groups,
-    write_groups,
+    parse_average,
 )
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
-from rainkit.evaluation.reporting import REPORT_FILES, report_of, write_report
-from rainkit.evaluation.restorer import check_restorers
-from rainkit.evaluation.stored.baseline import Baseline
-from rainkit.evaluation.tables import FILES, write
-from rainkit.evaluation.texts import TextTable, check_folder
-from rainkit.reports.eval_data import PublishedScore
+from rainkit.evaluation.metrics.registry import load_metrics, metric
+from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
+from rainkit.evaluation.report.data import PublishedScore, report_of
+from rainkit.evaluation.report.page import REPORT_FILES, write_report
+from rainkit.evaluation.result_files import FILES, write
+from rainkit.evaluation.scores import Advance, Comparison, parse_bar
+from rainkit.evaluation.scoring import scored_datasets
+from rainkit.render.text_tables import TextTable, check_folder
 
-__all__ = ["EvalRequest", "Evaluation", "Source", "run"]
+__all__ = ["EvalRequest", "Evaluation", "FurtherRows", "Source", "further_rows", "run"]
 
-Source = MethodRequest | FoldersRequest | AveragesRequest
-"""A method on datasets, a folder against a folder, or averages of frames."""
+Source = MethodRequest | FoldersRequest | RestoredRequest | AveragesRequest
+"""A method, averages of frames or restored pictures on datasets, or a folder against a folder."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,22 +49,23 @@ class EvalRequest:
 
     Attributes:
         sources: what is scored, in the order of the tables.
-        output: folder for per_image.csv, metrics.json and table.md; None = write nothing.
+        metrics: further metrics of all sources: names, or ``lpips=FOLDER`` with the folder of the
+            metric's weights. What cannot be measured is left out with a notice.
+        output: folder for per_image.csv, metrics.json and table.md; None to write nothing.
         overwrite: replace files that are there.
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
-        baseline: earlier scores that the new ones must not fall below.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
-        by: conditions of :data:`rainkit.evaluation.conditions.CONDITIONS` to group pictures by.
+        by: attributes of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
     """
 
     sources: tuple[Source, ...]
+    metrics: tuple[str, ...] = ()
     output: Path | None = None
     overwrite: bool = False
     bars: tuple[str, ...] = ()
-    baseline: Baseline | None = None
     report: bool = False
     published: tuple[PublishedScore, ...] = ()
     by: tuple[str, ...] = ()
@@ -113,18 +118,52 @@ class Evaluation:
         return data | {"missed": list(self.missed), "notes": list(self.told)}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FurtherRows:
+    """The rows of tables that ``--also`` adds.
+
+    Attributes:
+        averages: pairs of ``mean`` or ``median`` and a number of frames, or None for all frames.
+        parts: whether the parts of methods are scored.
+        published: whether the figures of papers are shown.
+    """
+
+    averages: tuple[tuple[str, int | None], ...] = ()
+    parts: bool = False
+    published: bool = False
+
+
+def further_rows(named: Iterable[str]) -> FurtherRows:
+    """Return the rows that ``--also`` names: parts, published, mean, median or ``mean=5``.
+
+    Raises:
+        UsageError: an unknown name or a wrong number of frames.
+    """
+    names = tuple(dict.fromkeys(named))
+    return FurtherRows(
+        averages=tuple(parse_average(name) for name in names if name not in _FLAGS),
+        parts="parts" in names,
+        published="published" in names,
+    )
+
+
+_FLAGS = ("parts", "published")
+
+
 def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
-    """Evaluate. Whatever is wrong with the request is said before anything is computed.
+    """Evaluate; whatever is wrong with the request is reported before anything is computed.
 
     Raises:
         UsageError: a wrong option, name or path, or a file that would be replaced.
         PairingError: files without a partner, or of another size than it.
-        MethodError, WeightsError, ImageError: the method cannot run, the results not be written.
+        MethodError, WeightsError, FileError: the method cannot run, the results not be written.
     """
     _check(request)
+    sources, skipped = _with_metrics(request)
+    request = replace(request, notices=(*skipped, *request.notices))
     comparisons = tuple(
         each
-        for source in request.sources
+        for source in sources
         for whole in [_evaluate(source, advance)]
         for each in (whole, *whole.parts)
     )
@@ -137,66 +176,37 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         benefit = downstream.measure(whole, request.downstream, advance)
         if request.output is not None:
             written += downstream.write(benefit, request.output, overwrite=request.overwrite)
-    told = list(request.notices)
     missed = [
         f"{each.restored}: {line}" if len(whole) > 1 else line
         for each in whole
         for line in each.below(request.bars)
     ]
-    if request.baseline is not None:
-        told += request.baseline.notices(whole)
-        missed += request.baseline.dropped(whole)
     return Evaluation(
         comparisons=comparisons,
         written=tuple(dict.fromkeys(written)),
         missed=tuple(missed),
         groups=grouped,
         downstream=benefit,
-        told=tuple(told),
+        told=request.notices,
     )
 
 
 def _check(request: EvalRequest) -> None:
-    """Before hours of computing, not after."""
-    without_input = any(
-        isinstance(each, FoldersRequest) and each.rainy is None for each in request.sources
-    )
+    """Refuse what cannot work, before hours of computing.
+
+    What needs no torch comes first, so that it is noticed at once.
+    """
+    without_input = any(map(_lacks_input, request.sources))
     if request.report and request.output is None:
         raise UsageError("--report: name a folder to write to (--output)")
-    asked = [("--fail-below", *parse_bar(bar)) for bar in request.bars]
-    if request.baseline is not None:
-        asked += [("--max-drop", *drop) for drop in request.baseline.drops]
-    for option, quantity, number in asked:
+    for quantity, number in map(parse_bar, request.bars):
         if quantity.endswith("_gain") and without_input:
             raise UsageError(
-                f"{option} {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
+                f"--fail-below {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
             )
-    check_restorers(each for each in request.sources if isinstance(each, MethodRequest))
-    for each in request.sources:
-        if isinstance(each, AveragesRequest):
-            check_averages(each)
-    if request.baseline is not None:
-        protocols = (protocol for each in request.sources for protocol in each.protocols)
-        request.baseline.covers(protocol.label for protocol in protocols)
+    for name in request.metrics:
+        metric(name.partition("=")[0])
     check_groups(request.by)
-    if request.by and not any(map(_has_manifest, request.sources)):
-        raise UsageError(
-            "--by: none of the datasets has a manifest of rainkit synth that says how its rain was"
-            " made"
-        )
-    if request.downstream is not None:
-        without_pictures = [
-            each
-            for each in request.sources
-            if isinstance(each, MethodRequest) and each.keep is None and each.save is None
-        ]
-        if without_pictures:
-            raise UsageError("--downstream: name a folder for the derained pictures (--output)")
-        if any(isinstance(each, AveragesRequest) for each in request.sources):
-            raise UsageError("--downstream: averages of frames are not kept; leave out --average")
-        if without_input:
-            raise UsageError("--downstream: name the rainy pictures, too (--input)")
-        downstream.check(request.downstream)
     if request.output is not None:
         names = [
             *FILES,
@@ -205,14 +215,80 @@ def _check(request: EvalRequest) -> None:
             *(downstream.FILES if request.downstream else ()),
         ]
         check_folder(request.output, names, overwrite=request.overwrite)
+    for source in request.sources:
+        _check_pictures(source)
+    if request.by and not any(map(_has_manifest, request.sources)):
+        raise UsageError(
+            "--by: none of the datasets has a manifest of rainkit synth that says how its rain was"
+            " made"
+        )
+    _check_labels(request.sources)
+    if request.downstream is not None:
+        without_pictures = [
+            each
+            for each in request.sources
+            if isinstance(each, MethodRequest) and each.keep is None
+        ]
+        if without_pictures:
+            raise UsageError("--downstream: name a folder for the derained pictures (--output)")
+        if any(isinstance(each, AveragesRequest) for each in request.sources):
+            raise UsageError("--downstream: averages of frames are not kept; leave them out")
+        if without_input:
+            raise UsageError("--downstream: name the rainy pictures, too (--input)")
+        downstream.check(request.downstream)
+
+
+def _lacks_input(source: Source) -> bool:
+    return isinstance(source, FoldersRequest) and source.rainy is None
+
+
+def _check_pictures(source: Source) -> None:
+    """Check that the pictures of a source are there and that they pair up."""
+    if isinstance(source, AveragesRequest):
+        check_averages(source)
+    elif isinstance(source, FoldersRequest):
+        check_folders(source)
+    else:
+        datasets = scored_datasets(source.datasets, source.reading, source.limit)
+        if isinstance(source, RestoredRequest):
+            restored_rows(source.restored, datasets, source.reading)
+
+
+def _check_labels(sources: Sequence[Source]) -> None:
+    """Check that methods can be loaded and that all rows have names of their own."""
+    labels: list[object] = [
+        *check_derainers(each for each in sources if isinstance(each, MethodRequest))
+    ]
+    for each in sources:
+        if isinstance(each, RestoredRequest):
+            labels.append(each.label or folder_labels([each.restored])[0])
+        if isinstance(each, FoldersRequest):
+            label = each.label or folder_labels([each.restored])[0]
+            labels.append((label, each.target.resolve()))
+    for place in labels:
+        if labels.count(place) > 1:
+            name = place[0] if isinstance(place, tuple) else place
+            raise UsageError(f"two results are called {name} and could not be told apart")
+
+
+def _with_metrics(request: EvalRequest) -> tuple[list[Source], tuple[str, ...]]:
+    """Return the sources with the request's metrics, and a line for each metric left out."""
+    have = ("target",) if any(map(_lacks_input, request.sources)) else ("target", "input")
+    loaded, skipped = load_metrics(request.metrics, have=have)
+    sources = [
+        replace(source, metrics=(*source.metrics, *loaded)) if loaded else source
+        for source in request.sources
+    ]
+    return sources, skipped
 
 
 def _has_manifest(source: Source) -> bool:
-    """Whether some of its pictures may tell of their rain."""
+    """Return whether a manifest may tell of the rain in some of the pictures."""
     if isinstance(source, FoldersRequest):
-        near = () if source.rainy is None else (source.rainy, source.rainy.parent)
+        rainy = None if source.rainy is None else source.rainy.absolute()
+        near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)
         return any(map(has_manifest, near))
-    datasets = named_datasets(source.datasets, prefer=("test",), options=source.reading)
+    datasets = scored_datasets(source.datasets, source.reading)
     return any(has_manifest(each.root) for each in datasets)
 
 
@@ -221,6 +297,8 @@ def _evaluate(source: Source, advance: Advance | None) -> Comparison:
         return evaluate_method(source, advance)
     if isinstance(source, AveragesRequest):
         return evaluate_averages(source, advance)
+    if isinstance(source, RestoredRequest):
+        return evaluate_restored(source, advance)
     return evaluate_folders(source, advance)
 
 
@@ -235,11 +313,10 @@ def _write(
         # What an earlier call wrote and this one does not would tell of other figures.
         for name in (*REPORT_FILES, GROUPS_FILE, *downstream.FILES):
             (folder / name).unlink(missing_ok=True)
-    written = list(write(comparisons, folder, overwrite=request.overwrite))
+    report = report_of(comparisons, request.published, request.notices)
+    written = list(write(comparisons, folder, report=report, overwrite=request.overwrite))
     if request.report:
-        report = report_of(comparisons, request.published, request.notices)
-        # table.md becomes that of all results with the best marked.
-        written += write_report(report, folder, overwrite=True)
+        written += write_report(report, folder, overwrite=request.overwrite)
     if grouped:
         written.append(write_groups(grouped, folder, overwrite=request.overwrite))
     return tuple(written)

@@ -1,32 +1,62 @@
-"""What an evaluation found: one row per picture, summaries per dataset, as plain data."""
+"""Scores: one row per picture and summaries per dataset, as plain data."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
+import PIL
 
-from rainkit.evaluation.protocols import Protocol
-from rainkit.evaluation.texts import finite
+import rainkit
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.errors import UsageError
+from rainkit.evaluation.metrics.protocols import Protocol
+from rainkit.evaluation.metrics.registry import LoadedMetric
 
-__all__ = ["Conditions", "Failure", "Score", "Scores", "Summary"]
+__all__ = [
+    "Advance",
+    "Comparison",
+    "Failure",
+    "RainAttributes",
+    "Score",
+    "Scores",
+    "SourceFile",
+    "Summary",
+    "about_metrics",
+    "excluded_notices",
+    "parse_bar",
+    "stored",
+    "versions",
+]
 
-Conditions = tuple[tuple[str, float | str], ...]
+
+RainAttributes = tuple[tuple[str, float | str], ...]
 """What is known of one picture's rain, such as its rate, by name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One picture. PSNR in dB, ``inf`` for equal ones; SSIM NaN for those under its window.
+    """The figures of one picture under one protocol.
 
-    ``input_*`` score the rainy picture itself, None where there is none; ``milliseconds`` is what
-    deraining took, None where nothing was derained. ``extras`` are further metrics by name and
-    ``input_extras`` the rainy picture's, as pairs; NaN where undefined. ``oddity`` says what looks
-    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`. ``conditions`` are
-    those of :mod:`rainkit.evaluation.conditions`.
+    Attributes:
+        name: the picture's name, unique in its dataset.
+        width: in pixels.
+        height: in pixels.
+        psnr: in dB; ``inf`` if the picture equals its target.
+        ssim: NaN if the picture is smaller than the protocol's window.
+        input_psnr: PSNR of the rainy picture itself; None without one.
+        input_ssim: SSIM of the rainy picture itself; None without one.
+        milliseconds: the time that deraining took; None if nothing was derained.
+        extras: pairs of a further metric's name and its figure, NaN if undefined.
+        input_extras: the same of the rainy picture itself.
+        oddity: what looks wrong with the file, a key of
+            :data:`rainkit.evaluation.scoring.ODDITIES`; None if nothing does.
+        rain_attributes: what :mod:`rainkit.evaluation.rain_attributes` tells of the picture.
     """
 
     name: str
@@ -40,10 +70,10 @@ class Score:
     extras: tuple[tuple[str, float], ...] = ()
     input_extras: tuple[tuple[str, float], ...] = ()
     oddity: str | None = None
-    conditions: Conditions = ()
+    rain_attributes: RainAttributes = ()
 
     def value(self, quantity: str) -> float | None:
-        """Any figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
+        """Return a figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
         extras = dict(self.extras) | {f"input_{name}": value for name, value in self.input_extras}
         if quantity in extras:
             return extras[quantity]
@@ -51,28 +81,30 @@ class Score:
         return found
 
     @property
+    def rate_mm_h(self) -> float | None:
+        """The rain rate that the dataset's manifest tells; None if it does not."""
+        rate = dict(self.rain_attributes).get("rate_mm_h")
+        return None if rate is None else float(rate)
+
+    @property
     def psnr_gain(self) -> float | None:
-        """PSNR over the rainy picture's; 0 where both equal the target."""
+        """PSNR minus that of the rainy picture; 0 if both equal the target."""
         if self.input_psnr is None:
             return None
         return 0.0 if self.psnr == self.input_psnr else self.psnr - self.input_psnr
 
     @property
     def ssim_gain(self) -> float | None:
-        """SSIM over the rainy picture's."""
+        """SSIM minus that of the rainy picture."""
         return None if self.input_ssim is None else self.ssim - self.input_ssim
 
     def to_data(self, window: int = 11) -> dict[str, Any]:
-        """For JSON, which knows neither inf nor NaN: null, with the reason in ``notes``.
+        """Return the row as data for JSON, see :func:`stored`; ``notes`` say what is unusual.
 
         Args:
-            window: side in pixels of the protocol's SSIM.
+            window: side in pixels of the protocol's SSIM window.
         """
-        notes = [
-            f"{name} is infinite: what is scored equals the target's"
-            for name, value in (("psnr", self.psnr), ("input_psnr", self.input_psnr))
-            if value == math.inf
-        ]
+        notes = []
         if math.isnan(self.ssim):
             notes.append(
                 f"ssim is undefined: the picture is smaller than its {window} x {window} window"
@@ -80,11 +112,20 @@ class Score:
         data = asdict(self) | {"psnr_gain": self.psnr_gain, "ssim_gain": self.ssim_gain}
         if (oddity := data.pop("oddity")) is not None:
             notes.append(f"the restored picture looks {_ODDITIES[oddity]}")
-        named = ("extras", "input_extras", "conditions")
-        extras = {name: _finite_values(data.pop(name)) for name in named}
-        told = {key: finite(value) for key, value in data.items()}
-        told |= {name: values for name, values in extras.items() if values}
-        return told | ({"notes": notes} if notes else {})
+        named = {name: data.pop(name) for name in ("extras", "input_extras")}
+        named["conditions"] = data.pop("rain_attributes")
+        row = {key: stored(value) for key, value in data.items()}
+        for name, pairs in named.items():
+            if pairs:
+                row[name] = {key: stored(value) for key, value in pairs}
+        return row | ({"notes": notes} if notes else {})
+
+
+def stored(value: Any) -> Any:
+    """Return a value as JSON can hold it: an infinity as ``"inf"`` or ``"-inf"``, NaN as null."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +140,8 @@ class Failure:
 class Summary:
     """One quantity over the pictures of a dataset.
 
-    ``count`` values are finite and make all figures but ``excluded``, how many were infinite or
-    undefined. With none finite, all are NaN, and ``mean`` is inf where every value was.
+    All figures are of the ``count`` finite values; ``excluded`` values were infinite or undefined.
+    If no value is finite, the figures are NaN; ``mean`` is ``inf`` if every value is infinite.
     """
 
     count: int
@@ -115,7 +156,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
-        """Summarise any values, infinite and NaN among them."""
+        """Return the summary of values, which may be infinite or NaN."""
         finite = np.array([value for value in values if math.isfinite(value)])
         excluded = len(values) - len(finite)
         if not len(finite):
@@ -146,8 +187,8 @@ class Summary:
         )
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON: inf and NaN become null."""
-        return {key: finite(value) for key, value in asdict(self).items()}
+        """Return the figures as data for JSON, see :func:`stored`."""
+        return {key: stored(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,46 +202,46 @@ class Scores:
 
     @property
     def has_input(self) -> bool:
-        """Whether the rainy pictures were scored too."""
+        """Whether the rainy pictures were scored, too."""
         return any(row.input_psnr is not None for row in self.rows)
 
     @property
     def psnr(self) -> Summary:
-        """Of the restored pictures, in dB."""
+        """PSNR of the restored pictures, in dB."""
         return self.summary("psnr")
 
     @property
     def ssim(self) -> Summary:
-        """Of the restored pictures."""
+        """SSIM of the restored pictures."""
         return self.summary("ssim")
 
     @property
     def input_psnr(self) -> Summary:
-        """Of the rainy pictures, in dB."""
+        """PSNR of the rainy pictures, in dB."""
         return self.summary("input_psnr")
 
     @property
     def input_ssim(self) -> Summary:
-        """Of the rainy pictures."""
+        """SSIM of the rainy pictures."""
         return self.summary("input_ssim")
 
     @property
     def psnr_gain(self) -> Summary:
-        """Restored over rainy, picture by picture, in dB."""
+        """Gain in PSNR over the rainy pictures, picture by picture, in dB."""
         return self.summary("psnr_gain")
 
     @property
     def ssim_gain(self) -> Summary:
-        """Restored over rainy, picture by picture."""
+        """Gain in SSIM over the rainy pictures, picture by picture."""
         return self.summary("ssim_gain")
 
     def summary(self, quantity: str) -> Summary:
-        """Any figure of :class:`Score` over the pictures that have it; extras by their name."""
+        """Return the summary of a figure (see :meth:`Score.value`) over the pictures with it."""
         values = (row.value(quantity) for row in self.rows)
         return Summary.of([value for value in values if value is not None])
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON; the key order is stable."""
+        """Return the data for JSON; the order of the keys is stable."""
         quantities = ["psnr", "ssim"]
         if self.has_input:
             quantities += ["input_psnr", "input_ssim", "psnr_gain", "ssim_gain"]
@@ -223,5 +264,146 @@ _ODDITIES = {
 }
 
 
-def _finite_values(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: finite(value) for name, value in pairs}
+Advance = Callable[[int, int], None]
+"""Called after every picture with the number of pictures that are done and of all pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file behind the figures of one ``picture``; its ``role`` is rainy, restored or target."""
+
+    dataset: str
+    role: str
+    stored: ImageRef
+    picture: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """The scores of one result: a method, an average, or a folder of restored pictures.
+
+    Attributes:
+        restored: name of its row in tables.
+        scores: one per dataset and protocol, ordered by datasets and then by protocols.
+        about: method, weights, device and versions, for metrics.json.
+        notices: what a reader of the figures must know.
+        files: the files behind the figures.
+        part_of: the row of the method that this is a part of, whose name this one's begins with;
+            None if this is no part.
+        parts: the parts of the method, each a comparison of its own.
+    """
+
+    restored: str
+    scores: tuple[Scores, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    files: tuple[SourceFile, ...] = ()
+    part_of: str | None = None
+    parts: tuple[Comparison, ...] = ()
+
+    @property
+    def failures(self) -> tuple[tuple[str, Failure], ...]:
+        """Pairs of a dataset's name and a picture that could not be scored, each once."""
+        pairs = ((scores.dataset, failure) for scores in self.scores for failure in scores.failures)
+        return tuple(dict.fromkeys(pairs))
+
+    def below(self, bars: Iterable[str]) -> tuple[str, ...]:
+        """Return the bars that are missed, in words.
+
+        A bar is ``psnr=30`` and holds for every dataset's mean of psnr, ssim, psnr_gain or
+        ssim_gain. A quantity that could not be computed misses its bar.
+
+        Raises:
+            UsageError: a bar that is not ``quantity=number``.
+        """
+        missed = []
+        for quantity, bar in map(parse_bar, bars):
+            for scores in self.scores:
+                mean = scores.summary(quantity).mean
+                if not mean >= bar:  # also true for NaN
+                    label = scores.protocol.label
+                    shown = "n/a" if math.isnan(mean) else f"{mean:.4f}"
+                    missed.append(f"{scores.dataset}: {quantity} {shown} < {bar:g} ({label})")
+        return tuple(missed)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the data for JSON; the order of the keys is stable."""
+        return {
+            "restored": self.restored,
+            **({"part_of": self.part_of} if self.part_of else {}),
+            **self.about,
+            "notices": list(self.notices),
+            "results": [scores.to_data() for scores in self.scores],
+        }
+
+
+def parse_bar(text: str) -> tuple[str, float]:
+    """Return a bar such as ``psnr=30`` as a quantity and a number.
+
+    Raises:
+        UsageError: it is not one, or the number is not finite.
+    """
+    quantity, _, number = text.partition("=")
+    try:
+        if quantity in ("psnr", "ssim", "psnr_gain", "ssim_gain"):
+            bar = float(number)
+            if math.isfinite(bar):  # nothing reaches nan, and everything or nothing inf
+                return quantity, bar
+    except ValueError:
+        pass
+    raise UsageError(f"--fail-below {text}: write psnr=30, ssim=0.9, psnr_gain=5 or ssim_gain=0.05")
+
+
+def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
+    """Return lines that say which pictures the means leave out."""
+    scores = tuple(scores)
+    several = len({each.dataset for each in scores}) > 1
+    notices = []
+    for each in scores:
+        where = f"{each.dataset} ({each.protocol.label})"
+        for role, psnr in (("restored", each.psnr), ("rainy", each.input_psnr)):
+            if psnr.excluded:
+                notices.append(f"{where}: {_equal(psnr, role, several)}")
+        if each.ssim.excluded:
+            count, side = each.ssim.excluded, each.protocol.window.side
+            are = "picture is" if count == 1 else "pictures are"
+            notices.append(
+                f"{where}: {count} {are} smaller than SSIM's {side} x {side} window and left out"
+                " of its mean"
+            )
+        for name, _ in each.rows[0].extras if each.rows else ():
+            if count := each.summary(name).excluded:
+                are = "picture is" if count == 1 else "pictures are"
+                notices.append(
+                    f"{each.dataset}: {count} {are} without {name}, and left out of its mean"
+                )
+    return tuple(dict.fromkeys(notices))
+
+
+def _equal(psnr: Summary, role: str, several: bool) -> str:
+    """Say what the table shows for pictures that equal their target: inf only if all do."""
+    count = psnr.excluded
+    if not psnr.count:
+        all_ = f"the only {role} picture equals its target"
+        if count > 1:
+            all_ = f"all {count} {role} pictures equal their targets"
+        return f"{all_}: PSNR is infinite" + ", and left out of the last row" * several
+    equal = "picture equals its target" if count == 1 else "pictures equal their targets"
+    return f"{count} {role} {equal}; infinite PSNR and gains are left out of the means"
+
+
+def about_metrics(metrics: Iterable[LoadedMetric]) -> dict[str, Any]:
+    """Return what defines the further metrics, for the ``about`` of a comparison."""
+    data = [each.to_data() for each in metrics]
+    return {"metrics": data} if data else {}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that decodes or computes."""
+    return {
+        "rainkit": rainkit.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "pillow": PIL.__version__,
+    }

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from rainkit.images.atomic import atomic_path
-from rainkit.images.convert import LUMA_WEIGHTS, shrink, to_array, to_tensor, to_uint8
-from rainkit.images.find import SUFFIXES, Found, find
-from rainkit.images.metadata import fits, metadata
-from rainkit.images.picture import Picture, Pixels
+from rainkit.images.find import SUFFIXES, PictureFile, find
+from rainkit.images.metadata import metadata, profile_fits
+from rainkit.images.picture import (
+    LUMA_WEIGHTS,
+    RGB8,
+    Picture,
+    Pixels,
+    shrink,
+    to_array,
+    to_tensor,
+    to_uint8,
+)
 from rainkit.images.read import decode, open_file, read, size
 from rainkit.images.write import encode, write
 
 __all__ = [
     "LUMA_WEIGHTS",
+    "RGB8",
     "SUFFIXES",
-    "Found",
     "Picture",
+    "PictureFile",
     "Pixels",
-    "atomic_path",
     "decode",
     "encode",
     "find",
-    "fits",
     "metadata",
     "open_file",
+    "profile_fits",
     "read",
     "shrink",
     "size",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rainkit.errors import UsageError
+from rainkit.files import natural
 
-__all__ = ["SUFFIXES", "Found", "find"]
+__all__ = ["SUFFIXES", "PictureFile", "find"]
 
 SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes, in lower case, of the files that are taken from folders and patterns."""
@@ -20,7 +20,7 @@ _KINDS = "JPEG, PNG, WebP, TIFF or BMP"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PictureFile:
     """A picture file.
 
     Attributes:
@@ -36,7 +36,7 @@ class Found:
     root: Path | None = None
 
 
-def find(inputs: Sequence[Path | str]) -> list[Found]:
+def find(inputs: Sequence[Path | str]) -> list[PictureFile]:
     """Return the picture files of all inputs, each once.
 
     Folders are searched with their sub-folders, in natural order (2 before 10) and without hidden
@@ -50,7 +50,7 @@ def find(inputs: Sequence[Path | str]) -> list[Found]:
     """
     if not inputs:
         raise UsageError("no input given: name a picture, a folder or a pattern")
-    unique: dict[Path, Found] = {}
+    unique: dict[Path, PictureFile] = {}
     for each in inputs:
         found = list(_find(each))
         if not found:
@@ -60,7 +60,7 @@ def find(inputs: Sequence[Path | str]) -> list[Found]:
     return list(unique.values())
 
 
-def _find(given: Path | str) -> Iterator[Found]:
+def _find(given: Path | str) -> Iterator[PictureFile]:
     if given == "":
         # Path("") would be the working folder.
         raise UsageError("an input is an empty name: name a picture, a folder or a pattern")
@@ -68,14 +68,14 @@ def _find(given: Path | str) -> Iterator[Found]:
     if path.is_dir():
         yield from _in_folder(path, path)
     elif path.exists():
-        yield Found(path, Path(path.name))
+        yield PictureFile(path, Path(path.name))
     elif glob.has_magic(str(given)):
         yield from _matching(str(path))
     else:
         raise UsageError(f"{given}: no such file or folder")
 
 
-def _matching(pattern: str) -> Iterator[Found]:
+def _matching(pattern: str) -> Iterator[PictureFile]:
     fixed = []
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
@@ -86,31 +86,24 @@ def _matching(pattern: str) -> Iterator[Found]:
         if match.is_dir():
             yield from _in_folder(match, root)
         elif _is_picture(match.name):
-            yield Found(match, match.relative_to(root), root)
+            yield PictureFile(match, match.relative_to(root), root)
 
 
-def _in_folder(folder: Path, root: Path) -> Iterator[Found]:
+def _in_folder(folder: Path, root: Path) -> Iterator[PictureFile]:
     paths = []
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(parent, name) for name in names if _is_picture(name)]
     for path in sorted(paths, key=_natural):
-        yield Found(path, path.relative_to(root), root)
+        yield PictureFile(path, path.relative_to(root), root)
 
 
 def _is_picture(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
 
 
-def _natural(path: Path) -> list[list[tuple[bool, int, str]]]:
-    """Return a sort key: numbers by value and before letters, whose case is ignored."""
-    return [
-        [
-            (not digits, int(digits or 0), text.casefold())
-            for digits, text in re.findall(r"(\d+)|(\D+)", part)
-        ]
-        for part in path.parts
-    ]
+def _natural(path: Path) -> list[tuple[str | int, ...]]:
+    return [natural(part) for part in path.parts]
 
 
 def _absolute(path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import ExifTags, Image
 
-__all__ = ["fits", "metadata"]
+__all__ = ["metadata", "profile_fits"]
 
 _KEPT_TAGS = (
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model),
@@ -36,6 +36,6 @@ def metadata(image: Image.Image) -> tuple[bytes | None, int]:
     return data, orientation
 
 
-def fits(icc: bytes | None, *, grey: bool) -> bool:
+def profile_fits(icc: bytes | None, *, grey: bool) -> bool:
     """Return whether a colour profile is for grey (or else RGB) pictures (ICC.1, section 7.2.6)."""
     return icc is not None and icc[16:20] == (b"GRAY" if grey else b"RGB ")

@@ -1,16 +1,42 @@
-"""A decoded picture with its metadata."""
+"""Pictures in memory, and the conversion of their pixels: tensors, 8 bits, smaller sizes.
+
+Nothing else in rainkit converts between arrays and tensors.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+import cv2
+import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Picture", "Pixels"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "LUMA_WEIGHTS",
+    "RGB8",
+    "Picture",
+    "Pixels",
+    "shrink",
+    "to_array",
+    "to_tensor",
+    "to_uint8",
+]
+
 
 Pixels: TypeAlias = NDArray[Any]
 """An array of uint8 or uint16 samples; OpenCV and Pillow declare no narrower type."""
+
+RGB8: TypeAlias = NDArray[np.uint8]
+"""An 8-bit RGB picture, uint8 [H, W, 3]."""
+
+_Sample = TypeVar("_Sample", np.uint8, np.uint16)
+
+LUMA_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
+"""Weights of R, G and B in the luma Y of ITU-R BT.601, float32 [1, 3] for ``cv2.transform``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,3 +61,56 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.rgb.shape[1], self.rgb.shape[0]
+
+
+# torch is imported inside the functions, so that finding and reading files need not wait for it.
+
+
+def to_tensor(rgb: Pixels) -> Tensor:
+    """Convert [H, W, 3] uint8 or uint16 to [1, 3, H, W] float32 in [0, 1].
+
+    The tensor is on the CPU and in channels-last memory format.
+    """
+    import torch
+
+    if rgb.dtype != np.uint8:
+        scaled = rgb.astype(np.float32)
+        scaled /= np.iinfo(rgb.dtype).max
+        return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None]
+    plain = np.ascontiguousarray(rgb)
+    if not plain.flags.writeable:  # torch warns about memory that must not be written to
+        plain = plain.copy()
+    return torch.from_numpy(plain).permute(2, 0, 1)[None].float().div_(255)
+
+
+def to_array(picture: Tensor, dtype: type[_Sample]) -> NDArray[_Sample]:
+    """Convert a [1, 3, H, W] or [3, H, W] float tensor to [H, W, 3] of ``dtype``.
+
+    Values are clamped to [0, 1], scaled, and rounded to the nearest level.
+    """
+    import torch
+
+    single = picture[0] if picture.dim() == 4 else picture
+    largest = int(np.iinfo(dtype).max)
+    scaled = single.detach().permute(1, 2, 0).float().clamp(0, 1).mul_(largest).round_()
+    if dtype is np.uint8:
+        scaled = scaled.to(torch.uint8)
+    return np.ascontiguousarray(scaled.cpu().numpy().astype(dtype, copy=False))
+
+
+def to_uint8(rgb: Pixels) -> NDArray[np.uint8]:
+    """Return uint8 as it is, and uint16 scaled by 255 / 65535 and rounded to the nearest level."""
+    if rgb.dtype == np.uint8:
+        return rgb.astype(np.uint8, copy=False)
+    # 65535 = 255 * 257, so that adding half of 257 rounds exactly.
+    return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def shrink(pixels: Pixels, longest: int) -> Pixels:
+    """Shrink [H, W] or [H, W, C] pixels to a longest side; smaller pictures are not changed."""
+    height, width = pixels.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -5,22 +5,34 @@ from __future__ import annotations
 import io
 import stat
 import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from rainkit.errors import ImageError
+from rainkit.errors import ImageError, one_line
+from rainkit.files import system_reason
 from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
-from rainkit.images.png import plain_png
-from rainkit.images.silence import opencv_silent
 
-__all__ = ["LARGEST", "decode", "open_file", "read", "size"]
+__all__ = [
+    "MAX_PIXELS",
+    "decode",
+    "open_file",
+    "opencv_silent",
+    "plain_png",
+    "read",
+    "size",
+]
 
-LARGEST = 2**28
+
+MAX_PIXELS = 2**28
 """Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -36,7 +48,13 @@ _TURNS: dict[int, tuple[int, bool]] = {
     8: (1, False),
 }
 
-_opening = threading.Lock()
+_opening, _quiet = threading.Lock(), threading.Lock()
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PLAIN_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB"})
+"""Chunks that do not change colours and hold no metadata to keep."""
+_PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
+"""The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = "not supported; save it as 8- or 16-bit RGB"
@@ -89,7 +107,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def _unreadable(path: Path, error: OSError) -> ImageError:
-    return ImageError(f"{path}: cannot be read ({error.strerror or error})")
+    return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
 def decode(data: bytes, name: Path | str) -> Picture:
@@ -101,7 +119,7 @@ def decode(data: bytes, name: Path | str) -> Picture:
     path = Path(name)
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
-    if (rgb := plain_png(data, LARGEST)) is not None:
+    if (rgb := plain_png(data, MAX_PIXELS)) is not None:
         return Picture(rgb, None, None, None, False)
     try:
         with _open(io.BytesIO(data)) as image:
@@ -115,7 +133,7 @@ def decode(data: bytes, name: Path | str) -> Picture:
     except MemoryError as error:
         raise ImageError(f"{path}: does not fit into memory") from error
     except Exception as error:  # Pillow's decoders raise errors of many classes
-        raise ImageError(f"{path}: is damaged ({_one_line(error)})") from error
+        raise ImageError(f"{path}: is damaged ({one_line(error)})") from error
 
 
 def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
@@ -134,7 +152,7 @@ def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
             upright = width == height or (image.format == "PNG" and not _may_be_turned(file))
             turned = not upright and metadata(image)[1] >= 5
     except Exception as error:  # Pillow's parsers raise errors of many classes
-        raise ImageError(f"{name}: cannot be read ({_one_line(error)})") from error
+        raise ImageError(f"{name}: cannot be read ({one_line(error)})") from error
     return (height, width) if turned else (width, height)
 
 
@@ -149,6 +167,41 @@ def _may_be_turned(png: BinaryIO) -> bool:
     return found
 
 
+def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
+    """Return the pixels of a plain and undamaged PNG file, [H, W, 3] RGB, or None for any other.
+
+    OpenCV decodes in one call and lets other threads run meanwhile, whereas Pillow returns to
+    Python at each of many chunks: two threads read a quarter more pictures per second. OpenCV
+    prints what is wrong with a damaged file, so the checksum of every chunk is verified first.
+
+    Args:
+        data: the bytes of the file.
+        largest: the largest number of pixels that is accepted.
+    """
+    if not data.startswith(_PNG) or data[24:29] != _PLAIN_HEADER:
+        return None
+    if not 0 < int.from_bytes(data[16:20]) * int.from_bytes(data[20:24]) <= largest:
+        return None
+    if not _whole(memoryview(data)):
+        return None
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return None if decoded is None else np.asarray(decoded, np.uint8)
+
+
+def _whole(data: memoryview) -> bool:
+    """Return whether the file consists of plain chunks with good checksums, from IHDR to IEND."""
+    place, kind = len(_PNG), b""
+    while place < len(data) and kind != b"IEND":
+        end = place + 8 + int.from_bytes(data[place : place + 4])
+        kind = bytes(data[place + 4 : place + 8])
+        if kind not in _PLAIN_CHUNKS or zlib.crc32(data[place + 4 : end]) != int.from_bytes(
+            data[end : end + 4]
+        ):
+            return False
+        place = end + 4
+    return place == len(data) and kind == b"IEND"
+
+
 def _open(file: BinaryIO) -> Image.Image:
     # Pillow warns above 89 million pixels; rainkit checks its own limit before it decodes anything.
     with _opening:
@@ -161,9 +214,9 @@ def _open(file: BinaryIO) -> Image.Image:
 
 def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     width, height = image.size
-    if width * height > LARGEST:
+    if width * height > MAX_PIXELS:
         raise ImageError(
-            f"{path}: has {width}x{height} pixels, more than {LARGEST:,}; cut it into parts"
+            f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
         )
     icc: bytes | None = image.info.get("icc_profile") or None
     exif, orientation = metadata(image)
@@ -237,5 +290,13 @@ def _turn(samples: _Samples, orientation: int) -> _Samples:
     return _Samples(turn(samples.rgb), alpha, samples.grey)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+@contextmanager
+def opencv_silent() -> Iterator[None]:
+    """Silence OpenCV within a block; its log level belongs to the process and is restored."""
+    log = cv2.utils.logging
+    with _quiet:
+        level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            log.setLogLevel(level)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit.errors import ImageError
-from rainkit.images.silence import opencv_silent
+from rainkit.images.read import opencv_silent
 
 __all__ = ["read_frames"]
 

@@ -11,13 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from rainkit.errors import ImageError
-from rainkit.images.atomic import atomic_path
-from rainkit.images.convert import to_uint8
-from rainkit.images.metadata import fits
-from rainkit.images.picture import Picture, Pixels
-from rainkit.images.tiff import encode_tiff
+from rainkit.errors import FileError, ImageError
+from rainkit.files import atomic_path
+from rainkit.images.metadata import profile_fits
+from rainkit.images.picture import Picture, Pixels, to_uint8
 
 __all__ = ["encode", "write"]
 
@@ -31,6 +30,13 @@ _FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WEBP",
 }
+
+# Tags and values of TIFF 6.0, sections 8 and 14, and of its Adobe and ICC supplements.
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_OFFSETS, _SAMPLES, _ROWS, _BYTE_COUNTS, _PREDICTOR, _EXTRA = 273, 277, 278, 279, 317, 338
+_PROFILE = 34675
+_DEFLATE, _DIFFERENCES, _BLACK_IS_ZERO, _RGB, _UNASSOCIATED_ALPHA = 8, 2, 1, 2, 2
+_STRIP_BYTES = 1 << 18
 
 
 def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int = 95) -> None:
@@ -49,8 +55,11 @@ def write(path: Path, picture: Picture, *, overwrite: bool = False, quality: int
         ImageError: The suffix is unknown, the file exists, or the system refuses to write.
     """
     data = encode(picture, path.suffix, quality=quality)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(data)
+    try:
+        with atomic_path(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+    except FileError as error:
+        raise ImageError(str(error)) from error.__cause__
 
 
 def encode(picture: Picture, suffix: str, *, quality: int = 95) -> bytes:
@@ -64,7 +73,7 @@ def encode(picture: Picture, suffix: str, *, quality: int = 95) -> bytes:
     if kind == "TIFF":
         alpha = picture.alpha is not None
         samples = _samples(picture, alpha=alpha)
-        return encode_tiff(samples, alpha=alpha, exif=picture.exif, icc=_profile(picture))
+        return _tiff(samples, alpha=alpha, exif=picture.exif, icc=_profile(picture))
     if kind == "BMP" and picture.alpha is not None:  # Pillow leaves alpha out
         return _by_opencv(picture, ".bmp")
     return _by_pillow(picture, kind, quality)
@@ -83,6 +92,17 @@ def _by_pillow(picture: Picture, kind: str, quality: int) -> bytes:
     return file.getvalue()
 
 
+def _by_opencv(picture: Picture, suffix: str) -> bytes:
+    samples = _samples(picture, alpha=True)
+    if samples.ndim == 3 and samples.shape[2] == 2:  # OpenCV has no grey with alpha
+        samples = np.dstack([picture.rgb, samples[..., 1]])
+    if suffix == ".bmp":
+        samples = to_uint8(samples)
+    if samples.ndim == 3:
+        samples = np.ascontiguousarray(samples[..., [2, 1, 0, 3][: samples.shape[2]]])
+    return cv2.imencode(suffix, samples)[1].tobytes()
+
+
 def _png(picture: Picture) -> bytes:
     """Encode with OpenCV, several times faster than Pillow, and insert metadata after IHDR."""
     data = _by_opencv(picture, ".png")
@@ -95,20 +115,63 @@ def _png(picture: Picture) -> bytes:
     return data[:end] + chunks + data[end:]
 
 
-def _by_opencv(picture: Picture, suffix: str) -> bytes:
-    samples = _samples(picture, alpha=True)
-    if samples.ndim == 3 and samples.shape[2] == 2:  # OpenCV has no grey with alpha
-        samples = np.dstack([picture.rgb, samples[..., 1]])
-    if suffix == ".bmp":
-        samples = to_uint8(samples)
-    if samples.ndim == 3:
-        samples = np.ascontiguousarray(samples[..., [2, 1, 0, 3][: samples.shape[2]]])
-    return cv2.imencode(suffix, samples)[1].tobytes()
-
-
 def _chunk(name: bytes, body: bytes) -> bytes:
     """Return a PNG chunk (PNG specification, section 5.3)."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _tiff(
+    samples: Pixels, *, alpha: bool, exif: bytes | None = None, icc: bytes | None = None
+) -> bytes:
+    """Return the bytes of a TIFF file with lossless compression.
+
+    Pillow cannot write 16-bit colour, OpenCV cannot write metadata, and neither writes EXIF data
+    into a compressed file.
+
+    Args:
+        samples: grey [H, W] or [H, W, C] samples, uint8 or uint16.
+        alpha: whether the last channel is opacity.
+        exif: EXIF data in Pillow's form.
+        icc: colour profile.
+    """
+    pixels = samples[..., None] if samples.ndim == 2 else samples
+    height, width, channels = pixels.shape
+    colours = channels - alpha
+    directory = ImageFileDirectory_v2()
+    if exif is not None:
+        known = Image.Exif()
+        known.load(exif)
+        for tag, value in known.items():
+            # The value of a sub-directory's tag is an offset into the old file.
+            directory[tag] = known.get_ifd(tag) or value
+    directory[_WIDTH], directory[_HEIGHT] = width, height
+    directory[_BITS] = (8 * pixels.itemsize,) * channels
+    directory[_COMPRESSION], directory[_PREDICTOR] = _DEFLATE, _DIFFERENCES
+    directory[_PHOTOMETRIC] = _RGB if colours == 3 else _BLACK_IS_ZERO
+    directory[_SAMPLES] = channels
+    if alpha:
+        directory[_EXTRA] = _UNASSOCIATED_ALPHA
+    if icc is not None:
+        directory[_PROFILE] = icc
+    rows = max(1, _STRIP_BYTES // (width * channels * pixels.itemsize))
+    strips = [_compressed(pixels[top : top + rows]) for top in range(0, height, rows)]
+    sizes = [len(strip) for strip in strips]
+    directory[_ROWS] = rows
+    directory[_BYTE_COUNTS] = tuple(sizes)
+    # Offsets count from the end of the directory; Pillow adds the position of that.
+    directory[_OFFSETS] = tuple(sum(sizes[:i]) for i in range(len(sizes)))
+    file = io.BytesIO()
+    directory.save(file)
+    file.writelines(strips)
+    return file.getvalue()
+
+
+def _compressed(rows: Pixels) -> bytes:
+    """Deflate the differences between horizontal neighbours (TIFF 6.0, section 14)."""
+    differences = rows.copy()
+    differences[:, 1:] -= rows[:, :-1]
+    little = differences.astype(differences.dtype.newbyteorder("<"), copy=False)
+    return zlib.compress(little.tobytes(), 1)
 
 
 def _samples(picture: Picture, *, alpha: bool) -> Pixels:
@@ -123,4 +186,4 @@ def _samples(picture: Picture, *, alpha: bool) -> Pixels:
 
 def _profile(picture: Picture) -> bytes | None:
     """Return the colour profile unless it is for another number of channels than are written."""
-    return picture.icc if fits(picture.icc, grey=picture.grey) else None
+    return picture.icc if profile_fits(picture.icc, grey=picture.grey) else None

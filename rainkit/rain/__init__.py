@@ -7,7 +7,7 @@ and no global state.
 from __future__ import annotations
 
 from rainkit.rain.bank import Bank
-from rainkit.rain.mixture import Mixture
+from rainkit.rain.distribution import RainDistribution
 from rainkit.rain.render import RENDERER, Rendered, render
 from rainkit.rain.settings import DEPTHLESS, LEVELS, PRESETS, Level, RainSettings
 
@@ -18,7 +18,7 @@ __all__ = [
     "RENDERER",
     "Bank",
     "Level",
-    "Mixture",
+    "RainDistribution",
     "RainSettings",
     "Rendered",
     "render",

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from rainkit.images import LUMA_WEIGHTS
+from rainkit.images import LUMA_WEIGHTS, RGB8
 from rainkit.rain.physics import LARGEST_DROP_MM, size_slope, terminal_speed
 
 __all__ = ["Fit", "Measures", "coverage_slope", "expected_tilt", "fog_fit", "measure", "residual"]
@@ -28,7 +28,6 @@ _LARGEST = 1024  # px; only the middle of larger pictures is used
 _TENSOR_SD = 1.5  # px; smooths the structure tensor, not the residual
 _CONTRAST = 40.0  # levels; pixels nearer to the airlight say little about the fog
 
-RGB8 = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 
 

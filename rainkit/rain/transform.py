@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.errors import UsageError
-from rainkit.rain.mixture import Mixture
+from rainkit.rain.distribution import RainDistribution
 from rainkit.rain.render import render
 from rainkit.rain.settings import PRESETS, RainSettings
 
@@ -35,10 +35,11 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
     >>> rainy = pipeline(image=clean)["image"]
 
     Args:
-        rain: name of a preset, settings, or a mixture from which settings are drawn for every
-            picture; or the fields of settings or a mixture as a mapping, as in a serialised
+        rain: name of a preset, settings, or a distribution from which settings are drawn for every
+            picture; or the fields of settings or a distribution as a mapping, as in a serialised
             pipeline.
-        distance: distance of a flat scene in metres, for a veil of rain; a mixture draws its own.
+        distance: distance of a flat scene in metres, for a veil of rain; a distribution draws its
+            own.
         depth: name of the pipeline's argument with a depth map, float32 [H, W] in metres along the
             optical axis. Declare it as a mask if the pipeline crops or turns pictures:
             ``Compose([..., RainTransform(depth="z")], additional_targets={"z": "mask"})``.
@@ -52,7 +53,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
 
     def __init__(
         self,
-        rain: str | RainSettings | Mixture | Mapping[str, Any] = "default",
+        rain: str | RainSettings | RainDistribution | Mapping[str, Any] = "default",
         *,
         distance: float | None = None,
         depth: str | None = None,
@@ -63,8 +64,8 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         self.rain = _from_fields(rain) if isinstance(rain, Mapping) else rain
         if isinstance(rain, str) and rain not in PRESETS:
             raise UsageError(f"rain: there is no preset {rain!r}; choose {', '.join(PRESETS)}")
-        if isinstance(self.rain, Mixture) and distance is not None:
-            raise UsageError("rain: a mixture draws its own distances; leave out distance")
+        if isinstance(self.rain, RainDistribution) and distance is not None:
+            raise UsageError("rain: a distribution draws its own distances; leave out distance")
         if depth is not None and distance is not None:
             raise UsageError("rain: give either distance or depth, not both")
         self.distance = distance
@@ -79,7 +80,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
     def get_params(self) -> dict[str, Any]:
         """Draw the rain of this call."""
         distance = self.distance
-        if isinstance(self.rain, Mixture):
+        if isinstance(self.rain, RainDistribution):
             settings, distance = self.rain.draw(self.random_generator)
         else:
             settings = PRESETS[self.rain] if isinstance(self.rain, str) else self.rain
@@ -92,7 +93,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         """Return the depth map of this call."""
         if self.depth is None:
             return {}
-        # The true scene replaces the flat one that a mixture draws.
+        # The true scene replaces the flat one that a distribution draws.
         return {"distance": None, "depth_map": data[self.depth]}
 
     def apply(
@@ -125,15 +126,15 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         }
 
 
-def _plain(rain: RainSettings | Mixture) -> dict[str, Any]:
+def _plain(rain: RainSettings | RainDistribution) -> dict[str, Any]:
     """Return the fields as data for JSON."""
     values = asdict(rain)
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
-def _from_fields(values: Mapping[str, Any]) -> RainSettings | Mixture:
-    """Return settings or a mixture with the given fields, depending on their names."""
+def _from_fields(values: Mapping[str, Any]) -> RainSettings | RainDistribution:
+    """Return settings or a distribution with the given fields, depending on their names."""
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-    if plain.keys() <= Mixture.__dataclass_fields__.keys():
-        return Mixture(**plain)
+    if plain.keys() <= RainDistribution.__dataclass_fields__.keys():
+        return RainDistribution(**plain)
     return RainSettings().changed(plain)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from rainkit.training import ablation_tables
 from rainkit.training.ablation import Ablation, ablate, alike
-from rainkit.training.budget import fit, parse_time
-from rainkit.training.loop import train
-from rainkit.training.planning import Plan, plan
+from rainkit.training.loop import TrainResult, train
+from rainkit.training.planning import Plan, parse_time, plan
 from rainkit.training.profiling import Profile, profile
-from rainkit.training.record import reopen
-from rainkit.training.request import TrainRequest
-from rainkit.training.result import TrainResult
+from rainkit.training.run_config import RunSettings, TrainRequest, make_request, reopen
 
 __all__ = [
     "Ablation",
     "Plan",
     "Profile",
+    "RunSettings",
     "TrainRequest",
     "TrainResult",
     "ablate",
-    "ablation_tables",
     "alike",
-    "fit",
+    "make_request",
     "parse_time",
     "plan",
     "profile",

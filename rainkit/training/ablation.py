@@ -1,8 +1,11 @@
-"""Ablations: variants of a method trained alike, and what each is worth."""
+"""Ablations: variants of a method that are trained alike, and tables that compare them."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,11 +16,22 @@ from rich.console import Console
 
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation import Summary
-from rainkit.training import record
+from rainkit.files import write_text
+from rainkit.render.text_tables import latex, markdown
+from rainkit.training import run_config
 from rainkit.training.loop import train
-from rainkit.training.request import TrainRequest
+from rainkit.training.run_config import TrainRequest
 
-__all__ = ["Ablation", "Trained", "ablate", "alike"]
+__all__ = [
+    "Ablation",
+    "Trained",
+    "ablate",
+    "alike",
+    "columns",
+    "rows",
+    "write",
+]
+
 
 _BUDGET = ("steps", "epoch_steps", "batch", "patch", "whole")
 
@@ -27,14 +41,14 @@ class Trained:
     """One training of one variant.
 
     Attributes:
-        variant: which.
-        seed: of the training.
-        run: its folder.
-        parameters: numbers of the network.
-        steps: optimiser steps done.
-        seconds: what they took, over all calls.
-        scores: of the last weights, ``{"<set>/psnr": dB, "<set>/ssim": ...}``.
-        problem: why there are none.
+        variant: name of the variant.
+        seed: seed of the training.
+        run: the run folder.
+        parameters: number of parameters of the network.
+        steps: number of optimiser steps done.
+        seconds: seconds that they took, over all calls.
+        scores: scores of the last weights, ``{"<set>/psnr": dB, "<set>/ssim": ...}``.
+        problem: why the training failed; None if it did not.
     """
 
     variant: str
@@ -49,12 +63,12 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ablation:
-    """What was found.
+    """Result of an ablation.
 
     Attributes:
-        method: whose variants.
-        folder: that of all runs.
-        runs: the trainings, in the order they were asked for.
+        method: name of the method.
+        folder: folder that holds all run folders.
+        runs: the trainings, in the order in which they were asked for.
     """
 
     method: str
@@ -74,11 +88,11 @@ class Ablation:
 
     @property
     def failed(self) -> bool:
-        """Whether a training came to nothing."""
+        """Whether a training failed."""
         return any(run.problem for run in self.runs)
 
     def scored(self, name: str, variant: str | None = None) -> tuple[float, float] | None:
-        """Mean and standard deviation of a score over the seeds of a variant, or over all runs."""
+        """Return mean and deviation of a score over the seeds of a variant, or over all runs."""
         own = (run for run in self.runs if variant in (None, run.variant))
         values = [run.scores[name] for run in own if name in run.scores]
         if not values:
@@ -87,7 +101,7 @@ class Ablation:
         return summary.mean, summary.deviation if summary.count > 1 else 0.0
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON-able data; an infinite PSNR, of equal pictures, is null."""
+        """Return JSON-able data; an infinite PSNR, that of equal pictures, is null."""
         return {
             "method": self.method,
             "protocol": "prenet/1",
@@ -100,10 +114,10 @@ class Ablation:
 
 
 def alike(requests: Sequence[TrainRequest]) -> list[TrainRequest]:
-    """The same trainings with the budget of the first: its steps, batches and pictures.
+    """Return the same trainings with the budget of the first: its steps, batches and pictures.
 
     Raises:
-        UsageError: nothing would score them.
+        UsageError: no set to validate on is named.
     """
     first = requests[0]
     if not first.data.validation:
@@ -124,12 +138,12 @@ def alike(requests: Sequence[TrainRequest]) -> list[TrainRequest]:
 def ablate(
     requests: Sequence[TrainRequest], folder: Path, console: Console | None = None
 ) -> Ablation:
-    """Train one request after another; those that were begun before go on where they were.
+    """Train one request after another; trainings that were begun before are resumed.
 
-    A training that fails is reported, and the others are done all the same.
+    A training that fails is reported, and the others are done nevertheless.
 
     Raises:
-        UsageError: nothing to compare on.
+        UsageError: a request cannot work, or a run folder holds a training with other settings.
     """
     runs: list[Trained] = []
     for number, request in enumerate(requests, 1):
@@ -159,17 +173,110 @@ def ablate(
 
 
 def _begun(request: TrainRequest) -> TrainRequest:
-    if not (request.run / record.FILE).is_file():
+    if not (request.run / run_config.FILE).is_file():
         return request
-    held = record.reopen(request.run, device=request.device, workers=request.workers)
+    held = run_config.reopen(
+        request.run,
+        device=request.device,
+        settings=[f"run.workers={request.settings.workers}"],
+    )
     wanted = dataclasses.replace(request, resume=True, command=held.command)
     same = {"hyperparameters", "method", "variant", "seed", "data"}
     if request.max_seconds is not None:
         same.remove("hyperparameters")  # the steps were fixed when it began
-    told = record.to_data(wanted), record.to_data(held)
+    told = run_config.to_data(wanted), run_config.to_data(held)
     for name in sorted(same):
         if told[0][name] != told[1][name]:
             raise UsageError(
                 f"{request.run} was trained with other settings ({name}): choose another -o"
             )
     return held
+
+
+def columns(ablation: Ablation) -> tuple[str, ...]:
+    """Return the columns of the table: a PSNR and an SSIM for each set."""
+    scores = [f"{name} {score}" for name in ablation.sets for score in ("PSNR", "SSIM")]
+    return ("variant", "parameters", *scores, "min")
+
+
+def rows(ablation: Ablation, *, bold: bool = False) -> list[tuple[str, ...]]:
+    """Return a row of the input and one of each variant, the best of a column in ``**bold**``."""
+    names = [f"{name}/{score}" for name in ablation.sets for score in ("psnr", "ssim")]
+    befores = [f"{name}/input_{score}" for name in ablation.sets for score in ("psnr", "ssim")]
+    best = {}
+    for name in names:
+        known = [found[0] for v in ablation.variants if (found := ablation.scored(name, v))]
+        best[name] = max(known, default=None)
+    untouched = [
+        _cell(name, found[0], 0.0) if (found := ablation.scored(before)) else ""
+        for name, before in zip(names, befores, strict=True)
+    ]
+    made = [("input", "", *untouched, "")]
+    for variant in ablation.variants:
+        own = [run for run in ablation.runs if run.variant == variant]
+        cells = []
+        for name in names:
+            found = ablation.scored(name, variant)
+            cell = "failed" if found is None else _cell(name, *found)
+            marked = bold and found is not None and found[0] == best[name]
+            cells.append(f"**{cell}**" if marked else cell)
+        minutes = sum(run.seconds for run in own) / len(own) / 60
+        size = max(run.parameters for run in own)
+        made.append((variant, f"{size:,}", *cells, f"{minutes:.1f}"))
+    return made
+
+
+def write(ablation: Ablation) -> tuple[Path, ...]:
+    """Write ``ablation.md``, ``.tex``, ``.csv`` (a row for each training) and ``.json``.
+
+    Raises:
+        FileError: the folder cannot be written.
+    """
+    contents = {
+        "ablation.md": "\n".join([*_head(ablation), *_markdown(ablation)]) + "\n",
+        "ablation.tex": "\n".join(latex(columns(ablation), rows(ablation, bold=True))) + "\n",
+        "ablation.csv": _csv(ablation),
+        "ablation.json": json.dumps(ablation.to_data(), indent=1) + "\n",
+    }
+    paths = []
+    for name, content in contents.items():
+        paths.append(ablation.folder / name)
+        write_text(paths[-1], content, overwrite=True)
+    return tuple(paths)
+
+
+def _head(ablation: Ablation) -> list[str]:
+    seeds = sorted({run.seed for run in ablation.runs})
+    steps = sorted({run.steps for run in ablation.runs if not run.problem})
+    spread = "; mean ± standard deviation over the seeds" if len(seeds) > 1 else ""
+    return [
+        f"{ablation.method}: steps {', '.join(map(str, steps))}; "
+        f"seeds {', '.join(map(str, seeds))}{spread}. PSNR in dB and SSIM by protocol prenet/1, "
+        "of the weights after the last step; min is the time of one training.",
+        "",
+    ]
+
+
+def _markdown(ablation: Ablation) -> list[str]:
+    lines = markdown(columns(ablation), rows(ablation, bold=True))
+    problems = [run for run in ablation.runs if run.problem]
+    return lines + [f"\n{run.variant}, seed {run.seed}: {run.problem}" for run in problems]
+
+
+def _cell(name: str, mean: float, spread: float) -> str:
+    digits = 2 if name.endswith("psnr") else 4
+    shown = f"{mean:.{digits}f}"
+    return f"{shown} ± {spread:.{digits}f}" if spread else shown
+
+
+def _csv(ablation: Ablation) -> str:
+    names = [f"{name}/{score}" for name in ablation.sets for score in ("psnr", "ssim")]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["variant", "seed", "parameters", "steps", "seconds", *names, "problem"])
+    for run in ablation.runs:
+        scores = [run.scores.get(name, "") for name in names]
+        seconds = f"{run.seconds:.1f}"
+        head = [run.variant, run.seed, run.parameters, run.steps, seconds]
+        writer.writerow([*head, *scores, run.problem or ""])
+    return text.getvalue()

@@ -20,8 +20,8 @@ def results(path: Path) -> list[dict]:
 
 def test_parts_are_rows_of_their_own(rainkit, pairs, anytime_weights, tmp_path):
     out = tmp_path / "scores"
-    asked = ("eval", "-m", "resguidenet", "--weights", anytime_weights, pairs, "--device", "cpu")
-    code, shown, err = rainkit(*asked, "--parts", "-o", out, "--report", "--metric", "mae")
+    asked = ("eval", "-m", f"resguidenet={anytime_weights}", pairs, "--device", "cpu")
+    code, shown, err = rainkit(*asked, "--also", "parts", "-o", out, "--report", "--metric", "mae")
     assert code == 0, err
     label = "resguidenet (anytime.safetensors)"
     names = [label, *(f"{label}: block{k}" for k in (1, 2, 3))]
@@ -31,7 +31,7 @@ def test_parts_are_rows_of_their_own(rainkit, pairs, anytime_weights, tmp_path):
     # The last block's picture is not the merged one, and equals a run of three blocks.
     psnr = {each["restored"]: each["results"][0]["summary"]["psnr"] for each in results(out)}
     assert psnr[names[3]] != psnr[label]
-    alone = json.loads(rainkit(*asked, "--blocks", "2", "--json")[1])
+    alone = json.loads(rainkit(*asked, "--effort", "2", "--json")[1])
     assert alone["results"][0]["summary"]["psnr"]["mean"] == pytest.approx(
         psnr[names[2]]["mean"], abs=1e-9
     )
@@ -45,7 +45,7 @@ def test_parts_are_rows_of_their_own(rainkit, pairs, anytime_weights, tmp_path):
 def test_parts_are_kept_like_results(rainkit, pairs, anytime_weights, tmp_path):
     out = tmp_path / "scores"
     asked = ("eval", "-m", f"resguidenet={anytime_weights}", pairs, "--device", "cpu")
-    asked += ("--parts", "-o", out, "--overwrite", "-q")
+    asked += ("--also", "parts", "-o", out, "--overwrite", "-q")
     assert rainkit(*asked)[0] == 0
     first = results(out)
     kept = next((out / "parts").glob("resguidenet-anytime-*/block1/wet/a.png"))
@@ -63,19 +63,28 @@ def test_parts_are_kept_like_results(rainkit, pairs, anytime_weights, tmp_path):
 
 def test_blocks_that_did_not_run_have_no_parts(rainkit, pairs, anytime_weights, tmp_path):
     out = tmp_path / "scores"
-    asked = ("eval", "-m", f"resguidenet={anytime_weights}", pairs, "--device", "cpu", "--parts")
-    code, _, err = rainkit(*asked, "--blocks", "2", "-o", out)
+    asked = (
+        "eval",
+        "-m",
+        f"resguidenet={anytime_weights}",
+        pairs,
+        "--device",
+        "cpu",
+        "--also",
+        "parts",
+    )
+    code, _, err = rainkit(*asked, "--effort", "2", "-o", out)
     assert code == 0, err
     label = "resguidenet (anytime.safetensors), 2 blocks"
     names = [label, f"{label}: block1", f"{label}: block2"]
     assert [each["restored"] for each in results(out)] == names
-    assert rainkit(*asked, "--effort", "auto", "--stop-below", "1000")[0] == 0
+    assert rainkit(*asked, "--effort", "auto:1000")[0] == 0
 
 
 def test_a_rain_layer_is_scored_against_the_rain(rainkit, pairs, tmp_path):
     out = tmp_path / "scores"
     code, _, err = rainkit(
-        "eval", "-m", "granet", pairs, "--parts", "--protocol", "rgb", "-o", out, "-q"
+        "eval", "-m", "granet", pairs, "--also", "parts", "--protocol", "rgb", "-o", out, "-q"
     )
     assert code == 0, err
     found = {each["restored"]: each for each in results(out)}
@@ -96,7 +105,7 @@ def test_variants_make_an_ablation_table_in_the_papers_order(rainkit, pairs, tmp
     save_variant(runs / "c/checkpoints/step.safetensors", "default")
     (runs / "other.safetensors").write_bytes(b"nothing")
     code, out, err = rainkit(
-        "eval", "-m", "resguidenet", "--ablation", runs, pairs, "--device", "cpu", "--json"
+        "eval", "-m", f"resguidenet={runs}", pairs, "--device", "cpu", "--json"
     )
     assert code == 0, err
     found = json.loads(out)
@@ -112,7 +121,7 @@ def test_several_weights_of_a_variant_are_told_apart(rainkit, pairs, tmp_path):
     for seed in (1, 2):
         save_variant(runs / f"seed{seed}/last.safetensors", "default")
     out = tmp_path / "out"
-    code, _, err = rainkit("eval", "-m", "resguidenet", "--ablation", runs, pairs, "-o", out)
+    code, _, err = rainkit("eval", "-m", f"resguidenet={runs}", pairs, "-o", out)
     assert code == 0, err
     assert [each["restored"] for each in results(out)] == ["default (seed1)", "default (seed2)"]
     assert_told_apart(out)
@@ -156,21 +165,29 @@ def test_every_method_is_looked_at_before_the_first_derains(rainkit, pairs, tmp_
 
 
 def test_parts_are_no_results_to_compare(rainkit, pairs, tmp_path):
-    for name, options in (("a", ("--parts",)), ("b", ())):
+    for name, options in (
+        (
+            "a",
+            (
+                "--also",
+                "parts",
+            ),
+        ),
+        ("b", ()),
+    ):
         out = tmp_path / name
         assert rainkit("eval", "-m", "granet", pairs, "-o", out, "-q", *options)[0] == 0
-    code, out, err = rainkit("eval", "compare", tmp_path / "a", tmp_path / "b")
+    code, out, err = rainkit("compare", tmp_path / "a", tmp_path / "b")
     assert code == 0, err
     assert "mask" not in out + err
-    held = ("--baseline", tmp_path / "a/metrics.json")
-    code, _, err = rainkit("eval", "-m", "granet", pairs, "--parts", *held)
+    code, out, err = rainkit("compare", tmp_path / "a", tmp_path / "b", "--max-drop", "psnr=0")
     assert code == 0, err
     assert "baseline" not in err
 
 
 def test_an_unreadable_picture_counts_once_with_its_parts(rainkit, pairs):
     (pairs / "rainy/a.png").write_bytes((pairs / "rainy/a.png").read_bytes()[:90])
-    code, out, err = rainkit("eval", "-m", "granet", pairs, "--parts")
+    code, out, err = rainkit("eval", "-m", "granet", pairs, "--also", "parts")
     assert code == 1
     assert err.count("not scored") == 1
     assert "1 picture could not be scored" in err
@@ -199,26 +216,82 @@ def test_averages_share_a_table_with_methods(rainkit, pairs, anytime_weights):
         assert cv2.imwrite(str(pairs / f"rainy/{name}_2.png"), 255 - (255 - picture) // 2)
         rainy.unlink()
     code, out, err = rainkit(
-        "eval", "-m", f"resguidenet={anytime_weights}", "--average", "mean", pairs
+        "eval", "-m", f"resguidenet={anytime_weights}", "--also", "mean", pairs
     )
     assert code == 0, err
     assert "mean of all frames" in out
     assert "resguidenet (anytime.safetensors)" in out
-    alone = rainkit("eval", "--average", "median=2", pairs)
+    alone = rainkit("eval", "--also", "median=2", pairs)
     assert (alone[0], "median of 2 frames" in alone[1]) == (0, True)
+
+
+def test_restored_folders_share_a_table_and_a_page_with_methods(rainkit, pairs, tmp_path):
+    theirs, out = tmp_path / "theirs", tmp_path / "scores"
+    shutil.copytree(pairs / "clean", theirs)
+    asked = ("eval", pairs, "-m", "timelapse@ours", "--restored", f"{theirs}@rival")
+    code, shown, err = rainkit(*asked, "-o", out, "--report", "--device", "cpu")
+    assert code == 0, err
+    assert [each["restored"] for each in results(out)] == ["ours", "rival"]
+    assert results(out)[1]["results"][0]["summary"]["psnr"]["mean"] == "inf"
+    assert "ours" in shown
+    assert "rival" in shown
+    page = (out / "index.html").read_text()
+    assert "rival" in page
+    # With several datasets, there is a folder for each.
+    shutil.copytree(pairs, tmp_path / "damp")
+    code, _, err = rainkit("eval", pairs, tmp_path / "damp", "--restored", theirs)
+    assert (code, "holds no folder wet" in err) == (2, True)
+    for name in ("wet", "damp"):
+        shutil.copytree(pairs / "clean", tmp_path / "both" / name)
+    code, _, err = rainkit("eval", pairs, tmp_path / "damp", "--restored", tmp_path / "both")
+    assert code == 0, err
+
+
+def test_pictures_of_a_peer_are_called_like_those_of_a_method(rainkit, tmp_path):
+    """On a dataset of rainkit synth with a split, whose manifest names files by their folders."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "b"):
+        noise = np.random.default_rng(ord(name)).integers(0, 255, (8, 8, 3), np.uint8)
+        assert cv2.imwrite(str(photos / f"{name}.png"), cv2.resize(noise, (64, 64)))
+    made = tmp_path / "made"
+    assert rainkit("synth", photos, "-o", made, "--depth", "none", "--test-scenes", "1")[0] == 0
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    asked = ("-m", "timelapse", "--device", "cpu", "-o", ours, "-q", "--by", "rate")
+    code, _, err = rainkit("eval", made, *asked)
+    assert code == 0, err
+    kept = ours / "restored/timelapse/made"
+    side = made / "test"
+    asked = (kept, side / "target", "--input", side / "input", "-o", theirs, "-q", "--by", "rate")
+    code, _, err = rainkit("score", *asked)
+    assert code == 0, err
+    rows = [(folder / "per_image.csv").read_text().splitlines() for folder in (ours, theirs)]
+    (method,), (peer,) = ([*csv.DictReader(lines)] for lines in rows)
+    assert "/" not in method["name"]
+    alone = {"result", "milliseconds"}
+    assert {k: v for k, v in method.items() if k not in alone} == {
+        k: v for k, v in peer.items() if k not in alone
+    }
+    code, shown, err = rainkit("compare", ours, theirs, "--json")
+    assert code == 0, err
+    assert json.loads(shown)["differences"][0]["pictures"] == 1
+    code, _, err = rainkit("eval", made, "--restored", kept)
+    assert code == 0, err
+    photo = rainkit("no-target", side / "input", "--restored", kept, "--json")[1]
+    assert json.loads(photo)["results"][0]["rows"][0]["name"] == method["name"]
 
 
 def test_photographs_without_ground_truth(rainkit, pairs, tmp_path):
     out = tmp_path / "scores"
     code, shown, err = rainkit(
-        "eval", "--no-target", "-m", "timelapse", pairs / "rainy", "-o", out, "--device", "cpu"
+        "no-target", pairs / "rainy", "-m", "timelapse", "-o", out, "--device", "cpu"
     )
     assert code == 0, err
     assert "No ground truth" in shown
     assert "PSNR" not in shown
     with (out / "no_target.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["a", "b"]
-    again = ("eval", "--no-target", out / "restored/timelapse/rainy", "--input", pairs / "rainy")
+    again = ("no-target", pairs / "rainy", "--restored", out / "restored/timelapse/rainy")
     code, shown, err = rainkit(*again, "--json")
     assert code == 0, err
     first = json.loads((out / "no_target.json").read_text())["results"]
@@ -246,8 +319,8 @@ def save_bright(path: Path) -> Path:
 def test_a_model_says_what_deraining_is_worth(rainkit, pairs, tmp_path):
     model = save_bright(tmp_path / "bright.pt")
     out = tmp_path / "scores"
-    asked = ("eval", "-m", "timelapse", pairs, "--device", "cpu", "-o", out)
-    code, shown, err = rainkit(*asked, "--downstream", "segmentation", "--model", model)
+    asked = ("downstream", pairs, "-m", "timelapse", "--device", "cpu", "-o", out)
+    code, shown, err = rainkit(*asked, "--task", "segmentation", "--model", model)
     assert code == 0, err
     assert "mIoU" in shown
     assert {"downstream.md", "downstream.json", "downstream.tex"} <= {
@@ -263,7 +336,7 @@ def test_scores_are_written_whatever_becomes_of_the_model(rainkit, pairs, tmp_pa
     maps.mkdir()
     assert cv2.imwrite(str(maps / "a.png"), np.zeros((40, 56), np.uint8))
     out = tmp_path / "scores"
-    asked = ("eval", "-m", "timelapse", pairs, "-o", out, "--downstream", "segmentation")
+    asked = ("downstream", pairs, "-m", "timelapse", "-o", out, "--task", "segmentation")
     model = save_bright(tmp_path / "bright.pt")
     code, _, err = rainkit(*asked, "--model", model, "--labels", maps)
     assert code == 2
@@ -275,49 +348,35 @@ def test_scores_are_written_whatever_becomes_of_the_model(rainkit, pairs, tmp_pa
     assert "b.png: cannot be read as PNG" in err
 
 
-def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
-    before = tmp_path / "before"
-    asked = ("eval", pairs / "rainy", pairs / "clean")
-    assert rainkit(*asked, "-o", before, "-q")[0] == 0
-    assert rainkit(*asked, "--baseline", before / "metrics.json")[0] == 0
-    worse = cv2.imread(str(pairs / "rainy/a.png"))
-    assert cv2.imwrite(str(pairs / "rainy/a.png"), cv2.add(worse, np.full(3, 9.0)))
-    code, _, err = rainkit(*asked, "--baseline", before / "metrics.json")
-    assert code == 3
-    assert "below the bar: wet: psnr" in err
-    loose = ("--max-drop", "psnr=20", "--max-drop", "ssim=1")
-    assert rainkit(*asked, "--baseline", before / "metrics.json", *loose)[0] == 0
-
-
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (("--parts",), "--parts needs --method"),
-        (("-m", "granet", "--ablation", "nowhere"), "is not a folder"),
-        (("-m", "granet", "--ablation", "."), "holds no weights of granet"),
-        (("--ablation", "."), "--ablation needs --method"),
-        (("-m", "granet=x", "--ablation", "."), "without weights"),
-        (("-m", "granet", "--average", "mode"), "--average mode: write mean, median"),
-        (("-m", "granet", "--average", "mean"), "no two pictures of one scene"),
-        (("-m", "granet", "--by", "colour"), "choose from rate"),
-        (("-m", "granet", "--max-drop", "psnr=1"), "--baseline"),
-        (("-m", "granet", "--baseline", "nowhere.json"), "nowhere.json"),
-        (("-m", "granet", "--downstream", "depth", "--model", "x.pt"), "--output"),
-        (("-m", "granet", "--downstream", "detection"), "--model FILE"),
-        (("-m", "granet", "--model", "x.pt"), "--downstream TASK"),
-        (("-m", "granet", "--downstream", "depth", "--model", "x.pt", "-o", "out"), "detection"),
-        (("--no-target",), "RESTORED and --input RAINY"),
-        (("--no-target", "-m", "granet", "--metric", "gmsd"), "gmsd"),
-        (("--no-target", "-m", "granet", "--save", "x"), "--save does not go with --no-target"),
+        (("eval", "--also", "parts"), "give --method NAME"),
+        (("eval", "-m", "granet=."), "holds no weights of granet"),
+        (("eval", "-m", "granet", "--also", "medain"), "did you mean median?"),
+        (("eval", "-m", "granet", "--also", "mean=1"), "2 is the least"),
+        (("eval", "-m", "granet@a", "-m", "timelapse@a"), "two results are called a"),
         (
-            ("--no-target", "-m", "granet", "--by", "rate", "--report"),
-            "--by and --report do not go with --no-target",
+            ("eval", "-m", "granet", "--restored", "wet/clean@granet"),
+            "two results are called granet",
         ),
+        (("eval", "--restored", "nowhere"), "nowhere: is not a folder"),
+        (("eval", "--restored", "wet"), "has no picture for 2 of wet: a, b"),
+        (("eval", "-m", "granet", "--metric", "lpsi"), "did you mean lpips?"),
+        (("eval", "-m", "granet", "--also", "mean"), "no two pictures of one scene"),
+        (("eval", "-m", "granet", "--by", "colour"), "choose from rate"),
+        (
+            ("downstream", "-m", "granet", *["--task", "depth", "--model", "x.pt", "-o", "out"]),
+            "detection",
+        ),
+        (("no-target",), "--method NAME"),
+        (("no-target", "-m", "granet", "--restored", "x"), "not both"),
+        (("no-target", "-m", "granet", "--metric", "gmsd"), "gmsd"),
     ],
 )
 def test_what_does_not_go_together_is_refused(rainkit, pairs, monkeypatch, arguments, remedy):
     monkeypatch.chdir(pairs.parent)
-    code, out, err = rainkit("eval", "wet", *arguments)
+    code, out, err = rainkit(arguments[0], "wet", *arguments[1:])
     assert (code, out) == (2, "")
     assert remedy in err
     assert "Traceback" not in err

@@ -6,16 +6,18 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from rainkit import images, reports
+from rainkit import images
 from rainkit.cli import app
 from rainkit.errors import ImageError
-from rainkit.inference import pipeline
+from rainkit.inference import batch, derainer
 
 
 @pytest.fixture
@@ -82,8 +84,8 @@ def test_a_pipe_among_the_pictures_is_reported_and_not_waited_for(infer, photos:
         (["photos", "--device", "abacus"], "--device abacus"),
         (["photos", "--precision", "fp8"], "--precision fp8"),
         (["photos", "--variant", "grand"], "--variant grand"),
-        (["photos", "--blocks", "2"], "graspp-gan always runs as a whole"),
-        (["photos", "--effort", "half"], "--effort half: choose full or auto"),
+        (["photos", "--effort", "2"], "graspp-gan always runs as a whole"),
+        (["photos", "--effort", "half"], "--effort half: give full, auto, auto:LEVELS"),
         (["photos", "-o", "photos"], "is an input and would be lost"),
         (["photos", "-o", "one.png"], "names a picture"),
         (["photos/[[]0].png", "-o", "one.png"], "names a picture"),
@@ -137,7 +139,7 @@ def test_a_report_that_fails_comes_after_the_summary(
     def full(*_: object, **__: object) -> None:
         raise ImageError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(reports, "compare_page", full)
+    monkeypatch.setattr(batch, "compare_page", full)
     result = infer(photos, "--report")
     assert result.exit_code == 1
     assert "2 pictures derained" in result.stdout
@@ -164,7 +166,7 @@ def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "load", interrupt)
+    monkeypatch.setattr(derainer, "build", interrupt)
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr
@@ -180,12 +182,12 @@ def anytime(anytime_weights: Path):
 
 
 def test_blocks_that_ran_are_told_for_each_picture(anytime, photos: Path):
-    result = anytime(photos, "--effort", "auto", "--stop-below", "1000", "--report")
+    result = anytime(photos, "--effort", "auto:1000", "--report")
     assert result.exit_code == 0, result.stderr
     assert "blocks used, of 3: 1 for [0].png, 1 for [1].png" in result.stdout
     page = (photos.parent / "photos-resguidenet" / "report.html").read_text()
     assert "1 block<" in page
-    result = anytime(photos, "--overwrite", "--blocks", "2", "--json")
+    result = anytime(photos, "--overwrite", "--effort", "2", "--json")
     assert [each["blocks"] for each in json.loads(result.stdout)["pictures"]] == [2, 2]
     assert "blocks used" not in anytime(photos, "--overwrite").stdout
 
@@ -198,3 +200,41 @@ def test_parts_are_told_and_saved(anytime, photos: Path):
     assert {path.name for path in place.iterdir()} == {"rain", "block1", "block2", "block3"}
     pictures = json.loads(anytime(photos, "--parts", "--overwrite", "--json").stdout)["pictures"]
     assert pictures[0]["parts"]["rain"] == str(place / "rain" / "[0].png")
+
+
+def test_names_are_printed_as_they_are(infer, tmp_path: Path):
+    """Neither ``:words:`` become pictures nor ``[words]`` colours."""
+    image = tmp_path / "trip:rainbow:[bold]2[/].png"
+    images.write(image, images.Picture(np.full((20, 30, 3), 50, np.uint8)))
+    (tmp_path / "bad:rainbow:[red].jpg").write_bytes(b"not a picture")
+    told = infer(image).stdout.splitlines()[-1]
+    assert told == f"results: {tmp_path}/trip:rainbow:[bold]2[/]-graspp-gan.png"
+    assert Path(told.removeprefix("results: ")).is_file()
+    failed = infer(tmp_path / "bad:rainbow:[[]red].jpg").stderr
+    assert failed.startswith(f"failed: {tmp_path}/bad:rainbow:[red].jpg: is not a JPEG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.jpg", "-m", "graspp-gan"], 2, "missing.jpg: no such file or folder"),
+        (["photos", "-m", "grasp-gan"], 2, "grasp-gan"),
+        (["photos", "-m", "graspp-gan", "--weights", "none"], 2, "--weights none: no such file"),
+        (["photos", "-m", "graspp-gan", "--effort", "2"], 2, "always runs as a whole"),
+        (["photos", "-m", "graspp-gan", "-o", "photos"], 2, "is an input and would be lost"),
+        (["photos", "-m", "graspp-gan", "-o", "done"], 0, "nothing to do: all 2 results are there"),
+    ],
+)
+def test_what_needs_no_network_is_said_before_torch_is_imported(
+    photos: Path, arguments: list[str], code: int, words: str
+):
+    for path in photos.iterdir():
+        (photos.parent / "done").mkdir(exist_ok=True)
+        (photos.parent / "done" / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-X", "importtime", "-m", "rainkit", "infer", *arguments]
+    done = subprocess.run(command, cwd=photos.parent, capture_output=True, text=True, check=False)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert "rainkit.inference.batch" in imported
+    assert "torch" not in imported

@@ -14,6 +14,7 @@ import torch
 from rainkit_graspp_gan import METHOD
 
 from rainkit import cli, hyperparameters, weights
+from rainkit.files import sha256
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_inspect(call, tiny_weights: Path) -> None:
     code, out, err = call("inspect", tiny_weights)
     assert (code, err) == (0, "")
     assert "method graspp-gan, variant default" in out
-    assert weights.sha256(tiny_weights) in out
+    assert sha256(tiny_weights) in out
     assert "width1 = 4" in out
     first = weights.inspect(tiny_weights).tensors[0]
     assert first.name not in out
@@ -121,7 +122,7 @@ def test_pack(call, run: Path) -> None:
     assert code == 0
     packed = json.loads(out)
     assert packed["name"] == "graspp-gan.rain-v2"
-    assert packed["sha256"] == weights.sha256(Path(packed["weights"]))
+    assert packed["sha256"] == sha256(Path(packed["weights"]))
 
 
 def test_pack_elsewhere(call, run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rainkit.datasets import manifest
-from rainkit.errors import DatasetError, ImageError
+from rainkit.errors import DatasetError, FileError
 
 RECORD = manifest.Record(
     id="größe_01",
@@ -53,7 +53,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_manifest_is_not_overwritten_unasked(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     manifest.write(path, [RECORD])
-    with pytest.raises(ImageError, match="exists"):
+    with pytest.raises(FileError, match="exists"):
         manifest.write(path, [])
     manifest.write(path, [], overwrite=True)
     assert manifest.read(path) == []
@@ -164,7 +164,7 @@ def test_links_that_lead_elsewhere_are_refused(tmp_path: Path, link: str) -> Non
 
 def test_the_same_picture_twice_is_refused(tmp_path: Path) -> None:
     manifest.write(tmp_path / "manifest.jsonl", [RECORD, FULL, RECORD])
-    with pytest.raises(DatasetError, match="id größe_01 stands there twice"):
+    with pytest.raises(DatasetError, match="id größe_01 twice"):
         manifest.read(tmp_path)
 
 

@@ -13,8 +13,8 @@ from skimage import data
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.batches import Batch, collate
 from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.datasets.sources.mixed import Batch, collate
 from rainkit.images import Picture
 
 SIZES = {"wide": (60, 100), "tall": (90, 70), "tiny": (20, 30)}

@@ -12,8 +12,8 @@ from skimage import data
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.batches import Batch, collate
 from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.datasets.sources.mixed import Batch, collate
 from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.images import Picture
 from rainkit.rain.noise import Noise
@@ -116,8 +116,8 @@ def test_the_device_paints_the_rain_that_workers_would(photos: Path, tmp_path: P
     batch = collate([device[k] for k in range(40)])
     assert isinstance(expected, Batch)
     assert isinstance(batch, Batch)
-    assert not expected.showers
-    painted = sum(shower is not None for shower in batch.showers)
+    assert not expected.rains
+    painted = sum(rain is not None for rain in batch.rains)
     assert 10 <= painted <= 35, "pairs and dry samples need no painting"
     first, second = batch.on(torch.device("cpu"))
     assert torch.equal(second, expected.second)
@@ -177,9 +177,9 @@ def test_strengths_of_noise_vary_from_sample_to_sample(photos: Path) -> None:
 
 
 def test_who_paints_and_what_befalls_are_checked() -> None:
-    with pytest.raises(UsageError, match=r"data\.degradation = fog: is rain or noise"):
+    with pytest.raises(UsageError, match=r"data\.degradation = fog: choose rain or noise"):
         DataRequest(degradation="fog")
-    with pytest.raises(UsageError, match=r"data\.rain_on = gpu: is workers or device"):
+    with pytest.raises(UsageError, match=r"data\.rain_on = gpu: choose workers or device"):
         DataRequest(rain_on="gpu")
     with pytest.raises(
         UsageError, match=r"data\.jpeg = 0\.3: .*set data\.jpeg = 0 or data\.rain_on"

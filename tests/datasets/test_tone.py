@@ -12,7 +12,7 @@ from skimage import data
 from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
-from rainkit.datasets.tone import apply_curve, tone_curve
+from rainkit.datasets.sources.tone import apply_curve, tone_curve
 from rainkit.images import Picture
 
 CLEAN = np.ascontiguousarray(data.astronaut()[:300, :400])

@@ -15,10 +15,10 @@ import typer
 
 from rainkit import plugins
 from rainkit.cli import app
-from rainkit.datasets.synthesis import SynthRequest
 from rainkit.networks import choose
+from rainkit.synthesis.request import SynthRequest
 from rainkit.training import TrainRequest
-from rainkit.training.request import refuse_impossible
+from rainkit.training.run_config import refuse_impossible
 
 ROOT = Path(__file__).parent.parent.parent
 RECIPES = ROOT / "examples" / "recipes"
@@ -39,7 +39,7 @@ def nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
         raise StopAskedError(request)
 
     monkeypatch.setattr("rainkit.training.train", stop)
-    monkeypatch.setattr("rainkit.datasets.synthesis.synthesise", stop)
+    monkeypatch.setattr("rainkit.synthesis.run.synthesise", stop)
 
 
 def asked(words: list[str]) -> Any:

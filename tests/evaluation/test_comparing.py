@@ -14,9 +14,7 @@ import pytest
 from rainkit import evaluation
 from rainkit.errors import DatasetError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest
-from rainkit.evaluation.stored.comparing import CompareRequest, compare
-from rainkit.evaluation.stored.differences import Compared
-from rainkit.evaluation.stored.files import tables
+from rainkit.evaluation.compare import Compared, CompareRequest, compare, tables
 
 PRENET, RGB = PROTOCOLS["prenet"], PROTOCOLS["rgb"]
 NAMES = ("p1", "p2", "p3", "p4", "p5")
@@ -53,7 +51,7 @@ def scored(
         restored=folder / dataset / restored,
         target=folder / dataset / "clean",
         protocols=protocols,
-        metrics=evaluation.ready(metrics).metrics,
+        metrics=evaluation.load_metrics(metrics).metrics,
     )
     output = folder / "scores" / (into or restored)
     evaluation.run(EvalRequest(sources=(source, *more), output=output, overwrite=True))

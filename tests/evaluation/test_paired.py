@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rainkit.evaluation.stored.paired import holm, paired
+from rainkit.evaluation.compare import holm, paired
 
 # The same order of sizes as the numbers 1 to 5: in ranks, one of 2^5 assignments of signs.
 FIVE = (0.5, 1.25, 2.0, 3.5, 8.0)

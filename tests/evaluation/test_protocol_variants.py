@@ -11,8 +11,8 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from rainkit.errors import PairingError, UsageError
-from rainkit.evaluation import kernels
-from rainkit.evaluation.protocols import PROTOCOLS, Protocol, protocol
+from rainkit.evaluation.metrics import psnr_ssim
+from rainkit.evaluation.metrics.protocols import PROTOCOLS, Protocol, protocol
 
 each_protocol = pytest.mark.parametrize("each", PROTOCOLS.values(), ids=PROTOCOLS)
 
@@ -165,7 +165,7 @@ def test_fast_scores_keep_their_promise_on_hard_pictures(each):
 
 
 def test_float32_alone_would_not_keep_it(monkeypatch):
-    monkeypatch.setattr("rainkit.evaluation.protocols.FLOAT32_PSNR", (-math.inf, math.inf))
+    monkeypatch.setattr("rainkit.evaluation.metrics.protocols.FLOAT32_PSNR", (-math.inf, math.inf))
     each = PROTOCOLS["basicsr"]
     pairs = [(each.scores(a, b), each.scores(a, b, exact=True)) for a, b in hard_pairs()]
     assert max(abs(fast[1] - exact[1]) for fast, exact in pairs) > 1e-5
@@ -174,7 +174,7 @@ def test_float32_alone_would_not_keep_it(monkeypatch):
 @each_protocol
 def test_strips_do_not_show(photo_pair, each, monkeypatch):
     whole = each.scores(*photo_pair, exact=True)
-    monkeypatch.setattr(kernels, "_STRIP", 7)
+    monkeypatch.setattr(psnr_ssim, "_STRIP", 7)
     assert each.scores(*photo_pair, exact=True) == pytest.approx(whole, abs=1e-12)
 
 

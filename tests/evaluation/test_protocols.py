@@ -14,7 +14,7 @@ from skimage import data
 from skimage.metrics import structural_similarity
 
 from rainkit.errors import PairingError, UsageError
-from rainkit.evaluation.protocols import PROTOCOLS, protocol
+from rainkit.evaluation.metrics.protocols import PROTOCOLS, protocol
 
 PRENET, RESTORMER = PROTOCOLS["prenet"], PROTOCOLS["restormer"]
 MATLAB = {"prenet": PRENET, "restormer": RESTORMER}

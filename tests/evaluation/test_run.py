@@ -15,9 +15,10 @@ import pytest
 
 from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
-from rainkit.errors import ImageError, PairingError, UsageError
+from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
@@ -45,7 +46,9 @@ class Darkener:
     """Stands in for a trained method: it takes 15 of the 20 grey levels of rain away."""
 
     def __init__(self, weights: Path) -> None:
-        self.weights = SimpleNamespace(name="darkener.test", variant="default", path=weights)
+        self.weights = WeightsFile(
+            path=weights, name="darkener.test", variant="default", network=None, header={}
+        )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
 
@@ -60,13 +63,13 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
     weights = tmp_path / "darkener.safetensors"
     weights.write_bytes(b"weights")
 
-    def load(name: str, **options: object) -> Darkener:
-        seen.append({"name": name, **options})
+    def load(name: str, options: RuntimeOptions, **_: object) -> Darkener:
+        seen.append({"name": name, "options": options})
         return Darkener(weights)
 
-    monkeypatch.setattr("rainkit.inference.load", load)
+    monkeypatch.setattr("rainkit.inference.open_derainer", load)
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_restorers", list)
+    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_derainers", list)
     return seen
 
 
@@ -76,7 +79,8 @@ def method_request(*datasets: Path, **options: object) -> MethodRequest:
 
 def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     ticks = []
-    source = method_request(dataset, device="cpu", precision="fp32")
+    options = RuntimeOptions.parse(device="cpu", precision="fp32")
+    source = method_request(dataset, options=options)
     result = evaluation.run(EvalRequest(sources=(source,)), lambda *tick: ticks.append(tick))
     prenet, restormer = result.comparisons[0].scores
     assert [row.name for row in prenet.rows] == ["1", "2", "10"]
@@ -85,7 +89,7 @@ def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     assert ticks == [(1, 3), (2, 3), (3, 3)]
     assert result.exit_code == 0
     assert loads[0]["name"] == "darkener"
-    assert (loads[0]["device"], loads[0]["precision"]) == ("cpu", "fp32")
+    assert loads[0]["options"] == options
 
 
 def test_tables_start_with_the_input_and_end_with_the_mean(dataset, tmp_path, loads):
@@ -129,29 +133,27 @@ def test_output_files_trace_every_figure(dataset, tmp_path, loads):
     assert first["sha256"] == hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest()
     markdown = result.written[2].read_text()
     assert "Protocol prenet/1" in markdown
-    assert "| pairs | 3 | input |" in markdown
+    assert "| input | " in markdown
+    assert "Pictures: pairs 3." in markdown
 
 
 def test_results_are_not_overwritten_unasked_and_refused_before_computing(dataset, tmp_path, loads):
-    report, save = tmp_path / "report", tmp_path / "saved"
-    source = method_request(dataset, save=save)
+    report = tmp_path / "report"
+    source = method_request(dataset)
     evaluation.run(EvalRequest(sources=(source,), output=report))
     loads.clear()
     with pytest.raises(UsageError, match=r"per_image\.csv exists.*--overwrite"):
-        evaluation.run(EvalRequest(sources=(method_request(dataset),), output=report))
-    with pytest.raises(UsageError, match=r"1\.png exists.*--overwrite"):
-        evaluation.run(EvalRequest(sources=(source,)))
+        evaluation.run(EvalRequest(sources=(source,), output=report))
     assert not loads
-    again = method_request(dataset, save=save, overwrite=True)
-    evaluation.run(EvalRequest(sources=(again,), output=report, overwrite=True))
+    evaluation.run(EvalRequest(sources=(source,), output=report, overwrite=True))
 
 
-def test_saved_pictures_score_as_printed(dataset, tmp_path, loads):
-    source = method_request(dataset, save=tmp_path / "saved")
+def test_kept_pictures_score_as_printed(dataset, tmp_path, loads):
+    source = method_request(dataset, keep=tmp_path / "saved")
     first = evaluation.evaluate_method(source)
     second = evaluation.evaluate_folders(
         FoldersRequest(
-            restored=tmp_path / "saved/pairs",
+            restored=tmp_path / "saved/restored/darkener/pairs",
             target=dataset / "clean",
             rainy=dataset / "rainy",
             protocols=BOTH,
@@ -211,7 +213,7 @@ def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
                 about.size = len(png)
                 archive.addfile(about, io.BytesIO(png.tobytes()))
                 contents[f"{tmp_path / 'test-0.tar'}::{about.name}"] = png.tobytes()
-    source = method_request(tmp_path, save=tmp_path / "saved")
+    source = method_request(tmp_path, keep=tmp_path / "saved")
     result = evaluation.run(EvalRequest(sources=(source,), output=tmp_path / "report"))
     assert f"{tmp_path.name}: its split 'test' alone is scored" in result.comparisons[0].notices
     files = json.loads(result.written[1].read_text())["files"]
@@ -219,7 +221,7 @@ def test_every_picture_of_an_archive_has_a_hash_of_its_own(tmp_path, loads):
     assert {file["path"]: file["sha256"] for file in sources} == {
         name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
     }
-    assert (tmp_path / "saved" / tmp_path.name / "2.png").is_file()
+    assert (tmp_path / "saved/restored/darkener" / tmp_path.name / "2.png").is_file()
 
 
 def test_an_unreadable_picture_costs_its_row_and_the_exit_code(dataset, loads):
@@ -295,5 +297,5 @@ def test_an_output_that_cannot_be_made_is_said_clearly(dataset, tmp_path):
     source = FoldersRequest(restored=dataset / "rainy", target=dataset / "clean", protocols=BOTH)
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file/below"):
-        with pytest.raises((UsageError, ImageError), match="file"):
+        with pytest.raises((UsageError, FileError), match="file"):
             evaluation.run(EvalRequest(sources=(source,), output=output))

@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def names(found: list[images.Found]) -> list[str]:
+def names(found: list[images.PictureFile]) -> list[str]:
     return [each.relative.as_posix() for each in found]
 
 
@@ -37,7 +37,7 @@ def test_a_folder_is_searched_in_natural_order_without_hidden_or_other_files(tre
 def test_a_file_is_itself_even_with_brackets_in_its_name(tree: Path):
     odd = tree / "a[1].jpg"
     odd.write_bytes(b"")
-    assert images.find([odd]) == [images.Found(odd, Path("a[1].jpg"))]
+    assert images.find([odd]) == [images.PictureFile(odd, Path("a[1].jpg"))]
 
 
 @pytest.mark.parametrize(

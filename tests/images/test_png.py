@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from rainkit import images
 from rainkit.errors import ImageError
-from rainkit.images.png import plain_png
+from rainkit.images.read import plain_png
 
 RGB = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
 LARGEST = 37 * 53

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rainkit import images
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import FileError, UsageError
 from rainkit.inference.outputs import check_writable, plan
 
 
@@ -126,7 +126,7 @@ def test_results_inside_the_input_folder_are_no_inputs(photos: Path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ImageError, match=r"file/out: results cannot be written there"):
+    with pytest.raises(FileError, match=r"file/out: results cannot be written there"):
         check_writable(tmp_path / "file" / "out")
     check_writable(tmp_path / "new" / "out")
     assert not list((tmp_path / "new" / "out").iterdir())

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rainkit import images, inference, reports
-from rainkit.errors import ImageError, UsageError
-from rainkit.inference import InferRequest, InferResult, Outcome
+from rainkit import images, inference
+from rainkit.errors import FileError, UsageError
+from rainkit.inference import InferRequest, InferResult, Outcome, batch
+from rainkit.runtime import RuntimeOptions
 
 
 @pytest.fixture
 def run(tiny_weights: Path):
-    def infer(*inputs: Path | str, progress=None, **options) -> InferResult:
+    def infer(*inputs: Path | str, progress=None, tile="auto", **options) -> InferResult:
         request = InferRequest(
             inputs=inputs,
             method="graspp-gan",
             weights=str(tiny_weights),
-            device="cpu",
-            precision="fp32",
+            options=RuntimeOptions.parse(device="cpu", precision="fp32", tile=tile),
             **options,
         )
         return inference.infer(request, progress)
@@ -134,16 +134,16 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_result(
     run, photos: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def full(*_: object, **__: object) -> None:
-        raise ImageError("report.html: cannot be written (No space left on device)")
+        raise FileError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(reports, "compare_page", full)
+    monkeypatch.setattr(batch, "compare_page", full)
     result = run(photos, report=True)
     assert (len(result.done), result.report, result.exit_code) == (2, None, 1)
     assert "No space left" in (result.to_data()["report_error"] or "")
 
 
 def test_a_report_that_has_no_place_is_refused_before_anything_is_computed(run, photos: Path):
-    with pytest.raises(ImageError, match=r"the report cannot be written there .* --report-to"):
+    with pytest.raises(FileError, match=r"the report cannot be written there .* --report-to"):
         run(photos, report_path=photos / "a.jpg" / "report.html")
     with pytest.raises(UsageError, match="is a folder: name a file by --report-to"):
         run(photos, report_path=photos)

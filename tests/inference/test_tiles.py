@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rainkit.inference.tiles import Grid, plan, run
+from rainkit.inference.tiles import Grid, plan_tiles, run_tiles
 
 
 def blur(picture: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def blur(picture: Tensor) -> Tensor:
 
 
 def tiled(picture: Tensor, grid: Grid, function=blur) -> Tensor:
-    return run(
+    return run_tiles(
         function, lambda r, c: picture[..., r, c], (picture.shape[2], picture.shape[3]), grid
     )
 
@@ -60,14 +60,14 @@ def test_feathering_hides_what_tiles_disagree_about():
 @pytest.mark.parametrize("size", [(1, 1), (50, 300), (129, 64)])
 def test_shares_add_up_to_one_everywhere(size: tuple[int, int], feather: int):
     total = torch.zeros(size)
-    for tile in plan(*size, Grid(side=48, halo=5, feather=feather)):
+    for tile in plan_tiles(*size, Grid(side=48, halo=5, feather=feather)):
         total[tile.used] += tile.weight()
     torch.testing.assert_close(total, torch.ones(size), rtol=0, atol=1e-6)
 
 
 def test_tiles_are_bounded_even_and_aligned():
     grid = Grid(side=100, halo=10, multiple_of=8, min_size=32)
-    tiles = list(plan(501, 203, grid))
+    tiles = list(plan_tiles(501, 203, grid))
     assert len(tiles) == 6 * 3
     for tile in tiles:
         for size, read, used in zip((501, 203), tile.read, tile.used, strict=True):
@@ -81,5 +81,5 @@ def test_tiles_are_bounded_even_and_aligned():
 
 
 def test_tiles_are_not_smaller_than_the_network_takes():
-    for tile in plan(70, 70, Grid(side=8, halo=0, min_size=20)):
+    for tile in plan_tiles(70, 70, Grid(side=8, halo=0, min_size=20)):
         assert all(read.stop - read.start >= 20 for read in tile.read)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.datasets.depth import decode, encode
+from rainkit.depth import decode, encode
 from rainkit.rain import PRESETS, render
 from rainkit.rain.realism import fog_fit
 from rainkit.rain.veil import to_range

@@ -13,7 +13,7 @@ from rainkit_graspp_gan import METHOD
 from rainkit import hyperparameters, training
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import UsageError
-from rainkit.training import ablation_tables
+from rainkit.training import ablation
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_variants_and_seeds_make_one_table(requests_for, tmp_path: Path) -> None
     assert [(run.variant, run.seed) for run in found.runs] == [
         ("raspp", 0), ("raspp", 1), ("default", 0), ("default", 1)
     ]  # fmt: skip
-    ablation_tables.write(found)
+    ablation.write(found)
     with (tmp_path / "ablation.csv").open() as file:
         rows = list(csv.DictReader(file))
     psnr = [float(row["pairs0/psnr"]) for row in rows if row["variant"] == "raspp"]
@@ -101,7 +101,7 @@ def test_a_variant_that_fails_leaves_the_others(requests_for, tmp_path: Path) ->
     found = training.ablate([bad, good], tmp_path)
     assert found.failed
     assert [bool(run.problem) for run in found.runs] == [True, False]
-    ablation_tables.write(found)
+    ablation.write(found)
     text = (tmp_path / "ablation.md").read_text()
     assert "failed" in text
     assert "not finite" in text

@@ -12,7 +12,7 @@ from rainkit import training
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import UsageError
 from rainkit.rain.noise import Noise
-from rainkit.training import recipe
+from rainkit.training import run_config
 
 
 def _weights(run: Path) -> dict:
@@ -40,7 +40,7 @@ def test_rain_on_the_device_trains_validates_and_resumes_in_the_same_bits(
     cut = whole.run.with_name("cut")
     shutil.copytree(whole.run, cut)
     shutil.rmtree(cut / "checkpoints" / "step-00000006")
-    training.train(training.reopen(cut, workers=0))
+    training.train(training.reopen(cut, settings=("run.workers=0",)))
     one, other = _weights(whole.run), _weights(cut)
     assert all((one[name] == other[name]).all() for name in one)
 
@@ -65,11 +65,11 @@ def test_noise_trains(request_for, photos: Path) -> None:
 
 
 def test_recipes_and_settings_reach_noise_and_painter() -> None:
-    data = recipe.with_settings(
+    data = run_config.with_settings(
         {"degradation": "noise", "noise": {"sigma_low": 5}},
         ["data.noise.sigma_high=50", "data.rain_on=device", "data.jpeg=0", "data.rain.dense=0.5"],
     )
-    request = recipe.data_request(data, {})
+    request = run_config.data_request(data, {})
     assert request.noise == Noise(sigma_low=5.0, sigma_high=50.0)
     assert (request.degradation, request.rain_on, request.rain.dense) == ("noise", "device", 0.5)
 
@@ -86,4 +86,4 @@ def test_recipes_and_settings_reach_noise_and_painter() -> None:
 )
 def test_wrong_settings_are_refused(setting: str, named: str) -> None:
     with pytest.raises(UsageError, match=named):
-        recipe.data_request(recipe.with_settings({}, [setting]), {})
+        run_config.data_request(run_config.with_settings({}, [setting]), {})

@@ -11,7 +11,7 @@ from rainkit import training
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import UsageError
-from rainkit.training import recipe, record
+from rainkit.training import run_config
 
 
 def test_counts_and_weights_come_back_from_anywhere(
@@ -23,7 +23,7 @@ def test_counts_and_weights_come_back_from_anywhere(
     request = request_for(data=data)
     source = open_sources(data, Training(patch=32), seed=5)
     before = [source[k] for k in range(10)]
-    record.create(request)
+    run_config.write(request)
     written = json.loads((request.run / "run.json").read_text())["data"]["pairs"]
     assert written == [f"{pairs}/.:2@0.25", f"{pairs}@0.75"]
     monkeypatch.chdir(tmp_path)
@@ -37,7 +37,7 @@ def test_counts_and_weights_come_back_from_anywhere(
 
 def test_settings_reach_the_request() -> None:
     settings = ["data.unreadable=skip", "data.scene_target=median"]
-    request = recipe.data_request(recipe.with_settings({}, settings), {})
+    request = run_config.data_request(run_config.with_settings({}, settings), {})
     assert (request.unreadable, request.scene_target) == ("skip", "median")
 
 
@@ -51,4 +51,4 @@ def test_settings_reach_the_request() -> None:
 )
 def test_wrong_settings_are_refused(setting: str, named: str) -> None:
     with pytest.raises(UsageError, match=named):
-        recipe.data_request(recipe.with_settings({}, [setting]), {})
+        run_config.data_request(run_config.with_settings({}, [setting]), {})

@@ -11,9 +11,10 @@ import torch
 from rainkit_graspp_gan import METHOD, Network
 from safetensors.torch import save_file
 
-from rainkit import networks, weights
+from rainkit import files, networks, weights
 from rainkit.api import Weights
 from rainkit.errors import UsageError, WeightsError
+from rainkit.files import sha256
 
 SMALL = Network(width1=8, width2=8, width3=8, width4=8, context=8)
 
@@ -29,6 +30,23 @@ def test_a_file_says_which_network_it_fits_and_fills_it(saved: Path) -> None:
     loaded = weights.load(networks.build(METHOD, SMALL), file).state_dict()
     for name, tensor in same.items():
         torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
+
+
+def test_a_file_is_hashed_once_until_it_changes(saved: Path, monkeypatch) -> None:
+    hashed = []
+
+    def count(path: Path) -> str:
+        hashed.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(files, "sha256", count)
+    first = weights.find(METHOD, str(saved))
+    assert first.sha256 == weights.find(METHOD, str(saved)).sha256 == weights.inspect(saved).sha256
+    assert first.sha256 == sha256(saved)
+    assert hashed == [saved]
+    saved.write_bytes(saved.read_bytes() + b" ")
+    assert first.sha256 == sha256(saved)
+    assert hashed == [saved, saved]
 
 
 def test_a_truncated_file_is_named(saved: Path) -> None:
@@ -75,7 +93,7 @@ def test_a_changed_file_is_refused(saved: Path, tmp_path: Path, monkeypatch) -> 
     shutil.copy(saved, package / "w.safetensors")
     monkeypatch.syspath_prepend(package.parent)
     declared = Weights(
-        tag="one", variant="default", file="w.safetensors", sha256=weights.sha256(saved),
+        tag="one", variant="default", file="w.safetensors", sha256=sha256(saved),
         licence="Apache-2.0", trained_on="nothing", recipe="none",
     )  # fmt: skip
     method = dataclasses.replace(METHOD, network="tampered_plugin:x", weights=(declared,))

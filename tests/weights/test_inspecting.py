@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from rainkit import networks, plugins, weights
 from rainkit.errors import UsageError, WeightsError
+from rainkit.files import sha256
 
 ALL = ("whole", "method", "fits", "finite", "works")
 
@@ -25,7 +26,7 @@ def test_a_file_of_rainkit(make, saved: Path) -> None:
     assert (found.method, found.variant) == ("graspp-gan", "default")
     assert found.parameters == networks.parameters(network)
     assert found.header["step"] == "12"
-    assert (found.sha256, found.size) == (weights.sha256(saved), saved.stat().st_size)
+    assert (found.sha256, found.size) == (sha256(saved), saved.stat().st_size)
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     assert {tensor.name: tensor.shape for tensor in found.tensors} == shapes
     assert found.to_data()["tensors"][0].keys() == {"name", "shape", "dtype"}

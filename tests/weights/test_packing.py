@@ -14,7 +14,8 @@ from rainkit_graspp_gan import METHOD
 from rainkit import weights
 from rainkit.api import Weights
 from rainkit.errors import UsageError, WeightsError
-from rainkit.weights.files import read
+from rainkit.files import sha256
+from rainkit.weights.store import read
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_what_ships_is_what_was_trained(run: Path) -> None:
     old = weights.inspect(run / "best.safetensors").header
     new = weights.inspect(packed.weights).header
     assert new == {**old, "tag": "rain-v9", "licence": "CC-BY-4.0"}
-    assert packed.sha256 == weights.sha256(packed.weights)
+    assert packed.sha256 == sha256(packed.weights)
     assert weights.verify(packed.weights)[0].problem is None
 
 

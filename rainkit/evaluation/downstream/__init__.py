@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rainkit.evaluation.downstream.benefit import DownstreamRequest, check, measure
-from rainkit.evaluation.downstream.tables import (
+from rainkit.evaluation.downstream.results import (
     COLUMNS,
     FILES,
     Downstream,

@@ -11,21 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from rainkit.datasets.stored import Stored
+from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
-from rainkit.evaluation.comparison import Advance, Comparison, versions
 from rainkit.evaluation.downstream import detection, models, segmentation
 from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
-from rainkit.evaluation.downstream.tables import (
-    CLEAN,
-    FIGURES,
-    INPUT,
-    Downstream,
-    Row,
-    recovered,
-)
-from rainkit.evaluation.kernels import RGB8
-from rainkit.evaluation.scores import Failure
+from rainkit.evaluation.downstream.results import CLEAN, FIGURES, INPUT, Downstream, Row, recovered
+from rainkit.evaluation.scores import Advance, Comparison, Failure, versions
+from rainkit.images import RGB8
 
 __all__ = ["DownstreamRequest", "check", "measure"]
 
@@ -35,7 +27,7 @@ _LITTLE = 0.01
 Key = tuple[str, str]
 """Role and name of a row: a folder of results may be called ``clean``, too."""
 _INPUT, _CLEAN = ("rainy", INPUT), ("target", CLEAN)
-Files = dict[Key, Stored]
+Files = dict[Key, ImageRef]
 """The files of one picture, by row."""
 
 
@@ -160,12 +152,12 @@ def measure(
 class _Memo:
     """Answers to files, each kept as long as it will be asked for again."""
 
-    def __init__(self, answer: Callable[[RGB8], Any], asked: Iterable[Stored]) -> None:
+    def __init__(self, answer: Callable[[RGB8], Any], asked: Iterable[ImageRef]) -> None:
         self._answer = answer
         self._left = Counter(asked)
-        self._kept: dict[Stored, Any] = {}
+        self._kept: dict[ImageRef, Any] = {}
 
-    def __call__(self, stored: Stored) -> Any:
+    def __call__(self, stored: ImageRef) -> Any:
         self._left[stored] -= 1
         found = self._kept.pop(stored, None)
         if found is None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rainkit import images
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
-from rainkit.evaluation.kernels import RGB8
+from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError, one_line
+from rainkit.files import sha256
+from rainkit.images import RGB8
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +138,6 @@ def load(file: ModelFile, task: str, device: str = "auto") -> Model:
         WeightsError: the file is damaged, something else, or does not fit the architecture.
     """
     from rainkit import networks
-    from rainkit.weights.inspecting import sha256
 
     place = networks.choose(device, "fp32").device
     make = {"torchscript": _torchscript, "onnx": _onnx, "torchvision": _torchvision}[file.kind]
@@ -257,7 +257,7 @@ def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
     try:
         network.load_state_dict(state)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         raise WeightsError(f"{file.path}: does not fit {file.architecture} ({reason})") from error
     network = network.to(device).eval()
     mean, deviation = (
@@ -276,7 +276,7 @@ def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
 def _state(path: Path) -> Mapping[str, Any]:
     import torch
 
-    from rainkit.weights.files import read
+    from rainkit.weights.store import read
 
     if path.suffix.casefold() == ".safetensors":
         return read(path)

@@ -1,0 +1,35 @@
+"""The layouts in which datasets are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rainkit.datasets.writers.base import Entry, Layout, Place, portable
+from rainkit.datasets.writers.dataset_card import CARD, write_card
+from rainkit.datasets.writers.folders import Ddn, Did, Rain100, Restormer, Spa
+from rainkit.datasets.writers.huggingface import HuggingFace
+from rainkit.datasets.writers.webdataset import STAGING, WebDataset
+
+__all__ = [
+    "CARD",
+    "LAYOUTS",
+    "STAGING",
+    "Ddn",
+    "Did",
+    "Entry",
+    "HuggingFace",
+    "Layout",
+    "Place",
+    "Rain100",
+    "Restormer",
+    "Spa",
+    "WebDataset",
+    "portable",
+    "write_card",
+]
+
+LAYOUTS: Mapping[str, Layout] = {
+    layout.name: layout
+    for layout in (Restormer(), Rain100(), Ddn(), Did(), Spa(), HuggingFace(), WebDataset())
+}
+"""Layouts by name; the first is the default."""

@@ -1,0 +1,100 @@
+"""Layouts of plain files in folders, as published datasets have them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rainkit.datasets.manifest import Record
+from rainkit.datasets.writers.base import Entry, Layout, Place, portable, save
+from rainkit.images import RGB8
+
+__all__ = ["Ddn", "Did", "Rain100", "Restormer", "Spa"]
+
+
+class Restormer(Layout):
+    """Equal names in two folders; the targets of a scene's variants are hard links to one file."""
+
+    name = "restormer"
+    doc = "input/ and target/ with equal names, as Restormer and BasicSR read them; sequences"
+    sequences = True
+
+    def _place(self, entry: Entry) -> Place:
+        folder = _folder(entry.split)
+        name = f"{portable(entry.scene)}_{entry.variant:02d}"
+        if entry.frame is not None:
+            folder += f"seq/{name}/"
+            return Place(f"{folder}{entry.frame:04d}{entry.suffix}", f"{folder}clean{entry.suffix}")
+        name += entry.suffix
+        return Place(f"{folder}input/{name}", f"{folder}target/{name}")
+
+
+class Rain100(Layout):
+    """Numbered pairs in one folder; the targets of a scene's variants are hard links."""
+
+    name = "rain100"
+    doc = "rain-001.png beside norain-001.png, as Rain100L and Rain100H"
+
+    def _place(self, entry: Entry) -> Place:
+        digits = max(3, len(str(entry.count)))
+        folder, name = _folder(entry.split), f"rain-{entry.number:0{digits}d}{entry.suffix}"
+        return Place(f"{folder}{name}", f"{folder}no{name}")
+
+
+class Ddn(Layout):
+    """Many rainy pictures to one clean one, matched by the number before the last underscore."""
+
+    name = "ddn"
+    doc = "rainy_image/901_1.png to ground_truth/901.png, one target a scene, as Rain1400"
+
+    def _place(self, entry: Entry) -> Place:
+        folder, scene = _folder(entry.split), entry.scene_number
+        return Place(
+            f"{folder}rainy_image/{scene}_{entry.variant}{entry.suffix}",
+            f"{folder}ground_truth/{scene}{entry.suffix}",
+        )
+
+
+class Did(Layout):
+    """Both pictures in one file. PNG is better than JPEG, whose colours leak across the seam."""
+
+    name = "did"
+    doc = "one picture a pair, rainy on the left, as DID-MDN (better as PNG: JPEG blurs the seam)"
+
+    def _place(self, entry: Entry) -> Place:
+        name = f"{portable(entry.scene)}_{entry.variant:02d}{entry.suffix}"
+        path = _folder(entry.split) + name
+        return Place(f"{path}::left", f"{path}::right")
+
+    def write(self, out: Path, entry: Entry, rainy: RGB8, clean: RGB8, *, overwrite: bool) -> None:
+        """Write the pair as one picture; see :meth:`Layout.write`."""
+        path = self.place(entry).input.removesuffix("::left")
+        save(np.hstack((rainy, clean)), out / path, overwrite=overwrite)
+
+
+class Spa(Layout):
+    """Lists of pairs. Spaces in names become ``%20``, since readers split lines at spaces."""
+
+    name = "spa"
+    doc = "lists of rainy and clean paths (train.txt, test.txt or pairs.txt), as SPA-Data"
+
+    def _place(self, entry: Entry) -> Place:
+        scene = portable(entry.scene, also=" ")
+        folder = _folder(entry.split)
+        return Place(
+            f"{folder}rain/{scene}_{entry.variant:02d}{entry.suffix}",
+            f"{folder}norain/{scene}{entry.suffix}",
+        )
+
+    def _lists(self, records: Sequence[Record]) -> Mapping[str, Sequence[str]]:
+        lines = defaultdict(list)
+        for record in sorted(records, key=lambda record: record.input):
+            lines[f"{record.split or 'pairs'}.txt"].append(f"/{record.input} /{record.target}")
+        return lines
+
+
+def _folder(split: str) -> str:
+    return f"{split}/" if split else ""

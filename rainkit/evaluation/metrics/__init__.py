@@ -1,0 +1,1 @@
+"""Metrics: PSNR and SSIM under named protocols, perceptual metrics, metrics of rain."""

@@ -1,0 +1,453 @@
+"""Deraining many pictures: one is decoded and one encoded while another is in the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from rainkit import images
+from rainkit.api import RAIN
+from rainkit.errors import FileError, ImageError, RainkitError, UsageError
+from rainkit.images import Picture
+from rainkit.inference.outputs import Job, Plan, check_writable, plan
+from rainkit.inference.report import Compared, before_after, compare_page
+from rainkit.inference.setup import only_method, set_up
+from rainkit.render.html import thumbnail, thumbnail_side
+from rainkit.runtime import RuntimeOptions
+
+if TYPE_CHECKING:
+    from rainkit.inference.derainer import Derainer, Result
+    from rainkit.inference.tiles import OnTile
+    from rainkit.networks import Runtime
+
+__all__ = [
+    "InferRequest",
+    "InferResult",
+    "Outcome",
+    "Progress",
+    "Status",
+    "infer",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferRequest:
+    """Pictures to derain, and how.
+
+    Attributes:
+        inputs: files, folders (with their subfolders) and glob patterns.
+        method: an installed method; None for the only one that is installed.
+        output: a folder, or a file for a single picture; None for a place beside the input, see
+            :func:`rainkit.inference.outputs.plan`.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
+        variant: the variant that the weights must be of; None for any.
+        options: device, precision, tiles and effort.
+        parts: save what the method estimates besides its results.
+        overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        quality: quality of JPEG and WebP results, 1 to 100.
+        report: make a page of pictures before and after.
+        report_path: file of this page; None for ``report.html`` in the first folder of results.
+    """
+
+    inputs: tuple[Path | str, ...]
+    method: str | None = None
+    output: Path | None = None
+    weights: str | None = None
+    variant: str | None = None
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
+    parts: bool = False
+    overwrite: bool = False
+    quality: int = 95
+    report: bool = False
+    report_path: Path | None = None
+
+
+Status: TypeAlias = Literal["done", "skipped", "failed", "not attempted"]
+"""``skipped``: the result existed; ``not attempted``: for example after the disk was full."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The outcome for one picture.
+
+    Attributes:
+        input: the rainy file.
+        output: the file of the result, whether or not it was written.
+        status: whether it was written.
+        error: the reason in one line if there is no result, or else None.
+        seconds: time in the network, transfers included; 0 if the picture did not get there.
+        size: width and height in pixels; None if the picture was not read.
+        blocks: number of blocks that ran; None if that is unknown, or if the method is not an
+            anytime method.
+        parts: files of the parts by name, if they were asked for.
+    """
+
+    input: Path
+    output: Path
+    status: Status = "done"
+    error: str | None = None
+    seconds: float = 0.0
+    size: tuple[int, int] | None = None
+    blocks: int | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferResult:
+    """The outcomes for all pictures.
+
+    Attributes:
+        outcomes: one outcome for each picture, in the order of the inputs.
+        method: name of the method.
+        weights: name of the weights.
+        device: the device it ran on; None if no picture was left to do.
+        precision: the number format it ran in; None if no picture was left to do.
+        outputs: the folders of the results, or the file of a single result.
+        parts: the folders of the parts, if they were asked for.
+        blocks: number of blocks of the network; None if the method is not an anytime method.
+        seconds: wall time of the whole run after loading.
+        report: file of the page; None if it was not asked for or not made.
+        report_error: the reason in one line if the page could not be written, or else None.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    method: str
+    weights: str
+    device: str | None
+    precision: str | None
+    outputs: tuple[Path, ...]
+    seconds: float
+    parts: tuple[Path, ...] = ()
+    blocks: int | None = None
+    report: Path | None = None
+    report_error: str | None = None
+
+    @property
+    def done(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures whose result was written."""
+        return self._of("done")
+
+    @property
+    def skipped(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures whose result existed."""
+        return self._of("skipped")
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures that were tried and have no result."""
+        return self._of("failed")
+
+    @property
+    def not_attempted(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures that were not tried, since nothing could be written any more."""
+        return self._of("not attempted")
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all results and the report exist, or else 1."""
+        return 1 if self.failed or self.not_attempted or self.report_error is not None else 0
+
+    def _of(self, status: Status) -> tuple[Outcome, ...]:
+        return tuple(each for each in self.outcomes if each.status == status)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result as plain data for JSON."""
+        return {
+            "method": self.method,
+            "weights": self.weights,
+            "device": self.device,
+            "precision": self.precision,
+            "outputs": [str(each) for each in self.outputs],
+            "parts": [str(each) for each in self.parts],
+            "blocks": self.blocks,
+            "report": None if self.report is None else str(self.report),
+            "report_error": self.report_error,
+            "seconds": self.seconds,
+            "done": len(self.done),
+            "skipped": len(self.skipped),
+            "failed": len(self.failed),
+            "not_attempted": len(self.not_attempted),
+            "pictures": [
+                {
+                    "input": str(each.input),
+                    "output": str(each.output),
+                    "status": each.status,
+                    "seconds": each.seconds,
+                    "width": each.size[0] if each.size else None,
+                    "height": each.size[1] if each.size else None,
+                    "blocks": each.blocks,
+                    "parts": {name: str(path) for name, path in each.parts.items()},
+                    "error": each.error,
+                }
+                for each in self.outcomes
+            ],
+        }
+
+
+class Progress:
+    """Hooks that are called while a run goes on, in its thread; override those that you need."""
+
+    def start(self, total: int) -> None:
+        """Called before anything is loaded with the number of pictures."""
+
+    def tile(self, picture: Path, done: int, total: int) -> None:
+        """Called after each tile of a picture with the number of tiles done and of all tiles."""
+
+    def advance(self, outcome: Outcome) -> None:
+        """Called after each picture, in the order of the inputs."""
+
+
+_AHEAD = 2
+"""Largest number of pictures that wait for the network, and for their encoding, in memory."""
+
+_HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors after which no further picture can be written: the disk is full or read-only."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """A picture with its result, or with the reason why it has none; empty if it is skipped."""
+
+    rainy: Picture | None = None
+    result: Result | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """An outcome, what the report shows of it, and whether no further picture can be written."""
+
+    outcome: Outcome
+    shown: Compared | None = None
+    hopeless: bool = False
+
+
+def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
+    """Take the rain out of pictures and write the results.
+
+    Inputs, outputs, method and weights are checked first; torch is imported only if a picture is
+    left to do. Pictures whose result exists are skipped. One that fails is counted in the result
+    and does not stop the others; a full disk does. After Ctrl-C the pictures that are computed are
+    written before the function returns.
+
+    Raises:
+        UsageError: no picture is found, or results would replace inputs or each other.
+        FileError: the folders of the results or of the report cannot be written.
+        MethodError, WeightsError: the method cannot run.
+    """
+    if not 1 <= request.quality <= 100:
+        raise UsageError(f"--quality {request.quality}: choose 1 to 100")
+    name = request.method or only_method()
+    planned = plan(
+        images.find(request.inputs),
+        name,
+        request.output,
+        overwrite=request.overwrite,
+        report=request.report_path,
+        parts=request.parts,
+    )
+    progress = progress or Progress()
+    progress.start(len(planned.jobs))
+    report = _report(request, planned)
+    setup = set_up(name, request.options, weights=request.weights, variant=request.variant)
+    nothing_to_do = all(job.exists for job in planned.jobs)
+    if not nothing_to_do:
+        for folder in planned.folders:
+            check_writable(folder)
+    if report is not None:
+        check_writable(report.parent, "--report-to")
+    finished: list[_Finished] = []
+
+    def finish(each: _Finished) -> None:
+        finished.append(each)
+        progress.advance(each.outcome)
+
+    runtime: Runtime | None = None
+    start = time.perf_counter()
+    if nothing_to_do:
+        for job in planned.jobs:
+            finish(_Finished(_untried(job, "")))
+    else:
+        from rainkit.inference import derainer  # imports torch
+
+        network = derainer.build(setup)
+        runtime = network.runtime
+        start = time.perf_counter()
+        side = thumbnail_side(len(planned.jobs)) if report is not None else 0
+        encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
+        _run(planned.jobs, network, encode, finish, progress)
+    result = InferResult(
+        outcomes=tuple(each.outcome for each in finished),
+        method=name,
+        weights=setup.weights.name,
+        device=None if runtime is None else runtime.describe(),
+        precision=None if runtime is None else runtime.precision,
+        outputs=planned.outputs,
+        parts=planned.parts,
+        blocks=setup.blocks,
+        seconds=time.perf_counter() - start,
+    )
+    if report is None:
+        return result
+    shown = [each.shown for each in finished if each.shown is not None]
+    page = before_after(setup.method.title, result, shown)
+    try:
+        compare_page(page, report, overwrite=request.overwrite)
+    except FileError as error:  # the results are not lost with the page
+        return dataclasses.replace(result, report_error=str(error))
+    return dataclasses.replace(result, report=report)
+
+
+def _report(request: InferRequest, planned: Plan) -> Path | None:
+    """Return the file of the page; None if there is no page to make."""
+    if not request.report and request.report_path is None:
+        return None
+    report = planned.report
+    if report.is_dir():
+        raise UsageError(f"{report} is a folder: name a file by --report-to")
+    if report.exists() and not request.overwrite:
+        if all(job.exists for job in planned.jobs):
+            return None
+        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
+    return report
+
+
+def _run(
+    jobs: Sequence[Job],
+    derainer: Derainer,
+    encode: Callable[[Job, _Computed], _Finished],
+    finish: Callable[[_Finished], None],
+    progress: Progress,
+) -> None:
+    reading: deque[Future[Picture | str | None]] = deque()
+    writing: deque[Future[_Finished]] = deque()
+    unread = iter(jobs)
+    hopeless: str | None = None
+
+    def collect() -> None:
+        nonlocal hopeless
+        each = writing.popleft().result()
+        if each.hopeless:
+            hopeless = each.outcome.error
+        finish(each)
+
+    with _thread("decode") as decoder, _thread("encode") as encoder:
+        try:
+            for job in jobs:
+                if hopeless is not None:
+                    while writing:
+                        collect()
+                    finish(_Finished(_untried(job, hopeless)))
+                    continue
+                while len(reading) <= _AHEAD and (following := next(unread, None)) is not None:
+                    reading.append(decoder.submit(_read, following))
+                picture = reading.popleft().result()
+                on_tile = partial(progress.tile, job.input)
+                parts = job.parts is not None
+                computed = _compute(picture, derainer, on_tile, parts=parts)
+                writing.append(encoder.submit(encode, job, computed))
+                while len(writing) > _AHEAD or (writing and writing[0].done()):
+                    collect()
+        finally:
+            while writing:  # these are computed, also after Ctrl-C
+                collect()
+
+
+@contextmanager
+def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of one thread, which keeps the order of pictures; an exception empties it."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix=f"rainkit-{name}")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _untried(job: Job, reason: str) -> Outcome:
+    if job.exists:
+        return Outcome(input=job.input, output=job.output, status="skipped")
+    return Outcome(input=job.input, output=job.output, status="not attempted", error=reason)
+
+
+def _read(job: Job) -> Picture | str | None:
+    """Return the picture, or the reason why it cannot be read; None if it is not needed."""
+    if job.exists:
+        return None
+    try:
+        return images.read(job.input)
+    except ImageError as error:
+        return str(error)
+
+
+def _compute(
+    picture: Picture | str | None, derainer: Derainer, on_tile: OnTile, *, parts: bool
+) -> _Computed:
+    if picture is None:
+        return _Computed()
+    if isinstance(picture, str):
+        return _Computed(error=picture)
+    start = time.perf_counter()
+    try:
+        result = derainer.derain_picture(picture, on_tile, parts=parts)
+    except (RainkitError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return _Computed(rainy=picture, error=reason)
+    return _Computed(picture, result, time.perf_counter() - start)
+
+
+def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side: int) -> _Finished:
+    rainy, result, error = computed.rainy, computed.result, computed.error
+    hopeless = False
+    written: dict[str, Path] = {}
+    if result is not None:
+        try:
+            if not (job.made and job.parts):
+                images.write(job.output, result.picture, overwrite=overwrite, quality=quality)
+            written = _write_parts(job, result, overwrite=overwrite)
+        except ImageError as refused:
+            error = str(refused)
+            cause = refused.__cause__
+            hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
+    elif rainy is not None:
+        error = f"{job.input}: {error}"
+    status: Status = "skipped" if job.exists else "done" if error is None else "failed"
+    outcome = Outcome(
+        input=job.input,
+        output=job.output,
+        status=status,
+        error=error,
+        seconds=computed.seconds,
+        size=None if rainy is None else rainy.size,
+        blocks=None if result is None else result.blocks,
+        parts=written,
+    )
+    if side == 0 or error is not None or rainy is None or result is None:
+        return _Finished(outcome, hopeless=hopeless)
+    shown = Compared(
+        name=job.name,
+        before=thumbnail(rainy.rgb, side),
+        after=thumbnail(result.picture.rgb, side),
+        size=rainy.size,
+        seconds=computed.seconds,
+        blocks=result.blocks,
+    )
+    return _Finished(outcome, shown)
+
+
+def _write_parts(job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:
+    """Write the parts, ``rain`` last, so that all exist where it exists."""
+    written = {name: job.part(name) for name in result.parts}
+    for name in sorted(written, key=lambda name: name == RAIN):
+        if overwrite or not written[name].exists():
+            images.write(written[name], result.parts[name], overwrite=overwrite)
+    return written

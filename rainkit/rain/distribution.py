@@ -1,0 +1,186 @@
+"""The distribution that training rain is sampled from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from rainkit.errors import UsageError
+from rainkit.rain import physics
+from rainkit.rain.settings import RainSettings
+
+__all__ = ["RainDistribution"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RainDistribution:
+    """Shares of the kinds of rain in training, and the ranges of their strength and direction.
+
+    There are four kinds of rain, which differ in their streaks. Their shares need not add up to 1.
+
+    Attributes:
+        natural: share of rain as a camera sees it: drops of all sizes and distances, whose streaks
+            cover the scene with the colour of the sky.
+        sparse: share of rain as in Rain100L: few bright, white, nearly parallel streaks of any
+            thickness, which add to the scene.
+        dense: share of rain as in Rain100H: many overlapping streaks.
+        soft: share of rain as in Rain800 and Rain1400: short or blurred streaks of low contrast.
+        gain_low: lowest random factor on a kind's streak gain, drawn log-uniformly.
+        gain_high: highest random factor on a kind's streak gain.
+        tilt_sd_deg: standard deviation in degrees of the mean direction of rain between samples.
+        tilt_most_deg: greatest tilt of the mean direction from vertical in degrees.
+        veiled: share of samples with the veil of distant rain.
+        veil_most: share of the scene's light that the thickest veil takes away.
+        dimmed: share of samples whose scene is darkened by a factor behind the rain.
+        dim_least: lowest factor of such a darkening.
+        darkened: share of samples of soft rain whose scene is darkened by a tone curve; samples
+            of other kinds have a tenth of it. Three in four inputs of Rain800 are the clean
+            picture to the power 1.8 under the rain. A network that never saw this removes the
+            streaks there but loses PSNR.
+        gamma_least: exponent of the gentlest tone curve.
+        gamma_most: exponent of the steepest tone curve.
+    """
+
+    natural: float = 0.25
+    sparse: float = 0.25
+    dense: float = 0.3
+    soft: float = 0.2
+    gain_low: float = 0.6
+    gain_high: float = 1.7
+    tilt_sd_deg: float = 13.0
+    tilt_most_deg: float = 40.0
+    veiled: float = 0.08
+    veil_most: float = 0.4
+    dimmed: float = 0.03
+    dim_least: float = 0.6
+    darkened: float = 0.6
+    gamma_least: float = 1.2
+    gamma_most: float = 1.9
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"rain distribution: {item.name} must be 0 or more, not {value}")
+        if self.natural + self.sparse + self.dense + self.soft <= 0:
+            raise UsageError("rain distribution: at least one kind of rain needs a share above 0")
+        for name in ("veiled", "veil_most", "dimmed", "dim_least", "darkened"):
+            if getattr(self, name) > 1:
+                raise UsageError(f"rain distribution: {name} is a share and must be at most 1")
+        if not 0 < self.gain_low <= self.gain_high:
+            raise UsageError("rain distribution: gain_low must be above 0 and not above gain_high")
+        if not 1 <= self.gamma_least <= self.gamma_most <= 3:
+            raise UsageError("rain distribution: keep 1 <= gamma_least <= gamma_most <= 3")
+        if self.dim_least < 0.05 or self.veil_most > 0.95 or self.tilt_most_deg > 90:
+            raise UsageError(
+                "rain distribution: keep dim_least >= 0.05, veil_most <= 0.95 and "
+                "tilt_most_deg <= 90"
+            )
+
+    def draw(self, rng: np.random.Generator) -> tuple[RainSettings, float | None]:
+        """Draw settings and the distance of a flat scene in metres, which is None for no veil."""
+        kinds = (_natural, _sparse, _dense, _soft)
+        shares = np.cumsum([self.natural, self.sparse, self.dense, self.soft])
+        kind = kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+        changes = kind(rng)
+        changes["streak_gain"] *= _log_uniform(rng, self.gain_low, self.gain_high)
+        tilt = float(rng.normal(0.0, self.tilt_sd_deg))
+        changes["roll_deg"] = max(-self.tilt_most_deg, min(self.tilt_most_deg, tilt))
+        if rng.random() < self.dimmed:
+            changes["dim"] = float(rng.uniform(self.dim_least, 1.0))
+        if rng.random() < self.darkened * (1.0 if kind is _soft else 0.1):
+            changes["gamma"] = float(rng.uniform(self.gamma_least, self.gamma_most))
+        veiled = rng.random() < self.veiled
+        taken = float(rng.uniform(0.0, self.veil_most))
+        changes["airlight_grey"] = float(rng.uniform(140.0, 240.0))
+        settings = RainSettings(**changes)
+        if not veiled:
+            return settings, None
+        assert settings.rate_mm_h is not None  # noqa: S101 - every kind sets it
+        distance = -math.log1p(-taken) / physics.extinction(settings.rate_mm_h)
+        # A scene nearer than the last cut would hide streaks, as a wall does and a veil does not.
+        return settings, max(distance, settings.cuts_m[-1] + 0.01)
+
+
+def _natural(rng: np.random.Generator) -> dict[str, Any]:
+    return {
+        "rate_mm_h": _log_uniform(rng, 2.0, 100.0),
+        "streak_gain": 45.0,
+        "exposure_s": _log_uniform(rng, 1 / 250, 1 / 30),
+        "gust_rad": float(rng.uniform(0.02, 0.1)),
+        "psf_px": float(rng.uniform(0.4, 1.0)),
+        "streak_grey": float(rng.uniform(160.0, 250.0)),
+        **_wide_aperture(rng, 0.25),
+    }
+
+
+def _sparse(rng: np.random.Generator) -> dict[str, Any]:
+    near = float(rng.uniform(0.4, 0.9))
+    return {
+        "rate_mm_h": _log_uniform(rng, 25.0, 150.0),
+        "streak_gain": 48.0,
+        "exposure_s": _log_uniform(rng, 1 / 60, 1 / 20),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(1.7, 3.2)),
+        "smallest_mm": float(rng.uniform(1.5, 2.3)),
+        "wind_sd_m_s": 0.3,
+        **_photoshop(rng),
+    }
+
+
+def _dense(rng: np.random.Generator) -> dict[str, Any]:
+    near = float(rng.uniform(0.7, 1.2))
+    return {
+        "rate_mm_h": _log_uniform(rng, 80.0, 200.0),
+        "streak_gain": 66.0,
+        "exposure_s": _log_uniform(rng, 1 / 60, 1 / 20),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(2.7, 4.0)),
+        "smallest_mm": float(rng.uniform(1.5, 2.2)),
+        "wind_sd_m_s": 0.5,
+        **_photoshop(rng),
+    }
+
+
+def _soft(rng: np.random.Generator) -> dict[str, Any]:
+    # Only large drops: many small ones would brighten the whole picture evenly, which no network
+    # can tell from a bright scene.
+    near = float(rng.uniform(0.6, 1.0))
+    return {
+        "rate_mm_h": _log_uniform(rng, 60.0, 200.0),
+        "streak_gain": 36.0,
+        "exposure_s": _log_uniform(rng, 1 / 200, 1 / 50),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(3.0, 5.0)),
+        "smallest_mm": float(rng.uniform(1.5, 2.2)),
+        "gust_rad": float(rng.uniform(0.01, 0.08)),
+        "psf_px": float(rng.uniform(0.5, 1.2)),
+        "wind_sd_m_s": 0.5,
+        "blend": "add" if rng.random() < 0.5 else "alpha",
+        "streak_grey": float(rng.uniform(200.0, 255.0)),
+        **_wide_aperture(rng, 0.2),
+    }
+
+
+def _photoshop(rng: np.random.Generator) -> dict[str, Any]:
+    """Return settings of white, crisp streaks of nearly one direction that add to the scene."""
+    return {
+        "gust_rad": float(rng.uniform(0.01, 0.14)),
+        "psf_px": float(rng.uniform(0.35, 0.7)),
+        "blend": "add" if rng.random() < 0.85 else "alpha",
+        "streak_grey": float(rng.uniform(225.0, 255.0)),
+    }
+
+
+def _wide_aperture(rng: np.random.Generator, share: float) -> dict[str, Any]:
+    """Return settings of defocused streaks with blurred edges in a share of the draws."""
+    if rng.random() >= share:
+        return {}
+    return {"focal_mm": 35.0, "f_number": _log_uniform(rng, 1.4, 4.0), "focus_m": 8.0}
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(low * (high / low) ** rng.random())

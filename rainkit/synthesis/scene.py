@@ -1,0 +1,264 @@
+"""Scenes: one clean photograph, the rains that fall on it, and their files."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rainkit import depth as depths
+from rainkit import images
+from rainkit.datasets import manifest
+from rainkit.datasets.phash import phash, pixel_hash
+from rainkit.datasets.writers import LAYOUTS, Entry, Layout, portable
+from rainkit.engine import Failed, Outcome
+from rainkit.errors import DatasetError, FileError, ImageError, UsageError
+from rainkit.images import RGB8
+from rainkit.rain import Rendered
+from rainkit.synthesis.degradation import Degradation
+from rainkit.synthesis.plan import Scene
+from rainkit.synthesis.request import SynthRequest, versions
+
+__all__ = [
+    "MadeScene",
+    "SceneMaker",
+    "as_stored",
+    "encoding",
+    "made_or_reason",
+    "make_scene",
+    "measure",
+    "save_depth",
+]
+
+_QUALITY = 95  # of JPEG
+
+# In thousandths: sums of whole numbers are the same on every processor.
+_LUMA = np.rint(1000 * images.LUMA_WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeScene:
+    """A scene that was made or left out.
+
+    Attributes:
+        records: one record for each pair written.
+        reason: why the photograph was left out, or empty.
+    """
+
+    records: tuple[manifest.Record, ...] = ()
+    reason: str = ""
+
+
+class SceneMaker:
+    """The state of a worker: the request, the layout and an open depth source."""
+
+    def __init__(self, request: SynthRequest) -> None:
+        """Open the depth source.
+
+        Raises:
+            UsageError: There is no such source.
+        """
+        self.request = request
+        self.layout: Layout = LAYOUTS[request.layout]
+        self.source = depths.open_source(
+            request.depth_name, form=request.depth.form, camera=request.depth.camera
+        )
+
+
+def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
+    """Write all pairs of one scene, the depth map first.
+
+    Args:
+        maker: the state of the worker.
+        task: the scene, and the number of scenes in its split.
+
+    Raises:
+        FileError: A result cannot be written.
+    """
+    scene, scenes = task
+    request, photo = maker.request, scene.photo
+    try:
+        clean = images.to_uint8(images.read(photo.path).rgb)
+        found = maker.source.of(photo.path, clean)
+    except (ImageError, DatasetError) as error:
+        return MadeScene(reason=str(error))
+    # Rain falls on what the target's file will hold, so that JPEG datasets too can be made again
+    # from themselves.
+    shown = as_stored(clean, request.format)
+    depth, z = None, None
+    if found is not None:
+        depth = _depth_used(photo.name, found)
+        z = save_depth(request.out / depth.path, found.z)
+    shared: dict[str, Any] = {
+        "scene": photo.name,
+        "source": photo.source,
+        "split": scene.split,
+        "group": scene.group,
+        "w": clean.shape[1],
+        "h": clean.shape[0],
+        "phash": f"{phash(clean):016x}",
+        "depth": depth,
+        "preset": request.preset,
+        "fps": request.fps,
+        "encode": encoding(request.format),
+        "lib": versions(),
+    }
+    key, clean_hash = int(pixel_hash(clean)[:16], 16), pixel_hash(shown)
+    records = []
+    for variant in range(1, request.variants + 1):
+        rain = request.degradation(key, variant)
+        if found is not None:
+            rain = rain.behind(found.fog_scale)
+        for frame, rendered in enumerate(rain.apply(shown, z), start=1):
+            entry = _entry(request, scene, scenes, variant, frame)
+            maker.layout.write(request.out, entry, rendered.rainy, clean, overwrite=True)
+            place = maker.layout.place(entry)
+            record = manifest.Record(
+                id=_id(entry),
+                variant=variant,
+                frame=entry.frame,
+                input=place.input,
+                target=place.target,
+                stats=measure(shown, rendered.rainy),
+                sha256=manifest.Hashes(clean=clean_hash, input=pixel_hash(rendered.rainy)),
+                **shared,
+                **_drawn(rain, rendered),
+            )
+            _save_sides(request, record.id, rendered)
+            records.append(record)
+    return MadeScene(tuple(records))
+
+
+def made_or_reason(outcome: Outcome[Any, MadeScene]) -> MadeScene:
+    """Return a scene that was made, or the reason if it alone failed.
+
+    Raises:
+        FileError: A result cannot be written, and neither could the next one.
+        UsageError: The request itself cannot work.
+    """
+    if isinstance(outcome, Failed) and not isinstance(outcome.error, (FileError, UsageError)):
+        return MadeScene(reason=outcome.reason)
+    return outcome.get()
+
+
+def _entry(request: SynthRequest, scene: Scene, scenes: int, variant: int, frame: int) -> Entry:
+    frames = request.sequence or 1
+    each = request.variants * frames
+    return Entry(
+        scene=scene.photo.name,
+        variant=variant,
+        number=scene.number * each + (variant - 1) * frames + frame,
+        scene_number=scene.number + 1,
+        count=scenes * each,
+        split=scene.split or "",
+        suffix=f".{request.format}",
+        frame=None if request.sequence is None else frame,
+    )
+
+
+def _id(entry: Entry) -> str:
+    """Return a name for one rainy picture that is unique in the dataset and fits any file."""
+    frame = "" if entry.frame is None else f"_{entry.frame:04d}"
+    return f"{portable(entry.scene)}_{entry.variant:02d}{frame}"
+
+
+def _depth_used(scene: str, found: depths.DepthMap) -> manifest.DepthUsed:
+    return manifest.DepthUsed(
+        path=f"depth/{portable(scene)}.png",
+        source=found.source,
+        kind=found.kind,
+        metric=found.metric,
+        coverage=round(found.coverage, 6),
+        fog_scale=found.fog_scale,
+    )
+
+
+_COPIED = (
+    "renderer",
+    "rng",
+    "rate_mm_h",
+    "wind_m_s",
+    "distance",
+    "frame_width",
+    "beta_per_m",
+    "n_drops",
+    "n_kept",
+)
+"""Names of values that a record takes from the renderer as they are."""
+
+
+def _drawn(rain: Degradation, rendered: Rendered) -> dict[str, Any]:
+    """Return the settings and results of the renderer as fields of a record."""
+    drawn = rendered.record
+    settings = rain.settings
+    return {
+        "seed": rain.seed,
+        "level": None if settings is None else settings.level,
+        "settings": {} if settings is None else asdict(settings) | {"cuts_m": [*settings.cuts_m]},
+        "exposure_s": None if settings is None else drawn.get("exposure_s", settings.exposure_s),
+        "degradation": "noise" if settings is None else "rain",
+        "sigma": rain.sigma,
+        "airlight": tuple(drawn["airlight"]),
+        "streak_rgb": tuple(drawn["streak_rgb"]),
+        **{name: drawn[name] for name in _COPIED},
+    }
+
+
+def _save_sides(request: SynthRequest, record_id: str, rendered: Rendered) -> None:
+    through = rendered.transmission
+    if through is None:
+        through = np.ones_like(rendered.opacity)
+    for side in request.save:
+        if side == "mask":
+            samples: images.Pixels = np.rint(rendered.opacity * 255).astype(np.uint8)
+        else:
+            samples = np.rint(through * 65535).astype(np.uint16)
+        images.write(
+            request.out / side / f"{record_id}.png", _grey_picture(samples), overwrite=True
+        )
+
+
+def encoding(form: str) -> dict[str, str | int]:
+    """Return what a record says of files of format ``png`` or ``jpg``."""
+    return {"fmt": form, "quality": _QUALITY} if form == "jpg" else {"fmt": form}
+
+
+def as_stored(rgb: RGB8, form: str) -> RGB8:
+    """Return what a file of format ``png`` or ``jpg`` holds of a picture."""
+    if form == "png":
+        return rgb
+    data = images.encode(images.Picture(rgb), f".{form}", quality=_QUALITY)
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def save_depth(path: Path, z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Write a depth map, metres [H, W], and return what the file holds of it."""
+    code = depths.encode(z)
+    images.write(path, _grey_picture(code), overwrite=True)
+    return depths.decode(code)
+
+
+def _grey_picture(samples: images.Pixels) -> images.Picture:
+    """Return samples [H, W], uint8 or uint16, as a picture with one channel."""
+    return images.Picture(np.dstack([samples] * 3), grey=True)
+
+
+def measure(clean: RGB8, rainy: RGB8) -> manifest.Stats:
+    """Return how much the rain changed a picture."""
+    # Whole numbers in float32: exact, whatever the order of additions.
+    change = cv2.transform(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), _LUMA).ravel()
+    exact = change.astype(np.float64) / 1000
+    error = float(exact @ exact) / exact.size * (219 / 255) ** 2
+    return manifest.Stats(
+        y_psnr=round(10 * math.log10(255**2 / error), 4) if error > 0 else None,
+        mean_dy=round(float(exact.mean()), 4),
+        coverage=round(float(np.mean(change > 8000)), 6),
+    )
