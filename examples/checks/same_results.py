@@ -71,33 +71,34 @@ COMMANDS: dict[str, str | tuple[str, ...]] = {
     "--workers 1 --report --json",
     "synth-two-workers": "synth photos -o {out} --preset rain100l --variants 2 --test-scenes 1 "
     "--seed 1 --workers 2 --report --json",
-    "synth-guess": "synth photos -o {out} --level light --level heavy --variants 2 --layout hf "
-    "--test-scenes 1 --split-seed 4 --depth auto --save mask,trans --seed 2 --json",
+    "synth-guess": "synth photos -o {out} --rate light --rate heavy --variants 2 --layout hf "
+    "--test-scenes 1 --set split_seed=4 --depth auto --set save=mask,trans --seed 2 --json",
     "synth-maps": "synth photos -o {out} --preset misty --rate 20 --depth maps --format jpg "
-    "--save trans --json",
+    "--set save=trans --json",
     "synth-halves": "synth photos -o {out} --preset rain100l --layout did --json",
-    "synth-options": "synth photos -o {out} --preset default --streak-gain 40 --wind 3 --dim 0.9 "
-    "--gamma 1.2 --light linear --fog-gain 2 --distance 60 --set fov_deg=45 --layout ddn --json",
-    "synth-heavy": "synth photos -o {out} --preset rain100h --layout rain100 --group-by ([a-z]) "
-    "--test-scenes 1 --json",
-    "synth-wide": "synth photos -o {out} --preset wide --layout wds --manifest-format parquet "
+    "synth-options": "synth photos -o {out} --rain streak_gain=40 --rain wind_m_s=3 --rain dim=0.9 "
+    "--rain gamma=1.2 --rain light=linear --rain fog_gain=2 --rain fov_deg=45 --depth 60 "
+    "--layout ddn --json",
+    "synth-heavy": "synth photos -o {out} --preset rain100h --layout rain100 "
+    "--set group_by=([a-z]) --test-scenes 1 --json",
+    "synth-wide": "synth photos -o {out} --preset wide --layout wds --set manifest_format=parquet "
     "--json",
     "synth-short": "synth photos -o {out} --preset short --layout spa --json",
     "synth-recipe": "synth photos -o {out} --config recipe.toml --json",
     "synth-scenes": "synth photos -o {out} --preset spa --sequence 4 --test-scenes 1 --json",
-    "synth-moving": "synth photos -o {out} --preset physical --depth none --sequence 3 --fps 25 "
-    "--json",
+    "synth-moving": "synth photos -o {out} --preset physical --depth none --sequence 3 "
+    "--set fps=25 --json",
     "synth-noise": "synth photos -o {out} --noise 25 --json",
     "synth-shards": (
         "synth photos -o {out} --preset rain12 --shard 1/2 --json",
         "synth photos -o {out} --preset rain12 --shard 2/2 --json",
     ),
-    "synth-verify": "synth --from synth-guess/manifest.jsonl --verify --json",
-    "synth-rebuild": "synth photos -o {out} --from synth-pairs/manifest.jsonl --layout rain100 "
+    "synth-verify": "data verify synth-guess/manifest.jsonl --json",
+    "synth-rebuild": "data rebuild synth-pairs/manifest.jsonl photos -o {out} --layout rain100 "
     "--json",
-    "synth-video": "synth -o {out} --from-video video.avi --sequence 4 --json",
+    "synth-video": "data frames video.avi -o {out} --frames 4 --json",
     # Datasets out of datasets.
-    "data-mix": "data mix synth-pairs/train:3 synth-heavy/train:2 -o {out} --seed 5 "
+    "data-mix": "data merge synth-pairs/train:3 synth-heavy/train:2 -o {out} --seed 5 "
     "--against synth-pairs/test --json",
     "data-audit": "data audit synth-pairs/train pairs --json",
     "data-audit-one": "data audit twins --photos --json",
@@ -110,39 +111,41 @@ COMMANDS: dict[str, str | tuple[str, ...]] = {
     "--device cpu --json",
     "infer-bf16-{method}": "infer one -m {method} -o {out} --precision bf16 --device cpu --json",
     "infer-kinds": "infer kinds -m resguidenet -o {out} --quality 90 --report --device cpu --json",
-    "infer-blocks": "infer small/input -m resguidenet -o {out} --blocks 2 --device cpu --json",
-    "infer-until": "infer small/input -m resguidenet -o {out} --effort auto --stop-below 3 "
-    "--device cpu --json",
+    "infer-blocks": "infer small/input -m resguidenet -o {out} --effort 2 --device cpu --json",
+    "infer-until": "infer small/input -m resguidenet -o {out} --effort auto:3 --device cpu --json",
     "infer-weights": "infer one -m freq-gan --weights rain-v1 -o {out} --device cpu --json",
     # Scores.
     "eval-methods": "eval pairs synth-pairs -o {out} -m granet -m resguidenet --protocol prenet "
     "--protocol restormer-py --metric gmsd --metric mae --metric ms_ssim --metric rain_left "
-    "--metric streak_energy --by rate --limit 2 --parts --report --published --device cpu --json",
-    "eval-folders": "eval infer-whole-granet small/target --input small/input -o {out} "
-    "--protocol rgb --protocol spanet --metric fsim --metric tv --exact --json",
-    "eval-perfect": "eval small/target small/target -o {out} --json",
-    "eval-averages": "eval synth-scenes -o {out} --average median=3 -m timelapse --device cpu "
-    "--json",
-    "eval-no-target": "eval small/input -o {out} --no-target -m resguidenet --device cpu --json",
-    "eval-bars": "eval small/input small/target -o {out} --protocol rgb --protocol spanet "
-    "--baseline eval-folders/metrics.json --max-drop psnr=0.5 --json",
-    "eval-compare": "eval compare eval-methods -o {out} --json",
+    "--metric streak_energy --by rate --limit 2 --also parts --also published "
+    "--report --device cpu --json",
+    "eval-folders": "score infer-whole-granet small/target --input small/input -o {out} "
+    "--protocol rgb+exact --protocol spanet+exact --metric fsim --metric tv --json",
+    "eval-perfect": "score small/target small/target -o {out} --json",
+    "eval-averages": "eval synth-scenes -o {out} --also median=3 -m timelapse --device cpu --json",
+    "eval-no-target": "no-target small/input -o {out} -m resguidenet --device cpu --json",
+    "eval-bars": (
+        "score small/input small/target -o {out} --protocol rgb --protocol spanet --json",
+        "compare eval-folders {out} --max-drop psnr=0.5 --json",
+    ),
+    "eval-compare": "compare eval-methods -o {out} --json",
     # Weights, of 20 steps.
     "train-pairs": "train -m graspp-gan --pairs pairs@0.4 --clean photos@0.6 --validate small "
-    "--workers 0 --set objective.alone_epochs=1 --set data.enlarge=0.5 "
+    "--set run.workers=0 --set objective.alone_epochs=1 --set data.enlarge=0.5 "
     "--set data.match_tone=true " + TRAIN,
     "train-pairs-worker": "train -m graspp-gan --pairs pairs@0.4 --clean photos@0.6 "
-    "--validate small --workers 1 --set objective.alone_epochs=1 --set data.enlarge=0.5 "
+    "--validate small --set run.workers=1 --set objective.alone_epochs=1 --set data.enlarge=0.5 "
     "--set data.match_tone=true " + TRAIN,
-    "train-frames": "train -m timelapse --scenes scenes --validate small --workers 0 " + TRAIN,
-    "train-frames-worker": "train -m timelapse --scenes scenes --validate small --workers 1 "
+    "train-frames": "train -m timelapse --scenes scenes --validate small --set run.workers=0 "
     + TRAIN,
-    "train-tiny-{method}": "train -m {method} {source} --validate small --workers 0 {tiny} "
+    "train-frames-worker": "train -m timelapse --scenes scenes --validate small "
+    "--set run.workers=1 " + TRAIN,
+    "train-tiny-{method}": "train -m {method} {source} --validate small --set run.workers=0 {tiny} "
     + TRAIN,
-    "train-settings": "train -m resguidenet --clean photos --validate small --workers 0 "
+    "train-settings": "train -m resguidenet --clean photos --validate small --set run.workers=0 "
     "--set training.accumulate=2 --set training.augment=d4 --set training.schedule=plateau "
     "--set training.patience=0 --set training.factor=0.5 --set training.clip_norm=0.1 " + TRAIN,
-    "train-noise": "train -m resguidenet --clean photos --validate small --workers 0 "
+    "train-noise": "train -m resguidenet --clean photos --validate small --set run.workers=0 "
     "--set data.degradation=noise --set training.augment=none " + TRAIN,
     # Descriptions.
     "methods-{method}": "methods show {method} --json",
@@ -156,7 +159,7 @@ the ``{weights}`` that they ship.
 """
 
 CODES = {"data-audit": 1, "data-audit-one": 1, "eval-bars": 3}
-"""Exit codes that are not 0."""
+"""Exit codes, of the last command of a step, that are not 0."""
 
 ALIKE = (
     ("synth-pairs", "synth-two-workers"),
@@ -276,10 +279,10 @@ def run_step(name: str, lines: Sequence[str], folder: Path) -> tuple[Results, li
     complaints = []
     for turn, line in enumerate(lines, start=1):
         done = rainkit(line, folder)
-        printed = f"{name}: printed" + (f" by {turn}" if len(lines) > 1 else "")
+        printed = f"{name}: printed" + (f" by {turn}" if turn > 1 else "")
         found |= _from_json(printed, done.stdout, folder)
-        found[f"{printed}: exit code"] = done.returncode
-        if done.returncode != CODES.get(name, 0):
+        found[f"{name}: exit code"] = done.returncode
+        if done.returncode != (CODES.get(name, 0) if turn == len(lines) else 0):
             told = done.stderr[-2000:].strip()
             complaints.append(f"rainkit {line}\nended with {done.returncode}:\n{told}")
     found |= collected(folder, name)
