@@ -17,7 +17,7 @@ from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
-from rainkit.datasets.sequences import merge
+from rainkit.datasets.sequences import average_frames
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import LoadedMetric
@@ -222,8 +222,10 @@ class _Scene:
     def _average(self, place: int) -> RGB8:
         if self._count is not None:
             around = [(place + i) % len(self._frames) for i in range(self._count)]
-            return np.asarray(merge([self._rainy(each) for each in around], self._by), np.uint8)
+            return np.asarray(
+                average_frames([self._rainy(each) for each in around], self._by), np.uint8
+            )
         if self._whole is None:
             frames = [each.rainy.read() for each in self._frames]
-            self._whole = np.asarray(merge(frames, self._by), np.uint8)
+            self._whole = np.asarray(average_frames(frames, self._by), np.uint8)
         return self._whole

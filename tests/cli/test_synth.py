@@ -140,6 +140,8 @@ def test_a_recipe_can_name_everything(run, photo: Path, tmp_path: Path) -> None:
         ("[synth]\nrate = ['torrential']", "[synth] rate torrential: unknown; choose from drizzle"),
         ("[synth]\nfps = 25", "fps is for the frames of a sequence: add --sequence N"),
         ("[synth]\nshard = '3/2'", "[synth] shard 3/2: write I/N"),
+        ("[synth]\ntest_scenes = 4", "--test-scenes 4: a split needs at least 2 photographs"),
+        ("[synth]\ndepth = 'no/such/folder'", "no/such/folder"),
         ("[rain]\nfog_gian = 2", "[rain] fog_gian: unknown; did you mean fog_gain?"),
         ("[rian]\nfog_gain = 2", "section rian: unknown; did you mean rain?"),
         ("[rain]\nfog_gain = -2", "[rain] fog_gain must be 0 to 50, not -2"),
