@@ -13,7 +13,13 @@ from typing import Any, Literal
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import PairFiles, check_sizes, cropped, named, notice_of_crops
+from rainkit.datasets.matching import (
+    PairFiles,
+    check_sizes,
+    cropped_to_common,
+    notice_of_crops,
+    with_unique_names,
+)
 from rainkit.datasets.pairs import find_matches
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest, check_derainers
@@ -373,7 +379,7 @@ def found_photographs(
     return tuple(
         Photograph(names[root], pair.name, pair.rainy)
         for root, own in pairs.items()
-        for pair in named(own)[:limit]
+        for pair in with_unique_names(own)[:limit]
     )
 
 
@@ -400,7 +406,7 @@ def matched_photographs(
     for match in find_matches(restored, folder)[:limit]:
         result, rainy = match.rainy, match.clean
         if crop_to_common:
-            result, rainy = cropped((result, rainy))
+            result, rainy = cropped_to_common((result, rainy))
         results[Photograph(dataset, match.name, rainy)] = result
     return results
 

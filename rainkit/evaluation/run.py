@@ -51,12 +51,12 @@ class EvalRequest:
         sources: what is scored, in the order of the tables.
         metrics: further metrics of all sources: names, or ``lpips=FOLDER`` with the folder of the
             metric's weights. What cannot be measured is left out with a notice.
-        output: folder for per_image.csv, metrics.json and table.md; None = write nothing.
+        output: folder for per_image.csv, metrics.json and table.md; None to write nothing.
         overwrite: replace files that are there.
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
-        by: conditions of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
+        by: attributes of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
     """
@@ -151,7 +151,7 @@ _FLAGS = ("parts", "published")
 
 
 def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
-    """Evaluate. Whatever is wrong with the request is said before anything is computed.
+    """Evaluate; whatever is wrong with the request is reported before anything is computed.
 
     Raises:
         UsageError: a wrong option, name or path, or a file that would be replaced.
@@ -283,7 +283,7 @@ def _with_metrics(request: EvalRequest) -> tuple[list[Source], tuple[str, ...]]:
 
 
 def _has_manifest(source: Source) -> bool:
-    """Whether some of its pictures may tell of their rain."""
+    """Return whether a manifest may tell of the rain in some of the pictures."""
     if isinstance(source, FoldersRequest):
         rainy = None if source.rainy is None else source.rainy.absolute()
         near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)

@@ -71,7 +71,7 @@ def test_what_holds_no_scene_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no scenes"):
         find_scenes(tmp_path)
     (tmp_path / "a" / "2.png").write_bytes(b"rain")
-    with pytest.raises(DatasetError, match=r"2\.png: not a picture"):
+    with pytest.raises(DatasetError, match=r"2\.png: cannot be read as a picture"):
         find_scenes(tmp_path)
 
 

@@ -26,6 +26,7 @@ from rainkit.evaluation.no_target import (
     write,
 )
 from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 
 def darken(image: np.ndarray) -> np.ndarray:
@@ -71,11 +72,8 @@ class StandIn:
     """In place of a trained method."""
 
     def __init__(self, name: str, weights: Path, seen: list[str]) -> None:
-        self.weights = SimpleNamespace(
-            name="standin.test",
-            variant="default",
-            path=weights,
-            sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        self.weights = WeightsFile(
+            path=weights, name="standin.test", variant="default", network=None, header={}
         )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
