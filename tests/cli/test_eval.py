@@ -92,11 +92,11 @@ def test_what_is_wrong_is_said_before_torch_loads(pairs, arguments, said):
 
 
 def test_a_weights_file_is_hashed_once_at_most(rainkit, pairs, tmp_path, monkeypatch):
-    from rainkit.weights import store
+    from rainkit import files
 
     hashed = []
-    real = store.sha256
-    monkeypatch.setattr(store, "sha256", lambda path: (hashed.append(path), real(path))[1])
+    real = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: (hashed.append(path), real(path))[1])
     code, _, err = rainkit("eval", "-m", "granet", pairs, "--device", "cpu", "-o", tmp_path / "o")
     assert code == 0, err
     assert len(hashed) <= 1, "an earlier test in this process may have hashed it"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
@@ -35,8 +34,8 @@ from rainkit.evaluation.report.plots import (
 from rainkit.evaluation.scores import Score
 from rainkit.files import write_text
 from rainkit.images import RGB8, shrink
+from rainkit.render.html import render, thumbnail
 from rainkit.render.text_tables import write_texts
-from rainkit.render.thumbnails import thumbnail
 
 __all__ = [
     "REPORT_FILES",
@@ -52,6 +51,8 @@ __all__ = [
     "write_report",
 ]
 
+
+_PACKAGE = "rainkit.evaluation.report"
 
 SCALE = 32
 """Grey levels at the upper end of every error map, so that maps of different pages compare."""
@@ -264,17 +265,12 @@ def eval_page(
     protocol = report.labels[0] if report.labels else ""
     leading = report.leading
     shown = panels(leading, most=most_panels, side=side, budget=budget)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rainkit.evaluation.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = _signed
-    script = environment.get_template("eval.js.j2").render()
+    script = render(_PACKAGE, "eval.js.j2")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    html = environment.get_template("eval.html.j2").render(
+    html = render(
+        _PACKAGE,
+        "eval.html.j2",
+        {"signed": _signed},
         report=report,
         protocol=protocol,
         tables=[summary(report, label) for label in report.labels],
