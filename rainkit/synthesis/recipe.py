@@ -80,7 +80,7 @@ class Recipe:
 
     @property
     def report(self) -> bool:
-        """Whether a page about the dataset is asked for."""
+        """True if the recipe asks for a page about the dataset."""
         return bool(self.synth.get("report"))
 
     @contextmanager

@@ -57,7 +57,7 @@ class MadeScene:
 
 
 class SceneMaker:
-    """What a worker needs to make scenes: the request, the layout and an open depth source."""
+    """The state of a worker: the request, the layout and an open depth source."""
 
     def __init__(self, request: SynthRequest) -> None:
         """Open the depth source.
@@ -76,7 +76,7 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
     """Write all pairs of one scene, the depth map first.
 
     Args:
-        maker: what a worker needs.
+        maker: the state of the worker.
         task: the scene, and the number of scenes in its split.
 
     Raises:

@@ -72,7 +72,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyResult:
-    """What verifying a dataset found.
+    """The result of verifying a dataset.
 
     Attributes:
         manifest: the manifest.
