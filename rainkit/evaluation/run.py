@@ -230,11 +230,11 @@ def _check(request: EvalRequest) -> None:
             if isinstance(each, MethodRequest) and each.keep is None
         ]
         if without_pictures:
-            raise UsageError("--downstream: name a folder for the derained pictures (--output)")
+            raise UsageError("downstream: name a folder for the derained pictures (--output)")
         if any(isinstance(each, AveragesRequest) for each in request.sources):
-            raise UsageError("--downstream: averages of frames are not kept; leave them out")
+            raise UsageError("downstream: averages of frames are not kept; leave them out")
         if without_input:
-            raise UsageError("--downstream: name the rainy pictures, too (--input)")
+            raise UsageError("downstream: name the rainy pictures, too (--input)")
         downstream.check(request.downstream)
 
 
