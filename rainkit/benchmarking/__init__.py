@@ -1,4 +1,4 @@
-"""How fast methods run, and how much arithmetic and memory they need."""
+"""Benchmarking: speed, arithmetic and memory of methods."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ Advance = Callable[[int, int, Job], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchRequest:
-    """What to time: one row for each combination of method, variant, size and precision.
+    """Request of a benchmark: a row for each combination of method, variant, size and precision.
 
     Attributes:
         methods: names of installed methods; empty for all.

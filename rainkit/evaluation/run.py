@@ -45,7 +45,7 @@ Source = MethodRequest | FoldersRequest | RestoredRequest | AveragesRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalRequest:
-    """What to score and what to do with the figures.
+    """Request of an evaluation: what is scored, and what is done with the figures.
 
     Attributes:
         sources: what is scored, in the order of the tables.
@@ -86,7 +86,7 @@ class Evaluation:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader of the figures must know, each line once."""
+        """Lines that a reader of the figures must know, each once."""
         own = (notice for each in self.comparisons for notice in each.notices)
         further = self.downstream.notices if self.downstream else ()
         return tuple(dict.fromkeys([*self.told, *own, *further]))
@@ -108,7 +108,7 @@ class Evaluation:
         return 1 if self.failures else 0
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON; the figures of one source stand at the top."""
+        """Return JSON-able data; the figures of a single source stand at the top."""
         found = [each.to_data() for each in self.comparisons]
         data = found[0] if len(found) == 1 else {"comparisons": found}
         if self.downstream is not None:
@@ -230,11 +230,11 @@ def _check(request: EvalRequest) -> None:
             if isinstance(each, MethodRequest) and each.keep is None
         ]
         if without_pictures:
-            raise UsageError("--downstream: name a folder for the derained pictures (--output)")
+            raise UsageError("downstream: name a folder for the derained pictures (--output)")
         if any(isinstance(each, AveragesRequest) for each in request.sources):
-            raise UsageError("--downstream: averages of frames are not kept; leave them out")
+            raise UsageError("downstream: averages of frames are not kept; leave them out")
         if without_input:
-            raise UsageError("--downstream: name the rainy pictures, too (--input)")
+            raise UsageError("downstream: name the rainy pictures, too (--input)")
         downstream.check(request.downstream)
 
 

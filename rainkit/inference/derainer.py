@@ -88,7 +88,7 @@ class Derainer:
 
     @property
     def effort(self) -> Effort:
-        """How much of the network runs."""
+        """Share of the network that runs."""
         return self._plan.effort
 
     @property

@@ -1,4 +1,4 @@
-"""Where results go; whatever cannot work is refused here, before anything is computed."""
+"""Output files: where results go. Whatever cannot work is refused before anything is computed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where all results go.
+    """Output files of all pictures.
 
     Attributes:
         jobs: one job for each picture.

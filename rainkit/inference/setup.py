@@ -1,4 +1,4 @@
-"""What a run needs: method, weights and options, checked before torch is imported."""
+"""The set-up of a run: method, weights and options, checked before torch is imported."""
 
 from __future__ import annotations
 

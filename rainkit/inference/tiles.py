@@ -34,7 +34,7 @@ OnTile: TypeAlias = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How a picture is cut into tiles.
+    """Grid that a picture is cut into tiles by.
 
     Attributes:
         side: largest side in pixels of the part of a tile that is used; 0 for a single tile.
@@ -230,7 +230,7 @@ class NetworkOutput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How a network runs.
+    """Plan of running a network.
 
     Attributes:
         effort: how much of it runs.

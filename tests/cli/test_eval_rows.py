@@ -292,8 +292,10 @@ def test_photographs_without_ground_truth(rainkit, pairs, tmp_path):
     with (out / "no_target.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["a", "b"]
     again = ("no-target", pairs / "rainy", "--restored", out / "restored/timelapse/rainy")
-    code, shown, err = rainkit(*again, "--json")
+    code, shown, err = rainkit(*again, "--json", "--metric", f"brisque={tmp_path}")
     assert code == 0, err
+    assert "brisque skipped: " in err
+    assert "brisque_svm_weights.pt is missing" in err
     first = json.loads((out / "no_target.json").read_text())["results"]
     second = json.loads(shown)["results"]
     for one, other in zip(first[0]["rows"], second[0]["rows"], strict=True):
@@ -369,8 +371,17 @@ def test_scores_are_written_whatever_becomes_of_the_model(rainkit, pairs, tmp_pa
             ("downstream", "-m", "granet", *["--task", "depth", "--model", "x.pt", "-o", "out"]),
             "detection",
         ),
+        (
+            (
+                "downstream",
+                "-m",
+                "granet",
+                *["--task", "segmant", "--model", "x", "-o", "out"],
+            ),
+            "--task segmant: unknown; did you mean segmentation?",
+        ),
         (("no-target",), "--method NAME"),
-        (("no-target", "-m", "granet", "--restored", "x"), "not both"),
+        (("no-target", "-m", "granet", "--restored", "x"), "but not both"),
         (("no-target", "-m", "granet", "--metric", "gmsd"), "gmsd"),
     ],
 )

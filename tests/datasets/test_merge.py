@@ -1,4 +1,4 @@
-"""One dataset of several."""
+"""Several datasets are merged into one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def files(out: Path) -> set[str]:
     return {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
 
 
-def test_a_mix_has_what_was_asked_for(tmp_path: Path) -> None:
+def test_a_merged_dataset_has_what_was_asked_for(tmp_path: Path) -> None:
     a, b = pairs(tmp_path / "a", 6), pairs(tmp_path / "b", 5, first=100)
     result = run(tmp_path / "m", f"{a}:3", f"{b}:4")
     assert result.pairs == 7
@@ -173,13 +173,13 @@ def test_a_folder_that_is_in_use_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not empty"):
         run(tmp_path / "m", f"{a}:2")
     with pytest.raises(UsageError, match="lies in"):
-        run(a / "mixed", f"{a}:2")
+        run(a / "merged", f"{a}:2")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         run(tmp_path / "file", f"{a}:2")
 
 
-def test_overwriting_deletes_what_the_former_mix_listed_and_nothing_else(tmp_path: Path) -> None:
+def test_overwriting_deletes_what_the_former_merge_listed_and_nothing_else(tmp_path: Path) -> None:
     a, b = pairs(tmp_path / "a", 3), pairs(tmp_path / "b", 2, first=9)
     run(tmp_path / "m", str(a))
     (tmp_path / "m" / "input" / "mine.txt").write_text("x")
@@ -192,7 +192,7 @@ def test_overwriting_deletes_what_the_former_mix_listed_and_nothing_else(tmp_pat
     assert "input/mine.txt" in files(tmp_path / "m")
 
 
-def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
+def test_a_merge_that_was_interrupted_continues(tmp_path: Path, monkeypatch) -> None:
     a = pairs(tmp_path / "a", 5)
     run(tmp_path / "whole", f"{a}:4")
     whole, count = merge.take_pair, 0
@@ -224,7 +224,7 @@ def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
     assert about(tmp_path / "m") == about(tmp_path / "whole")
 
 
-def test_two_mixes_are_not_written_to_one_folder(tmp_path: Path) -> None:
+def test_two_merges_are_not_written_to_one_folder(tmp_path: Path) -> None:
     a = pairs(tmp_path / "a", 3)
     source = MergeSource.parse(f"{a}:2")
 
@@ -236,7 +236,7 @@ def test_two_mixes_are_not_written_to_one_folder(tmp_path: Path) -> None:
     assert result.pairs == 2
 
 
-def test_starting_over_leaves_nothing_of_an_unfinished_mix(tmp_path: Path, monkeypatch) -> None:
+def test_starting_over_leaves_nothing_of_an_unfinished_merge(tmp_path: Path, monkeypatch) -> None:
     a, b = pairs(tmp_path / "a", 3), pairs(tmp_path / "b", 2, first=9)
 
     def dies(*_: object) -> None:

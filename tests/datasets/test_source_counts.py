@@ -1,4 +1,4 @@
-"""Folders of which a part is trained on, and that are drawn from by weight."""
+"""Folders of which a part is trained on, and that are drawn from by share."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ def test_more_pairs_than_there_are_cannot_be_asked_for(tmp_path: Path) -> None:
     assert len(levels_of(opened(f"{folder}:3"), 60)) == 3
 
 
-def test_weights_decide_how_often_a_folder_is_drawn_from(tmp_path: Path) -> None:
+def test_shares_decide_how_often_a_folder_is_drawn_from(tmp_path: Path) -> None:
     few, many = folder_of(tmp_path / "few", [200]), folder_of(tmp_path / "many", range(9))
     plain = opened(few, many)
     assert 5 <= levels_of(plain, 200)[200] <= 40, "all pictures alike: 10%"
     assert "few (1 pictures, 10%)" in plain.describe()
-    weighted = opened(f"{few}@3", f"{many}:4@1")
-    drawn = levels_of(weighted, 200)
+    shared = opened(f"{few}@3", f"{many}:4@1")
+    drawn = levels_of(shared, 200)
     assert 125 <= drawn[200] <= 175, "75%"
     assert len(drawn) == 5
-    assert weighted.describe() == f"{few} (1 pictures, 75%), {many} (4 of 9 pictures, 25%)"
+    assert shared.describe() == f"{few} (1 pictures, 75%), {many} (4 of 9 pictures, 25%)"
 
 
-def test_weights_share_what_clean_photos_leave(tmp_path: Path) -> None:
+def test_shares_divide_what_clean_photos_leave(tmp_path: Path) -> None:
     few, many = folder_of(tmp_path / "few", [200]), folder_of(tmp_path / "many", range(9))
     images.write(tmp_path / "photos" / "a.png", Picture(rgb=np.full((20, 20, 3), 99, np.uint8)))
     photos = (str(tmp_path / "photos"),)
@@ -90,13 +90,13 @@ def test_weights_share_what_clean_photos_leave(tmp_path: Path) -> None:
     assert "many (9 pictures, 10%)" in source.describe()
 
 
-def test_weights_of_some_folders_only_are_refused(tmp_path: Path) -> None:
+def test_shares_of_some_folders_only_are_refused(tmp_path: Path) -> None:
     one, other = folder_of(tmp_path / "one", [1]), folder_of(tmp_path / "other", [2])
     with pytest.raises(UsageError, match=r"other has no share, but .*one@0\.3 has: .* or for none"):
         opened(f"{one}@0.3", other)
     with pytest.raises(UsageError, match=r"one has no share, but .*other@2 has"):
         opened(one, scenes=(f"{other}@2",))
-    assert len(levels_of(opened(f"{one}@0.3"), 3)) == 1, "one folder may have a weight alone"
+    assert len(levels_of(opened(f"{one}@0.3"), 3)) == 1, "one folder may have a share alone"
 
 
 @pytest.fixture
@@ -109,7 +109,9 @@ def photos(tmp_path: Path) -> tuple[Path, Path]:
     return roots
 
 
-def test_weights_of_clean_photos_say_every_share(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+def test_shares_of_clean_photos_decide_every_share(
+    tmp_path: Path, photos: tuple[Path, Path]
+) -> None:
     few = folder_of(tmp_path / "few", [200])
     one, other = photos
     source = opened(f"{few}@0.3", clean=(f"{one}@0.5", f"{other}/*.png@0.2"))
@@ -125,7 +127,7 @@ def test_weights_of_clean_photos_say_every_share(tmp_path: Path, photos: tuple[P
     assert "others, rain on the fly (2 pictures, 25%)" in alone.describe()
 
 
-def test_a_name_with_an_at_sign_is_no_weight(photos: tuple[Path, Path]) -> None:
+def test_a_name_with_an_at_sign_is_no_share(photos: tuple[Path, Path]) -> None:
     one, _ = photos
     assert opened(clean=(str(one),)).describe() == "rain on the fly (2 pictures)"
     pattern = str(one.parent / "*@2")
@@ -137,7 +139,7 @@ def test_a_name_with_an_at_sign_is_no_weight(photos: tuple[Path, Path]) -> None:
         opened(clean=(f"{one}@0",))
 
 
-def test_weights_of_some_inputs_only_are_refused(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+def test_shares_of_some_inputs_only_are_refused(tmp_path: Path, photos: tuple[Path, Path]) -> None:
     few = folder_of(tmp_path / "few", [200])
     one, other = photos
     with pytest.raises(
@@ -152,7 +154,7 @@ def test_weights_of_some_inputs_only_are_refused(tmp_path: Path, photos: tuple[P
         opened(f"{few}@1", clean=(f"{one}@1",), clean_share=0.7)
 
 
-def test_scenes_are_counted_and_weighted(tmp_path: Path) -> None:
+def test_scenes_are_counted_and_have_shares(tmp_path: Path) -> None:
     for scene in range(4):
         for frame in range(scene + 2):
             grey = Picture(rgb=np.full((16, 16, 3), 10 * scene + frame, np.uint8))
@@ -202,7 +204,7 @@ def test_what_is_written_after_a_folder(text: str, expected: tuple[object, ...])
         ("@1", "FOLDER@SHARE"),
     ],
 )
-def test_odd_counts_and_weights(text: str, told: str) -> None:
+def test_odd_counts_and_shares(text: str, told: str) -> None:
     with pytest.raises(UsageError, match=f"{text}: write {told}"):
         SampledFolder.parse(text)
 

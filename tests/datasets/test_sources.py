@@ -176,7 +176,7 @@ def test_strengths_of_noise_vary_from_sample_to_sample(photos: Path) -> None:
     assert max(strengths) > 40
 
 
-def test_who_paints_and_what_befalls_are_checked() -> None:
+def test_unknown_values_are_refused() -> None:
     with pytest.raises(UsageError, match=r"data\.degradation = fog: choose rain or noise"):
         DataRequest(degradation="fog")
     with pytest.raises(UsageError, match=r"data\.rain_on = gpu: choose workers or device"):

@@ -140,7 +140,7 @@ def reduced(plane: Plane) -> Plane:
 
 
 def padded(plane: Plane, window: Window) -> Plane:
-    """With its border repeated, so that every pixel is the middle of a window."""
+    """Repeat the border of a plane, so that every pixel is the middle of a window."""
     margin = window.side // 2
     edges = (margin, margin, margin, margin)
     return np.asarray(cv2.copyMakeBorder(plane, *edges, cv2.BORDER_REPLICATE))
@@ -159,7 +159,7 @@ def ssim(x: Plane, y: Plane, window: Window) -> float:
 
 
 def _similarity(x: Plane, y: Plane, window: Window) -> float:
-    """The sum of SSIM's map over the windows inside."""
+    """Return the sum of SSIM's map over the windows inside the plane."""
     # With s = x + y and d = x - y, and S and D their squared means, Wang's terms are
     # 2 mu_x mu_y = (S - D) / 2 and mu_x^2 + mu_y^2 = (S + D) / 2; the variances alike. That takes
     # four filters instead of five, and d keeps the digits that x and y would lose in float32.
