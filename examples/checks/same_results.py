@@ -208,6 +208,8 @@ def main() -> int:
     )  # fmt: skip
     comparing.add_argument("--all", action="store_true", help="list more than 5 values of a file")
     given = parser.parse_args()
+    if given.command == "make" and given.photos and not given.photos.is_dir():
+        parser.error(f"--photos {given.photos}: no such folder")
     if given.command == "compare":
         return compare(given.a, given.b, given.excepted, everything=given.all)
     if given.keep is None:
