@@ -1,4 +1,4 @@
-"""How the C library hands out memory: large arrays are kept for the next one."""
+"""Setting up the C library's memory allocator."""
 
 from __future__ import annotations
 

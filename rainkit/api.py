@@ -1,13 +1,14 @@
 """The contract between rainkit and a method plugin.
 
 A plugin is an installed distribution with an entry point in the group ``rainkit.methods`` whose
-name is the method's name and whose value is a :class:`Method`, for example::
+name is the method's name and whose value is a :class:`Method`::
 
     [project.entry-points."rainkit.methods"]
     granet = "rainkit_granet:METHOD"
 
 This module imports the standard library alone, so that describing a method costs nothing.
-Networks and losses are named by ``"module:callable"`` strings that are resolved only when run.
+Networks and objectives are named by ``"module:Class"`` strings that are resolved only when they
+are run.
 """
 
 from __future__ import annotations
@@ -15,15 +16,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-API = 1
-"""The contract's number. It changes when a plugin written for the old contract would break."""
+API = 2
+"""Number of the contract that this rainkit serves.
+
+It changes when a plugin that was written for the previous contract would break. A plugin writes the
+number as a literal, ``Method(api=2, ...)``: with this constant it would claim every contract.
+"""
 
 ENTRY_POINT_GROUP = "rainkit.methods"
 
 RAIN = "rain"
-"""The part every method has. Where a method gives none, it is the rainy picture minus the clean."""
+"""Name of the part that every method has.
+
+A method that does not give it has the rainy picture minus the result.
+"""
 
 __all__ = [
     "API",
@@ -38,7 +46,6 @@ __all__ = [
     "PublishedResult",
     "Training",
     "Weights",
-    "measured",
     "option",
     "replace",
 ]
@@ -53,9 +60,9 @@ def option(
     le: float | None = None,
     lt: float | None = None,
 ) -> Any:
-    """A documented, bounded hyperparameter: a dataclass field with its doc and bounds as metadata.
+    """Return a dataclass field that carries its doc and its bounds as metadata.
 
-    Choices need no bound of their own: annotate the field with ``typing.Literal``.
+    A field with a few allowed values needs no bounds: annotate it with ``typing.Literal``.
     """
     bounds = {"ge": ge, "gt": gt, "le": le, "lt": lt}
     metadata = {"doc": doc} | {name: bound for name, bound in bounds.items() if bound is not None}
@@ -64,7 +71,7 @@ def option(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedResult:
-    """One figure printed in the paper. Shown as 'published', never as a measurement of ours."""
+    """One row of figures that the paper prints; rainkit shows it as published, not measured."""
 
     dataset: str
     psnr: float | None = None
@@ -76,7 +83,7 @@ class PublishedResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paper:
-    """Where the method comes from; of a paper that is known by its contents, the title alone."""
+    """The paper that describes the method. Only the title is required."""
 
     authors: tuple[str, ...] = ()
     title: str
@@ -88,18 +95,20 @@ class Paper:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
-    """What pictures a network takes, and how it may be cut into tiles and rounded.
+    """What a network requires of its input, and what it promises about tiles and precision.
 
     Attributes:
-        channels: input channels; 3 is RGB.
-        multiple_of: sides must be multiples of this; the core pads and crops.
-        min_size: smallest side in pixels the network takes; the core pads smaller pictures.
-        receptive_radius: how far, in pixels, an input pixel can change the output; None = anywhere.
-        tiling: ``exact`` (tiles with a halo of ``receptive_radius`` equal the whole picture),
-            ``approximate`` (they differ a little) or ``never``.
+        channels: number of input channels; 3 is RGB.
+        multiple_of: number that both sides must be multiples of; the core pads and crops.
+        min_size: smallest side in pixels that the network takes; the core pads smaller pictures.
+        receptive_radius: distance in pixels over which an input pixel can change the output; None
+            if it can change every pixel of the output.
+        tiling: ``exact`` if tiles with a halo of ``receptive_radius`` give the same result as the
+            whole picture, ``approximate`` if they differ a little, ``never`` if they must not be
+            used.
         half: half precisions whose result stays within 1/255 of float32.
         fp32_modules: names of sub-modules that stay in float32 when the rest is half precision.
-        tile_step: tiles start at multiples of this, as networks that pool need; pictures are not
+        tile_step: number whose multiples tiles start at, for networks that pool. Pictures are not
             padded to it, unlike to ``multiple_of``.
     """
 
@@ -115,11 +124,11 @@ class ImageSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A named intermediate picture that the paper shows (rain layer, mask, coarse result...).
+    """A named intermediate picture of a method, such as a rain layer, a mask or a coarse result.
 
     Attributes:
-        doc: what it is.
-        signed: it has negative values; its zero is shown as mid-grey.
+        doc: what the part shows.
+        signed: whether it has negative values; its zero is then shown as mid-grey.
         estimates: what ``rainkit eval --parts`` scores it against: the clean ``picture``, the
             ``rain`` that was added to it, or nothing.
     """
@@ -131,7 +140,17 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredResult:
-    """A score we measured, with the protocol that produced it."""
+    """Mean scores of a weights file on one dataset, beside those of the untouched input.
+
+    Attributes:
+        dataset: name of the dataset.
+        protocol: name and version of the scoring protocol, such as ``prenet/1``.
+        images: number of pictures.
+        psnr: mean PSNR of the results in dB.
+        ssim: mean SSIM of the results.
+        input_psnr: mean PSNR of the rainy pictures in dB.
+        input_ssim: mean SSIM of the rainy pictures.
+    """
 
     dataset: str
     protocol: str
@@ -142,43 +161,20 @@ class MeasuredResult:
     input_ssim: float
 
 
-def measured(
-    protocol: str, *rows: tuple[str, int, float, float, float, float]
-) -> tuple[MeasuredResult, ...]:
-    """Scores under one protocol, a row for each set.
-
-    Args:
-        protocol: its name and version, such as ``prenet/1``.
-        rows: data set, pictures, PSNR, SSIM, and the PSNR and SSIM of the untouched input.
-    """
-    return tuple(
-        MeasuredResult(
-            dataset=dataset,
-            protocol=protocol,
-            images=images,
-            psnr=psnr,
-            ssim=ssim,
-            input_psnr=input_psnr,
-            input_ssim=input_ssim,
-        )
-        for dataset, images, psnr, ssim, input_psnr, input_ssim in rows
-    )
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """Trained weights: a safetensors file inside the plugin's package, or a URL.
 
     Attributes:
-        tag: the second half of the full name, ``<method>.<tag>``.
-        variant: the variant whose network the file fits.
-        sha256: hash of the whole file, checked before it is read.
-        file: path inside the plugin's import package, or None when ``url`` is given.
-        url: where to fetch the file from when it is not in the package.
+        tag: second half of the full name, ``<method>.<tag>``.
+        variant: variant whose network the file fits.
+        sha256: hash of the whole file, checked before the file is read.
+        file: path inside the plugin's import package; None if ``url`` is given.
+        url: address of a file that is not in the package.
         licence: SPDX name of the weights' licence.
-        trained_on: what the training saw, in words.
-        recipe: the recipe file or command that made it.
-        results: measured scores, on pictures the training never saw.
+        trained_on: description of the training data.
+        recipe: recipe file or command of the training.
+        results: measured scores on pictures that the training never saw.
     """
 
     tag: str
@@ -194,56 +190,65 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """How a phase is optimised. The core understands these; a plugin sets its paper's values."""
+    """How a network is trained: the core defines the settings, a plugin sets its paper's values."""
 
     optimiser: Literal["adam", "adamw", "rmsprop"] = option("adam", "optimiser of every phase")
     lr: float = option(1e-3, "learning rate after warm-up", gt=0)
     beta1: float = option(0.9, "Adam: decay of the first moment", ge=0, lt=1)
     beta2: float = option(0.999, "Adam: decay of the second moment; RMSProp: its alpha", ge=0, lt=1)
-    weight_decay: float = option(0.0, "weight decay", ge=0)
+    weight_decay: float = option(0.0, "weight decay, except of biases and other vectors", ge=0)
     schedule: Literal["constant", "cosine", "plateau", "milestones"] = option(
         "cosine", "how the learning rate falls"
     )
     warmup_steps: int = option(0, "steps of linear learning-rate warm-up", ge=0)
-    lr_floor: float = option(0.0, "cosine: last learning rate as a fraction of lr", ge=0, le=1)
+    lr_floor: float = option(
+        0.0, "cosine, plateau, milestones: lowest rate as a fraction of lr", ge=0, le=1
+    )
     factor: float = option(0.1, "plateau, milestones: factor of each fall", gt=0, lt=1)
     patience: int = option(10, "plateau: epochs without improvement before a fall", ge=0)
     milestones: tuple[int, ...] = option((), "milestones: epochs at which the rate falls")
-    steps: int = option(10_000, "optimiser steps in all", ge=1)
-    epoch_steps: int = option(1_000, "steps that schedules and validation call an epoch", ge=1)
+    steps: int = option(10_000, "number of optimiser steps", ge=1)
+    epoch_steps: int = option(
+        1_000, "steps of an epoch, as schedules and validation count them", ge=1
+    )
     batch: int = option(8, "pictures per step, over all processes", ge=1)
-    accumulate: int = option(1, "parts that a batch is computed in, to save memory", ge=1)
+    accumulate: int = option(1, "number of parts that a batch is computed in, to save memory", ge=1)
     recompute: bool = option(False, "compute activations twice instead of keeping them")
     patch: int = option(128, "side of the random square crop in pixels", ge=16, le=4096)
-    whole: int = option(0, "longest side of whole pictures to train on; 0 = on crops", ge=0)
-    clip_norm: float = option(0.0, "largest gradient norm of a step; 0 = not clipped", ge=0)
-    ema: float = option(0.999, "decay of the averaged weights that ship; 0 = none", ge=0, lt=1)
+    whole: int = option(0, "longest side of whole pictures to train on; 0 trains on crops", ge=0)
+    clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
+    ema: float = option(
+        0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1
+    )
     augment: Literal["flips", "d4", "none"] = option(
         "flips", "random changes of the crop: d4 is flips and quarter turns"
     )
     photometric: float = option(
         0.0, "share of samples whose brightness, contrast and colours change", ge=0, le=1
     )
-    freeze: tuple[str, ...] = option((), "patterns of parameters that stay, such as encoder.*")
+    freeze: tuple[str, ...] = option(
+        (), "patterns of parameters that are not trained, such as encoder.*"
+    )
     stop_after: int = option(
-        0, "validations without a better PSNR before the training ends; 0 = it does not", ge=0
+        0, "validations without a better PSNR after which the training ends; 0 disables this", ge=0
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hyperparameters:
-    """Everything that can be set: the plugin's network and objective, the core's training.
+NetworkT = TypeVar("NetworkT")
+ObjectiveT = TypeVar("ObjectiveT")
 
-    A plugin subclasses this with the types of ``network`` and ``objective``, each a frozen
-    dataclass whose fields come from :func:`option`.
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters(Generic[NetworkT, ObjectiveT]):
+    """Everything that can be set: the plugin's network and objective, and the core's training.
+
+    ``network`` and ``objective`` are frozen dataclasses of the plugin whose fields come from
+    :func:`option`.
     """
 
-    network: Any
-    objective: Any
+    network: NetworkT
+    objective: ObjectiveT
     training: Training = field(default_factory=Training)
-
-
-H = TypeVar("H", bound=Hyperparameters)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,27 +256,27 @@ class Method:
     """One deraining method.
 
     Attributes:
-        api: the contract number the plugin was written for.
-        name: the entry point's name: lower case, digits and hyphens.
+        api: number of the contract that the plugin was written for, as a literal.
+        name: name of the entry point, in lower case, digits and hyphens.
         title: the paper's name of the method.
         summary: one line for tables.
         licence: SPDX name of the code's licence.
-        paper: where the method comes from, with its published results.
-        hyperparameters: the plugin's :class:`Hyperparameters` subclass.
+        paper: the paper that describes the method, with its published results.
         variants: named settings. ``default`` is what ships; ``paper`` holds the printed values.
-        network: ``"module:callable"`` taking ``hyperparameters.network``, giving an ``nn.Module``
-            whose ``forward(rainy[B,3,H,W] in [0,1])`` returns ``rainkit.objective.Derained``.
-        objective: ``"module:callable"`` taking ``hyperparameters.objective``, giving a
-            ``rainkit.objective.Objective``.
-        image: what pictures the network of given network hyperparameters takes.
-        parts: what ``Derained.parts`` holds; a function of the network hyperparameters where
-            variants have different parts.
-        blocks: how many blocks an anytime network of given network hyperparameters has, each of
-            which ends with a picture; None = the method is not anytime. Such a network offers
-            ``stages(rainy) -> Iterator[Derained]``: the result after each block in turn and, if
-            something follows the last one, that result.
-        weights: trained weights, the one to use by default first.
-        training_data: what a batch of the objective is: clean pairs or time-lapse frames.
+        network: ``"module:Class"`` of an ``nn.Module`` that is built from
+            ``hyperparameters.network`` and whose ``forward(rainy[B,3,H,W] in [0,1])`` returns
+            ``rainkit.objective.Derained``.
+        objective: ``"module:Class"`` of a ``rainkit.objective.Objective`` that is built from
+            ``hyperparameters.objective``.
+        image: function from the network hyperparameters to the :class:`ImageSpec`.
+        parts: the pictures in ``Derained.parts``, or a function of the network hyperparameters if
+            they depend on the variant.
+        blocks: function from the network hyperparameters to the number of blocks of an anytime
+            network; None if the method is not an anytime method. Every block ends with a picture,
+            and the network has a generator ``stages(rainy) -> Iterator[Derained]``: the result
+            after each block in turn and, if something follows the last block, the final result.
+        weights: trained weights; the first are the default.
+        training_data: what a batch of the objective holds: clean pairs or time-lapse frames.
         ablation: variants that the paper compares with one another, in its order.
     """
 
@@ -281,8 +286,7 @@ class Method:
     summary: str
     licence: str
     paper: Paper
-    hyperparameters: type[Hyperparameters]
-    variants: Mapping[str, Hyperparameters]
+    variants: Mapping[str, Hyperparameters[Any, Any]]
     network: str
     objective: str
     image: Callable[[Any], ImageSpec]
@@ -293,22 +297,30 @@ class Method:
     ablation: tuple[str, ...] = ()
 
     @property
-    def default(self) -> Hyperparameters:
+    def default(self) -> Hyperparameters[Any, Any]:
         """The variant that ships."""
         return self.variants["default"]
 
     def parts_of(self, network: Any) -> Mapping[str, Part]:
-        """The parts of a network of given hyperparameters."""
+        """Return the parts of a network with these hyperparameters."""
         return self.parts(network) if callable(self.parts) else self.parts
 
 
-def replace(hyperparameters: H, **sections: Mapping[str, Any]) -> H:
-    """A copy with some values of some sections changed; for writing down a plugin's variants.
+def replace(
+    hyperparameters: Hyperparameters[NetworkT, ObjectiveT],
+    *,
+    network: Mapping[str, Any] | None = None,
+    objective: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> Hyperparameters[NetworkT, ObjectiveT]:
+    """Return a copy with some values of some sections changed, to write down a variant.
 
     >>> replace(default, network={"width": 64}, training={"lr": 1e-4})  # doctest: +SKIP
     """
+    changes = {"network": network, "objective": objective, "training": training}
     changed = {
         name: dataclasses.replace(getattr(hyperparameters, name), **values)
-        for name, values in sections.items()
+        for name, values in changes.items()
+        if values
     }
     return dataclasses.replace(hyperparameters, **changed)

@@ -27,6 +27,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "WorkerError",
+    "one_line",
 ]
 
 
@@ -72,3 +73,8 @@ class TrainingError(RainkitError):
 
 class WorkerError(RainkitError):
     """Worker processes cannot be set up, or one ended before its item was done."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return another library's message in one line of at most 200 characters, or its class."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,6 +1,6 @@
 """Building a method's network and running it: padding, precision, memory format, compile.
 
-These choices are made here, once, for infer, eval, bench and the validation of train alike.
+infer, eval, bench and the validation of train all run networks through this module.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ __all__ = [
     "Precision",
     "Runtime",
     "build",
+    "checked",
     "choose",
     "keep_fp32",
     "pad",
@@ -41,10 +42,13 @@ _DTYPES: dict[str, torch.dtype] = {
     "fp16": torch.float16,
 }
 
+_END = object()
+"""Stands for the end of a generator; a faulty network may yield None."""
+
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where and in which number format a network runs."""
+    """The device, number format and memory format that a network runs with."""
 
     device: torch.device
     precision: Precision
@@ -52,26 +56,26 @@ class Runtime:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of convolutions and matrix products."""
+        """Dtype of convolutions and matrix products."""
         return _DTYPES[self.precision]
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of weights and pictures alike."""
+        """Memory format of weights and pictures."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context a forward pass runs in."""
+        """Return the context that a forward pass runs in."""
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def place(self, pictures: Tensor) -> Tensor:
-        """Pictures [B,C,H,W] on the device, in the memory format."""
+        """Move pictures [B,C,H,W] to the device, in the memory format."""
         return pictures.to(self.device, non_blocking=True, memory_format=self.memory_format)
 
     def describe(self) -> str:
-        """For tables and reports, such as ``cpu (bf16)``."""
+        """Return a description for tables and reports, such as ``cpu (bf16)``."""
         name = self.device.type
         if name == "cuda":
             name = torch.cuda.get_device_name(self.device)
@@ -79,7 +83,7 @@ class Runtime:
 
 
 def build(method: Method, settings: Any) -> nn.Module:
-    """The network of given network hyperparameters, float32, in eval mode.
+    """Build a method's network from its network hyperparameters, in float32 and eval mode.
 
     Raises:
         MethodError: the plugin's network cannot be imported or built.
@@ -95,18 +99,20 @@ def build(method: Method, settings: Any) -> nn.Module:
 
 
 def parameters(module: nn.Module) -> int:
-    """How many trainable numbers a module has."""
+    """Return the number of trainable parameters of a module."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def choose(device: str = "auto", precision: str = "auto", spec: ImageSpec | None = None) -> Runtime:
-    """Where to run, and in which precision.
+    """Choose the device and the precision.
 
-    ``auto`` takes CUDA, then Apple's MPS, then the CPU; and bfloat16 where the device computes it
-    natively and the method declares it safe, else float32. float16 is used only when asked for.
+    The device ``auto`` is CUDA, or else Apple's MPS, or else the CPU. The precision ``auto`` is
+    bfloat16 if the device computes it natively and the method declares it safe, or else float32.
+    float16 is used only on request.
 
     Raises:
-        UsageError: an unknown or absent device, an unknown precision, or one the method forbids.
+        UsageError: the device is unknown or absent, or the precision is unknown or not safe for the
+            method.
     """
     place = _device(device)
     allowed = ("bf16", "fp16") if spec is None else spec.half
@@ -125,17 +131,17 @@ def choose(device: str = "auto", precision: str = "auto", spec: ImageSpec | None
 def prepare(
     network: nn.Module, spec: ImageSpec, runtime: Runtime, *, compiled: bool = False
 ) -> ImageOnly:
-    """A network moved to its runtime and wrapped so that any picture fits it.
+    """Move a network to its runtime and wrap it so that pictures of any size fit it.
 
     Args:
-        network: as :func:`build` gives it, weights loaded; it is moved, and sub-modules named in
-            ``spec.fp32_modules`` leave autocast when the precision is half.
-        spec: what pictures the network takes.
-        runtime: where to run.
-        compiled: wrap with ``torch.compile`` (needs a C++ compiler on CPU at run time).
+        network: network of :func:`build` with its weights loaded. It is moved, not copied; in half
+            precision the sub-modules named in ``spec.fp32_modules`` leave autocast.
+        spec: requirements of the network.
+        runtime: device and precision.
+        compiled: whether to use ``torch.compile``, which needs a C++ compiler on the CPU.
 
     Raises:
-        MethodError: the spec names a sub-module that is not there, or other channels than RGB.
+        MethodError: the spec names a sub-module that does not exist, or channels other than RGB.
     """
     if spec.channels != 3:
         raise MethodError(
@@ -153,9 +159,9 @@ def prepare(
 class ImageOnly(nn.Module):
     """A network that takes pictures of any size and gives pictures of that size.
 
-    Small pictures and sides that are no multiple of ``spec.multiple_of`` are padded on the right
-    and below, by reflection as far as the picture reaches and by its edge beyond, and cropped
-    afterwards.
+    Pictures that are too small and sides that are not multiples of ``spec.multiple_of`` are padded
+    on the right and below, by reflection as far as the picture reaches and by its edge beyond. The
+    padding is cropped afterwards. A network that breaks the contract raises a MethodError.
     """
 
     def __init__(self, network: nn.Module, spec: ImageSpec, runtime: Runtime) -> None:
@@ -163,32 +169,93 @@ class ImageOnly(nn.Module):
         self.network = network
         self.spec = spec
         self.runtime = runtime
+        self._keeps_input = False
 
     def forward(self, rainy: Tensor) -> Tensor:
         """[B,3,H,W] float in [0,1] -> the clean pictures, same shape, float32, not clamped."""
         return self.derained(rainy).image
 
     def derained(self, rainy: Tensor) -> Derained:
-        """Like :meth:`forward`, with the method's named parts."""
+        """Return what :meth:`forward` returns, with the method's named parts."""
         padded = pad(self.runtime.place(rainy), self.spec)
+        before = self._copy(padded)
         with self.runtime.autocast():
             answer = self.network(padded)
-        return _cropped(answer, padded, rainy)
+        return self._cropped(answer, padded, before, rainy)
 
     def stages(self, rainy: Tensor) -> Iterator[Derained]:
-        """The results of an anytime network one after another, each computed when asked for."""
+        """Yield the results of an anytime network one after another, each computed on demand."""
         padded = pad(self.runtime.place(rainy), self.spec)
+        before = self._copy(padded)
         stages = self.network.stages(padded)  # type: ignore[operator]
         while True:
             with self.runtime.autocast():
-                answer = next(stages, None)
-            if answer is None:
+                answer = next(stages, _END)
+            if answer is _END:
                 return
-            yield _cropped(answer, padded, rainy)
+            yield self._cropped(answer, padded, before, rainy)
+
+    def _copy(self, padded: Tensor) -> Tensor | None:
+        """Return a copy to compare the input with after the first pass; None for later ones."""
+        if self._keeps_input or torch.compiler.is_compiling():
+            return None
+        return padded.detach().clone()
+
+    def _cropped(
+        self, answer: Any, padded: Tensor, before: Tensor | None, rainy: Tensor
+    ) -> Derained:
+        """Check a network's result and return it without the padding, in float32."""
+        checked(self.network, answer)
+        if answer.image.shape != padded.shape:
+            raise MethodError(
+                f"{_name(self.network)} gives a picture of {tuple(answer.image.shape)} for one of "
+                f"{tuple(padded.shape)}: return a picture of the input's shape, or correct "
+                "ImageSpec.multiple_of"
+            )
+        if before is not None:
+            if not torch.equal(before, padded):
+                raise MethodError(
+                    f"{_name(self.network)} changes the rainy picture that it is given: do not "
+                    "use in-place operations on the input, or clone it first"
+                )
+            self._keeps_input = True
+        height, width = rainy.shape[-2:]
+
+        def crop(picture: Tensor) -> Tensor:
+            # Parts may be at other scales (masks, pyramids): only full-size ones are cropped.
+            same = picture.shape[-2:] == padded.shape[-2:]
+            return (picture[..., :height, :width] if same else picture).float()
+
+        parts = {name: crop(part) for name, part in answer.parts.items()}
+        return Derained(crop(answer.image), parts)
+
+
+def checked(network: nn.Module, answer: Any) -> Derained:
+    """Return what a network's ``forward`` gave if it is a :class:`Derained` of tensors.
+
+    Raises:
+        MethodError: it is anything else.
+    """
+    if not isinstance(answer, Derained):
+        found = f"a {type(answer).__name__}"
+    else:
+        image, parts = cast("tuple[Any, Any]", answer)
+        if isinstance(image, Tensor) and isinstance(parts, dict):
+            return answer
+        found = f"a Derained of {type(image).__name__} and {type(parts).__name__}"
+    raise MethodError(
+        f"{_name(network)} returns {found}: end forward with return Derained(image, parts), where "
+        "image is a tensor and parts is a dict of tensors ({} if there are none)"
+    )
+
+
+def _name(network: nn.Module) -> str:
+    """Return the network's class with its module, which begins with the plugin's name."""
+    return f"{type(network).__module__}.{type(network).__qualname__}"
 
 
 def pad(pictures: Tensor, spec: ImageSpec) -> Tensor:
-    """[B,C,H,W] padded on the right and below to sizes that ``spec`` takes."""
+    """Pad pictures [B,C,H,W] on the right and below to a size that ``spec`` takes."""
     for dimension in (-2, -1):
         size = pictures.shape[dimension]
         wanted = max(size, spec.min_size)
@@ -202,7 +269,9 @@ def pad(pictures: Tensor, spec: ImageSpec) -> Tensor:
 
 
 def keep_fp32(network: nn.Module, spec: ImageSpec) -> None:
-    """Let the sub-modules that ``spec.fp32_modules`` names leave autocast; state dicts stay.
+    """Let the sub-modules that ``spec.fp32_modules`` names leave autocast.
+
+    State dicts do not change.
 
     Raises:
         MethodError: the network has no such sub-module.
@@ -219,25 +288,16 @@ def keep_fp32(network: nn.Module, spec: ImageSpec) -> None:
 
 @functools.cache
 def _in_float32(kind: Any) -> Any:
-    """The same module, computing in float32. A class survives deepcopy, a patched method not."""
+    """Return a class of the same module that computes in float32.
+
+    A class survives deepcopy; a patched method does not.
+    """
 
     def forward(self: nn.Module, *inputs: Tensor) -> Any:
         with torch.autocast(inputs[0].device.type, enabled=False):
             return kind.forward(self, *(x.float() for x in inputs))
 
     return type(kind.__name__, (kind,), {"forward": forward, "leaves_autocast": True})
-
-
-def _cropped(answer: Derained, padded: Tensor, rainy: Tensor) -> Derained:
-    """Without the padding, in float32."""
-    height, width = rainy.shape[-2:]
-
-    def crop(picture: Tensor) -> Tensor:
-        # Parts may be at other scales (masks, pyramids): only full-size ones are cropped.
-        same = picture.shape[-2:] == padded.shape[-2:]
-        return (picture[..., :height, :width] if same else picture).float()
-
-    return Derained(crop(answer.image), {name: crop(part) for name, part in answer.parts.items()})
 
 
 def _device(name: str) -> torch.device:

@@ -1,18 +1,19 @@
-"""What plugins learn with: the torch side of the contract.
+"""The torch side of the contract: what networks return and how plugins train them.
 
-Plugins import this inside ``network.py`` and ``objective.py`` only. The training loop drives an
-objective; the objective never touches optimisers, devices, precision or files.
+Plugins import this module inside ``network.py`` and ``objective.py`` only. The training loop drives
+an objective; the objective never touches optimisers, devices, precision or files.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from rainkit.errors import MethodError
 
 __all__ = [
     "Derained",
@@ -28,11 +29,11 @@ __all__ = [
 
 
 class DivergedError(Exception):
-    """Raised by an objective when the training will not recover; says why, and the remedy."""
+    """Raised by an objective if the training will not recover; gives the reason and the remedy."""
 
 
 class Derained(NamedTuple):
-    """A network's answer: the clean picture [B,3,H,W] and named parts (rain layer, mask...)."""
+    """A network's result: the clean picture [B,3,H,W] and the named parts (rain layer, mask...)."""
 
     image: Tensor
     parts: dict[str, Tensor]
@@ -52,6 +53,9 @@ class Frames(NamedTuple):
     second: Tensor
 
 
+BatchT = TypeVar("BatchT", bound=Pair | Frames)
+
+
 class Loss(NamedTuple):
     """One term: a scalar tensor and its weight in the phase's sum."""
 
@@ -61,7 +65,13 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the training stands. ``epoch`` counts ``training.epoch_steps``, with fraction."""
+    """How far the training is.
+
+    Attributes:
+        step: number of optimiser steps done.
+        steps: number of optimiser steps of the whole training.
+        epoch: number of epochs done, with fraction, of ``training.epoch_steps`` steps each.
+    """
 
     step: int
     steps: int
@@ -69,17 +79,17 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Done share of all steps, 0 to 1."""
+        """Share of all steps that is done, from 0 to 1."""
         return self.step / self.steps
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One optimiser: what it trains and how that differs from the run's ``Training``.
+    """One optimiser: what it trains and how its settings differ from the run's ``Training``.
 
     Attributes:
-        name: appears in logs and checkpoints.
-        trains: ``"network"``, or the name of a sub-module of the objective (``"critic"``).
+        name: name in logs and checkpoints.
+        trains: ``"network"``, or the name of a sub-module of the objective such as ``"critic"``.
         training: fields of :class:`rainkit.api.Training` that differ for this phase.
     """
 
@@ -88,37 +98,51 @@ class Phase:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Objective(nn.Module, ABC):
-    """How a network is trained; owns helper networks such as a critic.
+class Objective(nn.Module, Generic[BatchT]):
+    """How a network learns from batches of one type: ``Objective[Pair]`` or ``Objective[Frames]``.
 
-    Subclasses set ``phases`` (static: every optimiser exists from the first step on, in the order
-    in which they step; critics first) and implement :meth:`losses`.
+    An objective with one phase implements :meth:`loss`. An objective with several phases sets
+    ``phases``, holds its helper networks (such as a critic) as sub-modules, and implements
+    :meth:`losses`. The phases are static: every optimiser exists from the first step on. They step
+    in the given order; put critics first.
     """
 
     phases: tuple[Phase, ...] = (Phase("network"),)
 
     def active(self, progress: Progress) -> tuple[str, ...]:
-        """Names of the phases that step now; warm-ups leave some out."""
+        """Return the names of the phases that step now; a warm-up leaves some out."""
         return tuple(phase.name for phase in self.phases)
 
-    def outputs(self, network: nn.Module, batch: Any) -> Derained:
-        """The one forward pass of a step: a second would update BatchNorm statistics twice."""
+    def outputs(self, network: nn.Module, batch: BatchT) -> Derained:
+        """Do the one forward pass of a step: a second would update BatchNorm's statistics twice."""
         answer: Derained = network(batch[0])
         return answer
 
-    @abstractmethod
-    def losses(
-        self, phase: str, outputs: Derained, batch: Any, progress: Progress
-    ) -> dict[str, Loss]:
-        """Named terms of one phase; the loop minimises their weighted sum.
-
-        For a phase that does not train the network, ``outputs`` come detached.
+    def loss(self, outputs: Derained, batch: BatchT, progress: Progress) -> Mapping[str, Loss]:
+        """Return the named terms of the only phase; the loop minimises their weighted sum.
 
         Raises:
             DivergedError: the training will not recover; the loop stops it.
         """
+        raise MethodError(
+            f"{type(self).__module__}.{type(self).__name__} has no loss: implement "
+            "loss(outputs, batch, progress), or losses(phase, outputs, batch, progress) if it has "
+            "several phases"
+        )
+
+    def losses(
+        self, phase: str, outputs: Derained, batch: BatchT, progress: Progress
+    ) -> Mapping[str, Loss]:
+        """Return the named terms of one phase; the loop minimises their weighted sum.
+
+        For a phase that does not train the network, ``outputs`` are detached.
+
+        Raises:
+            DivergedError: the training will not recover; the loop stops it.
+        """
+        return self.loss(outputs, batch, progress)
 
 
 def weighted_sum(losses: Mapping[str, Loss]) -> Tensor:
-    """The scalar a phase minimises."""
+    """Return the scalar that a phase minimises."""
     return torch.stack([loss.value.float() * loss.weight for loss in losses.values()]).sum()

@@ -1,13 +1,13 @@
 """Finding installed methods: a broken plugin is a row in a table, never a crash.
 
 Listing reads package metadata alone and imports no plugin; :func:`get` imports the one plugin that
-it is asked for; :func:`resolve` imports its network or objective. Two variables of the environment
-are obeyed:
+it is asked for; :func:`resolve` imports its network or objective. Two environment variables change
+what they do:
 
 ``RAINKIT_METHODS``
-    Comma-separated names; when set and not empty, every other method is left out unseen.
+    Comma-separated names of methods; if it is set and not empty, all other methods are ignored.
 ``RAINKIT_STRICT``
-    When ``1``, a plugin's own exception is raised as it is, for plugin authors.
+    If it is ``1``, a plugin's own exception is raised as it is, for plugin authors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import re
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -24,6 +23,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 import rainkit
+from rainkit import api
 from rainkit.api import API, ENTRY_POINT_GROUP, Hyperparameters, Method
 from rainkit.errors import MethodError, UsageError
 
@@ -35,11 +35,12 @@ class Installed:
     """An installed method, as its package's metadata describes it.
 
     Attributes:
-        name: the method's name, unless another distribution claims it too.
-        distribution: the package that brings it.
-        version: of that package.
-        summary: the package's one-line summary.
-        problem: why it cannot be used, as far as metadata tells; None if nothing speaks against it.
+        name: name of the method.
+        distribution: name of the package that brings it.
+        version: version of that package.
+        summary: one-line summary of that package.
+        problem: reason, as far as the metadata tell, why the method cannot be used under this
+            name; None if there is none.
     """
 
     name: str
@@ -50,13 +51,13 @@ class Installed:
 
     @property
     def qualified(self) -> str:
-        """``distribution:name``, which no other distribution can claim."""
+        """The name ``distribution:name``, which no other distribution can claim."""
         return f"{self.distribution}:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """An entry point with what its distribution says about it."""
+    """An entry point and what its distribution says about it."""
 
     entry: metadata.EntryPoint
     distribution: str
@@ -73,7 +74,7 @@ class _Candidate:
 
 
 def installed() -> tuple[Installed, ...]:
-    """Every installed method, sorted by name; imports no plugin and cannot fail because of one."""
+    """Return every installed method, sorted by name. This imports no plugin."""
     candidates = _candidates()
     rows = []
     for candidate in candidates:
@@ -92,7 +93,7 @@ def installed() -> tuple[Installed, ...]:
 
 
 def none_installed() -> str:
-    """What to tell a user who has no method, or none that works, with the remedy."""
+    """Return one line for a user who has no method, or none that works, with the remedy."""
     if _candidates():
         return "no installed method can be used: rainkit doctor says why"
     hidden = len(metadata.entry_points(group=ENTRY_POINT_GROUP))
@@ -104,11 +105,11 @@ def none_installed() -> str:
 
 
 def get(name: str) -> Method:
-    """The method of a name, or of ``distribution:name`` where two packages claim one name.
+    """Return the method of a name, or of ``distribution:name`` if two packages claim one name.
 
     Raises:
-        UsageError: no installed method has that name, or several have.
-        MethodError: the plugin cannot be imported, is written for another rainkit, or its
+        UsageError: no installed method has that name, or several have it.
+        MethodError: the plugin cannot be imported, is written for another contract, or its
             ``METHOD`` is not what its entry point says.
     """
     candidates = _candidates()
@@ -121,14 +122,14 @@ def get(name: str) -> Method:
 
 
 def resolve(target: str) -> Any:
-    """Import what a ``"module:callable"`` string of a plugin names.
+    """Import the object that a ``"module:Class"`` string of a plugin names.
 
     Raises:
         MethodError: there is no such module or attribute, or its import fails.
     """
     module, colon, attribute = target.partition(":")
     if not (module and colon and attribute):
-        raise MethodError(f"{target!r} is no 'module:callable': correct the plugin's METHOD")
+        raise MethodError(f"{target!r} is not 'module:Class': correct the plugin's METHOD")
     try:
         value: Any = importlib.import_module(module)
         for part in attribute.split("."):
@@ -168,7 +169,7 @@ def _candidate(entry: metadata.EntryPoint) -> _Candidate:
 
 
 def _unsuited(distribution: metadata.Distribution) -> str | None:
-    """Why a distribution's own requirements exclude the running rainkit, if they do."""
+    """Return why a distribution's own requirements exclude the running rainkit, if they do."""
     for line in distribution.requires or ():
         try:
             requirement = Requirement(line)
@@ -181,7 +182,8 @@ def _unsuited(distribution: metadata.Distribution) -> str | None:
         if not requirement.specifier.contains(rainkit.__version__, prereleases=True):
             return (
                 f"needs rainkit {requirement.specifier} and this is {rainkit.__version__}: "
-                f"upgrade one of the two"
+                f"pip install -U {distribution.metadata['Name']}, or "
+                f"pip install 'rainkit{requirement.specifier}'"
             )
     return None
 
@@ -196,33 +198,48 @@ def _load(candidate: _Candidate) -> Method:
     except (Exception, SystemExit) as error:
         if _strict():
             raise
+        remedy = "reinstall or uninstall the package"
+        if _misses_in_contract(error):
+            remedy = (
+                f"this rainkit serves contract {API}, and the plugin may be written for another: "
+                f"pip install -U {candidate.distribution} rainkit"
+            )
         raise MethodError(
             f"{who} cannot be imported: {_one_line(error)} "
-            "(rainkit doctor shows the traceback; reinstall or uninstall the package)"
+            f"(rainkit doctor shows the traceback; {remedy})"
         ) from error
-    fault = _fault(method, name)
+    fault = _fault(method, name, candidate.distribution)
     if fault:
         raise MethodError(f"{who} {fault}")
     loaded: Method = method
     return loaded
 
 
-def _fault(method: Any, name: str) -> str | None:
-    """What is wrong with a loaded ``METHOD``, if anything is."""
-    number = getattr(method, "api", API)
-    if number != API:
-        older = isinstance(number, int) and number < API
-        remedy = "upgrade the plugin" if older else "upgrade rainkit"
-        return f"was written for contract {number} and this rainkit speaks {API}: {remedy}"
+def _misses_in_contract(error: BaseException) -> bool:
+    """Return whether an import failed on what rainkit offers or what its dataclasses take."""
+    if isinstance(error, ImportError):
+        return (error.name or "").partition(".")[0] == "rainkit"
+    signatures = tuple(f"{name}.__init__()" for name in api.__all__)
+    return isinstance(error, TypeError) and str(error).startswith(signatures)
+
+
+def _fault(method: Any, name: str, distribution: str) -> str | None:
+    """Return what is wrong with a loaded ``METHOD``; None if nothing is."""
     if not isinstance(method, Method):
         return f"gives a {type(method).__name__}, not a rainkit.api.Method: correct its entry point"
+    number: Any = method.api
+    if number != API:
+        remedy = "upgrade rainkit: pip install -U rainkit"
+        if isinstance(number, int) and number < API:
+            remedy = f"upgrade the plugin: pip install -U {distribution}"
+        return f"was written for contract {number} and this rainkit serves contract {API}: {remedy}"
     if method.name != name:
         return f"calls itself {method.name!r}: its entry point and METHOD.name must be equal"
     if "default" not in method.variants:
         return "has no variant 'default': add one to METHOD.variants"
     strange = [n for n, v in method.variants.items() if not issubclass(type(v), Hyperparameters)]
     if strange:
-        return f"has a variant {strange[0]!r} that is no rainkit.api.Hyperparameters"
+        return f"has a variant {strange[0]!r} that is not a rainkit.api.Hyperparameters"
     return None
 
 
@@ -241,10 +258,9 @@ def _unknown(name: str, candidates: list[_Candidate]) -> str:
         return f"{message}: did you mean {near[0]}?"
     if os.environ.get("RAINKIT_METHODS"):
         message += f" or let through by RAINKIT_METHODS={os.environ['RAINKIT_METHODS']}"
+    # Never a package of the name that was typed: anyone may have published one.
     known = f"installed: {', '.join(names)}" if names else "no method is installed"
-    if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name.lower()):
-        return f"{message}; a plugin may exist, try: pip install rainkit-{name.lower()} ({known})"
-    return f"{message} ({known})"
+    return f"{message} ({known}); rainkit's README lists the packages that bring methods"
 
 
 def _one_line(error: BaseException) -> str:

@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-# Background jobs of a shell are born deaf to Ctrl-C, and the commands under test would inherit it.
+if TYPE_CHECKING:
+    from rainkit.api import Method
+
+# A shell starts background jobs with Ctrl-C ignored, and the commands under test would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PYPROJECT = """
@@ -34,8 +38,8 @@ packages = ["{package}"]
 """
 
 SPEC = """
-from dataclasses import dataclass, field
-from rainkit.api import API, Hyperparameters, ImageSpec, Method, Paper, Training, option, replace
+from dataclasses import dataclass
+from rainkit.api import Hyperparameters, ImageSpec, Method, Paper, Training, option, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
@@ -45,18 +49,13 @@ class Network:
 class Objective:
     norm: int = option(1, "exponent of the error", ge=1, le=2)
 
-@dataclass(frozen=True, kw_only=True)
-class Tiny(Hyperparameters):
-    network: Network = field(default_factory=Network)
-    objective: Objective = field(default_factory=Objective)
-    training: Training = field(default_factory=lambda: Training(lr=1e-2))
+TINY = Hyperparameters(network=Network(), objective=Objective(), training=Training(lr=1e-2))
 
 METHOD = Method(
-    api=API, name="{method}", title="Tiny", summary="two small convolutions", licence="MIT",
+    api=2, name="{method}", title="Tiny", summary="two small convolutions", licence="MIT",
     paper=Paper(authors=("A. Author",), title="Tiny nets", venue="Nowhere", year=2020),
-    hyperparameters=Tiny,
-    variants={{"default": Tiny(), "paper": replace(Tiny(), network={{"width": 8}})}},
-    network="{package}.network:build", objective="{package}.objective:build",
+    variants={{"default": TINY, "paper": replace(TINY, network={{"width": 8}})}},
+    network="{package}.network:Net", objective="{package}.objective:Error",
     image=lambda network: ImageSpec(min_size=3, receptive_radius=2, tiling="exact", half=("bf16",)),
 )
 """
@@ -66,31 +65,25 @@ from torch import nn
 from rainkit.objective import Derained
 
 class Net(nn.Module):
-    def __init__(self, width):
+    def __init__(self, settings):
         super().__init__()
-        self.first = nn.Conv2d(3, width, 3, padding=1, padding_mode="reflect")
-        self.last = nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect")
+        self.first = nn.Conv2d(3, settings.width, 3, padding=1, padding_mode="reflect")
+        self.last = nn.Conv2d(settings.width, 3, 3, padding=1, padding_mode="reflect")
 
     def forward(self, rainy):
         return Derained(rainy + self.last(self.first(rainy).relu()), {})
-
-def build(settings):
-    return Net(settings.width)
 """
 
 OBJECTIVE = """
-from rainkit.objective import Loss, Objective
+from rainkit.objective import Loss, Objective, Pair
 
-class Error(Objective):
-    def __init__(self, norm):
+class Error(Objective[Pair]):
+    def __init__(self, settings):
         super().__init__()
-        self.norm = norm
+        self.norm = settings.norm
 
-    def losses(self, phase, outputs, batch, progress):
+    def loss(self, outputs, batch, progress):
         return {"error": Loss((outputs.image - batch.clean).abs().pow(self.norm).mean())}
-
-def build(settings):
-    return Error(settings.norm)
 """
 
 
@@ -172,6 +165,28 @@ def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> PluginFolder:
     return PluginFolder(root / "site")
 
 
+@pytest.fixture(scope="session")
+def tiny_method(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Method]:
+    """The METHOD of a tiny plugin that is installed in this process under the name ``tiny``."""
+    from rainkit import plugins
+
+    project = write_plugin(tmp_path_factory.mktemp("tiny"), "rainkit-tiny", "tiny")
+    lay_out(project, "rainkit-tiny", "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(project))
+        yield plugins.get("tiny")
+
+
+def lay_out(project: Path, distribution: str, method: str) -> None:
+    """Give a plugin's sources the metadata that pip would, so that their folder can be a path."""
+    package = distribution.replace("-", "_")
+    about = project / f"{package}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    points = f"[rainkit.methods]\n{method} = {package}:METHOD\n"
+    (about / "entry_points.txt").write_text(points)
+
+
 @pytest.fixture
 def odd_plugin(tmp_path: Path) -> Callable[..., PluginFolder]:
     """A plugin ``odd`` whose spec has ``old`` replaced by ``new``, laid out as pip leaves it."""
@@ -180,10 +195,7 @@ def odd_plugin(tmp_path: Path) -> Callable[..., PluginFolder]:
         assert old in SPEC
         spec = f"{imports}\n{SPEC.replace(old, new)}"
         project = write_plugin(tmp_path, "rainkit-odd", "odd", spec=spec)
-        about = project / "rainkit_odd-1.0.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: rainkit-odd\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text("[rainkit.methods]\nodd = rainkit_odd:METHOD\n")
+        lay_out(project, "rainkit-odd", "odd")
         return PluginFolder(project)
 
     return make

@@ -160,3 +160,11 @@ def test_the_plugin_of_the_authors_page_keeps_its_promises(drizzle: Path):
     done = run(drizzle, "pytest", "-q", "-p", "no:cacheprovider", "rainkit-drizzle")
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
+
+
+def test_the_weights_of_the_authors_page_can_be_declared_as_printed():
+    (text,) = [t for title, t in blocks(PLUGIN_PAGE, "python") if not title and "Weights(" in t]
+    found: dict = {}
+    exec(compile(text, PLUGIN_PAGE.name, "exec"), found)  # noqa: S102 - imports included
+    (weights,) = found["WEIGHTS"]
+    assert weights.results[0].psnr == 31.2

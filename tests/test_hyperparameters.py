@@ -11,7 +11,6 @@ import pytest
 
 from rainkit import hyperparameters
 from rainkit.api import (
-    API,
     Hyperparameters,
     ImageSpec,
     Method,
@@ -46,25 +45,18 @@ class Objective:
     alpha: float = option(1.0, "weight", ge=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Everything(Hyperparameters):
-    network: Network = field(default_factory=Network)
-    objective: Objective = field(default_factory=Objective)
-    training: Training = field(default_factory=Training)
-
-
+DEFAULT = Hyperparameters(network=Network(), objective=Objective())
 METHOD = Method(
-    api=API,
+    api=2,
     name="nested",
     title="Nested",
     summary="for these tests",
     licence="MIT",
     paper=Paper(authors=("A",), title="T", venue="V", year=2020),
-    hyperparameters=Everything,
     variants={
-        "default": Everything(),
+        "default": DEFAULT,
         "wide": replace(
-            Everything(),
+            DEFAULT,
             network={"width": 64, "cap": 0.1, "encoder": Encoder(rates=())},
             training={"lr": 1 / 3, "milestones": (10, 20)},
         ),
@@ -200,6 +192,7 @@ def test_json_gives_back_the_same_values(variant: str) -> None:
 def test_what_data_leaves_out_has_its_default() -> None:
     values = hyperparameters.from_data(METHOD, {"network": {"width": 8}})
     assert values == replace(METHOD.default, network={"width": 8})
+    assert hyperparameters.from_data(METHOD, {}) == METHOD.default
 
 
 @pytest.mark.parametrize("former", [True, False])
@@ -229,3 +222,23 @@ def test_differences_are_what_a_variant_changes() -> None:
         "training.lr": 1 / 3,
         "training.milestones": [10, 20],
     }
+
+
+def test_a_section_with_a_field_without_default_must_be_given() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Strict:
+        width: int
+
+    variants = {"default": Hyperparameters(network=Strict(width=3), objective=Objective())}
+    strict = dataclasses.replace(METHOD, variants=variants)
+    assert hyperparameters.from_data(strict, {"network": {"width": 5}}).network.width == 5
+    with pytest.raises(UsageError, match="network: missing"):
+        hyperparameters.from_data(strict, {})
+
+
+def test_replace_takes_sections_and_their_own_settings_alone() -> None:
+    with pytest.raises(TypeError, match="netwrok"):
+        replace(DEFAULT, netwrok={"width": 8})
+    with pytest.raises(TypeError, match="widht"):
+        replace(DEFAULT, network={"widht": 8})
+    assert replace(DEFAULT) == DEFAULT

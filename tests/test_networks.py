@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import pytest
 import torch
-from rainkit_graspp_gan import METHOD, Network
 from torch import Tensor, nn
 
 from rainkit import networks
 from rainkit.api import ImageSpec
-from rainkit.errors import UsageError
+from rainkit.errors import MethodError, UsageError
 from rainkit.objective import Derained
 
 CPU32 = networks.choose("cpu", "fp32")
 
 
 class _Echo(nn.Module):
-    """Gives back what it was given, and remembers its size."""
+    """Returns its input and remembers the size."""
 
     def forward(self, rainy: Tensor) -> Derained:
         self.seen = tuple(rainy.shape[-2:])
@@ -72,11 +74,19 @@ def test_auto_precision_is_fp32_unless_the_method_allows_less() -> None:
 
 
 def test_named_modules_stay_fp32_in_half_precision() -> None:
-    spec = METHOD.image(METHOD.default.network)
-    # Without the skip: a float32 picture added at the end would hide what the last layer gives.
-    small = Network(width1=8, width2=8, width3=8, width4=8, context=8, residual=False)
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect")
+            self.last = nn.Conv2d(8, 3, 3, padding=1, padding_mode="reflect")
+
+        def forward(self, rainy: Tensor) -> Derained:
+            return Derained(self.last(self.first(rainy).relu()), {})
+
+    spec = ImageSpec(half=("bf16",), fp32_modules=("last",))
     torch.manual_seed(0)
-    network = networks.build(METHOD, small)
+    network = Net().eval()
+    network.last.bias.data.fill_(0.7)
     rainy = torch.rand(1, 3, 24, 24)
     with torch.inference_mode():
         whole = networks.prepare(network, spec, CPU32)(rainy)
@@ -85,3 +95,53 @@ def test_named_modules_stay_fp32_in_half_precision() -> None:
     assert 0 < (whole - half).abs().max() < 1 / 255
     # A picture that was ever bfloat16 has steps of 1/256 above one half.
     assert (half.bfloat16().float() != half).any()
+
+
+def test_a_module_that_does_not_exist_is_named() -> None:
+    spec = ImageSpec(half=("bf16",), fp32_modules=("absent",))
+    with pytest.raises(MethodError, match=r"fp32_modules names absent: no such module"):
+        networks.prepare(_Echo(), spec, networks.choose("cpu", "bf16", spec))
+
+
+def _gives(answer: Callable[[Tensor], Any]) -> networks.ImageOnly:
+    class Odd(nn.Module):
+        def forward(self, rainy: Tensor) -> Any:
+            return answer(rainy)
+
+        def stages(self, rainy: Tensor) -> Iterator[Any]:
+            yield answer(rainy)
+
+    return networks.prepare(Odd(), ImageSpec(), CPU32)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x: x, r"returns a Tensor: end forward with return Derained\(image, parts\)"),
+        (lambda x: (x, {}), "returns a tuple: end forward"),
+        (lambda x: None, "returns a NoneType: end forward"),
+        (lambda x: Derained([x], {}), "returns a Derained of list and dict: end"),
+        (lambda x: Derained(x, None), "returns a Derained of Tensor and NoneType: end"),
+        (lambda x: Derained(x[:, :1], {}), r"of \(1, 1, 9, 12\) for one of \(1, 3, 9, 12\)"),
+        (lambda x: Derained(x[..., 1:], {}), r"\(1, 3, 9, 11\) .*or correct ImageSpec.multiple_of"),
+        (lambda x: Derained(x[0], {}), r"of \(3, 9, 12\) for one"),
+        (lambda x: Derained(x.mul_(0.5), {}), "changes the rainy picture .*clone it first"),
+    ],
+)
+@pytest.mark.parametrize("run", [networks.ImageOnly.__call__, lambda n, x: list(n.stages(x))])
+def test_a_network_that_breaks_the_contract_is_named_in_one_line(
+    answer: Callable[[Tensor], Any], said: str, run: Callable[..., Any]
+) -> None:
+    with torch.inference_mode(), pytest.raises(MethodError, match=said) as caught:
+        run(_gives(answer), torch.rand(1, 3, 9, 12))
+    assert "tests.test_networks" in str(caught.value) or "test_networks" in str(caught.value)
+    assert "Odd" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_wrapped_network_can_be_exported() -> None:
+    """The checks of a result must not get in the way of tracing."""
+    network = networks.prepare(nn.Sequential(_Echo()).eval()[0], ImageSpec(multiple_of=4), CPU32)
+    rainy = torch.rand(1, 3, 10, 12)
+    exported = torch.export.export(network, (rainy,), strict=False).module()
+    torch.testing.assert_close(exported(rainy), network(rainy))

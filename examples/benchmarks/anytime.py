@@ -27,7 +27,7 @@ from rainkit.datasets.pairs import named_datasets
 from rainkit.evaluation import PairArrays, protocol, read_pair
 from rainkit.images import Picture
 from rainkit.inference import Derainer
-from rainkit.inference.effort import STOP_BELOW
+from rainkit.runtime import STOP_BELOW
 
 THRESHOLDS = (1.0, 2.0, 3.0, STOP_BELOW, 6.0)
 
@@ -77,10 +77,8 @@ def main() -> None:
     if whole.blocks is None:
         parser.error(f"{given.method} always runs as a whole")
     counts = range(1, whole.blocks + 1)
-    fixed = [(f"--blocks {k}", load(blocks=k)) for k in counts]
-    early = [
-        (f"--effort auto --stop-below {t:g}", load(effort="auto", stop_below=t)) for t in THRESHOLDS
-    ]
+    fixed = [(f"--effort {k}", load(effort=k)) for k in counts]
+    early = [(f"--effort auto:{t:g}", load(effort=f"auto:{t:g}")) for t in THRESHOLDS]
     whole.derain(np.zeros((64, 64, 3), np.uint8))
     console.print(f"{given.method}, {whole.weights.name}, {whole.runtime.describe()}")
     drawn: dict[str, list[Row]] = {}

@@ -29,7 +29,7 @@ from skimage import data, metrics
 from rainkit import evaluation, images
 from rainkit.allocator import keep_large_blocks
 from rainkit.evaluation.metrics.protocols import PROTOCOLS
-from rainkit.evaluation.metrics.registry import METRICS, ready
+from rainkit.evaluation.metrics.registry import METRICS, load_metrics
 from rainkit.images import RGB8
 
 
@@ -59,7 +59,7 @@ def rows() -> dict[str, Callable[[], object]]:
     found["piq SSIM on Y, downsample=False"] = lambda: piq.ssim(
         tx, ty, data_range=255, downsample=False
     )
-    for each in ready(name for name in METRICS if not METRICS[name].weights).metrics:
+    for each in load_metrics(name for name in METRICS if not METRICS[name].weights).metrics:
         found[f"{each.metric.label}"] = partial(
             each.measure, restored, target=target, rainy=restored
         )

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -42,7 +43,7 @@ from rainkit.datasets.sources import DataRequest
 from rainkit.images import Picture
 from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.rain import PRESETS, render
-from rainkit.training import TrainRequest
+from rainkit.training import RunSettings, TrainRequest
 from rainkit.training.schedules import Plateau
 from rainkit.training.setup import Setup
 
@@ -80,7 +81,7 @@ class Job:
             run=self.folder / "run",
             device="cpu",
             precision=self.precision,
-            workers=0,
+            settings=RunSettings(workers=0),
         )
 
 
@@ -120,7 +121,7 @@ class Plain:
         self.network = networks.build(method, settings.network)
         self.average = copy.deepcopy(self.network) if training.ema else None
         self.kept = training.ema
-        self.objective: Objective = plugins.resolve(method.objective)(settings.objective)
+        self.objective: Objective[Any] = plugins.resolve(method.objective)(settings.objective)
         self.modules = {phase.name: self._module(phase) for phase in self.objective.phases}
         self.optimisers = {
             phase.name: _optimiser(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from rainkit import images
 from rainkit.depth import FORMATS, open_source
-from rainkit.depth.heuristic import guess
+from rainkit.depth.heuristic import estimate_depth
 from rainkit.errors import RainkitError
 
 FARTHEST_M = 200.0
@@ -43,7 +43,7 @@ def main() -> None:
             print(f"left out: {error}")
             continue
         started = time.perf_counter()
-        z = guess(clean)
+        z = estimate_depth(clean)
         took = (time.perf_counter() - started) * 1000
         if true is None or not true.metric or z is None:
             print(f"{found.path.stem:40} {'no metres' if z is not None else 'no guess'}")

@@ -32,12 +32,11 @@ import cv2
 import numpy as np
 
 from rainkit import images
-from rainkit.evaluation.metrics.protocols import protocol
+from rainkit.evaluation import Score, Scores, protocol
 from rainkit.evaluation.report.data import (
     EvalReport,
     EvalResult,
     PanelPictures,
-    PictureScore,
     PublishedScore,
 )
 from rainkit.evaluation.report.means import eval_latex, eval_markdown
@@ -243,23 +242,24 @@ def sample_report(photos: list[RGB8], rates: tuple[float, ...] = (4.0, 60.0)) ->
                     psnr, ssim = scored.scores(restored[name], clean)
                     before = scored.scores(rainy, clean)
                     scores.append(
-                        PictureScore(
+                        Score(
                             name=name,
                             psnr=psnr,
                             ssim=ssim,
                             input_psnr=before[0],
                             input_ssim=before[1],
                             milliseconds=each_ms,
-                            size=(clean.shape[1], clean.shape[0]),
-                            rate_mm_h=own,
+                            width=clean.shape[1],
+                            height=clean.shape[0],
+                            rain_attributes=(("rate_mm_h", own),),
                         )
                     )
                 results.append(
                     EvalResult(
                         method=method,
-                        dataset=f"rain of {rate:g} mm/h",
-                        protocol=scored.label,
-                        pictures=tuple(scores),
+                        scores=Scores(
+                            dataset=f"rain of {rate:g} mm/h", protocol=scored, rows=tuple(scores)
+                        ),
                         load=load,
                     )
                 )
@@ -269,10 +269,6 @@ def sample_report(photos: list[RGB8], rates: tuple[float, ...] = (4.0, 60.0)) ->
     return EvalReport(
         title="Simple filters against rain",
         results=tuple(results),
-        protocols={
-            each.label: "; ".join(f"{key} {value}" for key, value in each.parameters.items())
-            for each in labels
-        },
         facts={"Machine": "2 cores, no GPU", "Versions": "those of this check"},
         published=(
             PublishedScore(

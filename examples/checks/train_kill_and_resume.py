@@ -47,7 +47,7 @@ from safetensors import safe_open
 from rainkit import images, plugins
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render
-from rainkit.training import run_config
+from rainkit.training import checkpointing
 
 TINY: dict[str, tuple[str, ...]] = {
     "freq-gan": (
@@ -146,7 +146,7 @@ def check(
         patience = None if row.kills >= given.kills else moments.uniform(0, whole)
         if not run(again, given, patience):
             row.kills += 1
-            last = run_config.latest(out)
+            last = checkpointing.latest(out)
             where = last.name if last else "no checkpoint"
             say(f"{name}: kill {row.kills} after {patience:.1f} s, {where}")
             continue
@@ -171,7 +171,8 @@ def training(name: str, data: Data, given: argparse.Namespace) -> list[str]:
     return [
         "train", "-m", name, *(("--scenes", str(data.scenes)) if frames else
         ("--clean", str(data.photos))), "--validate", str(data.pairs), "--device", "cpu",
-        "--seed", "3", "--workers", str(given.workers), "--save-every", str(given.save_every),
+        "--seed", "3", "--set", f"run.workers={given.workers}",
+        "--set", f"run.save_every={given.save_every}",
         *(word for setting in settings for word in ("--set", setting)),
     ]  # fmt: skip
 
@@ -283,11 +284,13 @@ def _quietly(act: Any) -> None:
 
 def content(out: Path) -> dict[str, str]:
     """SHA-256 of everything in a run that must come out alike, by file and part."""
-    last = run_config.latest(out)
+    last = checkpointing.latest(out)
     if last is None:
         return {}
-    state = last / run_config.STATE
-    parts = {f"{state.name}: {name}": value for name, value in run_config.open_state(last).items()}
+    state = last / checkpointing.STATE
+    parts = {
+        f"{state.name}: {name}": value for name, value in checkpointing.open_state(last).items()
+    }
     parts["checkpoint"] = last.name
     for path in sorted([*out.glob("[!.]*.safetensors"), *last.glob("*.safetensors")]):
         with safe_open(path, "pt") as file:

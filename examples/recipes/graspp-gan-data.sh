@@ -8,5 +8,5 @@
 # TESTED are left out of both.
 set -eu
 [ $# -eq 4 ] || { echo "usage: sh $0 FIRST SECOND TESTED OUTPUT" >&2; exit 2; }
-rainkit data mix "$1:4000" "$2:4000" --seed 0 --against "$3" -o "$4"
+rainkit data merge "$1:4000" "$2:4000" --seed 0 --against "$3" -o "$4"
 rainkit data audit "$4" "$3" # fails if a scene is in both

@@ -30,8 +30,8 @@ if [ -e "$out/run.json" ]; then
   rainkit train --resume "$out"
 else
   rainkit train --config "$here/$method.toml" --init "$weights" -o "$out" \
-    --clean "$photos@0.65" --pairs "$rain800@0.35" --layout side-by-side --rainy-side right \
-    --validate "$pairs" --max-steps $steps --save-every 500 \
+    --clean "$photos@0.65" --pairs "$rain800@0.35" --set data.layout=side-by-side --set data.rainy_side=right \
+    --validate "$pairs" --max-steps $steps --set run.save_every=500 \
     --set training.batch=$batch --set training.patch=96 --set training.epoch_steps=1000 \
     --set training.lr=8e-4 --set training.schedule=cosine --set training.warmup_steps=200 \
     --set training.clip_norm=1.0 --set training.ema=0.999 --set training.augment=flips \

@@ -4,7 +4,7 @@
 #   bash examples/recipes/timelapse.sh PHOTOS OUT [OPTION OF rainkit train...]
 #
 # PHOTOS are clean photographs that rain is drawn on; the training never sees them without it. Scenes
-# of real rain, OUT/scenes of your own cut by `rainkit synth --from-video`, do as well.
+# of real rain in OUT/scenes, which `rainkit data frames` cuts from videos, serve as well.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: bash $0 PHOTOS OUT [OPTION...]" >&2; exit 2; }
 photos=$1 out=$2
@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # median of the frames is hardly better than one of them.
 [ -e "$out/scenes/manifest.jsonl" ] ||
   rainkit synth "$photos" -o "$out/scenes" --sequence 5 --preset rain100l --seed 1 \
-    --variants 3 --rate 6 --rate 15 --rate 30 --set wind_sd_m_s=3 --set exposure_spread=2
+    --variants 3 --rate 6 --rate 15 --rate 30 --rain wind_sd_m_s=3 --rain exposure_spread=2
 
 if [ -e "$out/run/run.json" ]; then
   rainkit train --resume "$out/run"

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rainkit import networks, plugins
 from rainkit.benchmarking.job import Job, Row, Timing
-from rainkit.errors import RainkitError, UsageError
+from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
 
 __all__ = [
@@ -204,7 +204,7 @@ def main() -> None:
     except RainkitError as error:
         result = Row(job=job, problem=str(error), usage=isinstance(error, UsageError))
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         result = Row(job=job, problem=f"{type(error).__name__}: {reason}")
     with answer:
         json.dump(result.to_data(), answer)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from typer.core import TyperGroup
 
 import rainkit
 from rainkit.cli import (
@@ -25,42 +23,15 @@ from rainkit.cli import (
     train,
     weights,
 )
-from rainkit.cli.console import errors
+from rainkit.cli.commands import CommandLine
 from rainkit.cli.environment import calm_openmp
-from rainkit.errors import RainkitError
-from rainkit.files import system_reason
 
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
-    """Errors raised on purpose become one line and their exit code, Ctrl-C one line and 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RainkitError as error:
-            line = f"[bold red]error:[/] {escape(str(error))}"
-            errors.print(line, highlight=False, soft_wrap=True)
-            raise typer.Exit(error.exit_code) from error
-        except BrokenPipeError:
-            raise  # Typer ends quietly: the reader, such as `head`, has seen enough
-        except OSError as error:
-            # A full or read-only disk, often the one that standard output is sent to.
-            line = f"{error.filename or 'output'}: {system_reason(error)}"
-            errors.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as stop:
-            errors.print("stopped by Ctrl-C; files already written are whole")
-            raise typer.Exit(130) from stop
-
-
-app = typer.Typer(
+app = CommandLine(
     name="rainkit",
-    cls=_Commands,
-    no_args_is_help=True,
     add_completion=True,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(infer.infer)

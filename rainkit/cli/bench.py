@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import errors, print_json, print_table
+from rainkit.cli.console import errors, print_json, print_table, warn
 from rainkit.cli.options import Device
 from rainkit.errors import UsageError
 
@@ -88,7 +87,7 @@ def bench(
         command = shlex.join(["rainkit", *sys.argv[1:]])
         text = benchmarking.markdown(result, command)
         benchmarking.write(text, markdown, overwrite=overwrite)
-        errors.print(f"wrote {escape(str(markdown))}", highlight=False, soft_wrap=True)
+        warn(f"wrote {markdown}")
     raise typer.Exit(1 if result.failed else 0)
 
 
@@ -109,4 +108,4 @@ def _show(result: Benchmark, *, as_json: bool) -> None:
     for row in result.rows:
         if row.problem is not None:
             line = " ".join(benchmarking.cells(row))
-            errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
+            warn(line, style="red")

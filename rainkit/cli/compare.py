@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import errors, print_json, print_table
+from rainkit.cli.console import print_json, print_table, warn
 
 __all__ = ["compare"]
 
@@ -89,6 +88,6 @@ def compare(
                 title=table.title,
             )
     for notice in () if quiet else result.notices:
-        errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+        warn(notice, label="note:", style="yellow")
     for path in () if quiet else result.written:
-        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        warn(f"wrote {path}")

@@ -1,4 +1,8 @@
-"""Where commands print: results to standard output, everything else to standard error."""
+"""Printing: results go to standard output, and everything else to standard error.
+
+What users name, such as files and datasets, is printed as it is: no console takes square brackets
+for markup, ``:words:`` for emoji, or numbers for something to colour.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,14 @@ from typing import Any
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -19,15 +31,51 @@ __all__ = [
     "output",
     "print_json",
     "print_table",
+    "progress_bars",
+    "tell",
+    "warn",
 ]
 
 
-output = Console(soft_wrap=False)
-errors = Console(stderr=True)
+output = Console(markup=False, emoji=False, highlight=False)
+errors = Console(markup=False, emoji=False, highlight=False, stderr=True)
+
+
+def tell(text: str, *, style: str = "") -> None:
+    """Print a line of a result on standard output; the terminal breaks it if it is long."""
+    output.print(text, style=style, soft_wrap=True)
+
+
+def warn(text: str, *, label: str = "", style: str = "") -> None:
+    """Print a line on standard error; the terminal breaks it if it is long.
+
+    Args:
+        text: the line.
+        label: a word in front of it, such as ``note:``.
+        style: colour of the label, or of the line if it has no label.
+    """
+    line = Text.assemble((label, style), " ", text) if label else Text(text, style)
+    errors.print(line, soft_wrap=True)
+
+
+def progress_bars(*columns: ProgressColumn, quiet: bool = False) -> Progress:
+    """Return progress bars on standard error, which are shown on a terminal and then removed.
+
+    Args:
+        columns: what they show; by default description, bar, percentage and remaining time.
+        quiet: show nothing.
+    """
+    shown = columns or (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*shown, console=errors, transient=True, disable=quiet or not errors.is_terminal)
 
 
 def print_json(data: Any) -> None:
-    """Data as plain JSON on standard output: never coloured, wrapped or cut to the terminal.
+    """Print data as JSON on standard output, without colours and line breaks of the terminal.
 
     JSON has no infinity and no NaN: they become ``null``.
     """
@@ -42,7 +90,8 @@ def _finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
-_LEAST = 12  # a column of text narrower than this is no reading
+_LEAST = 12
+"""Columns of text are not narrowed below this, since narrower ones cannot be read."""
 
 
 def print_table(
@@ -53,22 +102,21 @@ def print_table(
     figures: Collection[str] = (),
     title: str | None = None,
 ) -> None:
-    """Print rows under headings, or one line per cell where that does not fit the terminal.
+    """Print rows under headings, or one line per cell if the rows do not fit the terminal.
 
-    Nothing is ever cut: columns in ``folded`` take several lines, all others are as wide as what
-    they hold.
+    No cell is cut: those of the columns ``folded`` are broken into lines, and all other columns
+    are as wide as their cells.
 
     Args:
-        headings: of the columns, all different.
-        rows: cells in the order of the headings. Plain text, in which square brackets are
-            themselves.
+        headings: headings of the columns, all different.
+        rows: cells in the order of the headings.
         folded: headings of the columns that may be narrowed.
         figures: headings of the columns that are justified to the right.
-        title: printed above.
+        title: line above the table.
     """
     cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     if title is not None:
-        output.print(f"\n{title}", style="italic", markup=False, highlight=False, soft_wrap=True)
+        tell(f"\n{title}", style="italic")
     natural = [
         max(cell_len(line) for text in (heading, *column) for line in str(text).split("\n"))
         for heading, *column in zip(headings, *cells, strict=True)
@@ -101,7 +149,7 @@ def print_table(
 
 
 def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
-    """Widths that fit, the widest column narrowed first; None where even the least do not."""
+    """Return widths that fit, narrowing the widest column first; None if the least do not fit."""
     if sum(least) > room:
         return None
     widths = list(natural)
@@ -112,7 +160,7 @@ def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int
 
 
 def _print_stacked(headings: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
-    """Empty cells are left out, rows are set apart; the terminal itself breaks long lines."""
+    """Print one line per cell that is not empty, and an empty line between rows."""
     wide = max(map(len, headings))
     for number, row in enumerate(rows):
         if number:
@@ -120,4 +168,4 @@ def _print_stacked(headings: Sequence[str], rows: Iterable[Sequence[Text]]) -> N
         for heading, cell in zip(headings, row, strict=True):
             if cell:
                 label = Text(f"{heading:<{wide}}  ", style="bold")
-                output.print(label + cell, highlight=False, soft_wrap=True)
+                output.print(label + cell, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rainkit.cli.console import output, print_json, print_table
+from rainkit.cli.console import print_json, print_table, tell
 
 if TYPE_CHECKING:
     from rainkit.doctor import Check
@@ -46,10 +46,10 @@ def _print(checks: tuple[Check, ...]) -> None:
 
 def _print_problems(problems: list[Check]) -> None:
     for check in problems:
-        output.print(f"{check.name}: {check.value}", style="bold red", markup=False, soft_wrap=True)
+        tell(f"{check.name}: {check.value}", style="bold red")
         if check.remedy:
-            output.print(f"remedy: {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+            tell(f"remedy: {check.remedy}")
         if check.traceback:
-            output.print(check.traceback, markup=False, highlight=False, soft_wrap=True)
+            tell(check.traceback)
     if not problems:
-        output.print("No problem found.", style="green")
+        tell("No problem found.", style="green")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.options import (
-    Blocks,
     CropToCommon,
     Device,
     Effort,
+    Json,
     Layout,
+    Overwrite,
     Precision,
+    Quiet,
     RainySide,
-    StopBelow,
-    tile_side,
+    Tile,
 )
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["downstream"]
 
@@ -72,18 +75,16 @@ def downstream(
         ),
     ] = None,
     limit: o.Limit = None,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     layout: Layout = None,
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Run a model on rainy, derained and clean pictures, and say what deraining is worth to it.
 
@@ -99,14 +100,7 @@ def downstream(
     from rainkit.evaluation.downstream import DownstreamRequest
     from rainkit.evaluation.methods import choose_methods
 
-    running: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "tile": tile_side(tile),
-        "blocks": blocks,
-        "effort": effort,
-        "stop_below": stop_below,
-    }
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods)
     request = evaluation.EvalRequest(
         sources=tuple(
@@ -121,7 +115,7 @@ def downstream(
                 reading=ReadOptions(
                     layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common
                 ),
-                **running,
+                options=options,
             )
             for row in chosen.rows
         ),

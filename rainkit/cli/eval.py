@@ -7,19 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
+from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.options import (
-    Blocks,
+    OUTPUT,
     CropToCommon,
     Device,
     Effort,
+    Json,
     Layout,
+    Overwrite,
     Precision,
+    Quiet,
     RainySide,
-    StopBelow,
-    tile_side,
+    Tile,
 )
 from rainkit.errors import UsageError
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["evaluate"]
 
@@ -58,16 +62,16 @@ def evaluate(
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
             metavar="METRICS.JSON",
             help="Exit with 3 if a mean fell below that of this earlier evaluation.",
-            rich_help_panel=o.OUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     max_drop: Annotated[
@@ -76,18 +80,16 @@ def evaluate(
             metavar="QUANTITY=NUMBER",
             help="With --baseline: how far it may fall.",
             show_default="psnr=0.05, ssim=0.001",
-            rich_help_panel=o.OUT,
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     layout: Layout = None,
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Score methods on pairs of rainy and clean pictures.
 
@@ -121,14 +123,13 @@ def evaluate(
         raise UsageError("--also published needs --report and methods")
     if max_drop and baseline is None:
         raise UsageError("--max-drop goes with --baseline METRICS.JSON")
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
-    measures, skipped = evaluation.ready(metrics or ())
     which, exact = chosen_protocols(protocols or ["prenet"])
     scored: dict[str, Any] = {
         "datasets": tuple(pairs),
         "protocols": which,
         "limit": limit,
-        "metrics": measures,
         "exact": exact,
         "reading": ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common),
     }
@@ -145,12 +146,7 @@ def evaluate(
                     label=row.label,
                     keep=folder,
                     parts=rows.parts,
-                    device=device,
-                    precision=precision,
-                    tile=tile_side(tile),
-                    blocks=blocks,
-                    effort=effort,
-                    stop_below=stop_below,
+                    options=options,
                     **scored,
                 )
                 for row in chosen.rows
@@ -160,6 +156,7 @@ def evaluate(
                 for path, label in map(split_label, dict.fromkeys(restored or ()))
             ),
         ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
@@ -167,7 +164,7 @@ def evaluate(
         report=report,
         published=published_figures(row.method for row in chosen.rows) if rows.published else (),
         by=tuple(dict.fromkeys(by or ())),
-        notices=(*skipped, *chosen.notices),
+        notices=chosen.notices,
     )
     with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)

@@ -7,21 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from rainkit.cli.console import errors, output, print_json
+from rainkit import choices
+from rainkit.cli.console import print_json, progress_bars, tell, warn
 from rainkit.cli.options import (
-    Blocks,
+    INPUT,
+    OUTPUT,
+    RUNNING,
     Device,
     Effort,
+    Json,
     Precision,
-    StopBelow,
+    Quiet,
+    Tile,
     Weights,
-    tile_side,
 )
 from rainkit.errors import UsageError
 from rainkit.files import counted
+from rainkit.runtime import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.inference import InferResult, Outcome
@@ -40,56 +44,85 @@ def infer(
     ],
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="May be left out if only one is installed."),
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="Method that takes the rain out; needed if several are installed.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     out: Annotated[
         str | None,
         typer.Option(
             "--output",
             "-o",
-            metavar="<path>",
-            help="Folder, or file for a single picture (default: beside each input, photos-METHOD/ "
-            "for photos/, photo-METHOD.jpg for photo.jpg).",
+            metavar="PATH",
+            help="Folder, or file for a single picture. By default results are written beside the "
+            "inputs: photos-METHOD/ for photos/, photo-METHOD.jpg for photo.jpg.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
-    weights: Weights = None,
-    variant: Annotated[
-        str | None, typer.Option(help="Take the method's weights of this variant.")
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace results that exist; without it they are skipped. Inputs are never "
+            "replaced.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    quality: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=100,
+            metavar="N",
+            help="Quality of JPEG and WebP results.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = 95,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Make a page of pictures before and after, OUTPUT/report.html.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    report_path: Annotated[
+        str | None,
+        typer.Option(
+            "--report-to",
+            metavar="FILE",
+            help="Make the page in this file.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    tile: Annotated[
-        str,
-        typer.Option(help="Side of the tiles of large pictures in pixels; 0 = whole pictures."),
-    ] = "auto",
-    blocks: Blocks = None,
-    effort: Effort = "full",
-    stop_below: StopBelow = None,
     parts: Annotated[
         bool,
         typer.Option(
             "--parts",
-            help="Save what the method shows besides as PNG files, to photos-METHOD-parts/: the "
-            "rain taken away, masks, results of blocks.",
+            help="Save what the method estimates besides the result as PNG files in "
+            "photos-METHOD-parts/: the rain, masks, the results of blocks.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
-    overwrite: Annotated[
-        bool,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    weights: Weights = None,
+    variant: Annotated[
+        str | None,
         typer.Option(
-            "--overwrite", help="Replace existing results (else skipped); never an input."
+            metavar="NAME",
+            help="Use the method's weights of this variant.",
+            rich_help_panel=RUNNING,
         ),
-    ] = False,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP results.")] = 95,
-    report: Annotated[
-        bool, typer.Option("--report", help="Make a before/after page, OUTPUT/report.html.")
-    ] = False,
-    report_path: Annotated[
-        str | None, typer.Option("--report-to", metavar="<path>", help="Make the page here.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print nothing but what failed.")
-    ] = False,
+    device: Device = "auto",
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
+    effort: Effort = "full",
 ) -> None:
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF or BMP, of any size.
 
@@ -107,6 +140,7 @@ def infer(
     """
     import warnings
 
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     from rainkit import inference
 
     # Of broken metadata that does not matter here; pictures that cannot be read raise errors.
@@ -115,19 +149,14 @@ def infer(
     if name is None:
         name = inference.only_method()
         if not quiet:
-            errors.print(f"using {name}, the only method installed", highlight=False)
+            warn(f"using {name}, the only method installed")
     request = inference.InferRequest(
         inputs=tuple(inputs),
         method=name,
         output=_path("--output", out),
         weights=weights,
         variant=variant,
-        device=device,
-        precision=precision,
-        tile=tile_side(tile),
-        blocks=blocks,
-        effort=effort,
-        stop_below=stop_below,
+        options=options,
         parts=parts,
         overwrite=overwrite,
         quality=quality,
@@ -139,12 +168,10 @@ def infer(
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     over: Counter[str] = Counter()
-    bar = Progress(
-        *columns, console=errors, transient=True, disable=quiet or not errors.is_terminal
-    )
+    bar = progress_bars(*columns, quiet=quiet)
     task = bar.add_task("", total=None)
 
     class Shown(inference.Progress):
@@ -154,30 +181,33 @@ def infer(
 
         def tile(self, picture: Path, done: int, total: int) -> None:
             if total > 1:
-                name = escape(picture.name)
-                bar.update(task, description=f"{name}, tile {done} of {total}")
+                bar.update(task, description=f"{picture.name}, tile {done} of {total}")
 
         def advance(self, outcome: Outcome) -> None:
             over[outcome.status] += 1
-            bar.update(task, advance=1, description=escape(outcome.input.name))
+            bar.update(task, advance=1, description=outcome.input.name)
             if outcome.status == "failed":
-                _line("failed:", outcome.error or "")
+                warn(outcome.error or "", label="failed:", style="red")
 
     with bar:
         try:
             result = inference.infer(request, Shown())
         except KeyboardInterrupt as stop:
             bar.stop()
-            errors.print(f"stopped by Ctrl-C: {_stopped_at(over)}", highlight=False)
+            warn(f"stopped by Ctrl-C: {_stopped_at(over)}")
             raise typer.Exit(130) from stop
     if as_json:
         print_json(result.to_data())
     elif not quiet:
         _summarise(result)
     if untried := result.not_attempted:
-        _line("not attempted:", f"{counted(len(untried), 'picture')}, after: {untried[0].error}")
+        warn(
+            f"{counted(len(untried), 'picture')}, after: {untried[0].error}",
+            label="not attempted:",
+            style="red",
+        )
     if result.report_error is not None:
-        _line("error:", result.report_error)
+        warn(result.report_error, label="error:", style="red")
     raise typer.Exit(result.exit_code)
 
 
@@ -185,10 +215,6 @@ def _path(option: str, text: str | None) -> Path | None:
     if text == "":  # Path("") would be the working folder
         raise UsageError(f"{option} is empty: give a name, or . for the working folder")
     return None if text is None else Path(text)
-
-
-def _line(what: str, line: str) -> None:
-    errors.print(f"[red]{what}[/] {escape(line)}", highlight=False, soft_wrap=True)
 
 
 def _stopped_at(over: Counter[str]) -> str:
@@ -205,9 +231,6 @@ def _stopped_at(over: Counter[str]) -> str:
 
 def _summarise(result: InferResult) -> None:
     from rainkit.inference import blocks_used, tally
-
-    def tell(line: str) -> None:
-        output.print(line, markup=False, highlight=False, soft_wrap=True)
 
     done, total = len(result.done), len(result.outcomes)
     if len(result.skipped) == total:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli.console import errors, output, print_json, print_table
+from rainkit.cli.commands import CommandLine
+from rainkit.cli.console import output, print_json, print_table, warn
 
 if TYPE_CHECKING:
     from rainkit.api import Method
 
 __all__ = ["app", "methods", "show"]
 
-app = typer.Typer()
+app = CommandLine(name="methods", no_args_is_help=False)
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -35,7 +36,7 @@ def methods(context: typer.Context, as_json: _Json = False) -> None:
         return
     if not rows:
         line = plugins.none_installed()
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
+        warn(line)
         return
     troubled = any(row.problem for row in rows)
     headings = ("method", "package", "version", "summary", *(("problem",) if troubled else ()))
@@ -162,7 +163,7 @@ def _print_hyperparameters(about: dict[str, Any]) -> None:
         title="Parts (infer --parts)",
     )
     if about["blocks"]:
-        _line(f"Anytime: {about['blocks']} blocks, each with a result (--blocks, --effort auto).")
+        _line(f"Anytime: {about['blocks']} blocks, each with a result (--effort).")
 
 
 def _print_weights(about: dict[str, Any]) -> None:
@@ -197,7 +198,7 @@ def _print_weights(about: dict[str, Any]) -> None:
 
 
 def _line(text: str, style: str = "") -> None:
-    output.print(text, style=style, markup=False, highlight=False)
+    output.print(text, style=style)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.console import print_json, print_table
 from rainkit.cli.options import (
-    Blocks,
     CropToCommon,
     Device,
     Effort,
+    Json,
+    Overwrite,
     Precision,
-    StopBelow,
-    tile_side,
+    Quiet,
+    Tile,
 )
 from rainkit.errors import UsageError
+from rainkit.runtime import RuntimeOptions
 
 __all__ = ["no_target"]
 
@@ -53,15 +56,13 @@ def no_target(
             " pictures in its folder restored.",
         ),
     ] = None,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     device: Device = "auto",
-    precision: Precision = "auto",
-    tile: o.Tile = "auto",
-    blocks: Blocks = None,
+    precision: Precision = choices.Precision.AUTO,
+    tile: Tile = "auto",
     effort: Effort = "full",
-    stop_below: StopBelow = None,
 ) -> None:
     """Measure what deraining does to photographs that have no ground truth.
 
@@ -74,7 +75,7 @@ def no_target(
     Exit codes: 0 all measured, 1 a picture, or a file that is needed, cannot
     be used, 2 wrong use or files that do not pair up.
     """
-    from rainkit.evaluation import RestorerRequest
+    from rainkit.evaluation import DerainerRequest
     from rainkit.evaluation.methods import choose_methods
     from rainkit.evaluation.no_target import (
         UnpairedRequest,
@@ -90,22 +91,19 @@ def no_target(
             "give --method NAME; or one folder of photographs and --restored FOLDER, the pictures"
             " that were restored from them"
         )
-    running: dict[str, Any] = {
-        "device": device,
-        "precision": precision,
-        "tile": tile_side(tile),
-        "blocks": blocks,
-        "effort": effort,
-        "stop_below": stop_below,
-    }
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
     measured, skipped = metrics_without_target(metrics or (), weights_dir=weights_dir)
     request = UnpairedRequest(
         folders=tuple(photos),
         metrics=measured,
         methods=tuple(
-            RestorerRequest(
-                method=row.method, weights=row.weights, label=row.label, keep=folder, **running
+            DerainerRequest(
+                method=row.method,
+                weights=row.weights,
+                label=row.label,
+                keep=folder,
+                options=options,
             )
             for row in chosen.rows
         ),

@@ -1,79 +1,242 @@
-"""Options that several commands share, and their values."""
+"""Options that several commands share, panels of their help, and checks of what goes together."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from rainkit import choices
 from rainkit.errors import UsageError
 
 __all__ = [
-    "Blocks",
+    "INPUT",
+    "OUTPUT",
+    "READING",
+    "RUNNING",
     "CropToCommon",
     "Device",
     "Effort",
+    "Json",
     "Layout",
+    "Overwrite",
     "Precision",
+    "Quiet",
     "RainySide",
-    "StopBelow",
+    "Tile",
     "Weights",
-    "tile_side",
+    "choice",
+    "given_options",
+    "need",
+    "refuse_together",
 ]
 
-Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Precision: TypeAlias = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")]
-Weights: TypeAlias = Annotated[
-    str | None, typer.Option(help="A weights tag of the method, or a .safetensors file.")
-]
-Layout: TypeAlias = Annotated[
-    str | None,
+INPUT = "Input"
+"""Panel of the options that say what a command works on."""
+OUTPUT = "Output"
+"""Panel of the options that say what a command writes and prints."""
+RUNNING = "How networks run"
+"""Panel of the options of :class:`rainkit.runtime.RuntimeOptions`."""
+READING = "How pairs are read"
+"""Panel of the options of :class:`rainkit.datasets.pairs.ReadOptions`."""
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+_WIDEST = 32
+
+
+def choice(
+    kind: type[_Choice],
+    *names: str,
+    help: str,
+    panel: str | None = None,
+    metavar: str | None = None,
+    **more: Any,
+) -> Any:
+    """Return the ``typer.Option`` of a list of values, for use in ``Annotated``.
+
+    Help and completion offer the values; an error names the nearest one and all of them.
+
+    Args:
+        kind: the values, from :mod:`rainkit.choices`.
+        names: the option's names, such as ``--metric``; the long one comes first.
+        help: the help text; if the values do not fit beside the option, they are added to it.
+        panel: the panel of the help text.
+        metavar: placeholder of the value; by default the values with bars between them, or the
+            option's name.
+        more: what else ``typer.Option`` takes.
+    """
+    values = "|".join(kind)
+    if metavar is not None or len(values) > _WIDEST:
+        metavar = metavar or names[0].removeprefix("--").upper()
+        help = f"{help} One of {_listed(kind)}."
+    return typer.Option(
+        *names,
+        help=help,
+        rich_help_panel=panel,
+        metavar=metavar or values,
+        parser=partial(_chosen, kind, names[0]),
+        autocompletion=_completion(kind),
+        **more,
+    )
+
+
+def _chosen(kind: type[_Choice], option: str, text: str) -> _Choice:
+    return choices.choose(kind, text, option)
+
+
+def _completion(values: Iterable[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [str(value) for value in values if value.startswith(incomplete)]
+
+    return complete
+
+
+def _listed(kind: Iterable[str]) -> str:
+    *most, last = map(str, kind)
+    return f"{', '.join(most)} or {last}"
+
+
+Device: TypeAlias = Annotated[
+    str,
     typer.Option(
-        help="Layout of pairs, if not to be found out: rainkit, wds, hf, spa, folders, rain100, "
-        "side-by-side, lmdb or meta-info; or restormer, ddn or did."
+        help="Device that the network runs on.",
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        autocompletion=_completion(("auto", "cpu", "cuda", "cuda:0", "mps")),
+        rich_help_panel=RUNNING,
     ),
 ]
-RainySide: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="Rainy half of side-by-side pictures, left or right.", metavar="SIDE"),
+Precision: TypeAlias = Annotated[
+    choices.Precision,
+    choice(
+        choices.Precision,
+        "--precision",
+        help="Number format that the network runs in.",
+        panel=RUNNING,
+    ),
 ]
-Blocks: TypeAlias = Annotated[
-    int | None,
-    typer.Option(min=1, help="Of an anytime method: run this many blocks at most, as published."),
+Tile: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|PIXELS",
+        help="Side of the tiles that large pictures are cut into; 0 for whole pictures.",
+        autocompletion=_completion(("auto", "0", "256", "512", "1024")),
+        rich_help_panel=RUNNING,
+    ),
 ]
 Effort: TypeAlias = Annotated[
     str,
     typer.Option(
-        help="Of an anytime method: full, or auto to stop each picture after the block that "
-        "changes it little."
+        metavar="full|auto|auto:LEVELS|BLOCKS",
+        help="How much of an anytime method runs: all of it; until a block changes the picture by "
+        "less than LEVELS grey levels (auto: 4); or a number of blocks.",
+        autocompletion=_completion(("full", "auto", "auto:2")),
+        rich_help_panel=RUNNING,
     ),
 ]
-StopBelow: TypeAlias = Annotated[
-    float | None,
+Weights: TypeAlias = Annotated[
+    str | None,
     typer.Option(
-        metavar="LEVELS",
-        help="What is little for --effort auto: the root mean square of the change, in levels of "
-        "255 (default 1).",
-        show_default=False,
+        metavar="TAG|FILE",
+        help="A weights tag of the method, or a .safetensors file.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Layout: TypeAlias = Annotated[
+    choices.Layout | None,
+    choice(
+        choices.Layout,
+        "--layout",
+        help="Layout of the folders of pairs, if it cannot be found out.",
+        panel=READING,
+    ),
+]
+RainySide: TypeAlias = Annotated[
+    choices.RainySide | None,
+    choice(
+        choices.RainySide,
+        "--rainy-side",
+        help="Rainy half of side-by-side pictures.",
+        panel=READING,
     ),
 ]
 CropToCommon: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--crop-to-common",
-        help="Cut pictures of a pair that differ in size to the common one, top left.",
+        help="Crop the pictures of a pair that differ in size to their common size, from the top "
+        "left.",
+        rich_help_panel=READING,
     ),
+]
+Overwrite: TypeAlias = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=OUTPUT),
+]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)
+]
+Quiet: TypeAlias = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print nothing but failures.", rich_help_panel=OUTPUT),
 ]
 
 
-def tile_side(text: str) -> int | None:
-    """``--tile`` as a number of pixels; 0 for whole pictures, None for ``auto``.
+def given_options(context: typer.Context, *, besides: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the long names of the options and arguments that the command line contains.
+
+    Args:
+        context: of the command.
+        besides: names that are left out, such as ``--resume``.
+    """
+    given = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if source is not None and source.name == "COMMANDLINE":
+            long = [name for name in parameter.opts if name.startswith("--")]
+            given.append(long[0] if long else str(parameter.metavar or parameter.name).upper())
+    return tuple(name for name in given if name not in besides)
+
+
+def refuse_together(option: str, others: Mapping[str, object] | Iterable[str]) -> None:
+    """Refuse options that have no meaning beside another one.
+
+    Args:
+        option: the option that was given, such as ``--resume``.
+        others: the values of the options that it excludes, by name (None, False and empty lists
+            count as not given); or the names of those that were given, for example by
+            :func:`given_options`.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: one of them was given, too.
     """
-    if text == "auto":
-        return None
-    if not text.isdecimal():
-        raise UsageError(f"--tile {text}: give auto, 0, or the side of tiles in pixels")
-    return int(text)
+    if given := _given(others):
+        them = "it" if len(given) == 1 else "them"
+        raise UsageError(f"{' and '.join(given)} cannot be used with {option}; leave {them} out")
+
+
+def need(option: str, others: Mapping[str, object] | Iterable[str]) -> None:
+    """Refuse options that have no meaning without another one, which was not given.
+
+    Args:
+        option: the option that is missing, such as ``--method NAME``.
+        others: the options that need it, as in :func:`refuse_together`.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    if given := _given(others):
+        verb = "needs" if len(given) == 1 else "need"
+        raise UsageError(f"{' and '.join(given)} {verb} {option}; add it")
+
+
+def _given(options: Mapping[str, object] | Iterable[str]) -> list[str]:
+    if not isinstance(options, Mapping):
+        return list(options)
+    return [
+        name
+        for name, value in options.items()
+        if value is not None and value is not False and value != [] and value != ()
+    ]

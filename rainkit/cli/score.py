@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rainkit.cli import scoring as o
-from rainkit.cli.options import CropToCommon
+from rainkit.cli.options import CropToCommon, Json, Overwrite, Quiet
 from rainkit.errors import UsageError
 from rainkit.files import counted
 
@@ -37,9 +37,9 @@ def score(
     by: o.By = None,
     folder: o.Output = None,
     report: o.Report = False,
-    overwrite: o.Overwrite = False,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
     fail_below: o.FailBelow = None,
 ) -> None:
     """Score restored pictures against their targets, which are matched by name.
@@ -60,8 +60,6 @@ def score(
             f"{counted(len(paths), 'path')}: give RESTORED and TARGET; rainkit eval PAIRS"
             " --method NAME scores methods"
         )
-    have = ("target",) if rainy is None else ("target", "input")
-    measures, skipped = evaluation.ready(metrics or (), have=have)
     chosen, exact = chosen_protocols(protocols or ["prenet"])
     *restored, target = paths
     request = evaluation.EvalRequest(
@@ -74,17 +72,16 @@ def score(
                 label=label,
                 protocols=chosen,
                 limit=limit,
-                metrics=measures,
                 exact=exact,
             )
             for each, label in zip(restored, folder_labels(restored), strict=True)
         ),
+        metrics=tuple(metrics or ()),
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
         report=report,
         by=tuple(dict.fromkeys(by or ())),
-        notices=skipped,
     )
     with o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)

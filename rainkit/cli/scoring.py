@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.markup import escape
-from rich.progress import Progress
 from rich.text import Text
 
-from rainkit.cli.console import errors, print_json, print_table
+from rainkit import choices
+from rainkit.cli.console import print_json, print_table, progress_bars, warn
+from rainkit.cli.options import OUTPUT, choice
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -21,21 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HOW",
-    "OUT",
-    "RUN",
     "WHAT",
-    "AsJson",
     "By",
     "FailBelow",
     "Limit",
     "Methods",
     "Metrics",
     "Output",
-    "Overwrite",
     "Protocols",
-    "Quiet",
     "Report",
-    "Tile",
     "WeightsDir",
     "progress",
     "show",
@@ -44,8 +38,11 @@ __all__ = [
 
 WHAT = "What is scored"
 HOW = "How it is scored"
-OUT = "Results"
-RUN = "How methods run"
+
+
+def _starting(values: Iterable[str]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [str(value) for value in values if value.startswith(incomplete)]
+
 
 Methods: TypeAlias = Annotated[
     list[str] | None,
@@ -69,8 +66,9 @@ Protocols: TypeAlias = Annotated[
     typer.Option(
         "--protocol",
         metavar="NAME[+exact]",
-        help="How PSNR and SSIM are computed: prenet, restormer, basicsr, restormer-py, rgb or"
-        " spanet; +exact computes in float64. Repeatable.",
+        help=f"How PSNR and SSIM are computed: {', '.join(choices.Protocol)}; +exact computes in"
+        " float64. Repeatable.",
+        autocompletion=_starting(choices.Protocol),
         show_default="prenet",
         rich_help_panel=HOW,
     ),
@@ -80,6 +78,7 @@ Metrics: TypeAlias = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME[=DIR]",
+        autocompletion=_starting(choices.Metric),
         help="Measure this, too, such as gmsd or mae; lpips, dists and brisque need weights, which"
         " lie in the folder DIR. Repeatable.",
         rich_help_panel=HOW,
@@ -94,13 +93,13 @@ WeightsDir: TypeAlias = Annotated[
     ),
 ]
 By: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
+    list[choices.RainAttribute] | None,
+    choice(
+        choices.RainAttribute,
         "--by",
         metavar="ATTRIBUTE",
-        help="Add means by an attribute of the rain in datasets of rainkit synth: rate, preset,"
-        " depth, veil or wind. Repeatable.",
-        rich_help_panel=HOW,
+        help="Add means by an attribute of the rain, for datasets of rainkit synth. Repeatable.",
+        panel=HOW,
     ),
 ]
 Output: TypeAlias = Annotated[
@@ -109,7 +108,7 @@ Output: TypeAlias = Annotated[
         "--output",
         "-o",
         help="Write per_image.csv, metrics.json and table.md to this folder.",
-        rich_help_panel=OUT,
+        rich_help_panel=OUTPUT,
     ),
 ]
 Report: TypeAlias = Annotated[
@@ -117,23 +116,7 @@ Report: TypeAlias = Annotated[
     typer.Option(
         "--report",
         help="Write index.html, table.tex and plots to --output, too.",
-        rich_help_panel=OUT,
-    ),
-]
-Overwrite: TypeAlias = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUT),
-]
-AsJson: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print everything as JSON.", rich_help_panel=OUT)
-]
-Quiet: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--quiet",
-        "-q",
-        help="Print only what failed or missed a bar.",
-        rich_help_panel=OUT,
+        rich_help_panel=OUTPUT,
     ),
 ]
 FailBelow: TypeAlias = Annotated[
@@ -142,20 +125,13 @@ FailBelow: TypeAlias = Annotated[
         metavar="QUANTITY=NUMBER",
         help="Exit with 3 if a dataset's mean psnr, ssim, psnr_gain or ssim_gain is lower."
         " Repeatable.",
-        rich_help_panel=OUT,
-    ),
-]
-Tile: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        help="Side of the tiles of large pictures in pixels; 0 for whole pictures.",
-        rich_help_panel=RUN,
+        rich_help_panel=OUTPUT,
     ),
 ]
 
 
 def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
-    """Tables on standard output; notes, failures, bars missed and files on standard error."""
+    """Print tables to standard output, and notes, failures and missed bars to standard error."""
     from rainkit import evaluation
 
     if as_json:
@@ -189,13 +165,13 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
             )
     show_rest(result.notices, result.failures, result.written, quiet=quiet)
     for bar in result.missed:
-        errors.print(f"[red]below the bar:[/] {escape(bar)}", highlight=False, soft_wrap=True)
+        warn(bar, label="below the bar:", style="red")
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal; what it gives is told how many are done, and of how many."""
-    with Progress(console=errors, transient=True, disable=quiet or not errors.is_terminal) as bar:
+    """Show a progress bar on a terminal; call what it gives with the pictures done and all."""
+    with progress_bars(quiet=quiet) as bar:
         task = bar.add_task("scoring", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -210,20 +186,20 @@ def show_rest(
     """Print notes, failures and the files written to standard error."""
     if not quiet:
         for notice in notices:
-            errors.print(f"[yellow]note:[/] {escape(notice)}", highlight=False, soft_wrap=True)
+            warn(notice, label="note:", style="yellow")
     failed = list(failures)
     for name, reason in failed:
         line = f"not scored: {name}: {reason}"
-        errors.print(f"[red]{escape(line)}[/]", highlight=False, soft_wrap=True)
+        warn(line, style="red")
     if failed:
         pictures = counted(len(failed), "picture")
-        errors.print(f"{pictures} could not be scored", highlight=False)
+        warn(f"{pictures} could not be scored")
     for path in () if quiet else written:
-        errors.print(f"wrote {escape(str(path))}", highlight=False, soft_wrap=True)
+        warn(f"wrote {path}")
 
 
 def _styled(table: TextTable) -> list[list[str | Text]]:
-    """Rows with the best figures bold and the second best underlined."""
+    """Return the rows with the best figures bold and the second best underlined."""
     from rainkit.render.text_tables import bold, plain, underlined
 
     return [
@@ -240,7 +216,7 @@ def _styled(table: TextTable) -> list[list[str | Text]]:
 
 
 def _show_metrics(result: Evaluation) -> None:
-    """Means of further metrics; they are alike under all protocols."""
+    """Print the means of further metrics, which are the same under all protocols."""
     from rainkit.evaluation import METRICS
 
     found: dict[str, dict[str, Scores]] = {}
@@ -266,7 +242,7 @@ def _show_metrics(result: Evaluation) -> None:
 
 
 def _mean(scores: Scores, name: str) -> str:
-    """Empty where it was not measured."""
+    """Return a metric's mean as text; empty if it was not measured."""
     first = scores.rows[0]
     if name not in {*dict(first.extras), *(f"input_{extra}" for extra, _ in first.input_extras)}:
         return ""

@@ -1,81 +1,189 @@
-"""``rainkit synth``: options to one synthesis request."""
+"""``rainkit synth``: make rainy and clean pairs from clean photographs."""
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli import synth_options as o
-from rainkit.cli.synth_recipe import (
-    RAIN,
-    command_line,
-    rain_settings,
-    refuse_others,
-    shard,
-)
-from rainkit.cli.synth_results import make_page, progress, tell_cut, tell_made, tell_verified
-from rainkit.errors import UsageError
+from rainkit import choices
+from rainkit.cli.console import print_json, progress_bars, tell, warn
+from rainkit.cli.options import OUTPUT, Json, Quiet, choice
+from rainkit.files import counted
 
-__all__ = ["synth"]
+if TYPE_CHECKING:
+    from rainkit.synthesis.request import SynthResult
 
-_TELLING = {"config", "as_json", "quiet"}
-_VERIFYING = _TELLING | {"from_manifest", "verify", "photos", "workers"}
-_CUTTING = _TELLING | {"from_video", "out", "sequence", "overwrite"}
-_REBUILDING = _TELLING | {
-    *("from_manifest", "photos", "out", "depth", "depth_format", "depth_camera"),
-    *("layout", "file_format", "workers", "report"),
-}
-"""Parameters that mean something to what is not a synthesis."""
+__all__ = ["progress", "show_dataset", "synth", "write_page"]
+
+_RAIN = "Rain"
+_DATASET = "Dataset"
+_RUN = "How it runs"
+
+_HERE = {"-o", "--output", "--workers", "--shard"}
+_HERE_FLAGS = {"--overwrite", "--json", "-q", "--quiet", "--report"}
+"""Options that do not change what is made."""
 
 
 def synth(
-    context: typer.Context,
-    photos: o.Photos = None,
-    out: o.Out = None,
-    preset: o.Preset = "default",
-    level: o.Level = None,
-    rate: o.Rate = None,
-    streak_gain: o.StreakGain = None,
-    wind: o.Wind = None,
-    dim: o.Dim = None,
-    gamma: o.Gamma = None,
-    light: o.Light = None,
-    settings: o.Settings = None,
-    noise: o.Noise = None,
-    fog_gain: o.FogGain = None,
-    depth: o.Depth = None,
-    depth_format: o.DepthFormat = None,
-    depth_camera: o.DepthCamera = None,
-    distance: o.Distance = None,
-    variants: o.Variants = 1,
-    test_scenes: o.TestScenes = None,
-    group_by: o.GroupBy = None,
-    split_seed: o.SplitSeed = 0,
-    sequence: o.Sequence = None,
-    fps: o.Fps = None,
-    from_video: o.FromVideo = None,
-    layout: o.Layout = None,
-    file_format: o.FileFormat = None,
-    manifest_format: o.ManifestFormat = "jsonl",
-    save: o.Save = "",
-    overwrite: o.Overwrite = False,
-    report: o.Report = False,
-    seed: o.Seed = 0,
-    config: o.Config = None,
-    workers: o.Workers = None,
-    part: o.Part = None,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
-    from_manifest: o.FromManifest = None,
-    verify: o.Verify = False,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PHOTOS",
+            help="Clean photographs: files, folders or patterns.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the dataset.", metavar="DIR"),
+    ] = None,
+    preset: Annotated[
+        choices.Preset | None,
+        choice(choices.Preset, "--preset", help="Rain to start from.", panel=_RAIN),
+    ] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MM/H|LEVEL",
+            help="Rain rate in mm/h, or a level whose bounds rates are drawn in: drizzle, light, "
+            "moderate, heavy or violent. May be repeated; variants then take turns.",
+            rich_help_panel=_RAIN,
+        ),
+    ] = None,
+    rain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rain",
+            metavar="NAME=VALUE",
+            help="Another setting of the rain, such as streak_gain=20, fog_gain=2, wind_m_s=3 or "
+            "fov_deg=45. May be repeated.",
+            rich_help_panel=_RAIN,
+        ),
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|none|METRES|DIR|MODEL",
+            help="Depth of the scenes: maps beside the photographs or else a guess (auto), none, "
+            "one distance for a flat scene, a folder of maps, or a network (a folder, or a Hugging "
+            "Face name in the cache). Default: auto, or none with presets that imitate datasets "
+            "without depth.",
+            rich_help_panel=_RAIN,
+        ),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SIGMA",
+            help="Add Gaussian noise of SIGMA grey levels instead of rain.",
+            rich_help_panel=_RAIN,
+        ),
+    ] = None,
+    variants: Annotated[
+        int | None,
+        typer.Option(help="Rains per photograph. Default: 1.", rich_help_panel=_DATASET),
+    ] = None,
+    test_scenes: Annotated[
+        int | None,
+        typer.Option(
+            help="Split into train and test, with this many scenes in test. Photographs that look "
+            "alike stay together.",
+            rich_help_panel=_DATASET,
+        ),
+    ] = None,
+    sequence: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FRAMES",
+            help="Make static time-lapse scenes with this many frames of each rain.",
+            rich_help_panel=_DATASET,
+        ),
+    ] = None,
+    layout: Annotated[
+        choices.WrittenLayout | None,
+        choice(
+            choices.WrittenLayout,
+            "--layout",
+            help="Names of files and folders. Default: restormer.",
+            panel=_DATASET,
+        ),
+    ] = None,
+    file_format: Annotated[
+        choices.FileFormat | None,
+        choice(
+            choices.FileFormat,
+            "--format",
+            help="Format of the pictures: png (default), or jpg of quality 95.",
+            panel=_DATASET,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the dataset. Default: 0.", rich_help_panel=_DATASET),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Another setting of the dataset: fps, group_by, split_seed, save, "
+            "manifest_format, depth_format or depth_camera. May be repeated.",
+            rich_help_panel=_DATASET,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECIPE.toml",
+            help="Take options from the table synth of this file and settings of the rain from "
+            "its table rain. The command line wins.",
+            rich_help_panel=_DATASET,
+        ),
+    ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Make a page of samples and checks, DIR/report.html.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Write into a folder that is not empty. The files that its manifest lists are "
+            "deleted, and no other file is.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes. Default: as many as pay.", rich_help_panel=_RUN),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Make the I-th of N parts. The last part to end joins them.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make rainy and clean pairs from clean photographs.
 
-    Writes OUTPUT/input, OUTPUT/target (equal names) and OUTPUT/manifest.jsonl, which says how each
-    picture was made. The same photographs, options and seed make the same pixels. A command that
-    was stopped goes on when it is repeated.
+    Writes DIR/input, DIR/target (equal names) and DIR/manifest.jsonl, which says how each picture
+    was made. The same photographs, options and seed make the same pixels. A command that was
+    stopped continues when it is repeated. To check or rebuild a dataset, or to cut frames from a
+    video, see rainkit data.
 
     For example:
 
@@ -83,116 +191,121 @@ def synth(
 
       rainkit synth photos/ -o pairs/ --preset rain100h --variants 5
 
-      rainkit synth photos/ -o pairs/ --level light --level heavy --variants 12 --test-scenes 25
-
-      rainkit synth --from pairs/manifest.jsonl --verify
+      rainkit synth photos/ -o pairs/ --rate light --rate heavy --variants 12 --test-scenes 25
     """
-    if verify:
-        refuse_others(context, "--verify", _VERIFYING)
-        _verify(from_manifest, photos or [], workers, as_json=as_json, quiet=quiet)
-        return
-    if out is None:
-        raise UsageError("no folder for the dataset: add -o DIR")
-    if from_video is not None:
-        refuse_others(context, "--from-video", _CUTTING)
-        _cut(from_video, out, sequence, overwrite=overwrite, as_json=as_json, quiet=quiet)
-        return
-    from rainkit.synthesis.run import DepthChoice, SynthRequest, synthesise
+    from rainkit.synthesis.recipe import Recipe, build_request, read_recipe
+    from rainkit.synthesis.run import synthesise
 
-    source = DepthChoice(name=depth, form=depth_format, camera=depth_camera)
-    if from_manifest is not None:
-        from rainkit.synthesis.rebuild import RebuildRequest, rebuild
-
-        refuse_others(context, "--from", _REBUILDING)
-
-        again = RebuildRequest(
-            manifest=from_manifest,
-            out=out,
-            photos=tuple(photos or ()),
-            depth=source,
-            layout=layout,
-            format=file_format,
-            workers=workers,
-        )
-        with progress(quiet) as tell:
-            made = rebuild(again, tell)
-        page = make_page(made, workers, quiet=quiet) if report else None
-        tell_made(made, page, as_json=as_json, quiet=quiet)
-        return
-    if not photos:
-        raise UsageError("no photographs: name files, folders or patterns")
-    given = {
-        "streak_gain": streak_gain,
-        "fog_gain": fog_gain,
-        "wind_m_s": wind,
-        "dim": dim,
-        "gamma": gamma,
-        "light": light,
-    }
-    recipe = context.meta.get(RAIN, {})
-    if noise is not None and (recipe or settings or level or rate or any(given.values())):
-        raise UsageError("--noise: takes no options of rain; leave them out")
-    request = SynthRequest(
-        inputs=tuple(photos),
-        out=out,
-        settings=rain_settings(preset, recipe, given, settings or ()),
-        preset=preset,
-        levels=tuple(level or ()),
-        rates=tuple(rate or ()),
-        noise=noise,
-        distance=distance,
-        depth=source,
-        variants=variants,
-        sequence=sequence,
-        fps=fps,
-        test_scenes=test_scenes,
-        group_by=group_by,
-        split_seed=split_seed,
-        layout=layout or "restormer",
-        save=tuple(name.strip() for name in save.split(",") if name.strip()),
-        seed=seed,
-        format=file_format or "png",
-        manifest_format=manifest_format,
-        overwrite=overwrite,
-        workers=workers,
-        shard=shard(part),
-        command=command_line(sys.argv[1:]),
+    recipe = Recipe() if config is None else read_recipe(config)
+    request = build_request(
+        recipe,
+        {
+            "photos": photos or None,
+            "output": out,
+            "preset": preset,
+            "rate": rate,
+            "noise": noise,
+            "depth": depth,
+            "variants": variants,
+            "test_scenes": test_scenes,
+            "sequence": sequence,
+            "layout": layout,
+            "format": file_format,
+            "seed": seed,
+            "overwrite": overwrite or None,
+            "workers": workers,
+            "shard": shard,
+        },
+        settings=settings or (),
+        rain=rain or (),
+        command=_command_line(sys.argv[1:]),
     )
-    if fog_gain and distance is None and request.depth_name == "none":
-        raise UsageError(
-            "--fog-gain: fog needs to know how far away things are: add --depth auto or "
-            "--distance METRES"
+    with progress(quiet) as advance:
+        result = synthesise(request, advance)
+    page = write_page(result, workers, quiet=quiet) if report or recipe.report else None
+    show_dataset(result, page, as_json=as_json, quiet=quiet)
+
+
+def _command_line(arguments: Sequence[str]) -> str:
+    """Return the command for a dataset's card, without where and how it was run."""
+    kept: list[str] = []
+    rest = iter(arguments)
+    for word in rest:
+        if word in _HERE:
+            next(rest, None)
+        elif word.partition("=")[0] not in _HERE | _HERE_FLAGS:
+            kept.append(word)
+    return shlex.join(["rainkit", *kept, "-o", "dataset"])
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a bar for each step, and say how to continue after Ctrl-C."""
+    try:
+        with progress_bars(quiet=quiet) as bars:
+            tasks: dict[str, Any] = {}
+
+            def advance(what: str, done: int, total: int | None) -> None:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(what, total=total)
+                bars.update(tasks[what], completed=done, total=total)
+
+            yield advance
+    except KeyboardInterrupt:
+        warn("stopped; repeat the command to continue")
+        raise
+
+
+def write_page(result: SynthResult, workers: int | None, *, quiet: bool) -> Path | None:
+    """Write the page about a finished dataset; return None if there is nothing to show yet."""
+    from rainkit.evaluation.metrics.protocols import PROTOCOLS
+    from rainkit.synthesis.report.page import write_rain_page
+
+    if not result.pairs or not (result.out / "manifest.jsonl").exists():
+        warn("no report: it comes with the last shard")
+        return None
+    scorer = next(iter(PROTOCOLS.values()))
+    with progress(quiet) as advance:
+        return write_rain_page(
+            result.out,
+            scorer,
+            workers=workers,
+            on_progress=lambda done, total: advance("measuring", done, total),
         )
-    with progress(quiet) as tell:
-        result = synthesise(request, tell)
-    page = make_page(result, workers, quiet=quiet) if report else None
-    tell_made(result, page, as_json=as_json, quiet=quiet)
 
 
-def _verify(
-    path: Path | None, roots: list[str], workers: int | None, *, as_json: bool, quiet: bool
-) -> None:
-    from rainkit.synthesis.verify import verify
-
-    if path is None:
-        raise UsageError("--verify: name the dataset's manifest with --from MANIFEST")
-    if len(roots) > 1:
-        raise UsageError("--verify: give one folder, the dataset's")
-    root = Path(roots[0]) if roots else None
-    with progress(quiet) as tell:
-        result = verify(
-            path, root, workers=workers, on_progress=lambda n, of: tell("verifying", n, of)
+def show_dataset(result: SynthResult, page: Path | None, *, as_json: bool, quiet: bool) -> None:
+    """Print what was made, and exit with 1 if photographs were left out."""
+    for note in result.notes:
+        warn(note, label="note:", style="yellow")
+    for path, reason in result.failures:
+        warn(
+            reason if reason.startswith(str(path)) else f"{path}: {reason}",
+            label="left out:",
+            style="bold red",
         )
-    tell_verified(result, as_json=as_json, quiet=quiet)
+    if as_json:
+        print_json(result.to_data() | {"report": page and str(page)})
+    elif not quiet:
+        _print_summary(result)
+        if page is not None:
+            tell(f"report: {page}")
+    if result.failures:
+        raise typer.Exit(1)
 
 
-def _cut(
-    video: Path, out: Path, frames: int | None, *, overwrite: bool, as_json: bool, quiet: bool
-) -> None:
-    from rainkit.synthesis.from_video import VideoRequest, cut_scenes
-
-    most = VideoRequest.frames if frames is None else frames
-    request = VideoRequest(video=video, out=out, frames=most, overwrite=overwrite)
-    with progress(quiet) as tell:
-        result = cut_scenes(request, lambda what, done: tell(what, done, None))
-    tell_cut(result, as_json=as_json, quiet=quiet)
+def _print_summary(result: SynthResult) -> None:
+    made = f"{counted(result.pairs, 'pair')} of {counted(result.scenes, 'scene')}"
+    split = ", ".join(f"{name} {pairs}" for name, (_, pairs) in result.splits.items())
+    again = f", {result.resumed} of an earlier run" if result.resumed else ""
+    rate = result.pairs / result.seconds if result.seconds else 0
+    tell(
+        f"{made}{f' ({split})' if split else ''} in {result.out} "
+        f"({result.seconds:.1f} s, {rate:.0f} pairs/s{again})"
+    )
+    if set(result.depths) - {"none", "flat"}:
+        depths = (
+            counted(number, "map") if source == "map" else f"{number} {source}"
+            for source, number in result.depths.items()
+        )
+        tell("depth: " + ", ".join(depths))

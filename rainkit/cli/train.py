@@ -1,128 +1,186 @@
-"""``rainkit train``: options to one training request."""
+"""``rainkit train``: options to one training request, and what it shows."""
 
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rainkit.cli.console import errors
-from rainkit.cli.options import CropToCommon, Layout, RainySide
-from rainkit.cli.train_results import ablate, continuing, explain, show_result
+from rainkit import choices
+from rainkit.cli.console import errors, print_json, print_table, tell, warn
+from rainkit.cli.options import choice
 from rainkit.errors import UsageError
+from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from rainkit.training import TrainRequest
+    from rainkit.training import Ablation, Plan, Profile, TrainRequest, TrainResult
 
 __all__ = ["train"]
+
+DATA = "Pictures"
+METHOD = "Method and settings"
+RUN = "Run"
+INSTEAD = "Instead of one training"
+
+_option = functools.partial(typer.Option, show_default=False)
 
 
 def train(
     method: Annotated[
-        str | None, typer.Option("--method", "-m", help="Method to train.", show_default=False)
+        str | None, _option("--method", "-m", help="Method to train.", rich_help_panel=METHOD)
     ] = None,
     clean: Annotated[
         list[str] | None,
-        typer.Option(help="Rain-free photos to draw rain on: file, folder or glob, [@SHARE]."),
+        _option(
+            metavar="PATH[@SHARE]",
+            help="Rain-free photos (file, folder or glob); rain is drawn on the fly.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     pairs: Annotated[
         list[str] | None,
-        typer.Option(help="Dataset of rainy and clean pictures: FOLDER[:COUNT][@SHARE]."),
+        _option(
+            metavar="FOLDER[:COUNT][@SHARE]",
+            help="Dataset of rainy and clean pictures.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     scenes: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of time-lapse scenes; FOLDER[:COUNT][@SHARE]."),
+        _option(
+            metavar="FOLDER[:COUNT][@SHARE]",
+            help="Folder of time-lapse scenes.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     validate: Annotated[
-        list[str] | None, typer.Option(help="Dataset folder to validate on; never trained on.")
+        list[str] | None,
+        _option(
+            metavar="FOLDER",
+            help="Dataset to validate on; it is never trained on.",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    run: Annotated[
+    config: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Run folder to make (default: runs/METHOD-VARIANT)."),
+        _option("--config", "-c", metavar="FILE", help="Recipe (TOML).", rich_help_panel=METHOD),
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="Run folder to continue; with --device and --workers alone."),
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Recipe (TOML).")] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Variant to start from (default: default).")
+        str | None, _option(help="Variant of the method to start from.", rich_help_panel=METHOD)
     ] = None,
-    layout: Layout = None,
-    rainy_side: RainySide = None,
-    crop_to_common: CropToCommon = False,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="One setting, such as training.lr=1e-4 or data.jpeg=0.5."),
+        _option(
+            "--set",
+            metavar="SECTION.NAME=VALUE",
+            help="One setting, such as training.lr=1e-4, data.jpeg=0.5 or run.workers=2. "
+            "`rainkit methods show NAME` lists the method's; docs/training.md lists the others.",
+            rich_help_panel=METHOD,
+        ),
     ] = None,
     init: Annotated[
         Path | None,
-        typer.Option(help="Weights to start from: .safetensors, or a foreign .pth of tensors."),
+        _option(
+            metavar="FILE",
+            help="Weights to start from: .safetensors, or a foreign .pth of tensors.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Run folder to make.",
+            show_default="runs/METHOD-VARIANT",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        _option(
+            metavar="FOLDER",
+            help="Run folder to continue. Only --device, --max-steps and --set run.NAME=VALUE may "
+            "differ from the run.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(help="Steps in all; the same as --set training.steps=N.", min=1)
+        int | None,
+        _option(
+            min=1,
+            metavar="STEPS",
+            help="Number of steps in all, as --set training.steps=STEPS; extends a run that is "
+            "continued.",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     max_time: Annotated[
         str | None,
-        typer.Option(
-            metavar="TIME", help="Fix the steps so that the training ends in 90m, 1h30m or 45s."
+        _option(
+            metavar="TIME",
+            help="Choose the number of steps such that the training ends in a time such as 90m, "
+            "1h30m or 45s.",
+            rich_help_panel=RUN,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto"),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, fp32, bf16 or fp16.", show_default="auto")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Loading processes.", min=0, show_default="1")
-    ] = None,
-    validate_every: Annotated[
-        int | None, typer.Option(help="Epochs between validations.", min=1, show_default="1")
-    ] = None,
-    keep: Annotated[
-        int | None, typer.Option(help="Checkpoints kept.", min=1, show_default="2")
-    ] = None,
-    save_every: Annotated[
+    seed: Annotated[
         int | None,
         typer.Option(
-            metavar="STEPS", help="Checkpoints within epochs, too.", min=1, show_default=False
+            min=0, help="Seed of everything random.", show_default="0", rich_help_panel=RUN
         ),
     ] = None,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Run the network through torch.compile.")
-    ] = False,
-    histograms: Annotated[
-        bool, typer.Option("--histograms", help="Histograms of gradients at each validation.")
-    ] = False,
-    trackers: Annotated[
-        list[str] | None,
-        typer.Option("--tracker", help="Experiment tracker, such as wandb; repeatable."),
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Device to train on.",
+            show_default="auto",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    precision: Annotated[
+        choices.Precision | None,
+        choice(
+            choices.Precision,
+            "--precision",
+            help="Number format to train in.",
+            panel=RUN,
+            show_default="auto",
+        ),
     ] = None,
     ablation: Annotated[
         str | None,
-        typer.Option(
-            metavar="VARIANTS",
-            help="Train several variants alike (a,b,c, or published for the paper's own) "
-            "and compare them.",
+        _option(
+            metavar="VARIANTS[@SEEDS]",
+            help="Train several variants alike and compare them: a,b,c, or published for the "
+            "paper's own list; @3 trains each with three seeds.",
+            rich_help_panel=INSTEAD,
         ),
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Trainings of each variant of --ablation.", min=1)
-    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")
+        bool,
+        _option(
+            "--dry-run", help="Say what would be done, and write nothing.", rich_help_panel=INSTEAD
+        ),
     ] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Say where the time of a step goes; write nothing.")
+        bool,
+        _option(
+            "--profile",
+            help="Say where the time of a step goes, and write nothing.",
+            rich_help_panel=INSTEAD,
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Annotated[
+        bool, _option("--json", help="Print the result as JSON.", rich_help_panel=RUN)
+    ] = False,
 ) -> None:
     """Train a method on pairs, on clean photos with rain drawn on the fly, or on time-lapse scenes.
 
@@ -130,35 +188,41 @@ def train(
 
       rainkit train -m graspp-gan --clean photos/ --validate pairs/ -o runs/mine
 
-      rainkit train --config recipe.toml --clean photos/ --set training.steps=5000
+      rainkit train --config recipe.toml --clean photos/ --max-steps 5000
 
       rainkit train --resume runs/mine
 
       rainkit train -m graspp-gan --ablation published --clean photos/ --validate pairs/
 
-    Ctrl-C ends the running step and writes a checkpoint; a second one stops at once.
+    Ctrl-C ends the running step and writes a checkpoint. A second Ctrl-C stops at once.
     """
+    if ablation is not None and (variant is not None or profile):
+        other = "--variant" if variant is not None else "--profile"
+        raise UsageError(f"--ablation names its variants itself: leave out {other}")
+    if resume is not None:
+        fixed = {
+            "--method": method, "--clean": clean, "--pairs": pairs, "--scenes": scenes,
+            "--validate": validate, "--config": config, "--variant": variant, "--init": init,
+            "--output": run, "--max-time": max_time, "--seed": seed, "--precision": precision,
+            "--ablation": ablation, "--dry-run": dry_run or None, "--profile": profile or None,
+        }  # fmt: skip
+        given = [name for name, value in fixed.items() if value is not None]
+        if given:
+            raise UsageError(
+                f"{given[0]} does not go with --resume, which takes everything but --device, "
+                "--max-steps and --set run.NAME=VALUE from the run; to train on with other "
+                "settings, start a new run with --init"
+            )
     from rainkit import training
 
-    if seeds is not None and ablation is None:
-        raise UsageError("--seeds goes with --ablation; for one training there is --seed")
     if resume is not None:
-        given = (method, clean, pairs, scenes, validate, run, config, variant, settings, seed)
-        more = (layout, rainy_side, crop_to_common or None, precision, validate_every, keep)
-        rest = (init, max_steps, max_time, save_every, compiled or None, histograms or None)
-        last = (trackers, ablation, dry_run or None, profile or None)
-        if any(option is not None for option in (*given, *more, *rest, *last)):
-            raise UsageError("--resume takes all but --device and --workers from the run")
-        here = {"device": device, "workers": workers}
-        changes = {name: value for name, value in here.items() if value is not None}
-        request = training.reopen(resume, **changes)
+        request = training.reopen(
+            resume, device=device, settings=settings or (), max_steps=max_steps
+        )
     else:
-        said = {"layout": layout, "rainy_side": rainy_side, "crop_to_common": crop_to_common}
-        reading = [f"data.{name}={value}" for name, value in said.items() if value]
-        if max_steps is not None:
-            settings = [*(settings or ()), f"training.steps={max_steps}"]
+        steps = [] if max_steps is None else [f"training.steps={max_steps}"]
         make = functools.partial(
-            _request,
+            training.make_request,
             method=method,
             folders={
                 "clean": clean or (),
@@ -167,84 +231,227 @@ def train(
                 "validation": validate or (),
             },
             config=config,
-            settings=[*reading, *(settings or ())],
+            settings=[*(settings or ()), *steps],
             device=device or "auto",
             precision=precision or "auto",
-            workers=1 if workers is None else workers,
-            validate_every=validate_every or 1,
-            keep=keep or 2,
             init=init,
-            save_every=save_every or 0,
             max_seconds=None if max_time is None else training.parse_time(max_time),
-            compiled=compiled,
-            histograms=histograms,
-            trackers=tuple(trackers or ()),
         )
         if ablation is not None:
-            if variant is not None or profile:
-                raise UsageError("--ablation names its variants itself, and takes no --profile")
-            ablate(make, ablation, seeds or 1, seed, run, dry_run=dry_run, as_json=as_json)
+            _ablate(make, ablation, seed, run, dry_run=dry_run, as_json=as_json)
             return
         request = make(run=run, variant=variant, seed=seed)
     if dry_run or profile:
-        explain(request, dry_run=dry_run, as_json=as_json)
+        _explain(request, dry_run=dry_run, as_json=as_json)
         return
-    with continuing(request.run):
+    with _continuing(request.run):
         result = training.train(request, console=errors)
-        show_result(result, as_json=as_json)
+        _show_result(result, as_json=as_json)
 
 
-def _request(
+SIGNALLED = 130
+"""Exit code after Ctrl-C."""
+
+
+@contextmanager
+def _continuing(run: Path) -> Iterator[None]:
+    """Say how to continue a training that is broken off at once."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        _continue(run, "the last checkpoint")
+        raise typer.Exit(SIGNALLED) from stop
+
+
+def _show_result(result: TrainResult, *, as_json: bool) -> None:
+    """Show what a training left behind."""
+    if result.stopped == "signal" and _speaks():
+        _continue(result.run, f"step {result.steps} of {result.planned}")
+    if _speaks() and as_json:
+        print_json(result.to_data())
+    elif _speaks():
+        _describe(result)
+    if result.stopped == "signal":
+        raise typer.Exit(SIGNALLED)
+
+
+def _explain(request: TrainRequest, *, dry_run: bool, as_json: bool) -> None:
+    """Show what a training would do, or where its time goes."""
+    from rainkit import training
+
+    shown = training.plan(request) if dry_run else training.profile(request)
+    if not _speaks():
+        return
+    if as_json:
+        print_json(shown.to_data())
+    elif isinstance(shown, training.Plan):
+        _plan(shown)
+    else:
+        _profile(shown)
+
+
+def _ablate(
+    make: Callable[..., TrainRequest],
+    named: str,
+    first_seed: int | None,
+    folder: Path | None,
     *,
-    method: str | None,
-    folders: Mapping[str, Sequence[str]],
-    run: Path | None,
-    config: Path | None,
-    variant: str | None,
-    settings: Sequence[str],
-    seed: int | None,
-    device: str,
-    precision: str,
-    workers: int,
-    validate_every: int,
-    keep: int,
-    init: Path | None,
-    save_every: int,
-    max_seconds: float | None,
-    compiled: bool,
-    histograms: bool,
-    trackers: tuple[str, ...],
-) -> TrainRequest:
-    from rainkit import hyperparameters, plugins
-    from rainkit.training import TrainRequest, run_config
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train variants alike and print one table.
 
-    read = run_config.read(config) if config is not None else run_config.Recipe()
-    for_data = [setting for setting in settings if setting.strip().startswith("data.")]
-    others = [setting for setting in settings if setting not in for_data]
-    name = method or read.method
-    if name is None:
-        raise UsageError("no method named: add --method NAME (see `rainkit methods`)")
-    if read.method is not None and name != read.method:
-        raise UsageError(f"--method {name}: the recipe {config} is for {read.method}")
-    found = plugins.get(name)
-    chosen = variant or read.variant or "default"
-    return TrainRequest(
-        method=found,
-        variant=chosen,
-        hyperparameters=hyperparameters.resolve(found, chosen, read.hyperparameters, others),
-        data=run_config.data_request(run_config.with_settings(read.data, for_data), folders),
-        run=run or Path("runs") / f"{found.name}-{chosen}",
-        seed=seed if seed is not None else (read.seed or 0),
-        device=device,
-        precision=precision,
-        workers=workers,
-        validate_every=validate_every,
-        keep=keep,
-        command=("rainkit", *sys.argv[1:]),
-        init=init,
-        save_every=save_every,
-        max_seconds=max_seconds,
-        compiled=compiled,
-        histograms=histograms,
-        trackers=trackers,
+    Args:
+        make: makes a request from ``run``, ``variant`` and ``seed``.
+        named: variants with commas between them, or ``published``, and perhaps ``@SEEDS``.
+        first_seed: the first seed; None for the recipe's.
+        folder: folder of the runs; None for ``runs/METHOD-ablation``.
+        dry_run: show the plan of each training instead.
+        as_json: print the result as JSON.
+
+    Raises:
+        UsageError: a variant is unknown, or there is nothing to compare them on.
+    """
+    from rainkit import training
+
+    listed, at, times = named.partition("@")
+    if at and not (times.isdecimal() and int(times) > 0):
+        raise UsageError(f"--ablation {named}: write VARIANTS@SEEDS, such as published@3")
+    seeds = int(times) if at else 1
+    asked = make(run=None, variant="default", seed=first_seed)
+    method = asked.method
+    variants = [name.strip() for name in listed.split(",") if name.strip()]
+    if listed == "published":
+        variants = list(method.ablation)
+    if not variants:
+        known = ", ".join(method.variants)
+        raise UsageError(f"--ablation {named}: name variants of {method.name}: {known}")
+    home = folder or Path("runs") / f"{method.name}-ablation"
+    requests = training.alike(
+        [
+            make(
+                run=home / (variant if seeds == 1 else f"{variant}-seed{asked.seed + more}"),
+                variant=variant,
+                seed=asked.seed + more,
+            )
+            for variant in variants
+            for more in range(seeds)
+        ]
     )
+    if dry_run:
+        for request in requests:
+            _explain(request, dry_run=True, as_json=as_json)
+        return
+    with _continuing(home):
+        result = training.ablate(requests, home, errors)
+    if _speaks():
+        _ablation(result, as_json=as_json)
+    if len(result.runs) < len(requests):
+        raise typer.Exit(SIGNALLED)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def _speaks() -> bool:
+    """Whether this process prints: only the first of several does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _continue(run: Path, where: str) -> None:
+    warn(f"stopped; continue from {where} with")
+    warn(f"  rainkit train --resume {run}")
+
+
+def _describe(result: TrainResult) -> None:
+    if result.done_now:
+        tell(f"{counted(result.done_now, 'step')} in {result.seconds / 60:.1f} min")
+    else:
+        tell(f"nothing left to do: all {result.steps} steps were done before")
+    ends = {
+        "time": f"ended at step {result.steps} of {result.planned}: this machine was slower than "
+        "when its steps were timed",
+        "no gain": f"ended at step {result.steps} of {result.planned}: validation no longer "
+        "improved (training.stop_after)",
+    }
+    if result.stopped in ends:
+        tell(ends[result.stopped])
+    if result.skipped:
+        times = sum(result.skipped.values())
+        names = counted(len(result.skipped), "picture")
+        tell(f"skipped {names} that cannot be read, {counted(times, 'time')} in all")
+    tell(f"weights: {result.weights}")
+    if result.best is not None:
+        tell(f"best on validation: {result.best}")
+
+
+def _plan(plan: Plan) -> None:
+    if plan.timed is not None:
+        tell(plan.timed)
+    tell(plan.summary)
+    epochs = plan.steps / plan.epoch_steps
+    shape = " x ".join(map(str, plan.part))
+    tell(
+        f"{plan.steps:,} steps, {epochs:.4g} epochs of {plan.epoch_steps:,}; {shape} at a time",
+    )
+    print_table(
+        ("phase", "trains", "parameters", "from step", "optimiser", "lr at 0, 25, 50, 75, 100%"),
+        [
+            (
+                phase["name"],
+                phase["trains"],
+                f"{plan.parameters[phase['trains']]:,}",
+                "never" if phase["from_step"] is None else f"{phase['from_step']:,}",
+                phase["optimiser"],
+                f"{' '.join(f'{rate:.3g}' for rate in phase['lr'])} ({phase['schedule']})",
+            )
+            for phase in plan.phases
+        ],
+        figures=("parameters", "from step"),
+        folded=("lr at 0, 25, 50, 75, 100%",),
+    )
+    total = sum(plan.memory_mib.values())
+    rows = [*plan.memory_mib.items(), ("together", total)]
+    print_table(
+        ("memory, estimated", "MiB"),
+        [(name, f"{value:,.1f}") for name, value in rows],
+        figures=("MiB",),
+    )
+    sets = ", ".join(f"{name} ({count} pictures)" for name, count in plan.validation.items())
+    tell(f"\nvalidation: {sets or 'none'}")
+    tell(f"run folder: {plan.request.run}")
+
+
+def _profile(profile: Profile) -> None:
+    tell(profile.summary)
+    tell(
+        f"{profile.loading:.3g} steps/s, {profile.fixed:.3g} on a fixed batch: loading leaves "
+        f"{profile.ratio:.1%} of the pace ({profile.steps} steps each)",
+    )
+    whole = sum(profile.parts.values())
+    print_table(
+        ("part of a step", "ms", "share"),
+        [(name, f"{ms:.1f}", f"{ms / whole:.1%}") for name, ms in profile.parts.items()],
+        figures=("ms", "share"),
+    )
+    print_table(
+        ("operation", "ms a step", "calls"),
+        [(each.name, f"{each.milliseconds:.1f}", str(each.calls)) for each in profile.operators],
+        figures=("ms a step", "calls"),
+        folded=("operation",),
+    )
+
+
+def _ablation(result: Ablation, *, as_json: bool) -> None:
+    from rainkit.training import ablation
+
+    paths = ablation.write(result)
+    if as_json:
+        print_json(result.to_data())
+        return
+    columns = ablation.columns(result)
+    title = f"{result.method}: PSNR in dB and SSIM by prenet/1, on the validation sets"
+    print_table(columns, ablation.rows(result), figures=columns[1:], title=title)
+    for run in result.runs:
+        if run.problem is not None:
+            warn(f"{run.variant}: {run.problem}")
+    for path in paths:
+        tell(f"wrote {path}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from rich.markup import escape
 
-from rainkit.cli.console import errors, output, print_json, print_table
+from rainkit.cli.commands import CommandLine
+from rainkit.cli.console import errors, print_json, print_table, tell, warn
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "inspect", "pack", "verify"]
 
-app = typer.Typer(help="Look into weights, verify them, pack those of a run.", no_args_is_help=True)
+app = CommandLine(
+    name="weights", help="Show what weights files hold, verify them, and pack those of a run."
+)
 
 _Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -171,7 +173,7 @@ def _print_verifications(found: tuple[Verification, ...]) -> None:
     for each in found:
         if each.problem:
             text = each.problem if each.name in each.problem else f"{each.name}: {each.problem}"
-            errors.print(f"[bold red]bad:[/] {escape(text)}", highlight=False, soft_wrap=True)
+            warn(text, label="bad:", style="bold red")
 
 
 def _print_packed(packed: Packed) -> None:
@@ -185,8 +187,8 @@ def _print_packed(packed: Packed) -> None:
 
 
 def _print(text: str) -> None:
-    output.print(escape(text), highlight=False, soft_wrap=True)
+    tell(text)
 
 
 def _say(text: str) -> None:
-    errors.print(escape(text), highlight=False, soft_wrap=True)
+    warn(text)

@@ -15,7 +15,7 @@ from typing import Any
 
 import rainkit
 from rainkit import images
-from rainkit.datasets.duplicates import clean_pictures, common_names, look, near
+from rainkit.datasets.duplicates import common_names, find_clean, hash_images, near_hashes
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import MANIFEST
 from rainkit.datasets.output_folder import read_json
@@ -111,7 +111,7 @@ def begin(out: Path, about: Mapping[str, Any], chosen: Sequence[Chosen]) -> Ledg
         about=lambda held: {"files": sorted(files.union(held.about["files"] if held else ()))},
         decode=lambda hashes: (str(hashes[0]), str(hashes[1])),
         restart=True,
-        writer="rainkit data mix",
+        writer="rainkit data merge",
     )
     (out / MIX).unlink(missing_ok=True)
     return ledger
@@ -395,17 +395,17 @@ def _apart(
     """The pairs that show no scene of the sets to stay away from."""
     if not request.against:
         return {name: list(pairs) for name, pairs in found.items()}
-    theirs = [p for path in request.against for p in clean_pictures(path, photos=False)[0]]
+    theirs = [p for path in request.against for p in find_clean(path).clean]
     ours = list(dict.fromkeys(pair.clean for pairs in found.values() for pair in pairs))
-    seen, failures = look(
+    hashed, failures = hash_images(
         list(dict.fromkeys([*theirs, *ours])),
         workers=request.workers,
         on_progress=lambda done, total: tell("looking", done, total),
     )
     if failures:
         raise DatasetError(f"{failures[0][1]}; --against needs to see every clean picture")
-    bits = {place: one.phash for one in seen for place in one.places}
-    at = near(
+    bits = {place: one.phash for one in hashed for place in one.files}
+    at = near_hashes(
         (bits[picture] for picture in ours),
         (bits[picture] for picture in theirs),
         request.limit,

@@ -1,4 +1,4 @@
-"""The folder a dataset is written to: who may write there, and what an earlier run left."""
+"""The folder that a dataset is written to, and what an earlier run left in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 DATASET = "dataset.json"
-"""Name of the file that says how a dataset was asked for."""
+"""Name of the file that holds the request of a dataset."""
 
 Records = tuple[Record, ...]
 
@@ -41,7 +41,7 @@ _PART = re.compile(r"manifest-\d{5}-of-\d{5}\.jsonl")
 
 
 class DatasetRequest(Protocol):
-    """A request that makes a dataset.
+    """A request for a dataset.
 
     Attributes:
         out: folder to write the dataset to.
@@ -62,24 +62,24 @@ class DatasetRequest(Protocol):
 
 
 def journal_path(request: DatasetRequest) -> Path:
-    """The journal of a run, or of its shard."""
+    """Return the path of the journal of a run, or of its shard."""
     return request.out / ("journal" + _shard(request) + ".jsonl")
 
 
 def manifest_path(request: DatasetRequest) -> Path:
-    """The manifest that a run writes: the whole one, or its shard's part."""
+    """Return the path of the manifest that a run writes: the whole one, or its shard's part."""
     if request.shard is None:
         return request.out / manifest.MANIFEST
     return request.out / manifest.part_name(*request.shard)
 
 
 def admit(request: DatasetRequest) -> None:
-    """See whether a dataset may be written to its folder; nothing is changed.
+    """Refuse a folder that the dataset may not be written to; change nothing.
 
-    It may if the folder is empty, or holds the same dataset unfinished, or may be overwritten.
+    The folder may be empty, hold the same dataset unfinished, or be overwritten.
 
     Raises:
-        UsageError: it may not.
+        UsageError: The dataset may not be written there.
     """
     out = request.out
     if out.exists() and not out.is_dir():
@@ -102,8 +102,9 @@ def admit(request: DatasetRequest) -> None:
         raise UsageError(f"{out} is not empty: add --overwrite, or name another folder")
     if not same:
         raise UsageError(
-            f"{out} holds an unfinished dataset made otherwise ({_difference(held, request)}); "
-            "repeat its command to finish it, or add --overwrite to start again"
+            f"{out} holds an unfinished dataset made with other options "
+            f"({_difference(held, request)}); repeat its command to finish it, or add "
+            "--overwrite to start again"
         )
     if (
         request.shard
@@ -114,13 +115,13 @@ def admit(request: DatasetRequest) -> None:
 
 
 def begin(request: DatasetRequest, plan: str) -> Ledger[Records]:
-    """Take hold of the folder and open the journal of an earlier run, or begin one.
+    """Lock the folder and open the journal of an earlier run, or begin one.
 
-    Lists of a dataset that is overwritten are deleted; its pictures stay until the end.
+    The lists of a dataset that is overwritten are deleted; its pictures stay until the end.
 
     Args:
-        request: what is to be made.
-        plan: what tells its scenes from other ones.
+        request: the dataset to make.
+        plan: text that differs for other scenes, such as a hash.
 
     Raises:
         UsageError: another process writes there, or the photographs have changed.
@@ -217,7 +218,7 @@ def remove_former(out: Path, former: Iterable[str], records: Iterable[Record]) -
 
 
 def _lists(request: DatasetRequest) -> list[Path]:
-    """Manifests, journals and so on in the folder but for the journal of this run."""
+    """Return the manifests, journals and splits in the folder except the journal of this run."""
     kinds = (_JOURNAL, _PART)
     named = (manifest.MANIFEST, manifest.PARQUET, SPLITS)
     return sorted(
@@ -229,7 +230,7 @@ def _lists(request: DatasetRequest) -> list[Path]:
 
 
 def _files_listed(path: Path) -> tuple[str, ...]:
-    """What a list that is about to be deleted names; nothing where it is damaged."""
+    """Return the files that a list names; none if it is damaged."""
     if _JOURNAL.fullmatch(path.name):
         return journal_files(path)
     try:
@@ -252,13 +253,13 @@ def read_json(path: Path) -> Any:
 
 
 def _identity(data: Any) -> str:
-    """What must be equal to go on with a dataset: all but how the command was spelled."""
+    """Return what must be equal to continue a dataset: all but the spelling of the command."""
     told = data if isinstance(data, dict) else {}
     return json.dumps({**told, "command": None}, sort_keys=True)
 
 
 def _difference(held: Any, request: DatasetRequest) -> str:
-    """The first options that differ, for the message."""
+    """Return the names of the options that differ, for the message."""
     wanted = json.loads(json.dumps(request.to_data()))  # lists for tuples
     there = held if isinstance(held, dict) else {}
     for section in ("request", "versions"):

@@ -57,9 +57,9 @@ def find_scenes(
 ) -> tuple[FrameScene, ...]:
     """The scenes of a dataset: folders with two pictures or more, in natural order.
 
-    Reads what ``rainkit synth --sequence`` and ``--from-video`` write (``seq/<scene>/0001.png``,
-    perhaps in a folder for each split, ``clean.png`` beside the frames), and any folder of folders
-    of pictures. The folder of a single scene will do too.
+    Reads what ``rainkit synth --sequence`` and ``rainkit data frames`` write
+    (``seq/<scene>/0001.png``, perhaps in a folder for each split, ``clean.png`` beside the frames),
+    and any folder of folders of pictures. The folder of a single scene will do too.
 
     Args:
         root: the dataset's folder.

@@ -1,4 +1,4 @@
-"""Splitting scenes into train and test so that nothing seen in one is seen in the other."""
+"""Splits of scenes into train and test, which share no scene."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from rainkit.datasets.manifest import Record
-from rainkit.datasets.phash import components
+from rainkit.datasets.phash import LIMIT, components
 from rainkit.errors import UsageError
 
-__all__ = ["LIMIT", "SPLITS", "View", "choose_test", "group_views", "splits_to_data"]
+__all__ = ["SPLITS", "HashedPhoto", "choose_test", "group_photos", "splits_to_data"]
 
 SPLITS = "splits.json"
-"""Name of the file that says which scene is where."""
-
-LIMIT = 8
-"""Perceptual hashes that differ in at most so many of their 64 bits show the same scene."""
+"""Name of the file that says which scene is in which split."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What is known of a photograph before it is put anywhere.
+class HashedPhoto:
+    """A photograph with what decides its split.
 
     Attributes:
-        name: of its scene.
+        name: name of its scene.
         source: name of the file, for ``group_by``.
         key: SHA-256 of its pixels in hex.
-        phash: its perceptual hash, 64 bit.
+        phash: its perceptual hash of 64 bits.
     """
 
     name: str
@@ -38,17 +35,17 @@ class View:
     phash: int
 
 
-def group_views(views: Sequence[View], group_by: str | None = None) -> list[int]:
-    """Number the groups of photographs that must stay together, in the order of the views.
+def group_photos(photos: Sequence[HashedPhoto], group_by: str | None = None) -> list[int]:
+    """Return the number of the group that each photograph must stay together with.
 
-    Two are of one group if their perceptual hashes differ in at most :data:`LIMIT` bits, if the
-    first group of the regular expression ``group_by`` finds the same text in the names of both, or
-    if a chain of such pairs leads from one to the other.
+    Two photographs are in one group if their perceptual hashes differ in at most
+    :data:`rainkit.datasets.phash.LIMIT` bits, if the first group of the regular expression
+    ``group_by`` finds the same text in the names of both, or if a chain of such pairs links them.
 
     Raises:
-        UsageError: ``group_by`` is no regular expression with a group.
+        UsageError: ``group_by`` is not a regular expression with a group.
     """
-    parents = list(range(len(views)))
+    parents = list(range(len(photos)))
 
     def head(item: int) -> int:
         while parents[item] != item:
@@ -56,50 +53,53 @@ def group_views(views: Sequence[View], group_by: str | None = None) -> list[int]
             item = parents[item]
         return item
 
-    alike: list[Any] = list(components([view.phash for view in views], LIMIT))
-    for labels in (alike, _labels(views, group_by)):
+    alike: list[Any] = list(components([photo.phash for photo in photos], LIMIT))
+    for labels in (alike, _labels(photos, group_by)):
         firsts: dict[Any, int] = {}
         for item, label in enumerate(labels):
             if label is not None:
                 one, other = head(firsts.setdefault(label, item)), head(item)
                 parents[max(one, other)] = min(one, other)
-    return [head(item) for item in range(len(views))]
+    return [head(item) for item in range(len(photos))]
 
 
-def _labels(views: Sequence[View], group_by: str | None) -> list[str | None]:
+def _labels(photos: Sequence[HashedPhoto], group_by: str | None) -> list[str | None]:
     if group_by is None:
         return []
     try:
         pattern = re.compile(group_by)
     except re.error as error:
-        raise UsageError(f"--group-by {group_by}: no regular expression ({error})") from error
+        raise UsageError(
+            f"--set group_by={group_by}: is not a regular expression ({error})"
+        ) from error
     if pattern.groups < 1:
-        raise UsageError(f"--group-by {group_by}: put what names the group in (...)")
-    found = [pattern.search(view.source) for view in views]
+        raise UsageError(f"--set group_by={group_by}: put what names the group in (...)")
+    found = [pattern.search(photo.source) for photo in photos]
     return [match and match[1] for match in found]
 
 
-def choose_test(views: Sequence[View], groups: Sequence[int], wanted: int, seed: int) -> set[int]:
-    """Groups for the test split: whole ones, in all ``wanted`` scenes or the nearest number below.
+def choose_test(
+    photos: Sequence[HashedPhoto], groups: Sequence[int], wanted: int, seed: int
+) -> set[int]:
+    """Return whole groups for the test split with ``wanted`` scenes, or the nearest number below.
 
-    Groups come in the order of the SHA-256 of (seed, smallest pixel hash in the group), so that
-    further photographs change little. Where the first ones do not add up, later ones are preferred
-    that do.
+    Groups are taken in the order of the SHA-256 of the seed and their smallest pixel hash, so that
+    additional photographs change little. If the first ones do not add up, later ones replace them.
 
     Raises:
-        UsageError: no group fits, or nothing would be left to train on.
+        UsageError: No group fits, or nothing would be left to train on.
     """
-    if len(views) < 2:
+    if len(photos) < 2:
         raise UsageError(f"--test-scenes {wanted}: a split needs at least 2 photographs")
-    if not 0 < wanted < len(views):
+    if not 0 < wanted < len(photos):
         raise UsageError(
-            f"--test-scenes {wanted}: of {len(views)} scenes; ask for 1 to {len(views) - 1}"
+            f"--test-scenes {wanted}: of {len(photos)} scenes; ask for 1 to {len(photos) - 1}"
         )
     sizes: dict[int, int] = {}
     keys: dict[int, str] = {}
-    for view, group in zip(views, groups, strict=True):
+    for photo, group in zip(photos, groups, strict=True):
         sizes[group] = sizes.get(group, 0) + 1
-        keys[group] = min(view.key, keys.get(group, view.key))
+        keys[group] = min(photo.key, keys.get(group, photo.key))
     ranked = sorted(sizes, key=lambda group: (_rank(seed, keys[group]), group))
     # Bit k of sums[i] tells whether some of the groups from i on have k scenes in all.
     sums = [1]
@@ -126,7 +126,7 @@ def _rank(seed: int, key: str) -> bytes:
 
 
 def splits_to_data(records: Iterable[Record], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What :data:`SPLITS` holds: how the split was asked for, and the groups of scenes in each."""
+    """Return the content of :data:`SPLITS`: settings, and the groups of scenes in each split."""
     splits: dict[str, dict[str, dict[str, None]]] = {"train": {}, "test": {}}
     for record in records:
         group = splits.setdefault(record.split or "", {}).setdefault(record.group or "", {})

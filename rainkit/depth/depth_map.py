@@ -1,4 +1,4 @@
-"""Depth maps in memory: metres along the optical axis, filled holes, relative scale."""
+"""Depth maps in memory, in metres along the optical axis, and the interface of their sources."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rainkit.images import RGB8
 __all__ = [
     "NEAREST_M",
     "SKY_M",
-    "Depth",
+    "DepthMap",
+    "DepthSource",
     "Mask",
     "Metres",
-    "Source",
     "decode",
+    "depth_from_disparity",
+    "depth_from_distance",
     "encode",
     "fill",
-    "from_farness",
-    "from_nearness",
 ]
 
 
@@ -40,16 +40,18 @@ _SKY = 65535  # stored value of the sky and of everything at 256 m or more
 NEAREST_M = 1 / _UNITS
 """Least distance in a map, in metres."""
 
+_NEAR_M, _FAR_M = 3.0, 150.0  # range of depth that is known up to scale only
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Depth:
+class DepthMap:
     """The depth of a photograph.
 
     Attributes:
         z: depth in metres along the optical axis, known or filled in; float32 [H, W], 1/256 to 500.
         valid: mask of the pixels whose depth is known, bool [H, W].
         metric: whether the unit is really the metre; if not, only the order of depths is reliable.
-        kind: format of the values: a ``--depth-format``, ``metres``, ``heuristic``, or a format
+        kind: format of the values: a ``depth_format``, ``metres``, ``heuristic``, or a format
             followed by ``(guessed)``.
         source: ``map``, ``heuristic``, or the network's folder or name.
         file: path of the map, if one was read.
@@ -68,6 +70,24 @@ class Depth:
     def coverage(self) -> float:
         """Share of the pixels whose depth is known."""
         return float(np.count_nonzero(self.valid)) / self.valid.size
+
+
+class DepthSource(ABC):
+    """A source of the depth of photographs."""
+
+    @abstractmethod
+    def of(self, photo: Path, clean: RGB8) -> DepthMap | None:
+        """Return the depth of a photograph, or None if it is unknown; its rain then has no fog.
+
+        Args:
+            photo: path of the photograph, by which a map is found.
+            clean: pixels of the upright photograph.
+
+        Raises:
+            DatasetError: There is no map, there are several, or the map cannot be used.
+            ImageError: The map cannot be read.
+            UsageError: A package or a device is missing.
+        """
 
 
 def encode(z: Metres) -> npt.NDArray[np.uint16]:
@@ -102,10 +122,7 @@ def fill(z: Metres, valid: Mask) -> Metres:
     return np.ascontiguousarray(z[valid][np.asarray(nearest, np.int64) - 1])
 
 
-_NEAR_M, _FAR_M = 3.0, 150.0
-
-
-def from_nearness(values: npt.NDArray[np.float32], valid: Mask, name: str) -> Metres:
+def depth_from_disparity(values: npt.NDArray[np.float32], valid: Mask, name: str) -> Metres:
     """Map disparity or inverse depth, known up to scale and offset, to depths of 3 to 150 m.
 
     1/z rises linearly from the 1st to the 99th percentile of the valid values.
@@ -117,7 +134,7 @@ def from_nearness(values: npt.NDArray[np.float32], valid: Mask, name: str) -> Me
     return np.asarray(1 / (share * (1 / _NEAR_M - 1 / _FAR_M) + 1 / _FAR_M), np.float32)
 
 
-def from_farness(values: npt.NDArray[np.float32], valid: Mask, name: str) -> Metres:
+def depth_from_distance(values: npt.NDArray[np.float32], valid: Mask, name: str) -> Metres:
     """Map distance, known up to scale and offset, to 3 to 150 m; z rises linearly."""
     share = _normalised(values, valid, name)
     return np.asarray(_NEAR_M + share * (_FAR_M - _NEAR_M), np.float32)
@@ -132,21 +149,3 @@ def _normalised(values: npt.NDArray[np.float32], valid: Mask, name: str) -> npt.
     shares = np.zeros(values.shape)
     shares[valid] = np.clip((known - low) / (high - low), 0, 1)
     return shares
-
-
-class Source(ABC):
-    """A source of the depth of photographs."""
-
-    @abstractmethod
-    def of(self, photo: Path, clean: RGB8) -> Depth | None:
-        """Return the depth of a photograph, or None if it is unknown; its rain then has no fog.
-
-        Args:
-            photo: path of the photograph, by which a map is found.
-            clean: pixels of the upright photograph.
-
-        Raises:
-            DatasetError: There is no map, there are several, or the map cannot be used.
-            ImageError: The map cannot be read.
-            UsageError: A package or a device is missing.
-        """

@@ -20,157 +20,169 @@ from rainkit import images
 from rainkit.depth.depth_map import (
     NEAREST_M,
     SKY_M,
-    Depth,
+    DepthMap,
     Mask,
     Metres,
     decode,
+    depth_from_disparity,
+    depth_from_distance,
     fill,
-    from_farness,
-    from_nearness,
 )
-from rainkit.depth.masks import looks_like_sky
-from rainkit.errors import DatasetError, RainkitError, UsageError
+from rainkit.depth.masks import sky_mask
+from rainkit.errors import DatasetError, RainkitError, UsageError, one_line
 from rainkit.files import system_reason
+from rainkit.images import RGB8
 
-__all__ = [
-    "FORMATS",
-    "SUFFIXES",
-    "Values",
-    "baseline_times_focal",
-    "find_camera",
-    "read_map",
-    "read_values",
-]
-
+__all__ = ["FORMATS", "SUFFIXES", "read_map"]
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 """Suffixes, in lower case, of files that may be depth maps."""
 
-Values: TypeAlias = npt.NDArray[Any]
+_Values: TypeAlias = npt.NDArray[Any]
 """uint8, uint16 or float32 [H, W]."""
+
+_GUESSED = " (guessed)"
+
+_HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # highest value and least median of maps in millimetres
+_SPECKLE = 0.001  # share of the picture; smaller patches of disparity are mismatches
+_SUBPIXEL = 16  # in 1/16 px: neighbours whose disparity differs by at most 1 px belong together
+_SPECK = np.ones((5, 5), np.uint8)  # px; smaller patches of infinity are holes, not sky
+_FLAGS = "--set depth_format=relative (larger is farther) or =disparity (larger is nearer)"
 
 _ARRAY = "depth"  # name of the array in an .npz file
 _CHANNELS = ("z", "y", "depth")  # names, in lower case, of channels in an .exr file
 
 
-def read_values(path: Path) -> Values:
-    """Read one channel of numbers, uint8, uint16 or float32 [H, W].
+class _Known(NamedTuple):
+    """Depth in metres [H, W] where ``valid`` is True; the other values have no meaning."""
 
-    The suffix of the file determines its format. Wider floats are narrowed. A file with several
-    channels is accepted if all of them are equal.
+    z: Metres
+    valid: Mask
+
+
+def read_map(
+    path: Path,
+    clean: RGB8,
+    *,
+    form: str | None = None,
+    camera: Path | None = None,
+) -> DepthMap:
+    """Read the depth map of a photograph.
+
+    Without a ``form``, floats are metres, and the unit of uint16 is guessed: values are millimetres
+    if none is above 20000 and their median is above 500, and KITTI's otherwise.
+
+    _Values are unknown if they are 0, negative, infinite or NaN, except that 0 is the end of the
+    range in ``relative`` and ``disparity``. Patches of Cityscapes disparity below 0.1 % of the
+    picture are unknown, too. An unknown pixel becomes sky at 500 m if it looks like sky or is
+    infinite, and otherwise gets the depth of the nearest known pixel.
+
+    Args:
+        path: the depth map, which must have the photograph's size.
+        clean: the photograph, uint8 [H, W, 3] RGB.
+        form: one of FORMATS, or None to go by the file.
+        camera: a ``*_camera.json`` for Cityscapes disparity; None for the one beside the map.
 
     Raises:
-        DatasetError: The suffix is unknown, the file is damaged, its channels differ, or its
-            numbers have another type.
+        DatasetError: The map has another size, no unit, no valid pixel or no camera, or it is
+            damaged.
         ImageError: A PNG or TIFF file cannot be read.
         UsageError: The file is OpenEXR, and the package that reads it is missing.
     """
-    reader = _READERS_OF_SUFFIX.get(path.suffix.lower())
-    if reader is None:
-        raise DatasetError(f"{path}: is not a depth map; use one of {', '.join(SUFFIXES)}")
-    try:
-        values = _one_channel(reader(path), path)
-        if values.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite
-                return np.ascontiguousarray(values, np.float32)
-    except RainkitError:
-        raise
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({system_reason(error)})") from error
-    except MemoryError as error:
-        raise DatasetError(f"{path}: does not fit into memory") from error
-    except Exception as error:  # decoders raise errors of many classes
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DatasetError(f"{path}: is damaged ({reason}); write it again") from error
-    if values.dtype not in (np.uint8, np.uint16):
-        raise DatasetError(f"{path}: holds {values.dtype}; save it as uint16 or float32")
-    return np.ascontiguousarray(values)
+    values = _read_values(path)
+    if values.shape != clean.shape[:2]:
+        raise DatasetError(
+            f"{path}: is {values.shape[1]}x{values.shape[0]}, but its photograph is "
+            f"{clean.shape[1]}x{clean.shape[0]}; make both the same size"
+        )
+    kind = form or _kind(values, path)
+    meaning = kind.removesuffix(_GUESSED)
+    if meaning in _SIXTEEN_BIT and values.dtype != np.uint16:
+        raise DatasetError(f"{path}: holds {values.dtype}; depth_format {kind} is for uint16")
+    known = _CONVERTERS[meaning](values, path, camera)
+    if not known.valid.any():
+        raise DatasetError(
+            f"{path}: holds no depth: all values are 0, negative, infinite or NaN; leave it out"
+        )
+    metric = meaning not in ("relative", "disparity")
+    # The sky is set after filling: trees above the reach of a laser get the depth below them.
+    z = fill(known.z, known.valid)
+    if metric and not known.valid.all():
+        z[~known.valid & (sky_mask(clean) | _infinite(values))] = SKY_M
+    return DepthMap(
+        z=np.clip(z, NEAREST_M, SKY_M),
+        valid=known.valid,
+        metric=metric,
+        kind=kind,
+        source="map",
+        file=path,
+    )
 
 
-def _one_channel(values: Values, path: Path) -> Values:
-    if values.ndim == 3 and values.shape[2] >= 1:
-        first = values[..., 0]
-        if any(not np.array_equal(first, values[..., i]) for i in range(1, values.shape[2])):
-            raise DatasetError(
-                f"{path}: has {values.shape[2]} channels that differ, as colours do; save the "
-                "depth map with one channel"
-            )
-        values = first
-    if values.ndim != 2 or 0 in values.shape:
-        raise DatasetError(f"{path}: has the shape {list(values.shape)}, not [height, width]")
-    return values
+def _kind(values: _Values, path: Path) -> str:
+    """Return the format of a map by its type, values and name."""
+    # A disparity map that is read as depth would swap near and far.
+    disparity = path.stem.endswith("_disparity") or path.parent.name == "disparity"
+    if values.dtype == np.uint8 or (disparity and values.dtype != np.uint16):
+        what = "a disparity map" if disparity else "8-bit"
+        raise DatasetError(
+            f"{path}: is {what}, which has no unit: add {_FLAGS}, or give metres as float32 in a "
+            ".npy, .pfm or .tif file"
+        )
+    if values.dtype != np.uint16:
+        return "metres"
+    if disparity:
+        return "cityscapes"
+    millimetres = values.max() <= _HIGHEST_MM and np.median(values) > _MEDIAN_MM
+    return ("mm" if millimetres else "kitti") + _GUESSED
 
 
-def _picture(path: Path) -> Values:
-    return images.read(path).rgb
+def _kitti(values: _Values, path: Path, camera: Path | None) -> _Known:
+    # These are stored as rainkit's own maps, whose highest value is the sky.
+    return _Known(decode(values), values > 0)
 
 
-def _tiff(path: Path) -> Values:
-    """Read floats with Pillow, which refuses truncated files, and other numbers as a picture."""
-    try:
-        with Image.open(path, formats=("TIFF",)) as image:
-            if image.mode == "F":
-                return np.array(image)
-    except UnidentifiedImageError:
-        pass  # the error of the picture reader says what is wrong
-    return _picture(path)
+def _millimetres(values: _Values, path: Path, camera: Path | None) -> _Known:
+    return _Known(values.astype(np.float32) / np.float32(1000), values > 0)
 
 
-def _npy(path: Path) -> Values:
-    with path.open("rb") as file:
-        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+def _metres(values: _Values, path: Path, camera: Path | None) -> _Known:
+    valid = np.isfinite(values) & (values > 0)
+    if valid.any() and (middle := float(np.median(values[valid]))) > SKY_M:
+        raise DatasetError(
+            f"{path}: has a median of {middle:g}, too far for metres: convert it, or add {_FLAGS}"
+        )
+    return _Known(values, valid)
 
 
-def _npz(path: Path) -> Values:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-        if _ARRAY not in arrays:
-            held = ", ".join(arrays) or "nothing"
-            raise DatasetError(f"{path}: holds {held}; name the array {_ARRAY!r}")
-        return np.asarray(arrays[_ARRAY])
+def _cityscapes(values: _Values, path: Path, camera: Path | None) -> _Known:
+    disparity = (values.astype(np.float32) - 1) / np.float32(256)
+    product = np.float32(_depth_at_one_px(camera or _find_camera(path)))
+    patches = (values // 16).astype(np.int16)  # in 1/16 px; 0 if nothing matched
+    cv2.filterSpeckles(patches, 0, round(_SPECKLE * values.size), _SUBPIXEL)
+    return _Known(product / np.maximum(disparity, product / np.float32(SKY_M)), patches > 0)
 
 
-def _pfm(path: Path) -> Values:
-    """Read a portable float map: rows go from the bottom up; little-endian if the scale is < 0."""
-    data = path.read_bytes()
-    header = re.match(rb"(P[Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", data)
-    if header is None:
-        raise DatasetError(f"{path}: is not a portable float map; write it again")
-    kind, width, height, scale = header.groups()
-    shape = int(height), int(width), 3 if kind == b"PF" else 1
-    count = shape[0] * shape[1] * shape[2]
-    order = "<f4" if float(scale) < 0 else ">f4"
-    values: Values = np.frombuffer(data, order, count, header.end())
-    return values.reshape(shape)[::-1]
+def _relative(values: _Values, path: Path, camera: Path | None) -> _Known:
+    return _unscaled(depth_from_distance, values, path)
 
 
-def _exr(path: Path) -> Values:
-    try:
-        import OpenEXR
-    except ImportError as error:
-        raise UsageError(
-            f'{path}: reading OpenEXR needs another package: pip install "rainkit[exr]"'
-        ) from error
-    path.open("rb").close()  # the library's own errors do not say that a file is missing
-    with OpenEXR.File(str(path), separate_channels=True) as file:
-        channels = {name: channel.pixels for name, channel in file.channels().items()}
-    for name in sorted(channels):
-        if name.rpartition(".")[2].casefold() in _CHANNELS:
-            return np.asarray(channels[name])
-    return np.dstack(list(channels.values()))
+def _disparity(values: _Values, path: Path, camera: Path | None) -> _Known:
+    return _unscaled(depth_from_disparity, values, path)
 
 
-_READERS_OF_SUFFIX = {
-    ".png": _picture,
-    ".tif": _tiff,
-    ".tiff": _tiff,
-    ".npy": _npy,
-    ".npz": _npz,
-    ".pfm": _pfm,
-    ".exr": _exr,
-}
+def _unscaled(scale: Callable[[_Values, Mask, str], Metres], values: _Values, path: Path) -> _Known:
+    valid = np.isfinite(values) & (values >= 0)
+    return _Known(scale(values, valid, str(path)) if valid.any() else values, valid)
 
 
-def find_camera(disparity: Path) -> Path:
+def _infinite(values: _Values) -> Mask:
+    """Return the mask of whole areas of infinity, which renderers write for the sky."""
+    infinite = np.isposinf(values).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(infinite, cv2.MORPH_OPEN, _SPECK), bool)
+
+
+def _find_camera(disparity: Path) -> Path:
     """Return the camera file of a Cityscapes disparity map.
 
     The file of ``A_disparity.png`` is ``A_camera.json`` in the same folder, or at the same place
@@ -190,11 +202,12 @@ def find_camera(disparity: Path) -> Path:
             return place / name
     raise DatasetError(
         f"{disparity}: disparity gives no distance without its camera: put {name} beside it, or "
-        "add --depth-camera FILE; for disparity of unknown scale add --depth-format disparity"
+        "add --set depth_camera=FILE; for disparity of unknown scale add "
+        "--set depth_format=disparity"
     )
 
 
-def baseline_times_focal(camera: Path) -> float:
+def _depth_at_one_px(camera: Path) -> float:
     """Return the depth in metres at a disparity of 1 px.
 
     It is ``extrinsic.baseline`` times ``intrinsic.fx``.
@@ -216,145 +229,121 @@ def baseline_times_focal(camera: Path) -> float:
     return product
 
 
-_GUESSED = " (guessed)"
+def _read_values(path: Path) -> _Values:
+    """Read one channel of numbers, uint8, uint16 or float32 [H, W].
 
-_HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # highest value and least median of maps in millimetres
-_SPECKLE = 0.001  # share of the picture; smaller patches of disparity are mismatches
-_SUBPIXEL = 16  # in 1/16 px: neighbours whose disparity differs by at most 1 px belong together
-_SPECK = np.ones((5, 5), np.uint8)  # px; smaller patches of infinity are holes, not sky
-_FLAGS = "--depth-format relative (larger is farther) or disparity (larger is nearer)"
-
-
-class _Known(NamedTuple):
-    """Depth in metres [H, W] where ``valid`` is True; the other values have no meaning."""
-
-    z: Metres
-    valid: Mask
-
-
-def read_map(
-    path: Path,
-    clean: npt.NDArray[np.uint8],
-    *,
-    form: str | None = None,
-    camera: Path | None = None,
-) -> Depth:
-    """Read the depth map of a photograph.
-
-    Without a ``form``, floats are metres, and the unit of uint16 is guessed: values are millimetres
-    if none is above 20000 and their median is above 500, and KITTI's otherwise.
-
-    Values are unknown if they are 0, negative, infinite or NaN, except that 0 is the end of the
-    range in ``relative`` and ``disparity``. Patches of Cityscapes disparity below 0.1 % of the
-    picture are unknown, too. An unknown pixel becomes sky at 500 m if it looks like sky or is
-    infinite, and otherwise gets the depth of the nearest known pixel.
-
-    Args:
-        path: the depth map, which must have the photograph's size.
-        clean: the photograph, uint8 [H, W, 3] RGB.
-        form: one of FORMATS, or None to go by the file.
-        camera: a ``*_camera.json`` for Cityscapes disparity; None for the one beside the map.
+    The suffix of the file determines its format. Wider floats are narrowed. A file with several
+    channels is accepted if all of them are equal.
 
     Raises:
-        DatasetError: The map has another size, no unit, no valid pixel or no camera, or it is
-            damaged.
+        DatasetError: The suffix is unknown, the file is damaged, its channels differ, or its
+            numbers have another type.
         ImageError: A PNG or TIFF file cannot be read.
         UsageError: The file is OpenEXR, and the package that reads it is missing.
     """
-    values = read_values(path)
-    if values.shape != clean.shape[:2]:
-        raise DatasetError(
-            f"{path}: is {values.shape[1]}x{values.shape[0]}, but its photograph is "
-            f"{clean.shape[1]}x{clean.shape[0]}; make both the same size"
-        )
-    kind = form or _kind(values, path)
-    meaning = kind.removesuffix(_GUESSED)
-    if meaning in _SIXTEEN_BIT and values.dtype != np.uint16:
-        raise DatasetError(f"{path}: holds {values.dtype}; --depth-format {kind} is for uint16")
-    known = _READERS_OF_UNIT[meaning](values, path, camera)
-    if not known.valid.any():
-        raise DatasetError(
-            f"{path}: holds no depth: all values are 0, negative, infinite or NaN; leave it out"
-        )
-    metric = meaning not in ("relative", "disparity")
-    # The sky is set after filling: trees above the reach of a laser get the depth below them.
-    z = fill(known.z, known.valid)
-    if metric and not known.valid.all():
-        z[~known.valid & (looks_like_sky(clean) | _infinite(values))] = SKY_M
-    return Depth(
-        z=np.clip(z, NEAREST_M, SKY_M),
-        valid=known.valid,
-        metric=metric,
-        kind=kind,
-        source="map",
-        file=path,
-    )
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DatasetError(f"{path}: is not a depth map; use one of {', '.join(SUFFIXES)}")
+    try:
+        values = _one_channel(reader(path), path)
+        if values.dtype.kind == "f":
+            with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite
+                return np.ascontiguousarray(values, np.float32)
+    except RainkitError:
+        raise
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({system_reason(error)})") from error
+    except MemoryError as error:
+        raise DatasetError(f"{path}: does not fit into memory") from error
+    except Exception as error:  # decoders raise errors of many classes
+        raise DatasetError(f"{path}: is damaged ({one_line(error)}); write it again") from error
+    if values.dtype not in (np.uint8, np.uint16):
+        raise DatasetError(f"{path}: holds {values.dtype}; save it as uint16 or float32")
+    return np.ascontiguousarray(values)
 
 
-def _kind(values: Values, path: Path) -> str:
-    """Return the format of a map by its type, values and name."""
-    # A disparity map that is read as depth would swap near and far.
-    disparity = path.stem.endswith("_disparity") or path.parent.name == "disparity"
-    if values.dtype == np.uint8 or (disparity and values.dtype != np.uint16):
-        what = "a disparity map" if disparity else "8-bit"
-        raise DatasetError(
-            f"{path}: is {what}, which has no unit: add {_FLAGS}, or give metres as float32 in a "
-            ".npy, .pfm or .tif file"
-        )
-    if values.dtype != np.uint16:
-        return "metres"
-    if disparity:
-        return "cityscapes"
-    millimetres = values.max() <= _HIGHEST_MM and np.median(values) > _MEDIAN_MM
-    return ("mm" if millimetres else "kitti") + _GUESSED
+def _one_channel(values: _Values, path: Path) -> _Values:
+    if values.ndim == 3 and values.shape[2] >= 1:
+        first = values[..., 0]
+        if any(not np.array_equal(first, values[..., i]) for i in range(1, values.shape[2])):
+            raise DatasetError(
+                f"{path}: has {values.shape[2]} channels that differ, as colours do; save the "
+                "depth map with one channel"
+            )
+        values = first
+    if values.ndim != 2 or 0 in values.shape:
+        raise DatasetError(f"{path}: has the shape {list(values.shape)}, not [height, width]")
+    return values
 
 
-def _kitti(values: Values, path: Path, camera: Path | None) -> _Known:
-    # These are stored as rainkit's own maps, whose highest value is the sky.
-    return _Known(decode(values), values > 0)
+def _picture(path: Path) -> _Values:
+    return images.read(path).rgb
 
 
-def _millimetres(values: Values, path: Path, camera: Path | None) -> _Known:
-    return _Known(values.astype(np.float32) / np.float32(1000), values > 0)
+def _tiff(path: Path) -> _Values:
+    """Read floats with Pillow, which refuses truncated files, and other numbers as a picture."""
+    try:
+        with Image.open(path, formats=("TIFF",)) as image:
+            if image.mode == "F":
+                return np.array(image)
+    except UnidentifiedImageError:
+        pass  # the error of the picture reader says what is wrong
+    return _picture(path)
 
 
-def _metres(values: Values, path: Path, camera: Path | None) -> _Known:
-    valid = np.isfinite(values) & (values > 0)
-    if valid.any() and (middle := float(np.median(values[valid]))) > SKY_M:
-        raise DatasetError(
-            f"{path}: has a median of {middle:g}, too far for metres: convert it, or add {_FLAGS}"
-        )
-    return _Known(values, valid)
+def _npy(path: Path) -> _Values:
+    with path.open("rb") as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
-def _cityscapes(values: Values, path: Path, camera: Path | None) -> _Known:
-    disparity = (values.astype(np.float32) - 1) / np.float32(256)
-    product = np.float32(baseline_times_focal(camera or find_camera(path)))
-    patches = (values // 16).astype(np.int16)  # in 1/16 px; 0 if nothing matched
-    cv2.filterSpeckles(patches, 0, round(_SPECKLE * values.size), _SUBPIXEL)
-    return _Known(product / np.maximum(disparity, product / np.float32(SKY_M)), patches > 0)
+def _npz(path: Path) -> _Values:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+        if _ARRAY not in arrays:
+            held = ", ".join(arrays) or "nothing"
+            raise DatasetError(f"{path}: holds {held}; name the array {_ARRAY!r}")
+        return np.asarray(arrays[_ARRAY])
 
 
-def _relative(values: Values, path: Path, camera: Path | None) -> _Known:
-    return _unscaled(from_farness, values, path)
+def _pfm(path: Path) -> _Values:
+    """Read a portable float map: rows go from the bottom up; little-endian if the scale is < 0."""
+    data = path.read_bytes()
+    header = re.match(rb"(P[Ff])\s+(\d+)\s+(\d+)\s+([-+.\deE]+)\s", data)
+    if header is None:
+        raise DatasetError(f"{path}: is not a portable float map; write it again")
+    kind, width, height, scale = header.groups()
+    shape = int(height), int(width), 3 if kind == b"PF" else 1
+    count = shape[0] * shape[1] * shape[2]
+    order = "<f4" if float(scale) < 0 else ">f4"
+    values: _Values = np.frombuffer(data, order, count, header.end())
+    return values.reshape(shape)[::-1]
 
 
-def _disparity(values: Values, path: Path, camera: Path | None) -> _Known:
-    return _unscaled(from_nearness, values, path)
+def _exr(path: Path) -> _Values:
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise UsageError(
+            f'{path}: reading OpenEXR needs another package: pip install "rainkit[exr]"'
+        ) from error
+    path.open("rb").close()  # the library's own errors do not say that a file is missing
+    with OpenEXR.File(str(path), separate_channels=True) as file:
+        channels = {name: channel.pixels for name, channel in file.channels().items()}
+    for name in sorted(channels):
+        if name.rpartition(".")[2].casefold() in _CHANNELS:
+            return np.asarray(channels[name])
+    return np.dstack(list(channels.values()))
 
 
-def _unscaled(scale: Callable[[Values, Mask, str], Metres], values: Values, path: Path) -> _Known:
-    valid = np.isfinite(values) & (values >= 0)
-    return _Known(scale(values, valid, str(path)) if valid.any() else values, valid)
-
-
-def _infinite(values: Values) -> Mask:
-    """Return the mask of whole areas of infinity, which renderers write for the sky."""
-    infinite = np.isposinf(values).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(infinite, cv2.MORPH_OPEN, _SPECK), bool)
-
-
-_READERS_OF_UNIT: Mapping[str, Callable[[Values, Path, Path | None], _Known]] = MappingProxyType(
+_READERS = {
+    ".png": _picture,
+    ".tif": _tiff,
+    ".tiff": _tiff,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".pfm": _pfm,
+    ".exr": _exr,
+}
+_CONVERTERS: Mapping[str, Callable[[_Values, Path, Path | None], _Known]] = MappingProxyType(
     {
         "metres": _metres,
         "kitti": _kitti,
@@ -366,5 +355,6 @@ _READERS_OF_UNIT: Mapping[str, Callable[[Values, Path, Path | None], _Known]] = 
     }
 )
 _SIXTEEN_BIT = frozenset({"kitti", "nyu", "mm", "cityscapes"})
-FORMATS = tuple(_READERS_OF_UNIT)
+
+FORMATS = tuple(_CONVERTERS)
 """Formats of depth maps, by which their numbers are converted to metres."""

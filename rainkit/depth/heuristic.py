@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from rainkit.depth.masks import Looks, judge, shrink
+from rainkit.depth.masks import SceneMasks, shrink_by_halves, sky_and_road
+from rainkit.images import RGB8
 
-__all__ = ["LEAST_SHARE", "guess"]
+__all__ = ["LEAST_SHARE", "estimate_depth"]
 
 LEAST_SHARE = 0.05
 """Least share of sky and road in a picture; with less, its depth is unknown."""
@@ -42,7 +43,7 @@ _SLOPE = 2.0**6  # units of slope and offset per unit of inverse depth
 Doubles = npt.NDArray[np.float64]
 
 
-def guess(clean: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+def estimate_depth(clean: RGB8) -> npt.NDArray[np.float32] | None:
     """Estimate the depth of each pixel in metres along the optical axis.
 
     The scale is that of a camera 1.5 m above a street. The result has the same bits on every
@@ -55,11 +56,11 @@ def guess(clean: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
         The depth, float32 [H, W], 1.5 to 150 m, or None if less than 5 % of the picture looks like
         sky or road.
     """
-    small, factor = shrink(clean)
-    looks = judge(small)
-    if looks.share < LEAST_SHARE:
+    small, factor = shrink_by_halves(clean)
+    masks = sky_and_road(small)
+    if masks.share < LEAST_SHARE:
         return None
-    slope, offset = _fit(_prior(looks), cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+    slope, offset = _fit(_prior(masks), cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
     height, width = clean.shape[:2]
     if factor > 1:
         size = small.shape[1] * factor, small.shape[0] * factor
@@ -71,16 +72,16 @@ def guess(clean: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
     return np.asarray(np.divide(scale, inverse, out=inverse), np.float32)
 
 
-def _prior(looks: Looks) -> Doubles:
+def _prior(masks: SceneMasks) -> Doubles:
     """Return the inverse depth of the box, [h, w] whole numbers in 1/65536 per metre.
 
     It is the length of the vector of the parts' inverse depths, so that the ground turns smoothly
     into a wall; their maximum would give an edge.
     """
-    height, width = looks.sky.shape
+    height, width = masks.sky.shape
     focal = _FOCAL * width
     horizon = _HORIZON * height
-    above = np.flatnonzero(np.count_nonzero(looks.sky, axis=1) >= _SKY_ROW * width)
+    above = np.flatnonzero(np.count_nonzero(masks.sky, axis=1) >= _SKY_ROW * width)
     if above.size:
         horizon = min(max(horizon, float(above[-1] + 1)), _LOWEST_HORIZON * height)
     rows = np.arange(height)[:, None] + 0.5
@@ -88,7 +89,7 @@ def _prior(looks: Looks) -> Doubles:
     ground = np.maximum(rows - horizon, 0) / (focal * _CAMERA_M)
     wall = (columns - width / 2) / (focal * _WALL_M)
     inverse = np.sqrt(ground * ground + wall * wall + 1 / _FAR_M**2)
-    inverse[looks.sky] = 1 / _SKY_M
+    inverse[masks.sky] = 1 / _SKY_M
     return np.asarray(np.rint(_UNITS * np.minimum(inverse, 1 / _NEAREST_M)), np.float64)
 
 

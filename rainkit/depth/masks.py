@@ -1,4 +1,7 @@
-"""Sky and road masks: which pixels look like sky and which like road."""
+"""Sky and road masks: the pixels that look like sky or road by colour, smoothness and position.
+
+All arithmetic is on integers, so that every processor gives the same masks.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,27 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from rainkit.depth.depth_map import Mask
+from rainkit.images import RGB8
 
 __all__ = [
-    "Looks",
-    "judge",
-    "looks_like_sky",
-    "shrink",
+    "SceneMasks",
+    "shrink_by_halves",
+    "sky_and_road",
+    "sky_mask",
 ]
 
 
-LONGEST = 256  # px; finer detail does not help to tell sky from road
+LONGEST_SIDE = 256  # px; finer detail does not help to tell sky from road
 _SKY_ENDS = 0.75  # share of the height below which nothing is sky
 _ROAD_STARTS = 0.5  # share of the height above which nothing is road
 _ROAD_REACHES = 0.85  # share of the height that a road reaches; the camera car's bonnet may follow
 _BETWEEN_LEAVES = 12  # px of the small picture around sky in which rough pixels may be sky, too
 _SMALLEST = 0.01  # share of the picture; smaller patches are walls, shirts and paper
 
-Mask = npt.NDArray[np.bool_]
 
-
-class Looks(NamedTuple):
+class SceneMasks(NamedTuple):
     """Masks [h, w] of the pixels of a small picture that look like sky and like road."""
 
     sky: Mask
@@ -38,7 +41,7 @@ class Looks(NamedTuple):
         return float(np.count_nonzero(self.sky | self.road)) / self.sky.size
 
 
-def shrink(clean: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
+def shrink_by_halves(clean: RGB8) -> tuple[RGB8, int]:
     """Shrink a picture [H, W, 3] by a power of two to at most 256 px a side.
 
     Edges are repeated to complete the last blocks, so that block (i, j) becomes pixel (i, j).
@@ -48,7 +51,7 @@ def shrink(clean: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     """
     height, width = clean.shape[:2]
     factor = 1
-    while max(height, width) > LONGEST * factor:
+    while max(height, width) > LONGEST_SIDE * factor:
         factor *= 2
     if factor == 1:
         return np.ascontiguousarray(clean), 1
@@ -58,7 +61,7 @@ def shrink(clean: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], int]:
     return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.uint8), factor
 
 
-def judge(small: npt.NDArray[np.uint8]) -> Looks:
+def sky_and_road(small: RGB8) -> SceneMasks:
     """Return the masks of sky and road in a small picture, uint8 [h, w, 3] RGB.
 
     Sky is fairly smooth, cool and brighter than most of the picture, or blue, and touches the top
@@ -82,13 +85,13 @@ def judge(small: npt.NDArray[np.uint8]) -> Looks:
     chroma = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     road = (rough < 20) & (chroma < 36) & (grey > 25) & (grey < 235) & ~sky
     road[: round(_ROAD_STARTS * height)] = False
-    return Looks(sky, _touching(road, slice(round(_ROAD_REACHES * height), None)))
+    return SceneMasks(sky, _touching(road, slice(round(_ROAD_REACHES * height), None)))
 
 
-def looks_like_sky(clean: npt.NDArray[np.uint8]) -> Mask:
+def sky_mask(clean: RGB8) -> Mask:
     """Return the mask [H, W] of the pixels of a picture [H, W, 3] that look like sky."""
-    small, factor = shrink(clean)
-    sky = judge(small).sky
+    small, factor = shrink_by_halves(clean)
+    sky = sky_and_road(small).sky
     if not sky.any():
         return np.zeros(clean.shape[:2], bool)
     darkest, brightest = np.percentile(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[sky], (10, 90))

@@ -9,9 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rainkit.depth.depth_map import NEAREST_M, SKY_M, Depth, Source, fill, from_nearness
-from rainkit.depth.masks import looks_like_sky
-from rainkit.errors import DatasetError, UsageError
+from rainkit.depth.depth_map import (
+    NEAREST_M,
+    SKY_M,
+    DepthMap,
+    DepthSource,
+    depth_from_disparity,
+    fill,
+)
+from rainkit.depth.masks import sky_mask
+from rainkit.errors import DatasetError, UsageError, one_line
 from rainkit.images import RGB8
 
 __all__ = ["Network"]
@@ -27,7 +34,7 @@ class _Loaded(NamedTuple):
     metric: bool
 
 
-class Network(Source):
+class Network(DepthSource):
     """A network that was trained to estimate depth.
 
     A metric network gives metres. Others give inverse depth without scale or offset, which is
@@ -57,7 +64,7 @@ class Network(Source):
         self._place = str(folder) if folder.is_dir() else _cached(name)
         self._loaded: _Loaded | None = None
 
-    def of(self, photo: Path, clean: RGB8) -> Depth:
+    def of(self, photo: Path, clean: RGB8) -> DepthMap:
         """Run the network; ``photo`` is only named in errors."""
         if self._loaded is None:
             self._loaded = self._load()
@@ -65,17 +72,17 @@ class Network(Source):
             values = self._predict(self._loaded, clean)
         except (RuntimeError, ValueError) as error:  # too small, or too big for the device
             raise DatasetError(
-                f"{photo}: the depth network {self._name} fails on it ({_one_line(error)})"
+                f"{photo}: the depth network {self._name} fails on it ({one_line(error)})"
             ) from error
         valid = np.isfinite(values) & ((values > 0) | (not self._loaded.metric))
         if not valid.any():
             raise DatasetError(f"{photo}: {self._name} gives no depth for it; leave it out")
         if self._loaded.metric:
-            sky = looks_like_sky(clean) & (values >= _SKY_FROM_M)
+            sky = sky_mask(clean) & (values >= _SKY_FROM_M)
             z = np.where(sky, np.float32(SKY_M), values)
         else:
-            z = from_nearness(values, valid, f"{photo}: the depth by {self._name}")
-        return Depth(
+            z = depth_from_disparity(values, valid, f"{photo}: the depth by {self._name}")
+        return DepthMap(
             z=np.clip(fill(z, valid), NEAREST_M, SKY_M),
             valid=valid,
             metric=self._loaded.metric,
@@ -104,7 +111,7 @@ class Network(Source):
             missing = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise UsageError(
-                f"--depth {self._name}: is not a depth network in safetensors ({_one_line(error)})"
+                f"--depth {self._name}: is not a depth network in safetensors ({one_line(error)})"
             ) from error
         if missing:
             raise UsageError(
@@ -133,10 +140,6 @@ class Network(Source):
             # Most processors name the second argument target_sizes, and ZoeDepth's source_sizes.
             sized = loaded.processor.post_process_depth_estimation(outputs, [clean.shape[:2]])
         return sized[0]["predicted_depth"].float().cpu().numpy()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _cached(name: str) -> str:

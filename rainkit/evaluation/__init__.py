@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.evaluation.cached_derainer import RestorerRequest
+from rainkit.evaluation.cached_derainer import DerainerRequest
 from rainkit.evaluation.folders import (
     FoldersRequest,
     RestoredRequest,
@@ -12,8 +12,8 @@ from rainkit.evaluation.folders import (
 from rainkit.evaluation.frame_averages import AveragesRequest, evaluate_averages
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.metrics.protocols import PROTOCOLS, Protocol, protocol
-from rainkit.evaluation.metrics.registry import METRICS, ready
-from rainkit.evaluation.result_files import COLUMNS, markdown, tables, write
+from rainkit.evaluation.metrics.registry import METRICS, load_metrics
+from rainkit.evaluation.result_files import COLUMNS, tables, write
 from rainkit.evaluation.run import EvalRequest, Evaluation, run
 from rainkit.evaluation.scores import Comparison, Failure, Score, Scores, Summary
 from rainkit.evaluation.scoring import PairArrays, read_pair, score
@@ -25,6 +25,7 @@ __all__ = [
     "PROTOCOLS",
     "AveragesRequest",
     "Comparison",
+    "DerainerRequest",
     "EvalRequest",
     "Evaluation",
     "Failure",
@@ -33,7 +34,6 @@ __all__ = [
     "PairArrays",
     "Protocol",
     "RestoredRequest",
-    "RestorerRequest",
     "Score",
     "Scores",
     "Summary",
@@ -42,10 +42,9 @@ __all__ = [
     "evaluate_folders",
     "evaluate_method",
     "evaluate_restored",
-    "markdown",
+    "load_metrics",
     "protocol",
     "read_pair",
-    "ready",
     "run",
     "score",
     "tables",

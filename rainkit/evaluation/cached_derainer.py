@@ -1,4 +1,4 @@
-"""Derained pictures that are kept, so that scoring again does not run the network again."""
+"""A derainer that keeps its pictures, so that scoring again does not run the network again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,19 @@ from rainkit import images, plugins
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
 from rainkit.evaluation.scores import versions
-from rainkit.files import counted, sha256
+from rainkit.files import counted
 from rainkit.images import RGB8
 from rainkit.ledger import Ledger
+from rainkit.runtime import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.weights import WeightsFile
 
 __all__ = [
     "Cache",
-    "Restorer",
-    "RestorerRequest",
-    "check_restorers",
+    "CachedDerainer",
+    "DerainerRequest",
+    "check_derainers",
 ]
 
 
@@ -38,7 +39,7 @@ _LEDGER = "restored.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What is known of a picture: hashes of the rainy one and of the result, and milliseconds."""
+    """The ledger's entry of a picture: hashes of the rainy picture and the result, and the time."""
 
     rainy: str
     restored: str
@@ -49,12 +50,13 @@ class Cache:
     """The pictures of one method in a folder: ``<dataset>/<name>.png``, and a ledger of them.
 
     A picture is used again if the ledger tells of it and neither its own pixels, nor the rainy
-    picture's, nor anything in ``key`` has changed. A run that is killed loses the picture it was
-    at. While pictures are added, no other process can add any, until :meth:`close`.
+    picture's, nor anything in ``key`` has changed. A run that is killed loses the picture that
+    it was making. While pictures are added, no other process can add any, until :meth:`close`.
 
     Args:
-        folder: made when the first picture is kept.
-        key: all that decides what a picture becomes: weights' hash, precision, tiles...
+        folder: it is made when the first picture is kept.
+        key: all that decides what a picture becomes, such as the hash of the weights, precision
+            and tiles.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
@@ -64,11 +66,11 @@ class Cache:
         self._known = self._read()
 
     def path(self, dataset: str, name: str) -> Path:
-        """Where a picture is kept."""
+        """Return where a picture is kept."""
         return self._folder / dataset / f"{name}.png"
 
     def get(self, dataset: str, name: str, rainy: RGB8) -> tuple[RGB8, float] | None:
-        """A derained picture and the milliseconds it once took; None if it must be made."""
+        """Return a derained picture and the milliseconds it took; None if it must be made."""
         known = self._known if self._ledger is None else self._ledger.entries
         kept = known.get(f"{dataset}/{name}")
         if kept is None or kept.rainy != _digest(rainy):
@@ -78,7 +80,7 @@ class Cache:
         except ImageError:
             return None
         if restored.dtype != np.uint8 or kept.restored != _digest(restored):
-            return None  # somebody else's
+            return None  # somebody has changed it
         return restored, kept.ms
 
     def put(
@@ -104,7 +106,7 @@ class Cache:
         self._ledger.record(f"{dataset}/{name}", kept)
 
     def close(self) -> None:
-        """Let other processes add pictures; those that are kept remain known."""
+        """Release the folder for other processes; the pictures that are kept remain known."""
         if self._ledger is not None:
             self._known = dict(self._ledger.entries)
             self._ledger.close()
@@ -120,67 +122,59 @@ def _decoded(data: Any) -> _Kept:
 
 
 def _digest(picture: RGB8) -> str:
-    """Of pixels and size."""
+    """Return a hash of a picture's size and pixels."""
     shape = repr(picture.shape).encode()
     return hashlib.sha256(shape + np.ascontiguousarray(picture).tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RestorerRequest:
+class DerainerRequest:
     """A method, how it runs, and where its pictures are kept.
 
     Attributes:
         method: an installed method's name.
-        weights: a tag or a file; None = the method's first.
-        device: as for :func:`rainkit.networks.choose`.
-        precision: as for :func:`rainkit.networks.choose`.
-        tile: side of the tiles in pixels; 0 = whole pictures, None = by the device.
-        blocks: of an anytime method, the blocks to run at most; None = all.
-        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
-        stop_below: what is little, in levels of 255; None = the default.
+        weights: a tag or a file; None for the method's first weights.
+        options: device, precision, tiles and effort.
         keep: folder of results. Derained pictures are kept in ``restored/`` in it and used again
             the next time, see :class:`Cache`; parts in ``parts/``.
-        label: the row's name in tables; None = the method's, with its weights if they are named,
-            and how many blocks run if not all do.
-        parts: score what the method makes on the way, too.
+        label: the row's name in tables; None for the method's name, with its weights if they are
+            chosen, and the effort if it is not full.
+        parts: whether the parts that the method makes on the way are scored, too.
     """
 
     method: str
     weights: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    tile: int | None = None
-    blocks: int | None = None
-    effort: str = "full"
-    stop_below: float | None = None
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
     keep: Path | None = None
     label: str | None = None
     parts: bool = False
 
 
-def check_restorers(requests: Iterable[RestorerRequest]) -> None:
-    """Refuse what cannot be loaded, and rows of one name, before anything is computed.
+def check_derainers(requests: Iterable[DerainerRequest]) -> tuple[str, ...]:
+    """Refuse what cannot be loaded, and rows of one name; return the names of the rows.
 
     Raises:
         UsageError: an unknown method or weights tag, no such file, or two rows of one name.
         WeightsError: weights that are damaged or of another method.
     """
-    names = Counter(_label(request, _weights(request)) for request in requests)
-    for name, times in names.items():
+    labels = tuple(_label(request, _weights(request)) for request in requests)
+    for name, times in Counter(labels).items():
         if times > 1:
             raise UsageError(
                 f"two results are called {name} and could not be told apart; give each once, or"
-                " rename a weights file"
+                " label them: --method NAME=WEIGHTS@LABEL"
             )
+    return labels
 
 
-class Restorer:
-    """The Derainer that a request asks for, and the pictures it made before.
+class CachedDerainer:
+    """The derainer that a request asks for, and the pictures that it made before.
 
     Attributes:
         label: its row's name in tables.
-        parts: those of the method that estimate something, by name, if the request is for them.
-        about: method, weights, runtime and, if less than all of it runs, effort.
+        parts: the parts of the method that estimate something, by name, if the request asks for
+            them.
+        about: method, weights, runtime and, if it is not full, effort.
         versions: of everything that decodes or computes.
 
     Args:
@@ -191,30 +185,22 @@ class Restorer:
         MethodError, WeightsError: the method cannot run.
     """
 
-    def __init__(self, request: RestorerRequest) -> None:
+    def __init__(self, request: DerainerRequest) -> None:
         # Comparing two folders needs no torch: it is imported here, where a method runs.
         import torch
 
         from rainkit import inference
 
-        self._derainer = inference.load(
-            request.method,
-            weights=request.weights,
-            device=request.device,
-            precision=request.precision,
-            tile=request.tile,
-            blocks=request.blocks,
-            effort=request.effort,
-            stop_below=request.stop_below,
+        self._derainer = inference.open_derainer(
+            request.method, request.options, weights=request.weights
         )
         file, effort = self._derainer.weights, self._derainer.effort
         self.label = _label(request, file)
         declared = self._derainer.method.parts_of(file.network) if request.parts else {}
         self.parts = {name: part for name, part in declared.items() if part.estimates is not None}
-        digest = sha256(file.path)
         self.about: dict[str, Any] = {
             "method": request.method,
-            "weights": {"name": file.name, "variant": file.variant, "sha256": digest},
+            "weights": {"name": file.name, "variant": file.variant, "sha256": file.sha256},
             "runtime": self._derainer.runtime.describe(),
             **({} if effort.whole else {"effort": asdict(effort)}),
         }
@@ -223,7 +209,7 @@ class Restorer:
         self._part_caches: dict[str, Cache] = {}
         if (keep := request.keep) is not None:
             key = self.about | {
-                "tile": request.tile,
+                "tile": request.options.tile,
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,
                 "plugin": [p.version for p in plugins.installed() if p.name == request.method],
@@ -231,34 +217,34 @@ class Restorer:
             # Files of one name may hold different weights.
             row = request.method
             if request.weights is not None:
-                row = f"{row}-{portable(Path(file.name).stem)}-{digest[:8]}"
+                row = f"{row}-{portable(Path(file.name).stem)}-{file.sha256[:8]}"
             self._cache = Cache(keep / "restored" / row, key)
             self._part_caches = {
                 name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
             }
 
-    def __enter__(self) -> Restorer:
+    def __enter__(self) -> CachedDerainer:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let other processes keep pictures there."""
+        """Release the folders, so that other processes can keep pictures there."""
         for cache in (self._cache, *self._part_caches.values()):
             if cache is not None:
                 cache.close()
 
     def path(self, dataset: str, name: str) -> Path | None:
-        """Where a picture is kept; None if none are."""
+        """Return where a picture is kept; None if pictures are not kept."""
         return None if self._cache is None else self._cache.path(dataset, name)
 
     def restore(self, dataset: str, name: str, rainy: RGB8) -> tuple[RGB8, float]:
-        """A picture without its rain and the milliseconds that took, or once took if it was kept.
+        """Return a picture without its rain, and the milliseconds that this took when it was made.
 
         Args:
-            dataset: where the picture belongs, for its place among those that are kept.
-            name: of the picture in the dataset.
+            dataset: the picture's dataset, for its place among the kept pictures.
+            name: the picture's name in the dataset.
             rainy: HWC uint8 RGB.
 
         Raises:
@@ -276,9 +262,9 @@ class Restorer:
     def restore_with_parts(
         self, dataset: str, name: str, rainy: RGB8
     ) -> tuple[RGB8, float, dict[str, RGB8]]:
-        """As :meth:`restore`, and :attr:`parts` as HWC uint8 RGB; rain from 0 up.
+        """Derain as :meth:`restore` does, and return :attr:`parts` as HWC uint8 RGB, too.
 
-        Blocks that did not run have no parts. Only if all parts were made are they used again.
+        Blocks that did not run have no parts. Kept parts are used again only if all are there.
 
         Raises:
             RainkitError: as :meth:`restore`.
@@ -300,22 +286,23 @@ class Restorer:
         return restored, milliseconds, parts
 
 
-def _weights(request: RestorerRequest) -> WeightsFile:
+def _weights(request: DerainerRequest) -> WeightsFile:
     from rainkit import weights
 
     return weights.find(plugins.get(request.method), request.weights)
 
 
-def _label(request: RestorerRequest, file: WeightsFile) -> str:
+def _label(request: DerainerRequest, file: WeightsFile) -> str:
     if request.label is not None:
         return request.label
     name = f"{request.method} ({file.name})" if request.weights else request.method
-    if request.blocks is not None:
-        name += f", {counted(request.blocks, 'block')}"
-    return name if request.effort == "full" else f"{name}, effort {request.effort}"
+    effort = request.options.effort
+    if effort.blocks is not None:
+        name += f", {counted(effort.blocks, 'block')}"
+    return name if effort.stop_below is None else f"{name}, effort {effort}"
 
 
 def _levels(part: NDArray[np.float32]) -> RGB8:
-    """HWC uint8 RGB of values in [0,1], [H,W,1] or [H,W,3]; what is outside is cut off."""
+    """Return values in [0,1], [H,W,1] or [H,W,3], as HWC uint8 RGB; values outside are clipped."""
     levels = np.floor(np.clip(part, 0, 1) * 255 + 0.5).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))

@@ -1,4 +1,7 @@
-"""Scoring pictures that something else restored: a folder against a folder, matched by name."""
+"""Scoring pictures that something else restored, against a folder or beside methods.
+
+Pictures are matched by name. A check of likeness notices results whose names were swapped.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ from rainkit.datasets.pairs import (
 from rainkit.engine import Work, open_engine
 from rainkit.errors import PairingError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
-from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.metrics.registry import LoadedMetric
+from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
 from rainkit.evaluation.scores import (
     Advance,
     Comparison,
-    Conditions,
+    RainAttributes,
     Scores,
     SourceFile,
     about_metrics,
@@ -59,6 +62,7 @@ __all__ = [
     "Likeness",
     "RestoredFiles",
     "RestoredRequest",
+    "check_folders",
     "evaluate_folders",
     "evaluate_restored",
     "folder_labels",
@@ -70,28 +74,28 @@ __all__ = [
 _SIDE = 16  # px of a thumbnail: rain and blur hardly show in it
 _NEAR = 0.2  # of the squared distance to the own target
 _FAR = 8.0  # levels, root mean square; nearer to the own target is near enough
-_MOST = 5000  # pictures, since each is compared with all
+_MOST = 5000  # pictures; each is compared with all others
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Likeness:
-    """Thumbnails of a result and its target, float32 [N] without their mean."""
+    """Thumbnails of a result and its target, float32 [N] without their means."""
 
     restored: NDArray[np.float32]
     target: NDArray[np.float32]
 
     @classmethod
     def of(cls, restored: RGB8, target: RGB8) -> Likeness:
-        """Of two pictures, HWC uint8 RGB."""
+        """Return the thumbnails of two pictures, HWC uint8 RGB."""
         return cls(_thumbnail(restored), _thumbnail(target))
 
 
 def swapped_name_notices(dataset: str, found: Mapping[str, Likeness]) -> tuple[str, ...]:
-    """One line if results look much more like another picture's target than like their own.
+    """Return a line if results look much more like another picture's target than like their own.
 
     Args:
-        dataset: its name.
-        found: by the pictures' names.
+        dataset: name of the dataset.
+        found: thumbnails by the pictures' names.
     """
     if not 1 < len(found) <= _MOST:
         return ()
@@ -124,7 +128,7 @@ def _thumbnail(rgb: RGB8) -> NDArray[np.float32]:
 _SPLITS = frozenset({"train", "val", "test"})
 _JPEG = frozenset({".jpg", ".jpeg"})
 _TOGETHER = 16
-"""Rows of one target that one thread takes on."""
+"""Number of rows of one target that one thread scores."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,12 +137,13 @@ class FoldersRequest:
 
     Attributes:
         restored: a folder of restored pictures, or one picture.
-        target: what they should look like, matched by name.
+        target: the folder or picture of what they should look like; names must match.
         protocols: at least one.
         rainy: the pictures before deraining, for the input row and the gains.
         label: name of the row in tables; None for the restored folder's name.
-        limit: pictures at most, the first ones in natural order; None = all.
-        crop_to_common: cut pictures that differ in size to the common one instead of refusing them.
+        limit: the number of pictures, from the first in natural order; None for all.
+        crop_to_common: cut pictures that differ in size to their common size instead of refusing
+            them.
         metrics: what is measured besides.
         exact: compute in float64 throughout.
     """
@@ -150,7 +155,7 @@ class FoldersRequest:
     label: str | None = None
     limit: int | None = None
     crop_to_common: bool = False
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -182,6 +187,15 @@ class RestoredFiles:
         return triple
 
 
+def check_folders(request: FoldersRequest) -> None:
+    """Check that the pictures are there and pair up.
+
+    Raises:
+        UsageError, PairingError: as :func:`evaluate_folders`.
+    """
+    _rows(request)
+
+
 def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) -> Comparison:
     """Score restored pictures; decoding and metrics run on several threads.
 
@@ -192,7 +206,7 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
     rows = _rows(request)
     dataset = _dataset_name(request.target.resolve())
     label = request.label or _result_name(request.restored.resolve())
-    known = {dataset: _conditions(request, rows)}
+    known = {dataset: _attributes(request, rows)}
     return _evaluated(label, {dataset: rows}, request, known, advance)
 
 
@@ -218,7 +232,7 @@ class RestoredRequest:
     label: str | None = None
     limit: int | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -231,7 +245,7 @@ def evaluate_restored(request: RestoredRequest, advance: Advance | None = None) 
     """
     datasets = scored_datasets(request.datasets, request.reading, request.limit)
     rows = restored_rows(request.restored, datasets, request.reading)
-    known = {each.name: conditions(each.root, each.pairs) for each in datasets}
+    known = {each.name: rain_attributes(each.root, each.pairs) for each in datasets}
     label = request.label or _result_name(request.restored.resolve())
     return _evaluated(label, rows, request, known, advance)
 
@@ -282,7 +296,7 @@ def _evaluated(
     label: str,
     rows: Mapping[str, Sequence[RestoredFiles]],
     request: FoldersRequest | RestoredRequest,
-    known: Mapping[str, Mapping[str, Conditions]],
+    known: Mapping[str, Mapping[str, RainAttributes]],
     advance: Advance | None,
 ) -> Comparison:
     """Score the rows of each dataset."""
@@ -300,7 +314,7 @@ def _evaluated(
                     advance(done + len(found), total)
             done += len(own)
             outcomes = [found[row] for row in own]
-            scores += told(collect(dataset, outcomes, request.protocols), known[dataset])
+            scores += with_attributes(collect(dataset, outcomes, request.protocols), known[dataset])
             notices += swapped_name_notices(dataset, likeness)
     every = [row for own in rows.values() for row in own]
     return Comparison(
@@ -340,7 +354,7 @@ def _rows(request: FoldersRequest) -> tuple[RestoredFiles, ...]:
 
 
 def _sharing(rows: Sequence[RestoredFiles]) -> list[tuple[RestoredFiles, ...]]:
-    """Rows by their target, which is decoded once for them; not too many for one thread."""
+    """Group rows by their target, which is decoded once for a group, into pieces for threads."""
     groups: defaultdict[ImageRef, list[RestoredFiles]] = defaultdict(list)
     for row in rows:
         groups[row.target].append(row)
@@ -356,7 +370,7 @@ def _score(
     likeness: dict[str, Likeness],
     rows: Sequence[RestoredFiles],
 ) -> dict[RestoredFiles, Outcome]:
-    """Rows of one target."""
+    """Score the rows of one target."""
     target = cache(rows[0].target.read)
     return {
         row: attempt(
@@ -370,14 +384,16 @@ def _score(
     }
 
 
-def _conditions(request: FoldersRequest, rows: Sequence[RestoredFiles]) -> dict[str, Conditions]:
-    """Of rainy pictures that lie in a dataset with a manifest."""
+def _attributes(
+    request: FoldersRequest, rows: Sequence[RestoredFiles]
+) -> dict[str, RainAttributes]:
+    """Return the rain attributes of rainy pictures that lie in a dataset with a manifest."""
     if request.rainy is None or not request.rainy.is_dir():
         return {}
     pairs = [PairFiles(row.name, row.rainy, row.target) for row in rows if row.rainy is not None]
-    rainy = request.rainy.resolve()
+    rainy = request.rainy.absolute()
     places = (rainy, rainy.parent, rainy.parent.parent)  # the last one if the dataset is split
-    return next((found for place in places if (found := conditions(place, pairs))), {})
+    return next((found for place in places if (found := rain_attributes(place, pairs))), {})
 
 
 def folder_labels(folders: Sequence[Path]) -> tuple[str, ...]:

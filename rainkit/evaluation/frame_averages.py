@@ -6,7 +6,6 @@ of them where a method needs one.
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.datasets.sequences import merge
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
-from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.metrics.registry import LoadedMetric
+from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
 from rainkit.evaluation.scores import (
     Advance,
     Comparison,
@@ -60,7 +60,7 @@ class AveragesRequest:
     frames: int | None = None
     limit: int | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -80,9 +80,7 @@ def parse_average(text: str) -> tuple[str, int | None]:
         if count.isdecimal() and int(count) >= 2:
             return by, int(count)
         raise UsageError(f"--also {text}: write {by}=5 for 5 frames; 2 is the least")
-    nearest = difflib.get_close_matches(text, _ROWS, 1)
-    guess = f"did you mean {nearest[0]}? " if nearest else ""
-    raise UsageError(f"--also {text}: {guess}choose from {', '.join(_ROWS)}, mean=5, median=5")
+    raise unknown("--also", text, (*_ROWS, "mean=5", "median=5"))
 
 
 def check_averages(request: AveragesRequest) -> None:
@@ -111,7 +109,7 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
     for dataset in whole:
         outcomes: dict[str, Outcome] = {}
         for clean, frames in scenes[dataset.name].items():
-            for pair, restore in _restorers(clean, frames, scored[dataset.name], request):
+            for pair, restore in _averages_of(clean, frames, scored[dataset.name], request):
                 outcomes[pair.name] = attempt(
                     pair.name,
                     restore,
@@ -123,9 +121,9 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
                 if advance is not None:
                     advance(done, total)
         in_order = [outcomes[pair.name] for pair in scored[dataset.name]]
-        scores += told(
+        scores += with_attributes(
             collect(dataset.name, in_order, request.protocols),
-            conditions(dataset.root, scored[dataset.name]),
+            rain_attributes(dataset.root, scored[dataset.name]),
         )
     of = "all frames" if request.frames is None else f"{request.frames} frames"
     return Comparison(
@@ -173,7 +171,7 @@ def _check(name: str, scenes: _Scenes, request: AveragesRequest) -> None:
         )
 
 
-def _restorers(
+def _averages_of(
     clean: ImageRef,
     frames: Sequence[PairFiles],
     scored: Sequence[PairFiles],

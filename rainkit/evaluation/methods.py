@@ -1,4 +1,4 @@
-"""Scoring a method: derain the rainy side of datasets and compare with the clean side."""
+"""Scoring methods: choose them, derain the rainy side of datasets, compare with the clean side."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.errors import MethodError, UsageError, WeightsError
-from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest
+from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
-from rainkit.evaluation.rain_attributes import conditions, told
+from rainkit.evaluation.metrics.registry import LoadedMetric
+from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
 from rainkit.evaluation.scores import (
     Advance,
     Comparison,
@@ -58,7 +58,7 @@ __all__ = [
 
 
 _LAST = "last.safetensors"
-"""Of a training's files, the one after its last step: as in the table of ``train --ablation``."""
+"""The file of a training after its last step, as in the table of ``train --ablation``."""
 _CHECKPOINTS = "checkpoints"
 
 
@@ -235,22 +235,22 @@ def _weights_in(folder: Path) -> list[Path]:
 
 
 def _place(path: Path, folder: Path) -> str:
-    """Where weights lie: their run's folder, or their own name."""
+    """Return where weights lie: their run's folder, or their own path."""
     relative = path.relative_to(folder)
     return relative.parent.as_posix() if path.name == _LAST else relative.as_posix()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MethodRequest(RestorerRequest):
+class MethodRequest(DerainerRequest):
     """Derain the rainy side of datasets and score the results.
 
     Attributes:
-        datasets: folders of pairs, or folders of such folders; of those that are split, the split
-            ``test``.
+        datasets: folders of pairs, or folders of such folders. If a dataset is split, its split
+            ``test`` is scored.
         protocols: at least one; every picture is derained once for all.
-        limit: pictures per dataset at most; None = all.
+        limit: the number of pictures of each dataset; None for all.
         reading: how dataset folders are read.
-        metrics: what is measured besides.
+        metrics: what is measured beside PSNR and SSIM.
         exact: compute scores in float64 throughout.
     """
 
@@ -258,7 +258,7 @@ class MethodRequest(RestorerRequest):
     protocols: tuple[Protocol, ...]
     limit: int | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
-    metrics: tuple[Ready, ...] = ()
+    metrics: tuple[LoadedMetric, ...] = ()
     exact: bool = False
 
 
@@ -273,54 +273,56 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     datasets = scored_datasets(request.datasets, request.reading, request.limit)
     _check_folder(request.keep, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
-    with Restorer(request) as restorer:
-        return _evaluate(request, datasets, restorer, advance)
+    with CachedDerainer(request) as derainer:
+        return _evaluate(request, datasets, derainer, advance)
 
 
 def _evaluate(
     request: MethodRequest,
     datasets: Sequence[Dataset],
-    restorer: Restorer,
+    derainer: CachedDerainer,
     advance: Advance | None,
 ) -> Comparison:
     total, done = sum(len(each.pairs) for each in datasets), 0
     scores: list[Scores] = []
-    part_scores: dict[str, list[Scores]] = {name: [] for name in restorer.parts}
+    part_scores: dict[str, list[Scores]] = {name: [] for name in derainer.parts}
     for dataset in datasets:
         outcomes: list[Outcome] = []
-        part_outcomes: dict[str, list[Outcome]] = {name: [] for name in restorer.parts}
+        part_outcomes: dict[str, list[Outcome]] = {name: [] for name in derainer.parts}
         for pair in dataset.pairs:
-            made = _Made(restorer, dataset.name, pair)
+            made = _Made(derainer, dataset.name, pair)
             outcomes.append(_scored(request, pair, made.whole))
             for name, each in part_outcomes.items():
                 each.append(_scored(request, pair, partial(made.part, name)))
             done += 1
             if advance is not None:
                 advance(done, total)
-        rain = conditions(dataset.root, dataset.pairs)
-        scores += told(collect(dataset.name, outcomes, request.protocols), rain)
+        rain = rain_attributes(dataset.root, dataset.pairs)
+        scores += with_attributes(collect(dataset.name, outcomes, request.protocols), rain)
         for name, each in part_outcomes.items():
-            part_scores[name] += told(collect(dataset.name, each, request.protocols), rain)
+            part_scores[name] += with_attributes(
+                collect(dataset.name, each, request.protocols), rain
+            )
     return Comparison(
-        restored=restorer.label,
+        restored=derainer.label,
         scores=tuple(scores),
-        about=restorer.about | about_metrics(request.metrics) | {"versions": restorer.versions},
+        about=derainer.about | about_metrics(request.metrics) | {"versions": derainer.versions},
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
             SourceFile(each.name, role, stored, pair.name)
             for each in datasets
             for pair in each.pairs
-            for role, stored in _roles(each, pair, restorer)
+            for role, stored in _roles(each, pair, derainer)
         ),
         parts=tuple(
             Comparison(
-                restored=f"{restorer.label}: {name}",
+                restored=f"{derainer.label}: {name}",
                 scores=tuple(found),
-                about=restorer.about
-                | {"estimates": restorer.parts[name].estimates}
+                about=derainer.about
+                | {"estimates": derainer.parts[name].estimates}
                 | about_metrics(request.metrics)
-                | {"versions": restorer.versions},
-                part_of=restorer.label,
+                | {"versions": derainer.versions},
+                part_of=derainer.label,
             )
             for name, found in part_scores.items()
             if any(each.rows for each in found)
@@ -329,17 +331,17 @@ def _evaluate(
 
 
 class _Made:
-    """What a method makes of one picture: run once, scored as a whole and part by part."""
+    """The result of a method on one picture, which is scored as a whole and part by part."""
 
-    def __init__(self, restorer: Restorer, dataset: str, pair: PairFiles) -> None:
-        self._restorer = restorer
+    def __init__(self, derainer: CachedDerainer, dataset: str, pair: PairFiles) -> None:
+        self._restorer = derainer
         self._dataset = dataset
         self._pair = pair
         self._arrays: PairArrays | None = None
         self._parts: dict[str, RGB8] = {}
 
     def whole(self) -> Triple:
-        """The method's result.
+        """Derain the picture and return the result.
 
         Raises:
             RainkitError: the pair cannot be read, or its result not be made or kept.
@@ -354,10 +356,10 @@ class _Made:
         return Triple(self._pair.name, restored, arrays.clean, arrays.rainy, ms)
 
     def part(self, name: str) -> Triple:
-        """One of its parts, after the whole.
+        """Return one part of the result; :meth:`whole` is called before.
 
         Raises:
-            MethodError: there is none, since the network stopped before, or the whole failed.
+            MethodError: the network stopped before the part was made, or the whole failed.
         """
         if self._arrays is None or name not in self._parts:
             raise MethodError("it was not made")
@@ -374,10 +376,12 @@ def _scored(request: MethodRequest, pair: PairFiles, restore: Callable[[], Tripl
     )
 
 
-def _roles(dataset: Dataset, pair: PairFiles, restorer: Restorer) -> Iterator[tuple[str, ImageRef]]:
+def _roles(
+    dataset: Dataset, pair: PairFiles, derainer: CachedDerainer
+) -> Iterator[tuple[str, ImageRef]]:
     yield "rainy", pair.rainy
     yield "target", pair.clean
-    if (kept := restorer.path(dataset.name, pair.name)) is not None:
+    if (kept := derainer.path(dataset.name, pair.name)) is not None:
         yield "restored", ImageRef(kept)
 
 

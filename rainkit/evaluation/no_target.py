@@ -16,8 +16,8 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import PairFiles, check_sizes, cropped, named, notice_of_crops
 from rainkit.datasets.pairs import find_matches
 from rainkit.errors import PairingError, RainkitError, UsageError
-from rainkit.evaluation.cached_derainer import Restorer, RestorerRequest, check_restorers
-from rainkit.evaluation.metrics.registry import Metric, Ready, metric, ready
+from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest, check_derainers
+from rainkit.evaluation.metrics.registry import LoadedMetric, Metric, load_metrics, metric
 from rainkit.evaluation.report.means import (
     INPUT,
     Cell,
@@ -232,7 +232,7 @@ class Unpaired:
         files: the photographs.
     """
 
-    metrics: tuple[Ready, ...]
+    metrics: tuple[LoadedMetric, ...]
     scores: tuple[UnpairedScores, ...]
     about: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str]
@@ -485,8 +485,8 @@ class UnpairedRequest:
     """
 
     folders: tuple[Path, ...]
-    metrics: tuple[Ready, ...]
-    methods: tuple[RestorerRequest, ...] = ()
+    metrics: tuple[LoadedMetric, ...]
+    methods: tuple[DerainerRequest, ...] = ()
     restored: Path | None = None
     limit: int | None = None
     crop_to_common: bool = False
@@ -495,7 +495,7 @@ class UnpairedRequest:
 
 def metrics_without_target(
     names: Iterable[str] = (), *, weights_dir: Path | None = None
-) -> tuple[tuple[Ready, ...], tuple[str, ...]]:
+) -> tuple[tuple[LoadedMetric, ...], tuple[str, ...]]:
     """Load :data:`DEFAULT_METRICS` and more: ``(metrics, skipped)``, a line for each left out.
 
     Args:
@@ -507,7 +507,7 @@ def metrics_without_target(
     """
     chosen = [*DEFAULT_METRICS, *names, *(["brisque"] if weights_dir is not None else [])]
     _refuse_targets(map(metric, chosen))
-    return ready(chosen, weights_dir=weights_dir, have=("input",))
+    return load_metrics(chosen, weights_dir=weights_dir, have=("input",))
 
 
 def run_unpaired(
@@ -616,7 +616,7 @@ def _check(request: UnpairedRequest) -> None:
     if not request.metrics:
         raise UsageError(f"nothing to measure; choose from {', '.join(DEFAULT_METRICS)}")
     _refuse_targets(each.metric for each in request.metrics)
-    check_restorers(request.methods)
+    check_derainers(request.methods)
     for folder in request.folders:
         for keep in (method.keep for method in request.methods if method.keep is not None):
             if folder.is_dir() and keep.resolve().is_relative_to(folder.resolve()):
@@ -642,31 +642,31 @@ def _given(restored: Path, results: Mapping[Photograph, ImageRef]) -> _Source:
     )
 
 
-def _methods(requests: Iterable[RestorerRequest]) -> Iterator[_Source]:
+def _methods(requests: Iterable[DerainerRequest]) -> Iterator[_Source]:
     for request in requests:
-        with Restorer(request) as restorer:
-            yield _method(restorer)
-        del restorer  # and its network, before the next one is loaded
+        with CachedDerainer(request) as derainer:
+            yield _method(derainer)
+        del derainer  # and its network, before the next one is loaded
 
 
-def _method(restorer: Restorer) -> _Source:
+def _method(derainer: CachedDerainer) -> _Source:
     def file(photograph: Photograph) -> ImageRef | None:
-        path = restorer.path(photograph.dataset, photograph.name)
+        path = derainer.path(photograph.dataset, photograph.name)
         return None if path is None else ImageRef(path)
 
     return _Source(
-        label=restorer.label,
-        restore=lambda each, rainy: restorer.restore(each.dataset, each.name, rainy),
+        label=derainer.label,
+        restore=lambda each, rainy: derainer.restore(each.dataset, each.name, rainy),
         file=file,
-        about=restorer.about,
-        versions=restorer.versions,
+        about=derainer.about,
+        versions=derainer.versions,
     )
 
 
 def _attempt(
     photograph: Photograph,
     source: _Source,
-    metrics: Sequence[Ready],
+    metrics: Sequence[LoadedMetric],
     before: dict[Photograph, dict[str, float]],
 ) -> UnpairedScore | Failure:
     """Measure one result; ``before`` keeps the photographs' own figures for the next source."""

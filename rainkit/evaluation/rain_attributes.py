@@ -1,4 +1,4 @@
-"""The rain behind synthesised pictures, and means over pictures made alike."""
+"""Attributes of synthetic rain: what a manifest tells of them, and means over their groups."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import PairFiles
 from rainkit.datasets.readers.manifests import has_manifest
-from rainkit.errors import RainkitError, UsageError
+from rainkit.errors import RainkitError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.result_files import COLUMNS, score_rows
-from rainkit.evaluation.scores import Comparison, Conditions, Score, Scores
+from rainkit.evaluation.report.data import EvalReport, EvalResult
+from rainkit.evaluation.report.means import summary
+from rainkit.evaluation.result_files import COLUMNS, table_rows
+from rainkit.evaluation.scores import Comparison, RainAttributes, Score, Scores
 from rainkit.files import natural
 from rainkit.rain.settings import LEVELS
 from rainkit.render.text_tables import TextTable, markdown, write_texts
@@ -23,17 +26,17 @@ if TYPE_CHECKING:
     from rainkit.datasets.manifest import Record
 
 __all__ = [
-    "CONDITIONS",
+    "ATTRIBUTES",
     "GROUPS_FILE",
     "check_groups",
-    "conditions",
     "groups",
-    "told",
+    "rain_attributes",
+    "with_attributes",
     "write_groups",
 ]
 
 
-CONDITIONS = MappingProxyType(
+ATTRIBUTES = MappingProxyType(
     {
         "rate": "strength by rain rate: " + ", ".join(LEVELS),
         "preset": "what the settings started from",
@@ -42,15 +45,15 @@ CONDITIONS = MappingProxyType(
         "wind": "its speed, in steps of 5 m/s",
     }
 )
-"""Conditions that pictures are grouped by, and what they are."""
+"""Attributes by which pictures are grouped, and what they are."""
 
 
-def conditions(root: Path, pairs: Iterable[PairFiles]) -> dict[str, Conditions]:
-    """What a manifest in ``root`` says of pairs' rainy pictures, by the pairs' names.
+def rain_attributes(root: Path, pairs: Iterable[PairFiles]) -> dict[str, RainAttributes]:
+    """Return what a manifest in ``root`` says of the rain in pairs, by the pairs' names.
 
-    Each is the rate in mm/h as ``rate_mm_h`` and the texts of :data:`CONDITIONS`. Nothing where
-    there is no manifest, or none that can be read: whoever reads the pictures through it has said
-    so.
+    Each value holds the rate in mm/h as ``rate_mm_h`` and the texts of :data:`ATTRIBUTES`. The
+    result is empty if there is no manifest or if it cannot be read, which is reported where the
+    pictures are found.
     """
     if not has_manifest(root):
         return {}
@@ -64,12 +67,14 @@ def conditions(root: Path, pairs: Iterable[PairFiles]) -> dict[str, Conditions]:
     return {name: _of(record) for name, record in found.items() if record is not None}
 
 
-def told(scores: Iterable[Scores], known: Mapping[str, Conditions]) -> tuple[Scores, ...]:
-    """Scores of one dataset with what is known of their pictures' rain, by the pictures' names."""
+def with_attributes(
+    scores: Iterable[Scores], known: Mapping[str, RainAttributes]
+) -> tuple[Scores, ...]:
+    """Return the scores of one dataset with the rain attributes of their pictures, by name."""
     return tuple(
         replace(
             each,
-            rows=tuple(replace(row, conditions=known.get(row.name, ())) for row in each.rows),
+            rows=tuple(replace(row, rain_attributes=known.get(row.name, ())) for row in each.rows),
         )
         for each in scores
     )
@@ -79,7 +84,7 @@ def _key(stored: ImageRef) -> ImageRef:
     return replace(stored, path=stored.path.resolve(), crop=None)
 
 
-def _of(record: Record) -> Conditions:
+def _of(record: Record) -> RainAttributes:
     if record.degradation != "rain":
         return ()
     return (
@@ -93,7 +98,7 @@ def _of(record: Record) -> Conditions:
 
 
 def _strength(rate: float) -> str:
-    """The name of the strength that a rate in mm/h falls into."""
+    """Return the name of the strength that a rate in mm/h falls into."""
     return next((name for name, level in LEVELS.items() if rate < level.high), "extreme")
 
 
@@ -103,35 +108,35 @@ def _step(wind: float) -> str:
 
 
 GROUPS_FILE = "groups.md"
-"""What :func:`write_groups` makes."""
+"""The file that :func:`write_groups` makes."""
 
 _UNKNOWN = "not known"
 _ORDER = {name: place for place, name in enumerate([*LEVELS, "extreme"])}
 
 
 def check_groups(names: Sequence[str]) -> None:
-    """Refuse unknown conditions.
+    """Refuse unknown attributes.
 
     Raises:
-        UsageError: one that is none of :data:`CONDITIONS`.
+        UsageError: a name is not among :data:`ATTRIBUTES`.
     """
     for name in names:
-        if name not in CONDITIONS:
-            raise UsageError(f"--by {name}: choose from {', '.join(CONDITIONS)}")
+        if name not in ATTRIBUTES:
+            raise unknown("--by", name, ATTRIBUTES)
 
 
 def groups(comparisons: Sequence[Comparison], by: Sequence[str]) -> tuple[TextTable, ...]:
-    """A table per condition and protocol: for each group of pictures, the input and the results.
+    """Return a table per attribute and protocol with the means of each group of pictures.
 
     Every picture of a group counts alike, whatever its dataset. Pictures whose rain is not known
     are a group of their own; parts of methods are left out.
 
     Args:
-        comparisons: of results.
-        by: names of :data:`CONDITIONS`.
+        comparisons: what was measured.
+        by: names of :data:`ATTRIBUTES`.
 
     Raises:
-        UsageError: an unknown condition.
+        UsageError: an unknown attribute.
     """
     check_groups(by)
     whole = [each for each in comparisons if each.part_of is None]
@@ -167,23 +172,26 @@ def _rows(
     for each in comparisons:
         for scores in each.scores:
             for row in scores.rows if scores.protocol == protocol else ():
-                group = str(dict(row.conditions).get(name, _UNKNOWN))
+                group = str(dict(row.rain_attributes).get(name, _UNKNOWN))
                 found.setdefault(group, {}).setdefault(each.restored, []).append(row)
     for group in sorted(found, key=_order):
-        here = {
-            restored: Scores(dataset=group, protocol=protocol, rows=tuple(rows))
+        results = tuple(
+            EvalResult(
+                method=restored,
+                scores=Scores(dataset=_shown(name, group), protocol=protocol, rows=tuple(rows)),
+            )
             for restored, rows in found[group].items()
-        }
-        yield from score_rows(_shown(name, group), here)
+        )
+        yield from table_rows(summary(EvalReport(title="", results=results), protocol.label))
 
 
 def _order(group: str) -> tuple[int, tuple[str | int, ...]]:
-    """Strengths by their rates, all others by their names."""
+    """Return a sort key: strengths go by their rates, all other groups by their names."""
     return _ORDER.get(group, len(_ORDER)), natural(group)
 
 
 def _shown(name: str, group: str) -> str:
-    """A strength with its rates."""
+    """Return a group's name as tables show it: a strength with its rates."""
     if name != "rate" or group not in LEVELS:
         return group
     return f"{group}, {LEVELS[group].low:g} to {LEVELS[group].high:g} mm/h"

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,41 +24,28 @@ from pydantic import (
 
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.report.means import (
-    Cell,
-    Column,
-    Kind,
-    SummaryRow,
-    emphasised,
-    marked,
-    shown,
-)
-from rainkit.evaluation.scores import Comparison, Score, Scores, SourceFile, Summary
-from rainkit.render.text_tables import TextTable, json_text, markdown_row, write_texts
+from rainkit.evaluation.report.data import EvalReport, report_of
+from rainkit.evaluation.report.means import SummaryTable, emphasised, eval_markdown, summary
+from rainkit.evaluation.scores import Comparison, Score, SourceFile
+from rainkit.render.text_tables import TextTable, json_text, write_texts
 
 __all__ = [
     "COLUMNS",
     "FILES",
     "StoredMetric",
     "StoredResult",
-    "about_results",
     "file_data",
-    "markdown",
     "read",
     "same_protocol",
-    "score_rows",
+    "table_rows",
     "tables",
     "write",
 ]
 
 
-_FIGURES = (
-    Column(name="psnr", title="PSNR dB", form=".2f"),
-    Column(name="ssim", title="SSIM", form=".4f"),
-    Column(name="psnr_gain", title="gain dB", form="+.2f"),
-    Column(name="ssim_gain", title="gain SSIM", form="+.4f"),
-)
-COLUMNS = ("dataset", "images", "result", *(column.title for column in _FIGURES))
+_SHOWN = {"psnr": "PSNR dB", "ssim": "SSIM", "psnr_gain": "gain dB", "ssim_gain": "gain SSIM"}
+COLUMNS = ("dataset", "images", "result", *_SHOWN.values())
+"""The headings of :func:`tables`."""
 
 _PER_IMAGE = (
     "dataset",
@@ -74,157 +61,71 @@ _PER_IMAGE = (
     "ssim_gain",
     "milliseconds",
 )
-_QUANTITIES = ("psnr", "ssim", "input_psnr", "input_ssim", "psnr_gain", "ssim_gain")
 FILES = ("per_image.csv", "metrics.json", "table.md")
 """What :func:`write` makes."""
 
 
 def tables(*comparisons: Comparison) -> tuple[TextTable, ...]:
-    """One table per protocol, datasets in order: the input's row first, then those of the results.
+    """Return one table per protocol, datasets in order, the input's row first.
 
-    Several datasets end in their mean, every dataset counting alike, as the papers do.
+    Several datasets end in their mean, every dataset counting alike, as the papers do. The best
+    result is ``**bold**`` and the second best ``<ins>underlined</ins>``.
     """
-    protocols = dict.fromkeys(s.protocol for each in comparisons for s in each.scores)
+    report = report_of(comparisons)
+    protocols = {each.protocol: each.scores.protocol for each in report.results}
     return tuple(
-        _table(
-            protocol,
-            {
-                each.restored: [s for s in each.scores if s.protocol == protocol]
-                for each in comparisons
-            },
-            {each.restored for each in comparisons if each.part_of is not None},
+        TextTable(
+            f"Protocol {label}: PSNR and SSIM on {protocol.channel}",
+            COLUMNS,
+            tuple(table_rows(summary(report, label), sets=len(report.datasets))),
         )
-        for protocol in protocols
+        for label, protocol in protocols.items()
     )
 
 
-def markdown(*comparisons: Comparison) -> str:
-    """The tables as Markdown, with what defines and qualifies their figures."""
-    lines: list[str] = []
-    for table in tables(*comparisons):
-        lines += [f"**{table.title}**", "", markdown_row(COLUMNS)]
-        lines += ["|---|--:|---|--:|--:|--:|--:|", *map(markdown_row, table.rows), ""]
-    for protocol in dict.fromkeys(s.protocol for each in comparisons for s in each.scores):
-        parameters = "; ".join(f"{key} {value}" for key, value in protocol.parameters.items())
-        lines.append(f"Protocol {protocol.label}: {parameters}.")
-    versions: dict[str, str] = {}
-    for each in comparisons:
-        versions |= each.about.get("versions", {})
-    lines.append(
-        "Made with " + ", ".join(f"{key} {value}" for key, value in versions.items()) + "."
-    )
-    lines += [f"{line}." for line in about_results(comparisons).values()]
-    notices = dict.fromkeys(notice for each in comparisons for notice in each.notices)
-    whole = [each for each in comparisons if each.part_of is None]
-    failures = dict.fromkeys(failure for each in whole for failure in each.failures)
-    lines += [f"Note: {notice}." for notice in notices]
-    lines += [f"Not scored: {dataset}/{each.name}: {each.reason}" for dataset, each in failures]
-    return "\n".join(lines) + "\n"
+def table_rows(table: SummaryTable, sets: int = 1) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a summary under :data:`COLUMNS`; a dataset is named in its first row.
 
-
-def about_results(comparisons: Sequence[Comparison]) -> dict[str, str]:
-    """What made each result that a method made, in words, by its name."""
-    return {
-        each.restored: f"{each.restored}: {weights['name']}, SHA-256 {weights['sha256'][:12]},"
-        f" {each.about['runtime']}"
-        for each in comparisons
-        if each.part_of is None and (weights := each.about.get("weights")) is not None
-    }
+    Args:
+        table: the summary.
+        sets: the number of datasets behind a mean.
+    """
+    places = {column.name: place for place, column in enumerate(table.columns)}
+    for dataset in table.datasets:
+        rows = [row for row in table.rows if row.dataset == dataset]
+        head = (dataset, f"{sets} sets" if rows[0].count is None else str(rows[0].count))
+        for row in rows:
+            cells = (
+                emphasised(row.cells[places[name]]) if name in places else "" for name in _SHOWN
+            )
+            yield (*head, row.method, *cells)
+            head = ("", "")
 
 
 def write(
-    comparisons: Sequence[Comparison], folder: Path, *, overwrite: bool = False
+    comparisons: Sequence[Comparison],
+    folder: Path,
+    *,
+    report: EvalReport | None = None,
+    overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write ``per_image.csv``, ``metrics.json`` and ``table.md``.
 
     Of several comparisons, metrics.json holds a list of them (``comparisons``).
 
+    Args:
+        comparisons: what was measured.
+        folder: is made if it is missing.
+        report: what table.md shows; None for the comparisons alone.
+        overwrite: replace files that are there.
+
     Raises:
         UsageError: a file exists and ``overwrite`` is off.
         FileError: the folder cannot be written.
     """
-    texts = (_csv(comparisons), _json(comparisons), markdown(*comparisons))
+    table = eval_markdown(report_of(comparisons) if report is None else report)
+    texts = (_csv(comparisons), _json(comparisons), table)
     return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
-
-
-def score_rows(
-    name: str, found: Mapping[str, Scores], parts: Collection[str] = ()
-) -> list[tuple[str, ...]]:
-    """Rows of means under :data:`COLUMNS`: the input's, where there is one, and each result's.
-
-    The best result is ``**bold**`` and the second best ``<ins>underlined</ins>``.
-
-    Args:
-        name: of the dataset or group, which stands in the first row.
-        found: scores by the results' names.
-        parts: names of those that are parts of methods, and not ranked.
-    """
-    means = {
-        restored: (str(len(each.rows)), {q: each.summary(q).mean for q in _QUANTITIES})
-        for restored, each in found.items()
-    }
-    return _rows(name, means, parts)
-
-
-def _table(
-    protocol: Protocol, found: Mapping[str, Sequence[Scores]], parts: Collection[str]
-) -> TextTable:
-    """Of one protocol, the scores of each result by its name."""
-    rows: list[tuple[str, ...]] = []
-    datasets = dict.fromkeys(each.dataset for scores in found.values() for each in scores)
-    for dataset in datasets:
-        here = {
-            restored: each
-            for restored, scores in found.items()
-            for each in scores
-            if each.dataset == dataset
-        }
-        rows += score_rows(dataset, here, parts)
-    if len(datasets) > 1:
-        means = {
-            restored: (
-                f"{len(scores)} sets",
-                {
-                    name: Summary.of([each.summary(name).mean for each in scores]).mean
-                    for name in _QUANTITIES
-                },
-            )
-            for restored, scores in found.items()
-        }
-        rows += _rows("mean", means, parts)
-    title = f"Protocol {protocol.label}: PSNR and SSIM on {protocol.channel}"
-    return TextTable(title, COLUMNS, tuple(rows))
-
-
-def _rows(
-    dataset: str,
-    found: Mapping[str, tuple[str, Mapping[str, float]]],
-    parts: Collection[str],
-) -> list[tuple[str, ...]]:
-    """The input's row, where there is an input, and one for each result."""
-    summaries: list[SummaryRow] = []
-    counts = []
-    for restored, (count, means) in found.items():
-        with_input = not math.isnan(means["input_psnr"])
-        if with_input and not summaries:
-            before = (means["input_psnr"], means["input_ssim"], None, None)
-            summaries.append(_summary("input", dataset, "input", before))
-            counts.append(count)
-        gains = (means["psnr_gain"], means["ssim_gain"]) if with_input else (None, None)
-        kind: Kind = "part" if restored in parts else "measured"
-        figures = (means["psnr"], means["ssim"], *gains)
-        summaries.append(_summary(restored, dataset, kind, figures))
-        counts.append(count)
-    rows = []
-    for place, row in enumerate(marked(summaries, _FIGURES)):
-        head = ("", "") if place else (dataset, counts[0])
-        rows.append((*head, row.method, *map(emphasised, row.cells)))
-    return rows
-
-
-def _summary(result: str, dataset: str, kind: Kind, values: Sequence[float | None]) -> SummaryRow:
-    cells = (Cell(v, shown(v, c.form)) for v, c in zip(values, _FIGURES, strict=True))
-    return SummaryRow(method=result, dataset=dataset, kind=kind, cells=tuple(cells))
 
 
 def _csv(comparisons: Sequence[Comparison]) -> str:
@@ -241,7 +142,7 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
         for comparison in comparisons
         for scores in comparison.scores
         for row in scores.rows
-        for name, _ in row.conditions
+        for name, _ in row.rain_attributes
     )
     text = io.StringIO()
     writer = csv.writer(text)
@@ -252,7 +153,7 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
                 own = dict(row.extras)
                 values = [getattr(row, name) for name in _PER_IMAGE[2:]]
                 values += [own.get(name) for name in extras]
-                values += [dict(row.conditions).get(name) for name in known]
+                values += [dict(row.rain_attributes).get(name) for name in known]
                 cells = ["" if value is None or value != value else value for value in values]
                 head = (comparison.restored, scores.dataset, scores.protocol.label)
                 writer.writerow([*head, *cells])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
 from rainkit.evaluation.baseline import Baseline
-from rainkit.evaluation.cached_derainer import check_restorers
+from rainkit.evaluation.cached_derainer import check_derainers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import (
     FoldersRequest,
     RestoredRequest,
+    check_folders,
     evaluate_folders,
     evaluate_restored,
+    folder_labels,
     restored_rows,
 )
 from rainkit.evaluation.frame_averages import (
@@ -27,9 +29,10 @@ from rainkit.evaluation.frame_averages import (
     parse_average,
 )
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
+from rainkit.evaluation.metrics.registry import load_metrics, metric
 from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
-from rainkit.evaluation.report.data import PublishedScore
-from rainkit.evaluation.report.write import REPORT_FILES, report_of, write_report
+from rainkit.evaluation.report.data import PublishedScore, report_of
+from rainkit.evaluation.report.page import REPORT_FILES, write_report
 from rainkit.evaluation.result_files import FILES, write
 from rainkit.evaluation.scores import Advance, Comparison, parse_bar
 from rainkit.evaluation.scoring import scored_datasets
@@ -47,18 +50,21 @@ class EvalRequest:
 
     Attributes:
         sources: what is scored, in the order of the tables.
+        metrics: further metrics of all sources: names, or ``lpips=FOLDER`` with the folder of the
+            metric's weights. What cannot be measured is left out with a notice.
         output: folder for per_image.csv, metrics.json and table.md; None = write nothing.
         overwrite: replace files that are there.
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
         baseline: earlier scores that the new ones must not fall below.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
-        by: conditions of :data:`~rainkit.evaluation.rain_attributes.CONDITIONS` to group by.
+        by: conditions of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
     """
 
     sources: tuple[Source, ...]
+    metrics: tuple[str, ...] = ()
     output: Path | None = None
     overwrite: bool = False
     bars: tuple[str, ...] = ()
@@ -156,9 +162,11 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         MethodError, WeightsError, FileError: the method cannot run, the results not be written.
     """
     _check(request)
+    sources, skipped = _with_metrics(request)
+    request = replace(request, notices=(*skipped, *request.notices))
     comparisons = tuple(
         each
-        for source in request.sources
+        for source in sources
         for whole in [_evaluate(source, advance)]
         for each in (whole, *whole.parts)
     )
@@ -191,10 +199,11 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
 
 
 def _check(request: EvalRequest) -> None:
-    """Before hours of computing, not after."""
-    without_input = any(
-        isinstance(each, FoldersRequest) and each.rainy is None for each in request.sources
-    )
+    """Refuse what cannot work, before hours of computing.
+
+    What needs no torch comes first, so that it is noticed at once.
+    """
+    without_input = any(map(_lacks_input, request.sources))
     if request.report and request.output is None:
         raise UsageError("--report: name a folder to write to (--output)")
     asked = [("--fail-below", *parse_bar(bar)) for bar in request.bars]
@@ -205,22 +214,28 @@ def _check(request: EvalRequest) -> None:
             raise UsageError(
                 f"{option} {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
             )
-    check_restorers(each for each in request.sources if isinstance(each, MethodRequest))
-    for each in request.sources:
-        if isinstance(each, AveragesRequest):
-            check_averages(each)
-        if isinstance(each, RestoredRequest):
-            datasets = scored_datasets(each.datasets, each.reading, each.limit)
-            restored_rows(each.restored, datasets, each.reading)
     if request.baseline is not None:
         protocols = (protocol for each in request.sources for protocol in each.protocols)
         request.baseline.covers(protocol.label for protocol in protocols)
+    for name in request.metrics:
+        metric(name.partition("=")[0])
     check_groups(request.by)
+    if request.output is not None:
+        names = [
+            *FILES,
+            *(REPORT_FILES if request.report else ()),
+            *([GROUPS_FILE] if request.by else ()),
+            *(downstream.FILES if request.downstream else ()),
+        ]
+        check_folder(request.output, names, overwrite=request.overwrite)
+    for source in request.sources:
+        _check_pictures(source)
     if request.by and not any(map(_has_manifest, request.sources)):
         raise UsageError(
             "--by: none of the datasets has a manifest of rainkit synth that says how its rain was"
             " made"
         )
+    _check_labels(request.sources)
     if request.downstream is not None:
         without_pictures = [
             each
@@ -230,24 +245,60 @@ def _check(request: EvalRequest) -> None:
         if without_pictures:
             raise UsageError("--downstream: name a folder for the derained pictures (--output)")
         if any(isinstance(each, AveragesRequest) for each in request.sources):
-            raise UsageError("--downstream: averages of frames are not kept; leave out --average")
+            raise UsageError("--downstream: averages of frames are not kept; leave them out")
         if without_input:
             raise UsageError("--downstream: name the rainy pictures, too (--input)")
         downstream.check(request.downstream)
-    if request.output is not None:
-        names = [
-            *FILES,
-            *(REPORT_FILES if request.report else ()),
-            *([GROUPS_FILE] if request.by else ()),
-            *(downstream.FILES if request.downstream else ()),
-        ]
-        check_folder(request.output, names, overwrite=request.overwrite)
+
+
+def _lacks_input(source: Source) -> bool:
+    return isinstance(source, FoldersRequest) and source.rainy is None
+
+
+def _check_pictures(source: Source) -> None:
+    """Check that the pictures of a source are there and that they pair up."""
+    if isinstance(source, AveragesRequest):
+        check_averages(source)
+    elif isinstance(source, FoldersRequest):
+        check_folders(source)
+    else:
+        datasets = scored_datasets(source.datasets, source.reading, source.limit)
+        if isinstance(source, RestoredRequest):
+            restored_rows(source.restored, datasets, source.reading)
+
+
+def _check_labels(sources: Sequence[Source]) -> None:
+    """Check that methods can be loaded and that all rows have names of their own."""
+    labels: list[object] = [
+        *check_derainers(each for each in sources if isinstance(each, MethodRequest))
+    ]
+    for each in sources:
+        if isinstance(each, RestoredRequest):
+            labels.append(each.label or folder_labels([each.restored])[0])
+        if isinstance(each, FoldersRequest):
+            label = each.label or folder_labels([each.restored])[0]
+            labels.append((label, each.target.resolve()))
+    for place in labels:
+        if labels.count(place) > 1:
+            name = place[0] if isinstance(place, tuple) else place
+            raise UsageError(f"two results are called {name} and could not be told apart")
+
+
+def _with_metrics(request: EvalRequest) -> tuple[list[Source], tuple[str, ...]]:
+    """Return the sources with the request's metrics, and a line for each metric left out."""
+    have = ("target",) if any(map(_lacks_input, request.sources)) else ("target", "input")
+    loaded, skipped = load_metrics(request.metrics, have=have)
+    sources = [
+        replace(source, metrics=(*source.metrics, *loaded)) if loaded else source
+        for source in request.sources
+    ]
+    return sources, skipped
 
 
 def _has_manifest(source: Source) -> bool:
     """Whether some of its pictures may tell of their rain."""
     if isinstance(source, FoldersRequest):
-        rainy = None if source.rainy is None else source.rainy.resolve()
+        rainy = None if source.rainy is None else source.rainy.absolute()
         near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)
         return any(map(has_manifest, near))
     datasets = scored_datasets(source.datasets, source.reading)
@@ -275,11 +326,10 @@ def _write(
         # What an earlier call wrote and this one does not would tell of other figures.
         for name in (*REPORT_FILES, GROUPS_FILE, *downstream.FILES):
             (folder / name).unlink(missing_ok=True)
-    written = list(write(comparisons, folder, overwrite=request.overwrite))
+    report = report_of(comparisons, request.published, request.notices)
+    written = list(write(comparisons, folder, report=report, overwrite=request.overwrite))
     if request.report:
-        report = report_of(comparisons, request.published, request.notices)
-        # table.md becomes that of all results with the best marked.
-        written += write_report(report, folder, overwrite=True)
+        written += write_report(report, folder, overwrite=request.overwrite)
     if grouped:
         written.append(write_groups(grouped, folder, overwrite=request.overwrite))
     return tuple(written)

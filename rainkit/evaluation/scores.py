@@ -16,13 +16,13 @@ import rainkit
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
+from rainkit.evaluation.metrics.registry import LoadedMetric
 
 __all__ = [
     "Advance",
     "Comparison",
-    "Conditions",
     "Failure",
+    "RainAttributes",
     "Score",
     "Scores",
     "SourceFile",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-Conditions = tuple[tuple[str, float | str], ...]
+RainAttributes = tuple[tuple[str, float | str], ...]
 """What is known of one picture's rain, such as its rate, by name."""
 
 
@@ -46,8 +46,8 @@ class Score:
     ``input_*`` score the rainy picture itself, None where there is none; ``milliseconds`` is what
     deraining took, None where nothing was derained. ``extras`` are further metrics by name and
     ``input_extras`` the rainy picture's, as pairs; NaN where undefined. ``oddity`` says what looks
-    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`. ``conditions`` are
-    those of :mod:`rainkit.evaluation.rain_attributes`.
+    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`. ``rain_attributes``
+    are those of :mod:`rainkit.evaluation.rain_attributes`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Score:
     extras: tuple[tuple[str, float], ...] = ()
     input_extras: tuple[tuple[str, float], ...] = ()
     oddity: str | None = None
-    conditions: Conditions = ()
+    rain_attributes: RainAttributes = ()
 
     def value(self, quantity: str) -> float | None:
         """Any figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
@@ -70,6 +70,12 @@ class Score:
             return extras[quantity]
         found: float | None = getattr(self, quantity)
         return found
+
+    @property
+    def rate_mm_h(self) -> float | None:
+        """The rain rate that the dataset's manifest tells; None if it does not."""
+        rate = dict(self.rain_attributes).get("rate_mm_h")
+        return None if rate is None else float(rate)
 
     @property
     def psnr_gain(self) -> float | None:
@@ -97,7 +103,8 @@ class Score:
         data = asdict(self) | {"psnr_gain": self.psnr_gain, "ssim_gain": self.ssim_gain}
         if (oddity := data.pop("oddity")) is not None:
             notes.append(f"the restored picture looks {_ODDITIES[oddity]}")
-        named = {name: data.pop(name) for name in ("extras", "input_extras", "conditions")}
+        named = {name: data.pop(name) for name in ("extras", "input_extras")}
+        named["conditions"] = data.pop("rain_attributes")
         row = {key: stored(value) for key, value in data.items()}
         for name, pairs in named.items():
             if pairs:
@@ -375,7 +382,7 @@ def _equal(psnr: Summary, role: str, several: bool) -> str:
     return f"{count} {role} {equal}; infinite PSNR and gains are left out of the means"
 
 
-def about_metrics(metrics: Iterable[Ready]) -> dict[str, Any]:
+def about_metrics(metrics: Iterable[LoadedMetric]) -> dict[str, Any]:
     """What defines the further metrics of an evaluation, if it has any, for its ``about``."""
     told = [each.to_data() for each in metrics]
     return {"metrics": told} if told else {}

@@ -22,7 +22,7 @@ from rainkit.datasets.pairs import (
 )
 from rainkit.errors import PairingError, RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
-from rainkit.evaluation.metrics.registry import Ready
+from rainkit.evaluation.metrics.registry import LoadedMetric
 from rainkit.evaluation.scores import Failure, Score, Scores
 from rainkit.images import RGB8
 
@@ -103,7 +103,7 @@ def attempt(
     restore: Callable[[], Triple],
     protocols: Sequence[Protocol],
     *,
-    metrics: Sequence[Ready] = (),
+    metrics: Sequence[LoadedMetric] = (),
     exact: bool = False,
 ) -> Outcome:
     """Score what ``restore`` gives; a picture that cannot be read, derained or saved is a Failure.
@@ -260,7 +260,7 @@ def _red_over_blue(picture: RGB8) -> npt.NDArray[np.float32]:
 
 
 def _extras(
-    triple: Triple, metrics: Sequence[Ready]
+    triple: Triple, metrics: Sequence[LoadedMetric]
 ) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]:
     """Of the restored picture, and of the rainy one where that is more than a comparison."""
     found, before = [], []

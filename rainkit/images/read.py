@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from rainkit.errors import ImageError
+from rainkit.errors import ImageError, one_line
 from rainkit.files import system_reason
 from rainkit.images.metadata import metadata
 from rainkit.images.picture import Picture, Pixels
@@ -133,7 +133,7 @@ def decode(data: bytes, name: Path | str) -> Picture:
     except MemoryError as error:
         raise ImageError(f"{path}: does not fit into memory") from error
     except Exception as error:  # Pillow's decoders raise errors of many classes
-        raise ImageError(f"{path}: is damaged ({_one_line(error)})") from error
+        raise ImageError(f"{path}: is damaged ({one_line(error)})") from error
 
 
 def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
@@ -152,7 +152,7 @@ def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
             upright = width == height or (image.format == "PNG" and not _may_be_turned(file))
             turned = not upright and metadata(image)[1] >= 5
     except Exception as error:  # Pillow's parsers raise errors of many classes
-        raise ImageError(f"{name}: cannot be read ({_one_line(error)})") from error
+        raise ImageError(f"{name}: cannot be read ({one_line(error)})") from error
     return (height, width) if turned else (width, height)
 
 
@@ -288,10 +288,6 @@ def _turn(samples: _Samples, orientation: int) -> _Samples:
 
     alpha = None if samples.alpha is None else turn(samples.alpha)
     return _Samples(turn(samples.rgb), alpha, samples.grey)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextmanager

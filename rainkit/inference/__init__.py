@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rainkit.inference.batch import InferRequest, InferResult, Outcome, Progress, infer
-from rainkit.inference.derainer import Derainer, derain, load, only_method
+from rainkit.inference.derainer import Derainer, derain, load, only_method, open_derainer
 from rainkit.inference.report import blocks_used, tally
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "infer",
     "load",
     "only_method",
+    "open_derainer",
     "tally",
 ]

@@ -18,11 +18,12 @@ from rainkit import images
 from rainkit.api import RAIN
 from rainkit.errors import FileError, ImageError, RainkitError, UsageError
 from rainkit.images import Picture
-from rainkit.inference.derainer import Derainer, Result, Side, load, only_method
+from rainkit.inference.derainer import Derainer, Result, only_method, open_derainer
 from rainkit.inference.outputs import Job, Plan, check_writable, plan
 from rainkit.inference.report import Compared, before_after, compare_page
 from rainkit.inference.tiles import OnTile
 from rainkit.render.thumbnails import thumbnail, thumbnail_side
+from rainkit.runtime import RuntimeOptions
 
 __all__ = [
     "InferRequest",
@@ -45,12 +46,7 @@ class InferRequest:
             :func:`rainkit.inference.outputs.plan`.
         weights: a tag of the method or a ``.safetensors`` file; None = the method's first.
         variant: the variant the weights must be of.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        tile: side of tiles in pixels; 0 = whole pictures.
-        blocks: of an anytime method, the blocks to run at most; None = all.
-        effort: ``full``, or ``auto`` to stop a picture after the block that changes it little.
-        stop_below: what is little, in levels of 255; None = the default.
+        options: device, precision, tiles and effort.
         parts: save what the method shows besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
         quality: of JPEG and WebP results, 1 to 100.
@@ -63,12 +59,7 @@ class InferRequest:
     output: Path | None = None
     weights: str | None = None
     variant: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    tile: Side = "auto"
-    blocks: int | None = None
-    effort: str = "full"
-    stop_below: float | None = None
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
     parts: bool = False
     overwrite: bool = False
     quality: int = 95
@@ -262,16 +253,8 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
     progress = progress or Progress()
     progress.start(len(planned.jobs))
     report = _report(request, planned)
-    derainer = load(
-        name,
-        weights=request.weights,
-        variant=request.variant,
-        device=request.device,
-        precision=request.precision,
-        tile=request.tile,
-        blocks=request.blocks,
-        effort=request.effort,
-        stop_below=request.stop_below,
+    derainer = open_derainer(
+        name, request.options, weights=request.weights, variant=request.variant
     )
     if not all(job.exists for job in planned.jobs):
         for folder in planned.folders:

@@ -7,9 +7,8 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -20,30 +19,25 @@ from torch import Tensor
 from rainkit import images, networks, plugins
 from rainkit import weights as weight_files
 from rainkit.api import RAIN, ImageSpec, Method, Part
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
+from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError, one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
-from rainkit.inference.effort import Effort
-from rainkit.inference.effort import choose as choose_effort
 from rainkit.inference.tiles import Answer, Grid
 from rainkit.networks import ImageOnly
+from rainkit.runtime import SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = [
-    "SMALLEST_SIDE",
     "Derainer",
     "Result",
-    "Side",
     "derain",
     "load",
     "only_method",
+    "open_derainer",
 ]
 
 
 _WHOLE = Effort()
-
-SMALLEST_SIDE = 64
-"""Tiles are not halved below this when memory runs out, nor taken from a user."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,7 +285,7 @@ class Derainer:
             else:
                 return self._checked(answer)
             side = min(grid.side or max(size), max(size)) // 2
-            if self.network.spec.tiling == "never" or side < SMALLEST_SIDE:
+            if self.network.spec.tiling == "never" or side < SMALLEST_TILE:
                 raise RainkitError(
                     f"{self.runtime.device.type} has too little memory for this picture; "
                     "try --device cpu or a smaller picture"
@@ -335,9 +329,6 @@ def _out_of_memory(error: RuntimeError) -> bool:
     )
 
 
-Side: TypeAlias = int | Literal["auto"] | None
-"""Side of tiles in pixels; 0 = whole pictures; ``auto`` or None = by the device."""
-
 _AUTO_SIDE = {"cpu": 768, "mps": 1024, "cuda": 2048}
 """Large enough that the halo costs little, small enough for most memory and for a CPU's caches."""
 
@@ -353,11 +344,9 @@ def load(
     variant: str | None = None,
     device: str = "auto",
     precision: str = "auto",
-    tile: Side = "auto",
+    tile: int | str | None = "auto",
+    effort: int | str | Effort = "full",
     compile: bool = False,
-    blocks: int | None = None,
-    effort: str = "full",
-    stop_below: float | None = None,
 ) -> Derainer:
     """Load an installed method with trained weights.
 
@@ -366,38 +355,54 @@ def load(
 
     Args:
         name: an installed method (see ``rainkit methods``).
-        weights: a tag of the method or a ``.safetensors`` file; None = the method's first weights,
-            or its first of the variant.
-        variant: the variant the weights must be of; None = whatever the weights say.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first
+            weights, or its first of the variant.
+        variant: the variant that the weights must be of; None for any.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        tile: side in pixels of the tiles that larger pictures are cut into; 0 = never cut;
-            ``auto`` or None = by the device.
-        compile: use ``torch.compile``; where that does not work, warn and go on without.
-        blocks: of an anytime method, the blocks to run at most; None = all.
-        effort: ``full``; or ``auto``, to stop a picture after the block that changes it little.
-        stop_below: what is little: the root mean square of the change in levels of 255; None =
-            :data:`rainkit.inference.effort.STOP_BELOW`.
+        tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
+            ``auto`` or None for a side that suits the device.
+        effort: how much of an anytime method runs: ``full``; ``auto`` to stop after the block that
+            changes a picture by less than 4 grey levels, or ``auto:LEVELS`` for another threshold;
+            or the largest number of blocks.
+        compile: use ``torch.compile``; if that fails, warn and go on without.
 
     Raises:
-        UsageError: an unknown method, weights tag, variant or device, a tile that cannot be, or
-            blocks and effort of a method that is not an anytime one.
+        UsageError: an unknown method, weights tag, variant or device, a tile that is too small, or
+            an effort that the method does not offer.
         MethodError: the method is broken.
         WeightsError: it has no such weights, or they are damaged.
     """
+    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
+
+
+def open_derainer(
+    name: str | Method,
+    options: RuntimeOptions,
+    *,
+    weights: str | Path | None = None,
+    variant: str | None = None,
+    compiled: bool = False,
+) -> Derainer:
+    """Load a method as :func:`load` does, to run under given options.
+
+    Raises:
+        UsageError, MethodError, WeightsError: as :func:`load`.
+    """
     method = plugins.get(name) if isinstance(name, str) else name
     file = _find_weights(method, None if weights is None else str(weights), variant)
+    _check_effort(options.effort, method, file.network)
     spec = method.image(file.network)
-    runtime = networks.choose(device, precision, spec)
-    grid = _grid(method, spec, tile, runtime.device.type)
-    chosen = choose_effort(method, file.network, blocks, effort, stop_below)
+    runtime = networks.choose(options.device, options.precision, spec)
+    grid = _grid(method, spec, options.tile, runtime.device.type)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)
         return networks.prepare(network, spec, runtime, compiled=compiled)
 
-    network = _compiled(prepare) if compile else prepare(False)
-    return Derainer(method=method, weights=file, network=network, grid=grid, effort=chosen)
+    network = _compiled(prepare) if compiled else prepare(False)
+    return Derainer(method=method, weights=file, network=network, grid=grid, effort=options.effort)
 
 
 def derain(image: Any, method: str | Method | None = None, **options: Any) -> Any:
@@ -450,18 +455,25 @@ def _find_weights(
     return file
 
 
-def _grid(method: Method, spec: ImageSpec, tile: Side, device: str) -> Grid:
-    automatic = tile is None or tile == "auto"
-    given: object = tile
-    if not automatic and (isinstance(given, bool) or not isinstance(given, Integral)):
-        raise UsageError(f"tile {tile!r}: give auto, 0, or the side of tiles in pixels")
-    side = _AUTO_SIDE[device] if tile is None or tile == "auto" else int(tile)
+def _check_effort(effort: Effort, method: Method, network: Any) -> None:
+    if effort.whole:
+        return
+    if method.blocks is None:
+        raise UsageError(
+            f"--effort {effort}: {method.name} always runs as a whole; leave the option out, or "
+            "take an anytime method (`rainkit methods show` says which are)"
+        )
+    most = method.blocks(network)
+    if effort.blocks is not None and effort.blocks > most:
+        raise UsageError(f"--effort {effort}: the network of these weights has 1 to {most} blocks")
+
+
+def _grid(method: Method, spec: ImageSpec, tile: int | None, device: str) -> Grid:
+    side = _AUTO_SIDE[device] if tile is None else tile
     if spec.tiling == "never":
-        if not automatic and side:
+        if tile:
             raise UsageError(f"--tile {tile}: {method.name} needs whole pictures; leave it out")
         side = 0
-    elif side and side < SMALLEST_SIDE:
-        raise UsageError(f"--tile {tile}: give at least {SMALLEST_SIDE}, or 0 for whole pictures")
     radius = spec.receptive_radius
     exact = spec.tiling == "exact" and radius is not None
     return Grid(
@@ -480,7 +492,7 @@ def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOn
         with torch.inference_mode():
             network(torch.zeros(1, 3, 64, 64))
     except Exception as error:  # whatever the compiler's back end raises
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         warnings.warn(
             f"torch.compile does not work here ({reason}); going on without it",
             RuntimeWarning,

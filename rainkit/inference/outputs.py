@@ -13,6 +13,7 @@ from PIL import Image
 
 from rainkit.api import RAIN
 from rainkit.errors import FileError, UsageError
+from rainkit.files import system_reason
 from rainkit.images import SUFFIXES, PictureFile
 
 __all__ = ["Job", "Plan", "check_writable", "plan"]
@@ -145,7 +146,7 @@ def check_writable(folder: Path, option: str = "--output") -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = system_reason(error)
         raise FileError(
             f"{folder}: {what} cannot be written there ({reason}); name another {option}"
         ) from error

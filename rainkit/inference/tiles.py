@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rainkit.inference.effort import Effort
 from rainkit.networks import ImageOnly
 from rainkit.objective import Derained
+from rainkit.runtime import Effort
 
 __all__ = [
     "Answer",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,35 +17,16 @@ import torch
 from torch import Tensor
 
 from rainkit.errors import ImageError, UsageError
-from rainkit.rain import drops, physics, streaks, weather
+from rainkit.rain import drops, physics, streaks
 from rainkit.rain.composition import TO_STORED, terms
-from rainkit.rain.render import SceneGeometry, layers, scene_geometry
+from rainkit.rain.render import SampledRain, layers, sample_rain
 from rainkit.rain.settings import RainSettings
 
-__all__ = ["Shower", "draw", "paint_batch", "render_batch"]
+__all__ = ["paint_batch", "render_batch"]
 
 Map = npt.NDArray[np.float32]
 
 _CHUNK = 1 << 20  # samples of lines that are drawn at a time; they take about 50 MB
-
-
-@dataclass(frozen=True, eq=False)
-class Shower:
-    """Rain that was sampled for one picture but not painted yet.
-
-    It consists of numpy arrays, which can be sent between processes.
-
-    Attributes:
-        settings: the settings of the rain.
-        weather: rate, wind and colours.
-        drops: the streaks in view.
-        geometry: size of the picture and distances of its scene.
-    """
-
-    settings: RainSettings
-    weather: weather.Weather
-    drops: drops.Drops
-    geometry: SceneGeometry
 
 
 def render_batch(
@@ -84,75 +64,47 @@ def render_batch(
             raise UsageError(f"rain: {len(given)} {name} for a batch of {count}")
     each = zip(*(given or itertools.repeat(None, count) for given in lists.values()), strict=True)
     pictures = clean.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    showers = [
-        draw(picture, setting, seed, distance=distance, depth=depth, frame_width=wide, airlight=air)
+    rains = [
+        sample_rain(
+            picture, setting, seed, distance=distance, depth=depth, frame_width=wide, airlight=air
+        )
         for picture, (setting, seed, distance, depth, wide, air) in zip(pictures, each, strict=True)
     ]
-    return paint_batch(clean, showers)
+    return paint_batch(clean, rains)
 
 
-def draw(
-    clean: npt.NDArray[np.uint8],
-    settings: RainSettings,
-    seed: Sequence[int],
-    *,
-    distance: float | None = None,
-    depth: Map | None = None,
-    frame_width: float | None = None,
-    airlight: Sequence[float] | None = None,
-) -> Shower:
-    """Sample the rain that :func:`rainkit.rain.render` would paint, without painting it.
-
-    Arguments and exceptions are those of that function.
-    """
-    geometry = scene_geometry(
-        clean, settings, distance=distance, depth=depth, frame_width=frame_width
-    )
-    rng = weather.generator(seed)
-    drawn = weather.draw(clean, settings, rng, airlight=airlight)
-    sampled = drops.sample(
-        settings,
-        rng,
-        drawn,
-        width=geometry.width,
-        height=geometry.height,
-        focal_px=geometry.focal_px,
-    )
-    return Shower(settings, drawn, sampled, geometry)
-
-
-def paint_batch(clean: Tensor, showers: Sequence[Shower]) -> Tensor:
-    """Paint a shower over each picture of a batch, uint8 [B, 3, H, W] in and out.
+def paint_batch(clean: Tensor, rains: Sequence[SampledRain]) -> Tensor:
+    """Paint sampled rain over each picture of a batch, uint8 [B, 3, H, W] in and out.
 
     Raises:
-        ImageError: ``clean`` has a wrong type or shape, or a shower was drawn for another size.
+        ImageError: ``clean`` has a wrong type or shape, or rain was sampled for another size.
     """
     _check(clean)
-    sizes = {(shower.geometry.height, shower.geometry.width) for shower in showers}
-    if len(showers) != len(clean) or sizes != {tuple(clean.shape[2:])}:
+    sizes = {(rain.geometry.height, rain.geometry.width) for rain in rains}
+    if len(rains) != len(clean) or sizes != {tuple(clean.shape[2:])}:
         raise ImageError(
-            f"rain: showers for {len(showers)} pictures of {sorted(sizes)} px do not fit a batch "
-            f"of {list(clean.shape)}: draw them for its pictures"
+            f"rain: the rain for {len(rains)} pictures of {sorted(sizes)} px does not fit a batch "
+            f"of {list(clean.shape)}: sample it for its pictures"
         )
-    clear = torch.exp(_thickness(showers, clean.device) * (-1 / streaks.THICKNESS_STEPS))
-    ranges = [shower.geometry.ranges() for shower in showers]
-    through = _transmission(showers, ranges, clean.device)
+    clear = torch.exp(_thickness(rains, clean.device) * (-1 / streaks.THICKNESS_STEPS))
+    ranges = [rain.geometry.ranges() for rain in rains]
+    through = _transmission(rains, ranges, clean.device)
     channels = [
         terms(s.settings, s.weather.streak, s.weather.airlight, veiled=where is not None)
-        for s, where in zip(showers, ranges, strict=True)
+        for s, where in zip(rains, ranges, strict=True)
     ]
     tone, streak, constant = (
         torch.from_numpy(np.stack(part)).to(clean.device)
         for part in zip(*(channel for picture in channels for channel in picture), strict=True)
     )
     scene = tone.gather(1, clean.reshape(len(tone), -1).long()).view(clean.shape)
-    adds = torch.tensor([s.settings.blend == "add" for s in showers], device=clean.device)
+    adds = torch.tensor([s.settings.blend == "add" for s in rains], device=clean.device)
     weight = clear.masked_fill(adds.view(-1, 1, 1), 1.0)
     if through is not None:
         weight *= through
     rainy = scene.mul_(weight.unsqueeze(1)).addcmul_(clear.unsqueeze(1), streak.view(-1, 3, 1, 1))
     rainy += constant.view(-1, 3, 1, 1)
-    return _stored(rainy, [s.settings.light == "linear" for s in showers])
+    return _stored(rainy, [s.settings.light == "linear" for s in rains])
 
 
 def _check(clean: Tensor) -> None:
@@ -163,18 +115,18 @@ def _check(clean: Tensor) -> None:
         )
 
 
-def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
+def _thickness(rains: Sequence[SampledRain], device: torch.device) -> Tensor:
     """Return the optical thickness of the streaks in view, in steps of 1/THICKNESS_STEPS.
 
     The result is float32 [B, H, W].
     """
-    geometry = showers[0].geometry
-    parts = [layers(s.drops, s.settings.cuts_m, s.geometry) for s in showers]
+    geometry = rains[0].geometry
+    parts = [layers(s.drops, s.settings.cuts_m, s.geometry) for s in rains]
     deepest = max(len(part) for part in parts)
     # Each layer of each picture has a slot, and ``slot`` holds that of every drop of the batch.
-    every, first = _joined([s.drops for s in showers])
+    every, first = _joined([s.drops for s in rains])
     slot, chosen = np.zeros(len(every), np.int64), []
-    veil, near = (torch.zeros(len(showers), deepest, 1, 1) for _ in range(2))
+    veil, near = (torch.zeros(len(rains), deepest, 1, 1) for _ in range(2))
     for number, part in enumerate(parts):
         for depth, layer in enumerate(part):
             members = layer.chosen + first[number]
@@ -185,9 +137,9 @@ def _thickness(showers: Sequence[Shower], device: torch.device) -> Tensor:
     planes = torch.zeros(veil.numel(), geometry.height, geometry.width, device=device)
     _draw_streaks(planes, every, np.concatenate(chosen), slot)
     total = planes.view(*veil.shape[:2], *planes.shape[1:]) + veil.to(device)
-    if any(s.geometry.depth is not None for s in showers):
+    if any(s.geometry.depth is not None for s in rains):
         nowhere = np.full((geometry.height, geometry.width), np.inf, np.float32)
-        maps = [nowhere if s.geometry.depth is None else s.geometry.depth for s in showers]
+        maps = [nowhere if s.geometry.depth is None else s.geometry.depth for s in rains]
         depths = torch.from_numpy(np.stack(maps)).to(device).unsqueeze(1)
         total = total.masked_fill_(depths <= near.to(device), 0.0)
     return total.sum(1)
@@ -266,15 +218,15 @@ def _blurred(planes: Tensor, weights: Map) -> Tensor:
 
 
 def _transmission(
-    showers: Sequence[Shower], ranges: Sequence[Map | None], device: torch.device
+    rains: Sequence[SampledRain], ranges: Sequence[Map | None], device: torch.device
 ) -> Tensor | None:
     """Return the share of light that crosses the rain, float32 [B, H, W], or None for no veil."""
-    geometry = showers[0].geometry
+    geometry = rains[0].geometry
     nothing = np.zeros((geometry.height, geometry.width), np.float32)
     if all(where is None for where in ranges):
         return None
     distance = np.stack([nothing if where is None else where for where in ranges])
-    beta = [s.settings.fog_gain * physics.extinction(s.weather.rate_mm_h) for s in showers]
+    beta = [s.settings.fog_gain * physics.extinction(s.weather.rate_mm_h) for s in rains]
     depth = torch.from_numpy(distance).to(device) * torch.tensor(beta, device=device).view(-1, 1, 1)
     return torch.exp(depth.clamp_(max=80.0).neg_())
 

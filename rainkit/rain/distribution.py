@@ -12,9 +12,7 @@ from rainkit.errors import UsageError
 from rainkit.rain import physics
 from rainkit.rain.settings import RainSettings
 
-__all__ = [
-    "RainDistribution",
-]
+__all__ = ["RainDistribution"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,19 +64,20 @@ class RainDistribution:
         for item in fields(self):
             value = getattr(self, item.name)
             if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"rain mixture: {item.name} must be 0 or more, not {value}")
+                raise UsageError(f"rain distribution: {item.name} must be 0 or more, not {value}")
         if self.natural + self.sparse + self.dense + self.soft <= 0:
-            raise UsageError("rain mixture: at least one kind of rain needs a share above 0")
+            raise UsageError("rain distribution: at least one kind of rain needs a share above 0")
         for name in ("veiled", "veil_most", "dimmed", "dim_least", "darkened"):
             if getattr(self, name) > 1:
-                raise UsageError(f"rain mixture: {name} is a share and must be at most 1")
+                raise UsageError(f"rain distribution: {name} is a share and must be at most 1")
         if not 0 < self.gain_low <= self.gain_high:
-            raise UsageError("rain mixture: gain_low must be above 0 and not above gain_high")
+            raise UsageError("rain distribution: gain_low must be above 0 and not above gain_high")
         if not 1 <= self.gamma_least <= self.gamma_most <= 3:
-            raise UsageError("rain mixture: keep 1 <= gamma_least <= gamma_most <= 3")
+            raise UsageError("rain distribution: keep 1 <= gamma_least <= gamma_most <= 3")
         if self.dim_least < 0.05 or self.veil_most > 0.95 or self.tilt_most_deg > 90:
             raise UsageError(
-                "rain mixture: keep dim_least >= 0.05, veil_most <= 0.95 and tilt_most_deg <= 90"
+                "rain distribution: keep dim_least >= 0.05, veil_most <= 0.95 and "
+                "tilt_most_deg <= 90"
             )
 
     def draw(self, rng: np.random.Generator) -> tuple[RainSettings, float | None]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rainkit.errors import UsageError
 from rainkit.rain import drops, physics, weather
-from rainkit.rain.render import Rendered, SceneGeometry, paint, scene_geometry
+from rainkit.rain.render import Rendered, SampledRain, SceneGeometry, paint, scene_geometry
 from rainkit.rain.settings import LEVELS, RainSettings
 from rainkit.rain.weather import Weather
 
@@ -76,7 +76,7 @@ def render_sequence(
         course = _weather_course(climate, settings, seed, MEMORY ** (1 / fps))
         rain = _moving_rain(settings, seed, geometry, course, 1 / fps)
     for drawn, sampled in islice(rain, frames):
-        yield paint(clean, settings, drawn, sampled, geometry, seed)
+        yield paint(clean, SampledRain(settings, drawn, sampled, geometry), seed)
 
 
 def _weather_course(

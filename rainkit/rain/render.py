@@ -15,17 +15,21 @@ import numpy.typing as npt
 from rainkit.errors import ImageError, UsageError
 from rainkit.rain import drops, physics, streaks, veil, weather
 from rainkit.rain.composition import compose
+from rainkit.rain.drops import Drops
 from rainkit.rain.settings import RainSettings
+from rainkit.rain.weather import Weather
 
 __all__ = [
     "RENDERER",
     "Layer",
     "Rendered",
+    "SampledRain",
     "SceneGeometry",
     "clear_share",
     "layers",
     "paint",
     "render",
+    "sample_rain",
     "scene_geometry",
 ]
 
@@ -99,6 +103,25 @@ class Layer(NamedTuple):
     chosen: npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True, eq=False)
+class SampledRain:
+    """Rain that was sampled for one picture but not painted yet.
+
+    It consists of numpy arrays, which can be sent between processes.
+
+    Attributes:
+        settings: the settings of the rain.
+        weather: rate, wind and colours.
+        drops: the streaks in view.
+        geometry: size of the picture and distances of its scene.
+    """
+
+    settings: RainSettings
+    weather: Weather
+    drops: Drops
+    geometry: SceneGeometry
+
+
 def render(
     clean: npt.NDArray[np.uint8],
     settings: RainSettings,
@@ -132,6 +155,32 @@ def render(
         ImageError: ``clean`` or ``depth`` has a wrong type, shape or value.
         UsageError: The seed, frame width, distance or airlight is invalid.
     """
+    rain = sample_rain(
+        clean,
+        settings,
+        seed,
+        distance=distance,
+        depth=depth,
+        frame_width=frame_width,
+        airlight=airlight,
+    )
+    return paint(clean, rain, seed)
+
+
+def sample_rain(
+    clean: npt.NDArray[np.uint8],
+    settings: RainSettings,
+    seed: Sequence[int],
+    *,
+    distance: float | None = None,
+    depth: Map | None = None,
+    frame_width: float | None = None,
+    airlight: Sequence[float] | None = None,
+) -> SampledRain:
+    """Sample the rain that :func:`render` paints, without painting it.
+
+    Arguments and exceptions are those of that function.
+    """
     geometry = scene_geometry(
         clean, settings, distance=distance, depth=depth, frame_width=frame_width
     )
@@ -145,7 +194,7 @@ def render(
         height=geometry.height,
         focal_px=geometry.focal_px,
     )
-    return paint(clean, settings, drawn, sampled, geometry, seed)
+    return SampledRain(settings, drawn, sampled, geometry)
 
 
 def scene_geometry(
@@ -184,15 +233,9 @@ def scene_geometry(
     )
 
 
-def paint(
-    clean: npt.NDArray[np.uint8],
-    settings: RainSettings,
-    drawn: weather.Weather,
-    sampled: drops.Drops,
-    geometry: SceneGeometry,
-    seed: Sequence[int],
-) -> Rendered:
-    """Paint sampled drops over a picture; ``seed`` is only written into the record."""
+def paint(clean: npt.NDArray[np.uint8], rain: SampledRain, seed: Sequence[int]) -> Rendered:
+    """Paint sampled rain over a picture; ``seed`` is only written into the record."""
+    settings, drawn, sampled, geometry = rain.settings, rain.weather, rain.drops, rain.geometry
     clear = clear_share(sampled, settings.cuts_m, geometry)
     ranges = geometry.ranges()
     through = None
@@ -227,7 +270,7 @@ def paint(
     return Rendered(rainy=rainy, clear=clear, transmission=through, record=record)
 
 
-def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> list[Layer]:
+def layers(sampled: Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> list[Layer]:
     """Return the rain in front of the scene: one layer, or one per slab if there is a depth map."""
     if geometry.depth is None:
         nearest = math.inf if geometry.distance is None else geometry.distance
@@ -244,7 +287,7 @@ def layers(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeome
     ]
 
 
-def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
+def clear_share(sampled: Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
     """Return the share of each pixel that the streaks leave uncovered, float32 [H, W] in [0, 1]."""
     optical = _thickness(sampled, cuts_m, geometry)
     optical *= np.float32(-1 / streaks.THICKNESS_STEPS)
@@ -252,7 +295,7 @@ def clear_share(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: Scene
     return np.asarray(cv2.exp(optical), np.float32)
 
 
-def _thickness(sampled: drops.Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
+def _thickness(sampled: Drops, cuts_m: tuple[float, ...], geometry: SceneGeometry) -> Map:
     """Return the optical thickness of the streaks in view, in steps of 1/THICKNESS_STEPS."""
     planes: list[tuple[float, Map]] = []
     for layer in layers(sampled, cuts_m, geometry):

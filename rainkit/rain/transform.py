@@ -35,10 +35,11 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
     >>> rainy = pipeline(image=clean)["image"]
 
     Args:
-        rain: name of a preset, settings, or a mixture from which settings are drawn for every
-            picture; or the fields of settings or a mixture as a mapping, as in a serialised
+        rain: name of a preset, settings, or a distribution from which settings are drawn for every
+            picture; or the fields of settings or a distribution as a mapping, as in a serialised
             pipeline.
-        distance: distance of a flat scene in metres, for a veil of rain; a mixture draws its own.
+        distance: distance of a flat scene in metres, for a veil of rain; a distribution draws its
+            own.
         depth: name of the pipeline's argument with a depth map, float32 [H, W] in metres along the
             optical axis. Declare it as a mask if the pipeline crops or turns pictures:
             ``Compose([..., RainTransform(depth="z")], additional_targets={"z": "mask"})``.
@@ -64,7 +65,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         if isinstance(rain, str) and rain not in PRESETS:
             raise UsageError(f"rain: there is no preset {rain!r}; choose {', '.join(PRESETS)}")
         if isinstance(self.rain, RainDistribution) and distance is not None:
-            raise UsageError("rain: a mixture draws its own distances; leave out distance")
+            raise UsageError("rain: a distribution draws its own distances; leave out distance")
         if depth is not None and distance is not None:
             raise UsageError("rain: give either distance or depth, not both")
         self.distance = distance
@@ -92,7 +93,7 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         """Return the depth map of this call."""
         if self.depth is None:
             return {}
-        # The true scene replaces the flat one that a mixture draws.
+        # The true scene replaces the flat one that a distribution draws.
         return {"distance": None, "depth_map": data[self.depth]}
 
     def apply(
@@ -132,7 +133,7 @@ def _plain(rain: RainSettings | RainDistribution) -> dict[str, Any]:
 
 
 def _from_fields(values: Mapping[str, Any]) -> RainSettings | RainDistribution:
-    """Return settings or a mixture with the given fields, depending on their names."""
+    """Return settings or a distribution with the given fields, depending on their names."""
     plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
     if plain.keys() <= RainDistribution.__dataclass_fields__.keys():
         return RainDistribution(**plain)

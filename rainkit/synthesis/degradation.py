@@ -1,4 +1,4 @@
-"""What is done to a clean picture, as a request asks for it and as a record tells of it."""
+"""What is done to a clean picture: rain or noise, from a request or from records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rainkit.rain.noise import add_noise
 __all__ = ["NOISE", "Degradation"]
 
 NOISE = "noise/1"
-"""Name and version of the noise; a new version means new pixels for an old seed."""
+"""Name and version of the noise; a new version gives other pixels for the same seed."""
 
-_MOST_FOG = 50.0  # bound of the setting
+_MOST_FOG = 50.0  # upper bound of the setting fog_gain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,11 @@ class Degradation:
     """One rain, or noise, on one scene: a pure function of the clean picture and the depth.
 
     Attributes:
-        seed: dataset seed, scene key and variant.
-        settings: of the rain; None for noise.
-        sigma: of the noise in levels; None for rain.
-        distance: metres to a flat scene, or None.
-        frames: of a sequence; None for a single picture.
+        seed: the dataset's seed, the key of the scene and the number of the variant.
+        settings: settings of the rain; None for noise.
+        sigma: standard deviation of the noise in grey levels; None for rain.
+        distance: distance of a flat scene in metres, or None.
+        frames: number of frames of a sequence; None for a single picture.
         fps: frames a second of moving rain; None for independent frames.
     """
 
@@ -47,10 +47,10 @@ class Degradation:
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Degradation:
-        """What made the pictures of one scene and variant.
+        """Return what made the pictures of one scene and variant.
 
         Raises:
-            DatasetError: the records say nothing that can be done.
+            DatasetError: The records contradict each other or lack something.
         """
         first = records[0]
         if any(r.seed != first.seed or r.settings != first.settings for r in records):
@@ -59,7 +59,7 @@ class Degradation:
             raise DatasetError("it was made with a depth map that the manifest does not name")
         rain = first.degradation == "rain"
         if not rain and first.sigma is None:
-            raise DatasetError("noise without a sigma")
+            raise DatasetError("its record says noise, but not how strong")
         frames = [record.frame for record in records if record.frame is not None]
         return cls(
             seed=first.seed,
@@ -71,7 +71,7 @@ class Degradation:
         )
 
     def behind(self, fog_scale: float) -> Degradation:
-        """The same with fog scaled for depth that is guessed."""
+        """Return the same with fog scaled for depth that is guessed."""
         if self.settings is None or fog_scale == 1:
             return self
         fog = min(self.settings.fog_gain * fog_scale, _MOST_FOG)
@@ -80,7 +80,7 @@ class Degradation:
     def apply(
         self, clean: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32] | None
     ) -> Iterator[Rendered]:
-        """Yield the pictures: one, or each frame of the sequence.
+        """Yield the picture, or each frame of the sequence.
 
         Args:
             clean: uint8 [H, W, 3] RGB.

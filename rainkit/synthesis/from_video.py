@@ -1,4 +1,4 @@
-"""What is cut out of a video: the request, the record of each scene, and the list of them."""
+"""Clips of a video in which the camera stood still, as scenes of registered frames."""
 
 from __future__ import annotations
 
@@ -23,40 +23,52 @@ from rainkit.errors import DatasetError, ImageError, UsageError
 from rainkit.files import alone_in, natural, sha256, system_reason, write_text
 from rainkit.images import RGB8
 from rainkit.images.video import read_frames
-from rainkit.synthesis.camera_motion import Pose, Reference, Run, find_runs, shrink
+from rainkit.synthesis.camera_motion import Pose, Reference, StillClip, find_still_clips, shrink
 
 __all__ = [
     "SEQUENCES",
-    "CutFrame",
-    "CutScene",
+    "Clip",
+    "ClipFrame",
     "OnFrame",
     "VideoRequest",
     "VideoResult",
-    "cut_scenes",
+    "cut_clips",
     "read_list",
     "write_list",
 ]
 
 
 SEQUENCES = "sequences.jsonl"
-"""Name of the file that lists the scenes cut from videos, one a line."""
+"""Name of the file that lists the scenes from videos, one a line."""
 
 _SCENES = ("longest", "all")
 
 
+OnFrame = Callable[[str, int], None]
+"""Called with the name of the current step and the number of frames done."""
+
+_FEWEST = 8  # frames of the shortest clip, unless fewer are asked for
+_LEAST_DRIFT = 0.05  # px of drift below which a frame keeps the camera's pixels
+_REACH = 4  # px to either side that a registered pixel is made of
+_OURS = re.compile(r"\d{4,}\.png|median\.png")
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoRequest:
-    """Scenes to cut out of a video.
+    """Clips to cut out of a video.
 
     Attributes:
         video: the file.
         out: folder to write ``seq/<video>-<k>/0001.png``... and ``sequences.jsonl`` to; it may
             hold scenes of other videos.
-        frames: at most so many of each scene, spread evenly over it.
-        scenes: ``longest``, or ``all`` stretches in which the camera stood still.
-        median: write the median of each scene's frames as ``median.png`` too. It is no clean
-            picture: drizzle, veil and whatever rains most of the time are still in it.
-        overwrite: replace scenes of this name.
+        frames: highest number of frames of a clip, which are spread evenly over it.
+        scenes: ``longest`` for the longest clip in which the camera stood still, or ``all``.
+        median: write the median of each clip's frames as ``median.png``, too. It is not a clean
+            picture: drizzle, veil and rain that falls most of the time are still in it.
+        overwrite: replace scenes of the same name.
+
+    Raises:
+        UsageError: A value is out of bounds or unknown.
     """
 
     video: Path
@@ -68,24 +80,24 @@ class VideoRequest:
 
     def __post_init__(self) -> None:
         if self.frames < 2:
-            raise UsageError(f"--sequence: a scene has 2 frames or more, not {self.frames}")
+            raise UsageError(f"--frames must be at least 2, not {self.frames}")
         if self.scenes not in _SCENES:
-            raise UsageError(f"scenes: one of {', '.join(_SCENES)}, not {self.scenes!r}")
+            raise UsageError(f"scenes must be one of {', '.join(_SCENES)}, not {self.scenes!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CutFrame:
-    """A frame of a scene.
+class ClipFrame:
+    """A frame of a clip.
 
     Attributes:
         file: its path in the dataset's folder.
         source: its number in the video, from 0.
-        dx: px that the scene lay to the right of the median frame's.
-        dy: px that it lay lower.
-        rotation_deg: that it was turned clockwise.
-        drift_px: how far the points of the picture were displaced, root mean square.
-        left_px: the same once written.
-        warped: whether it was registered; frames that hardly drifted keep the camera's pixels.
+        dx: displacement of the scene to the right of the median frame, in px.
+        dy: displacement downwards, in px.
+        rotation_deg: clockwise rotation in degrees.
+        drift_px: root mean square of the displacement of all points, in px.
+        left_px: the same for the frame as written.
+        warped: whether the frame was registered; frames that hardly drifted keep their pixels.
     """
 
     file: str
@@ -99,21 +111,21 @@ class CutFrame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CutScene:
-    """A scene that was cut.
+class Clip:
+    """A clip that was cut and written as a scene.
 
     Attributes:
-        name: of its folder.
+        name: name of its folder.
         video: name of the video's file.
-        sha256: of the video's file.
-        asked: frames asked for.
-        median: whether their median is there too.
-        width: of its frames, px.
-        height: of its frames, px.
-        steady: frames of the video that could have been chosen.
-        spread_px: median and greatest distance of the scene in these from its median place.
-        dropped: frames of its stretch that could not be chosen, by reason.
-        frames: those chosen.
+        sha256: SHA-256 of the video's file in hex.
+        asked: number of frames that were asked for.
+        median: whether the median of the frames was written, too.
+        width: width of the frames in px.
+        height: height of the frames in px.
+        steady: number of frames of the clip from which frames were chosen.
+        spread_px: median and greatest distance of the scene in these frames from its median place.
+        dropped: number of frames of the clip that could not be chosen, by reason.
+        frames: the chosen frames.
     """
 
     name: str
@@ -126,7 +138,7 @@ class CutScene:
     steady: int
     spread_px: tuple[float, float]
     dropped: dict[str, int]
-    frames: tuple[CutFrame, ...]
+    frames: tuple[ClipFrame, ...]
 
     @property
     def drift_px(self) -> tuple[float, float]:
@@ -139,42 +151,42 @@ class CutScene:
         return _spread([frame.left_px for frame in self.frames])
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON: a line of the list."""
+        """Return plain data for JSON: a line of the list."""
         drift = {"drift_px": list(self.drift_px), "left_px": list(self.left_px)}
         return asdict(self) | {"median_and_max": drift}
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> CutScene:
-        """Undo :meth:`to_data`."""
+    def from_data(cls, data: Mapping[str, Any]) -> Clip:
+        """Return the clip that :meth:`to_data` describes."""
         known = {name: data[name] for name in cls.__dataclass_fields__}
-        frames = tuple(CutFrame(**each) for each in data["frames"])
+        frames = tuple(ClipFrame(**each) for each in data["frames"])
         return cls(**known | {"frames": frames, "spread_px": tuple(data["spread_px"])})
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoResult:
-    """What was cut.
+    """The clips of a video.
 
     Attributes:
         video: the file.
-        out: the dataset's folder.
-        decoded: frames of the video.
-        scenes: all scenes asked for, in the order of the video.
-        ready: how many of them were there already.
-        dropped: frames of the video that belong to no scene, or were no use to theirs, by reason.
+        out: folder of the dataset.
+        decoded: number of frames of the video.
+        scenes: all clips that were asked for, in the order of the video.
+        ready: number of clips that an earlier run had written.
+        dropped: number of frames that are in no clip or could not be chosen, by reason.
         seconds: wall time.
     """
 
     video: Path
     out: Path
     decoded: int
-    scenes: tuple[CutScene, ...]
+    scenes: tuple[Clip, ...]
     ready: int
     dropped: dict[str, int]
     seconds: float
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "video": str(self.video),
             "out": str(self.out),
@@ -186,7 +198,7 @@ class VideoResult:
         }
 
     def summary(self) -> str:
-        """Lines for people: what was kept, what was not and why, and how still the camera stood."""
+        """Return lines on what was kept, what was dropped and why, and how the camera moved."""
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
         steady = self.decoded - sum(self.dropped.values())
         lines = [f"{self.video.name}: {self.decoded} frames, {steady} steady"]
@@ -208,93 +220,53 @@ class VideoResult:
         return "\n".join(lines)
 
 
-def read_list(out: Path) -> dict[str, CutScene]:
-    """The scenes cut into a folder so far, by name.
-
-    Raises:
-        DatasetError: the list is damaged.
-    """
-    path = out / SEQUENCES
-    if not path.exists():
-        return {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        scenes = [CutScene.from_data(json.loads(line)) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{path}: not a list of scenes ({type(error).__name__}: {error}); "
-            "delete it and cut the videos again with --overwrite"
-        ) from error
-    return {scene.name: scene for scene in scenes}
-
-
-def write_list(out: Path, scenes: Iterable[CutScene]) -> None:
-    """Write the list anew, in natural order of the names.
-
-    Raises:
-        FileError: the system refuses to write.
-    """
-    ordered = sorted(scenes, key=lambda scene: natural(scene.name))
-    text = "".join(json.dumps(scene.to_data()) + "\n" for scene in ordered)
-    write_text(out / SEQUENCES, text, overwrite=True)
-
-
 def _spread(values: list[float]) -> tuple[float, float]:
     return round(median(values), 4), max(values)
 
 
-OnFrame = Callable[[str, int], None]
-"""Called with what is going on, and how many frames are done."""
+def cut_clips(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoResult:
+    """Write the clips of a video in which the camera stood still as folders of pictures.
 
-_FEWEST = 8  # frames that make a scene, unless fewer are asked for
-_STILL = 0.05  # px of drift below which a frame keeps the camera's pixels
-_REACH = 4  # px to either side that a registered pixel is made of
-_OURS = re.compile(r"\d{4,}\.png|median\.png")
-
-
-def cut_scenes(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoResult:
-    """Cut the stretches of a video in which the camera stood still into folders of pictures.
-
-    Two passes find the stretches and the exact drift of the frames chosen, a third one writes
-    them; few full frames are in memory at once. A scene's folder appears whole. A request that was
-    stopped goes on when it is repeated, and scenes that are there are not made again.
+    Two passes find the clips and the exact drift of the chosen frames, and a third one writes
+    them; few full frames are in memory at once. A clip's folder appears whole. A request that was
+    stopped continues when it is repeated, and does not make clips again that are there.
 
     Args:
-        request: what to cut.
+        request: the clips to cut.
         on_frame: called after each frame.
 
     Raises:
-        ImageError: the video cannot be read, or a scene not be written.
-        DatasetError: the camera never stood still long enough, or the list of scenes is damaged.
-        UsageError: a folder of a scene's name is there already.
+        FileError: The video cannot be read, or a clip cannot be written.
+        DatasetError: The camera never stood still long enough, or the list of clips is damaged.
+        UsageError: A folder with the name of a clip exists already.
     """
     started = time.monotonic()
     tell = on_frame or (lambda what, done: None)
-    runs = find_runs(_told(read_frames(request.video), "looking", tell))
+    found = find_still_clips(_reported(read_frames(request.video), "looking", tell))
     fewest = min(_FEWEST, request.frames)
-    usable = [run for run in runs if len(run.poses) >= fewest]
-    dropped = Counter(reason for run in runs for reason in run.dropped.values())
-    dropped += Counter(short=sum(len(run.poses) for run in runs if len(run.poses) < fewest))
+    usable = [clip for clip in found if len(clip.poses) >= fewest]
+    dropped = Counter(reason for clip in found for reason in clip.dropped.values())
+    dropped += Counter(short=sum(len(clip.poses) for clip in found if len(clip.poses) < fewest))
     if not usable:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
         raise DatasetError(
             f"{request.video}: no {fewest} frames from a camera at rest ({reasons}); "
             "film from a tripod"
         )
-    cuts = [
-        _Cut(f"{request.video.stem}-{number}", run, _spread_out(list(run.poses), request.frames))
-        for number, run in enumerate(usable, start=1)
+    clips = [
+        _Plan(f"{request.video.stem}-{number}", clip, _spread_out(list(clip.poses), request.frames))
+        for number, clip in enumerate(usable, start=1)
     ]
     if request.scenes == "longest":
-        cuts = [max(cuts, key=lambda cut: len(cut.run.poses))]
+        clips = [max(clips, key=lambda clip: len(clip.still.poses))]
     digest = sha256(request.video)
-    ready = _find_ready(request, cuts, digest)
-    made = _make(request, [cut for cut in cuts if cut.name not in ready], digest, tell)
+    ready = _find_ready(request, clips, digest)
+    made = _make(request, [clip for clip in clips if clip.name not in ready], digest, tell)
     return VideoResult(
         video=request.video,
         out=request.out,
-        decoded=sum(len(run.poses) + len(run.dropped) for run in runs),
-        scenes=tuple((ready | made)[cut.name] for cut in cuts),
+        decoded=sum(len(clip.poses) + len(clip.dropped) for clip in found),
+        scenes=tuple((ready | made)[clip.name] for clip in clips),
         ready=len(ready),
         dropped=dict(dropped.most_common()),
         seconds=time.monotonic() - started,
@@ -302,11 +274,11 @@ def cut_scenes(request: VideoRequest, on_frame: OnFrame | None = None) -> VideoR
 
 
 @dataclass(slots=True)
-class _Cut:
-    """A scene to be made: its stretch of the video and the numbers of the frames chosen."""
+class _Plan:
+    """A clip to write: where the camera stood still, and the numbers of the chosen frames."""
 
     name: str
-    run: Run
+    still: StillClip
     numbers: list[int]
 
 
@@ -315,66 +287,68 @@ def _spread_out(numbers: Sequence[int], most: int) -> list[int]:
     return [numbers[round(place)] for place in places.tolist()]
 
 
-def _find_ready(request: VideoRequest, cuts: Sequence[_Cut], digest: str) -> dict[str, CutScene]:
-    """Scenes that an earlier run has made just so; nothing else may be in the way of others."""
+def _find_ready(request: VideoRequest, clips: Sequence[_Plan], digest: str) -> dict[str, Clip]:
+    """Return the clips that an earlier run has written; refuse folders in the way of others."""
     listed = read_list(request.out)
     ready = {}
-    for cut in cuts:
-        folder = request.out / "seq" / cut.name
+    for clip in clips:
+        folder = request.out / "seq" / clip.name
         if not folder.exists():
             continue
         if request.overwrite:
             foreign = [path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name)]
             if foreign:
                 raise UsageError(
-                    f"{folder}: holds {foreign[0]}, which no cut has made; write somewhere else"
+                    f"{folder}: holds {foreign[0]}, which is not of a clip; write somewhere else"
                 )
             continue
-        there = listed.get(cut.name)
+        there = listed.get(clip.name)
         if there is None or (there.sha256, there.asked, there.median) != (
             digest,
             request.frames,
             request.median,
         ):
-            raise UsageError(f"{folder}: is there already; add --overwrite, or write elsewhere")
-        ready[cut.name] = there
+            raise UsageError(
+                f"{folder}: is there already; add --overwrite, or write somewhere else"
+            )
+        ready[clip.name] = there
     return ready
 
 
 def _make(
-    request: VideoRequest, cuts: Sequence[_Cut], digest: str, tell: OnFrame
-) -> dict[str, CutScene]:
-    """Measure the chosen frames against their median, then write them registered."""
-    if not cuts:
+    request: VideoRequest, clips: Sequence[_Plan], digest: str, tell: OnFrame
+) -> dict[str, Clip]:
+    """Measure the chosen frames against their median and write them registered."""
+    if not clips:
         return {}
-    wanted = {number for cut in cuts for number in cut.numbers}
-    measured = _told(read_frames(request.video, wanted), "measuring", tell)
+    wanted = {number for clip in clips for number in clip.numbers}
+    measured = _reported(read_frames(request.video, wanted), "measuring", tell)
     small = {number: shrink(rgb) for number, rgb in measured}
-    frames = _told(read_frames(request.video, wanted), "writing", tell)
+    frames = _reported(read_frames(request.video, wanted), "writing", tell)
     made = {}
-    for cut in cuts:
-        greys = [small.pop(number) for number in cut.numbers]
-        reference = Reference(np.median(greys, axis=0), cut.run.size)
+    for clip in clips:
+        greys = [small.pop(number) for number in clip.numbers]
+        reference = Reference(np.median(greys, axis=0), clip.still.size)
         poses = [_pose(request, reference, grey) for grey in greys]
-        part = request.out / "seq" / f".rainkit-part-{cut.name}"
+        part = request.out / "seq" / f".rainkit-part-{clip.name}"
         shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-        files = _write(request, cut, part, islice(frames, len(poses)), poses, reference)
-        left, top, right, bottom = _margins(cut.run, poses)
-        scene = CutScene(
-            name=cut.name,
+        files = _write(request, clip, part, islice(frames, len(poses)), poses, reference)
+        left, top, right, bottom = _margins(clip.still, poses)
+        scene = Clip(
+            name=clip.name,
             video=request.video.name,
             sha256=digest,
             asked=request.frames,
             median=request.median,
-            width=cut.run.size[0] - left - right,
-            height=cut.run.size[1] - top - bottom,
-            steady=len(cut.run.poses),
-            spread_px=cut.run.spread_px,
-            dropped=dict(Counter(cut.run.dropped.values()).most_common()),
+            width=clip.still.size[0] - left - right,
+            height=clip.still.size[1] - top - bottom,
+            steady=len(clip.still.poses),
+            spread_px=clip.still.spread_px,
+            dropped=dict(Counter(clip.still.dropped.values()).most_common()),
             frames=files,
         )
         _publish(request.out, part, scene)
-        made[cut.name] = scene
+        made[clip.name] = scene
     return made
 
 
@@ -387,28 +361,28 @@ def _pose(request: VideoRequest, reference: Reference, grey: NDArray[np.uint8]) 
 
 def _write(
     request: VideoRequest,
-    cut: _Cut,
+    clip: _Plan,
     folder: Path,
     frames: Iterable[tuple[int, RGB8]],
     poses: Sequence[Pose],
     reference: Reference,
-) -> tuple[CutFrame, ...]:
-    """Write a scene's pictures, cropped to what all of them show."""
-    size = cut.run.size
-    left, top, right, bottom = _margins(cut.run, poses)
+) -> tuple[ClipFrame, ...]:
+    """Write the pictures of a clip, cropped to what all of them show."""
+    size = clip.still.size
+    left, top, right, bottom = _margins(clip.still, poses)
     window = slice(top, size[1] - bottom), slice(left, size[0] - right)
-    told: list[CutFrame] = []
+    written: list[ClipFrame] = []
     for (number, rgb), pose in zip(frames, poses, strict=True):
-        warped = pose.drift(size) >= _STILL
+        warped = pose.drift(size) >= _LEAST_DRIFT
         after = pose
         if warped:
             rgb = _registered(rgb, pose)
             after = _pose(request, reference, shrink(rgb))
-        name = f"{len(told) + 1:04d}.png"
+        name = f"{len(written) + 1:04d}.png"
         images.write(folder / name, images.Picture(np.ascontiguousarray(rgb[window])))
-        told.append(
-            CutFrame(
-                file=f"seq/{cut.name}/{name}",
+        written.append(
+            ClipFrame(
+                file=f"seq/{clip.name}/{name}",
                 source=number,
                 dx=pose.dx,
                 dy=pose.dy,
@@ -422,20 +396,23 @@ def _write(
         stack = [images.read(path).rgb for path in sorted(folder.iterdir())]
         middle = np.rint(np.median(stack, axis=0)).astype(np.uint8)
         images.write(folder / "median.png", images.Picture(middle))
-    return tuple(told)
+    return tuple(written)
 
 
 def _registered(rgb: RGB8, pose: Pose) -> RGB8:
-    """Warped by Lanczos' kernel: OpenCV's cubic one shifts a picture by 0.24 px instead of 0.20."""
+    """Return a frame moved by its drift.
+
+    The kernel is Lanczos': OpenCV's cubic one shifts a picture by 0.24 px instead of 0.20.
+    """
     size = (rgb.shape[1], rgb.shape[0])
     how = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(rgb, pose.matrix(size), size, flags=how, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(moved, np.uint8)
 
 
-def _margins(run: Run, poses: Sequence[Pose]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom px that some registered frame does not show."""
-    moved = [pose.corners(run.size) for pose in poses if pose.drift(run.size) >= _STILL]
+def _margins(still: StillClip, poses: Sequence[Pose]) -> tuple[int, int, int, int]:
+    """Return the px at the left, top, right and bottom that a registered frame does not show."""
+    moved = [pose.corners(still.size) for pose in poses if pose.drift(still.size) >= _LEAST_DRIFT]
     if not moved:
         return 0, 0, 0, 0
     low = np.ceil(np.maximum(0, -np.min(moved, axis=(0, 1)))).astype(int) + _REACH
@@ -443,11 +420,11 @@ def _margins(run: Run, poses: Sequence[Pose]) -> tuple[int, int, int, int]:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _publish(out: Path, part: Path, scene: CutScene) -> None:
-    """Put a scene in its place.
+def _publish(out: Path, part: Path, scene: Clip) -> None:
+    """Move the folder of a clip to its place.
 
-    It is listed before it is there: one that is listed and missing is made again, while a folder
-    that is not listed may be anybody's.
+    The clip is listed before it is there: a clip that is listed and missing is made again, while a
+    folder that is not listed may belong to the user.
     """
     folder, old = part.with_name(scene.name), part.with_name(f".rainkit-old-{scene.name}")
     try:
@@ -462,9 +439,40 @@ def _publish(out: Path, part: Path, scene: CutScene) -> None:
         raise ImageError(f"{folder}: cannot be written ({system_reason(error)})") from error
 
 
-def _told(
+def _reported(
     frames: Iterable[tuple[int, RGB8]], what: str, tell: OnFrame
 ) -> Iterator[tuple[int, RGB8]]:
     for done, frame in enumerate(frames, start=1):
         yield frame
         tell(what, done)
+
+
+def read_list(out: Path) -> dict[str, Clip]:
+    """Return the clips that a folder lists, by name.
+
+    Raises:
+        DatasetError: The list is damaged.
+    """
+    path = out / SEQUENCES
+    if not path.exists():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        scenes = [Clip.from_data(json.loads(line)) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: not a list of scenes ({type(error).__name__}: {error}); "
+            "delete it and cut the videos again with --overwrite"
+        ) from error
+    return {scene.name: scene for scene in scenes}
+
+
+def write_list(out: Path, scenes: Iterable[Clip]) -> None:
+    """Write the list of clips in natural order of their names.
+
+    Raises:
+        FileError: The system refuses to write.
+    """
+    ordered = sorted(scenes, key=lambda scene: natural(scene.name))
+    text = "".join(json.dumps(scene.to_data()) + "\n" for scene in ordered)
+    write_text(out / SEQUENCES, text, overwrite=True)

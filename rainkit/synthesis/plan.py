@@ -1,4 +1,4 @@
-"""Which photographs become which scenes, under what name, and in which split."""
+"""The plan of a dataset: which photographs become scenes, with which names and splits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rainkit import images
 from rainkit.datasets.phash import phash, pixel_hash
-from rainkit.datasets.splits import View, choose_test, group_views
+from rainkit.datasets.splits import HashedPhoto, choose_test, group_photos
 from rainkit.depth.sources import maps_among
 from rainkit.engine import Engine, Failed, Work
 from rainkit.errors import ImageError, UsageError
@@ -29,9 +29,9 @@ class Photo:
     """A photograph to rain on.
 
     Attributes:
-        name: of the scene it becomes, unique in the dataset.
-        source: its name below the folder given, for the record.
-        path: of the file.
+        name: name of the scene that it becomes, unique in the dataset.
+        source: name of the file below the folder that was given, for the record.
+        path: the file.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Scene:
 
     Attributes:
         photo: the photograph.
-        number: of the scene in its split, from 0.
+        number: number of the scene in its split, from 0.
         split: ``train``, ``test``, or None in a dataset that is not split.
-        group: name of the first scene of those that show the same thing; None without a split.
+        group: name of the first scene that shows the same as this one; None without a split.
     """
 
     photo: Photo
@@ -58,12 +58,13 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All scenes of a dataset, of which a shard makes some.
+    """All scenes of a dataset; a shard makes some of them.
 
     Attributes:
-        scenes: in natural order of their photographs.
-        failures: photographs that could not be read, with the reason, where that is known yet.
-        note: what the split could not do as asked, or empty.
+        scenes: the scenes, in natural order of their photographs.
+        failures: photographs that could not be read, each with the reason. Without a split no
+            photograph has been read yet.
+        note: how the split differs from what was asked for, or empty.
     """
 
     scenes: tuple[Scene, ...]
@@ -71,10 +72,10 @@ class Plan:
     note: str = ""
 
     def identity(self) -> str:
-        """SHA-256 in hex of the scenes and of the files' sizes and times of change.
+        """Return the SHA-256 in hex of the scenes and of their files' sizes and times of change.
 
         Raises:
-            ImageError: a file has gone.
+            ImageError: A file is missing.
         """
         lines = []
         for scene in self.scenes:
@@ -93,20 +94,20 @@ def find_photos(inputs: Sequence[str], out: Path, *, maps: bool = False) -> list
 
     Args:
         inputs: files, folders and patterns.
-        out: folder of the dataset, whose own pictures are no photographs.
-        maps: there may be depth maps beside the photographs, which are none either.
+        out: folder of the dataset, whose pictures are not taken.
+        maps: leave out the depth maps that lie beside photographs.
 
     Raises:
-        UsageError: there is none, or two would have the same name.
+        UsageError: There is no photograph, or two would have the same name.
     """
     folder = out.resolve()
-    # A dataset made earlier inside the folder of photographs is no photograph.
+    # The dataset may lie inside the folder of photographs.
     found = [each for each in images.find(inputs) if folder not in each.path.resolve().parents]
     if maps:
         beside = maps_among([each.path for each in found])
         found = [each for each in found if each.path not in beside]
     if not found:
-        raise UsageError(f"nothing but {out} itself to be found: name clean photographs")
+        raise UsageError(f"only pictures of {out} itself were found: name clean photographs")
     plain = [_text("-".join(each.relative.with_suffix("").parts)) for each in found]
     count = Counter(name.casefold() for name in plain)
     names = [
@@ -125,7 +126,7 @@ def find_photos(inputs: Sequence[str], out: Path, *, maps: bool = False) -> list
 
 
 def _text(name: str) -> str:
-    """A file's name as text that can be written: bytes that are no UTF-8 become ``\\xff``."""
+    """Return a file's name with bytes that are not UTF-8 written as ``\\xff``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -133,38 +134,40 @@ def make_plan(
     request: SynthRequest,
     photos: Sequence[Photo],
     engine: Engine,
-    on_view: Callable[[int, int], None] | None = None,
+    on_photo: Callable[[int, int], None] | None = None,
 ) -> Plan:
-    """Give each photograph its place; with a split every one is looked at first.
+    """Give each photograph its place; for a split all of them are hashed first.
 
     Args:
-        request: what the dataset is to be.
+        request: the dataset to make.
         photos: the photographs.
-        engine: where photographs are looked at.
-        on_view: called with photographs looked at and all photographs, after each.
+        engine: where photographs are hashed.
+        on_photo: called after each photograph with the number hashed and their total.
 
     Raises:
-        UsageError: the split cannot be made.
+        UsageError: The split cannot be made.
     """
     if request.test_scenes is None:
         return Plan(tuple(Scene(photo, number) for number, photo in enumerate(photos)))
-    seen: dict[Photo, View | str] = {}
-    for outcome in engine.run(Work.calling(_look), photos):
-        seen[outcome.item] = outcome.reason if isinstance(outcome, Failed) else outcome.value
-        if on_view is not None:
-            on_view(len(seen), len(photos))
-    failures = tuple((p, why) for p in photos if isinstance(why := seen[p], str))
-    readable = [p for p in photos if not isinstance(seen[p], str)]
-    views = [view for p in readable if not isinstance(view := seen[p], str)]
-    if not views:
-        return Plan((), failures)
-    groups = group_views(views, request.group_by)
-    chosen = choose_test(views, groups, request.test_scenes, request.split_seed)
+    hashed: dict[Photo, HashedPhoto] = {}
+    failures = []
+    for done, outcome in enumerate(engine.run(Work.calling(_hash), photos), start=1):
+        if isinstance(outcome, Failed):
+            failures.append((outcome.item, outcome.reason))
+        else:
+            hashed[outcome.item] = outcome.value
+        if on_photo is not None:
+            on_photo(done, len(photos))
+    if not hashed:
+        return Plan((), tuple(failures))
+    all_hashed = tuple(hashed.values())
+    groups = group_photos(all_hashed, request.group_by)
+    chosen = choose_test(all_hashed, groups, request.test_scenes, request.split_seed)
     taken = Counter[str]()
     scenes = []
-    for photo, group in zip(readable, groups, strict=True):
+    for photo, group in zip(hashed, groups, strict=True):
         split = "test" if group in chosen else "train"
-        scenes.append(Scene(photo, taken[split], split, views[group].name))
+        scenes.append(Scene(photo, taken[split], split, all_hashed[group].name))
         taken[split] += 1
     note = ""
     if taken["test"] != request.test_scenes:
@@ -172,10 +175,9 @@ def make_plan(
             f"{taken['test']} test scenes instead of {request.test_scenes}: photographs of one "
             "scene stay together"
         )
-    return Plan(tuple(scenes), failures, note)
+    return Plan(tuple(scenes), tuple(failures), note)
 
 
-def _look(photo: Photo) -> View:
-    """Return what grouping needs to know of a photograph."""
+def _hash(photo: Photo) -> HashedPhoto:
     clean = images.to_uint8(images.read(photo.path).rgb)
-    return View(photo.name, photo.source, pixel_hash(clean), phash(clean))
+    return HashedPhoto(photo.name, photo.source, pixel_hash(clean), phash(clean))

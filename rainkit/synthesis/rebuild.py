@@ -1,4 +1,4 @@
-"""Making a dataset again from its manifest, elsewhere and perhaps in another layout."""
+"""Rebuilding: making a dataset again from its manifest, perhaps in another layout."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from rainkit.images import RGB8
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.plan import find_photos
 from rainkit.synthesis.request import DepthChoice, OnProgress, SynthResult, check_layout
-from rainkit.synthesis.run import count_depths, count_splits, write_lists
-from rainkit.synthesis.scene import Made, as_stored, encoding, made_or_reason, save_depth
+from rainkit.synthesis.run import write_lists
+from rainkit.synthesis.scene import MadeScene, as_stored, encoding, made_or_reason, save_depth
 from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = ["RebuildRequest", "rebuild"]
@@ -43,13 +43,13 @@ class RebuildRequest:
     """A dataset to make again.
 
     Attributes:
-        manifest: its manifest, or the folder it lies in.
+        manifest: manifest of the dataset, or the folder that holds it.
         out: an empty folder.
-        photos: where its photographs are; empty to take its own clean pictures.
-        depth: source of the depth maps that do not lie with the manifest.
-        layout: names of files; None for those it had.
-        format: ``png`` or ``jpg``; None for the one it had.
-        workers: processes; None for as many as pay.
+        photos: files, folders and patterns of its photographs; empty to take its clean pictures.
+        depth: source of the depth maps that do not lie beside the manifest.
+        layout: name of the new layout; None for the same as before.
+        format: ``png`` or ``jpg``; None for the same as before.
+        workers: number of processes; None for as many as pay.
     """
 
     manifest: Path
@@ -63,7 +63,7 @@ class RebuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A scene's records, and its place in its split: numbers from 1, and how many pairs."""
+    """The records of a scene and its place in its split, which has ``count`` pairs."""
 
     records: tuple[Record, ...]
     scene_number: int
@@ -75,8 +75,8 @@ class _Task:
         return self.records[0].scene
 
 
-class _Maker:
-    """What a process needs: where clean pictures and depth come from, and where to write."""
+class _Rebuilder:
+    """What a worker needs to rebuild scenes: sources of clean pictures and depth, and a layout."""
 
     def __init__(self, request: RebuildRequest, root: Path, layout: str) -> None:
         self.request, self.root, self.layout = request, root, LAYOUTS[layout]
@@ -89,7 +89,7 @@ class _Maker:
         self.photos |= {photo.name: photo.path for photo in photos}
 
     def clean(self, record: Record) -> tuple[RGB8, RGB8, Path]:
-        """The picture that rain was drawn on, the one to write as a target, and their file."""
+        """Return the picture that rain was drawn on, the target to write, and their file."""
         if self.request.photos:
             path = self.photos.get(record.source, self.photos.get(record.scene))
             if path is None:
@@ -104,7 +104,7 @@ class _Maker:
         return shown, photo if _form(self.request, record) == record.encode["fmt"] else shown, path
 
     def depth(self, record: Record, clean: RGB8, path: Path) -> NDArray[np.float32] | None:
-        """The depth map the scene was made with, from its file or made again."""
+        """Return the depth map that the scene was made with, from its file or made again."""
         if record.depth is None or (self.root / record.depth.path).is_file():
             return read_depth(self.root, record)
         found = self.source.of(path, clean)
@@ -116,12 +116,16 @@ class _Maker:
 
 
 def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> SynthResult:
-    """Make a dataset again: the same pixels, or the scene is left out with the reason.
+    """Make a dataset again with the same pixels; other scenes are left out with the reason.
+
+    Args:
+        request: the dataset to make.
+        on_progress: called after each scene.
 
     Raises:
-        UsageError: the folder is not empty, or the dataset cannot be made so.
-        DatasetError: the manifest cannot be read, or a result not be written.
-        ImageError: a result cannot be written.
+        UsageError: The folder is not empty, or the layout or format does not fit the dataset.
+        DatasetError: The manifest cannot be read, or a result cannot be written.
+        FileError: A result cannot be written.
     """
     started = time.monotonic()
     records = manifest.read(request.manifest)
@@ -132,7 +136,7 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
     _check(request, records, layout)
     tasks = list(_tasks(records))
     build = (request, root, layout)
-    _Maker(*build)  # says what is wrong with photographs and depth before anything is written
+    _Rebuilder(*build)  # says what is wrong with photographs and depth before anything is written
     request.out.mkdir(parents=True, exist_ok=True)
     count = paying_workers(len(records), request.workers, len(tasks))
     wanted = [layout, request.format, *(asdict(record) for record in records)]
@@ -144,7 +148,7 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
         open_engine(workers=count, threads=None) as engine,
     ):
         left = [task for task in tasks if task.scene not in journal.entries]
-        outcomes = engine.run(Work.holding(_make, _Maker, *build), left)
+        outcomes = engine.run(Work.holding(_rebuild_scene, _Rebuilder, *build), left)
         for number, outcome in enumerate(outcomes, start=len(tasks) - len(left) + 1):
             task, done = outcome.item, made_or_reason(outcome)
             made[task.scene] = done.records
@@ -156,6 +160,7 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
                 on_progress("raining", number, len(tasks))
         made |= journal.entries
         again = [record for task in tasks for record in made[task.scene]]
+        is_split = any(record.split is not None for record in again)
         if asked:
             changed = {"layout": layout} | ({"format": request.format} if request.format else {})
             about = {**about, "request": asked | changed}
@@ -166,16 +171,13 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
             layout=layout,
             parquet=asked.get("manifest_format") == "parquet",
             command=about.get("command", "") if asked else "",
-            split={name: asked.get(name) for name in _SPLIT} if count_splits(again) else None,
+            split={name: asked.get(name) for name in _SPLIT} if is_split else None,
         )
         journal.remove()
-    return SynthResult(
+    return SynthResult.of(
+        again,
         out=request.out,
         manifest=request.out / manifest.MANIFEST,
-        scenes=len({record.scene for record in again}),
-        pairs=len(again),
-        splits=count_splits(again),
-        depths=count_depths(again),
         resumed=len(tasks) - len(left),
         notes=(),
         failures=tuple(failures.items()),
@@ -184,7 +186,7 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
 
 
 def _check(request: RebuildRequest, records: Sequence[Record], layout: str) -> None:
-    """Refuse what cannot be done before anything is."""
+    """Refuse what cannot be done before anything is written."""
     sequences = any(record.frame is not None for record in records)
     for form in {_form(request, record) for record in records}:
         check_layout(layout, form, sequences=sequences)
@@ -194,11 +196,13 @@ def _check(request: RebuildRequest, records: Sequence[Record], layout: str) -> N
                 "make this dataset again, or add --format png"
             )
     if request.format == "jpg" and any(r.encode["fmt"] != "jpg" for r in records):
-        raise UsageError("--format jpg: the rain was drawn on what PNG files hold; leave it out")
+        raise UsageError(
+            "--format jpg: the rain was drawn on what PNG files hold; leave the option out"
+        )
     out = request.out
     begun = (out / _JOURNAL).exists() or not out.exists()
     if not begun and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder: name another")
+        raise UsageError(f"{out} is not an empty folder: name another one")
 
 
 def _form(request: RebuildRequest, record: Record) -> str:
@@ -206,7 +210,7 @@ def _form(request: RebuildRequest, record: Record) -> str:
 
 
 def _tasks(records: Sequence[Record]) -> Iterator[_Task]:
-    """Scenes in the manifest's order."""
+    """Yield the scenes in the order of the manifest."""
     counts = Counter(record.split for record in records)
     by_scene: dict[str, list[Record]] = {}
     for record in records:
@@ -219,11 +223,11 @@ def _tasks(records: Sequence[Record]) -> Iterator[_Task]:
         pairs[split] += len(mine)
 
 
-def _make(maker: _Maker, task: _Task) -> Made:
-    """Write the pairs of one scene, but for the variants that come out otherwise.
+def _rebuild_scene(maker: _Rebuilder, task: _Task) -> MadeScene:
+    """Write the pairs of one scene, except the variants that come out differently.
 
     Raises:
-        ImageError: a result cannot be written.
+        FileError: A result cannot be written.
     """
     first = task.records[0]
     made: list[Record] = []
@@ -234,7 +238,7 @@ def _make(maker: _Maker, task: _Task) -> Made:
         if z is not None and first.depth is not None:
             save_depth(maker.request.out / first.depth.path, z)
     except (ImageError, DatasetError) as error:
-        return Made(reason=str(error))
+        return MadeScene(reason=str(error))
     numbered = enumerate(task.records, start=task.first_number)
     for _, some in groupby(numbered, key=lambda each: each[1].variant):
         variant = list(some)
@@ -245,26 +249,26 @@ def _make(maker: _Maker, task: _Task) -> Made:
             continue
         for (number, record), rainy in zip(variant, drawn, strict=True):
             made.append(_write(maker, task, number, record, rainy, target))
-    return Made(tuple(made), "; ".join(reasons))
+    return MadeScene(tuple(made), "; ".join(reasons))
 
 
 def _draw(records: Sequence[Record], clean: RGB8, z: NDArray[np.float32] | None) -> list[RGB8]:
-    """The rainy pictures of one scene and variant.
+    """Return the rainy pictures of one scene and variant.
 
     Raises:
-        DatasetError: one is not what it was.
+        DatasetError: A picture is not what it was.
     """
     frames = list(Degradation.of(records).apply(clean, z))
     drawn = [frames[(record.frame or 1) - 1].rainy for record in records]
     if any(pixel_hash(d) != r.sha256.input for d, r in zip(drawn, records, strict=True)):
-        raise DatasetError("comes out otherwise than the manifest says")
+        raise DatasetError("comes out differently than the manifest says")
     return drawn
 
 
 def _write(
-    maker: _Maker, task: _Task, number: int, record: Record, rainy: RGB8, target: RGB8
+    maker: _Rebuilder, task: _Task, number: int, record: Record, rainy: RGB8, target: RGB8
 ) -> Record:
-    """Write a pair; its record where it is now."""
+    """Write a pair and return its record with the new place."""
     form = _form(maker.request, record)
     entry = Entry(
         scene=record.scene,

@@ -1,4 +1,4 @@
-"""What stands in a dataset's folder once all its pairs are there, and what is said of them."""
+"""Making a dataset of rainy and clean pairs: plan the scenes, make them, write what lists them."""
 
 from __future__ import annotations
 
@@ -16,120 +16,53 @@ from rainkit.engine import Engine, Work, open_engine, paying_workers
 from rainkit.files import alone_in, remove_temporary, write_json
 from rainkit.ledger import Ledger
 from rainkit.synthesis.plan import Photo, Plan, Scene, find_photos, make_plan
-from rainkit.synthesis.request import FORMATS, DepthChoice, OnProgress, SynthRequest, SynthResult
-from rainkit.synthesis.scene import Maker, made_or_reason, make
+from rainkit.synthesis.request import OnProgress, SynthRequest, SynthResult
+from rainkit.synthesis.scene import SceneMaker, made_or_reason, make_scene
 
-__all__ = [
-    "FORMATS",
-    "DepthChoice",
-    "OnProgress",
-    "SynthRequest",
-    "SynthResult",
-    "count_depths",
-    "count_splits",
-    "synthesise",
-    "write_lists",
-]
-
-
-def write_lists(
-    out: Path,
-    records: Sequence[Record],
-    *,
-    layout: str,
-    parquet: bool,
-    split: Mapping[str, Any] | None,
-    command: str = "",
-    former: Sequence[str] = (),
-) -> None:
-    """Write what lists the pairs, the manifest last: a folder with a manifest is finished.
-
-    Args:
-        out: the dataset's folder.
-        records: of all its pairs.
-        layout: of its files.
-        parquet: write tables as Parquet too.
-        split: how the split was asked for; None in a dataset without one.
-        command: for the card.
-        former: files of an overwritten dataset, deleted unless they are of this one.
-
-    Raises:
-        FileError, DatasetError: the system refuses to write.
-    """
-    LAYOUTS[layout].finish(out, records, overwrite=True, parquet=parquet)
-    if split is not None:
-        write_json(out / SPLITS, splits_to_data(records, split))
-    if records:
-        write_card(out, records, command, layout=LAYOUTS[layout], overwrite=True)
-    if parquet:
-        manifest.write_parquet(out / manifest.PARQUET, records, overwrite=True)
-    output_folder.remove_former(out, former, records)
-    remove_temporary(out)
-    manifest.write(out / manifest.MANIFEST, records, overwrite=True)
-
-
-def count_splits(records: Sequence[Record]) -> dict[str, tuple[int, int]]:
-    """Scenes and pairs of each split; empty in a dataset without splits."""
-    pairs = Counter(record.split for record in records if record.split is not None)
-    return {
-        split: (len({r.scene for r in records if r.split == split}), pairs[split])
-        for split in sorted(pairs, reverse=True)
-    }
-
-
-def count_depths(records: Sequence[Record]) -> dict[str, int]:
-    """Scenes by the source of their depth, ``flat`` or ``none`` among them; most usual first."""
-    sources = {}
-    for record in records:
-        flat = "none" if record.distance is None else "flat"
-        sources[record.scene] = flat if record.depth is None else record.depth.source
-    return dict(Counter(sources.values()).most_common())
+__all__ = ["synthesise", "write_lists"]
 
 
 def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> SynthResult:
     """Make a dataset of rainy and clean pairs.
 
-    The rain of a picture follows from the dataset seed, the clean picture's pixels and the number
-    of the variant: neither other pictures, nor their order, nor the number of workers or shards
-    change it. A photograph that cannot be read, or whose depth cannot, is reported in the result
-    and the others are made.
+    The rain of a picture is determined by the dataset's seed, the pixels of the clean picture and
+    the number of the variant. Other pictures, their order and the number of workers or shards do
+    not change it. A photograph that cannot be read, or whose depth cannot, is reported in the
+    result, and the others are made.
 
-    A run that was ended early, by whatever, goes on when it is repeated, and ends with the same
-    files as one that was not.
+    A run that ended early continues when it is repeated, and ends with the same files as one that
+    did not.
 
     Args:
-        request: what to make.
+        request: the dataset to make.
         on_progress: called after each photograph.
 
     Raises:
-        UsageError: no photograph to be found, or the folder is not to be written to.
-        FileError, DatasetError: a result cannot be written; repeat the request to go on.
+        UsageError: There is no photograph, or the folder may not be written to.
+        FileError, DatasetError: A result cannot be written; repeat the request to continue.
     """
     started = time.monotonic()
     tell = on_progress or (lambda what, done, total: None)
     output_folder.admit(request)
     photos = find_photos(request.inputs, request.out, maps=request.depth_name == "auto")
-    Maker(request)  # says what is wrong with the depth source before anything is written
+    SceneMaker(request)  # says what is wrong with the depth source before anything is written
     shards = 1 if request.shard is None else request.shard[1]
     pictures = len(photos) * request.variants * (request.sequence or 1)
     workers = paying_workers(pictures // shards, request.workers, len(photos))
     with open_engine(workers=workers, threads=None) as engine:
-        plan = make_plan(request, photos, engine, lambda done, of: tell("looking", done, of))
+        plan = make_plan(request, photos, engine, lambda done, of: tell("hashing", done, of))
         mine = _share(plan.scenes, request.shard)
         with output_folder.begin(request, plan.identity()) as journal:
             resumed = sum(scene.photo.name in journal.entries for scene in mine)
-            failures = _make(request, plan, mine, engine, journal, tell)
+            failures = _make_scenes(request, plan, mine, engine, journal, tell)
             records = [r for scene in mine for r in journal.entries.get(scene.photo.name, ())]
             path = _finish(request, plan, records, journal.about["former"])
             journal.remove()
     failed = dict(plan.failures) | failures
-    return SynthResult(
+    return SynthResult.of(
+        records,
         out=request.out,
         manifest=path,
-        scenes=len({record.scene for record in records}),
-        pairs=len(records),
-        splits=count_splits(records),
-        depths=count_depths(records),
         resumed=resumed,
         notes=(plan.note,) if plan.note else (),
         failures=tuple((photo.path, failed[photo]) for photo in photos if photo in failed),
@@ -138,11 +71,11 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
 
 
 def _share(scenes: Sequence[Scene], shard: tuple[int, int] | None) -> Sequence[Scene]:
-    """Every n-th scene: all shards get their part of every folder of photographs."""
+    """Return every n-th scene, so that all shards get a part of every folder of photographs."""
     return scenes if shard is None else scenes[shard[0] - 1 :: shard[1]]
 
 
-def _make(
+def _make_scenes(
     request: SynthRequest,
     plan: Plan,
     mine: Sequence[Scene],
@@ -150,12 +83,12 @@ def _make(
     journal: Ledger[tuple[Record, ...]],
     tell: OnProgress,
 ) -> dict[Photo, str]:
-    """Make what the journal does not have; the photographs left out, with the reason."""
+    """Make the scenes that the journal lacks; return the photographs left out, with the reason."""
     counts = Counter(scene.split for scene in plan.scenes)
     left = [(s, counts[s.split]) for s in mine if s.photo.name not in journal.entries]
     ready = len(mine) - len(left)
     failures: dict[Photo, str] = {}
-    outcomes = engine.run(Work.holding(make, Maker, request), left)
+    outcomes = engine.run(Work.holding(make_scene, SceneMaker, request), left)
     for count, outcome in enumerate(outcomes, start=ready + 1):
         (scene, _), made = outcome.item, made_or_reason(outcome)
         if made.reason:
@@ -169,9 +102,9 @@ def _make(
 def _finish(
     request: SynthRequest, plan: Plan, records: list[Record], former: Sequence[str]
 ) -> Path:
-    """Write what lists the pairs; the manifest's path.
+    """Write what lists the pairs and return the path of the manifest.
 
-    Of shards the last to end does so for all; until then each leaves its part of the manifest.
+    The last shard to end does so for all; each of the others writes its part of the manifest.
     """
     path = output_folder.manifest_path(request)
     if request.shard is None:
@@ -210,3 +143,39 @@ def _write_lists(request: SynthRequest, records: Sequence[Record], former: Seque
         command=request.command,
         former=former,
     )
+
+
+def write_lists(
+    out: Path,
+    records: Sequence[Record],
+    *,
+    layout: str,
+    parquet: bool,
+    split: Mapping[str, Any] | None,
+    command: str = "",
+    former: Sequence[str] = (),
+) -> None:
+    """Write what lists the pairs; the manifest comes last, since it marks a finished folder.
+
+    Args:
+        out: folder of the dataset.
+        records: records of all its pairs.
+        layout: name of its layout.
+        parquet: write tables as Parquet, too.
+        split: settings of the split; None for a dataset without one.
+        command: the command line, for the card.
+        former: files of an overwritten dataset, which are deleted unless they belong to this one.
+
+    Raises:
+        FileError, DatasetError: The system refuses to write.
+    """
+    LAYOUTS[layout].finish(out, records, overwrite=True, parquet=parquet)
+    if split is not None:
+        write_json(out / SPLITS, splits_to_data(records, split))
+    if records:
+        write_card(out, records, command, layout=LAYOUTS[layout], overwrite=True)
+    if parquet:
+        manifest.write_parquet(out / manifest.PARQUET, records, overwrite=True)
+    output_folder.remove_former(out, former, records)
+    remove_temporary(out)
+    manifest.write(out / manifest.MANIFEST, records, overwrite=True)

@@ -1,4 +1,4 @@
-"""Making a scene: one clean photograph, the rains that fall on it, and their files."""
+"""Scenes: one clean photograph, the rains that fall on it, and their files."""
 
 from __future__ import annotations
 
@@ -27,71 +27,28 @@ from rainkit.synthesis.plan import Scene
 from rainkit.synthesis.request import SynthRequest, versions
 
 __all__ = [
-    "QUALITY",
-    "Made",
-    "Maker",
+    "MadeScene",
+    "SceneMaker",
     "as_stored",
     "encoding",
-    "grey_picture",
     "made_or_reason",
-    "make",
+    "make_scene",
     "measure",
     "save_depth",
 ]
 
-
-QUALITY = 95
-"""Of JPEG."""
-
-
-def encoding(form: str) -> dict[str, str | int]:
-    """What a record says of files of format ``png`` or ``jpg``."""
-    return {"fmt": form, "quality": QUALITY} if form == "jpg" else {"fmt": form}
-
-
-def save_depth(path: Path, z: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Write a depth map, metres [H, W], and return what the file holds of it."""
-    code = depths.encode(z)
-    images.write(path, grey_picture(code), overwrite=True)
-    return depths.decode(code)
-
-
-def as_stored(rgb: RGB8, form: str) -> RGB8:
-    """What a file of format ``png`` or ``jpg`` holds of a picture."""
-    if form == "png":
-        return rgb
-    data = images.encode(images.Picture(rgb), f".{form}", quality=QUALITY)
-    with Image.open(io.BytesIO(data)) as image:
-        return np.array(image.convert("RGB"))
-
-
-def grey_picture(samples: images.Pixels) -> images.Picture:
-    """Samples [H, W], uint8 or uint16, as a picture with one channel."""
-    return images.Picture(np.dstack([samples] * 3), grey=True)
-
+_QUALITY = 95  # of JPEG
 
 # In thousandths: sums of whole numbers are the same on every processor.
 _LUMA = np.rint(1000 * images.LUMA_WEIGHTS)
 
-_TOLD = (
-    "renderer",
-    "rng",
-    "rate_mm_h",
-    "wind_m_s",
-    "distance",
-    "frame_width",
-    "beta_per_m",
-    "n_drops",
-    "n_kept",
-)
-
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What came of a scene.
+class MadeScene:
+    """A scene that was made or left out.
 
     Attributes:
-        records: one for each pair written.
+        records: one record for each pair written.
         reason: why the photograph was left out, or empty.
     """
 
@@ -99,14 +56,14 @@ class Made:
     reason: str = ""
 
 
-class Maker:
-    """What a process needs to make scenes: the request, the layout and an open depth source."""
+class SceneMaker:
+    """What a worker needs to make scenes: the request, the layout and an open depth source."""
 
     def __init__(self, request: SynthRequest) -> None:
         """Open the depth source.
 
         Raises:
-            UsageError: there is no such source.
+            UsageError: There is no such source.
         """
         self.request = request
         self.layout: Layout = LAYOUTS[request.layout]
@@ -115,15 +72,15 @@ class Maker:
         )
 
 
-def make(maker: Maker, task: tuple[Scene, int]) -> Made:
+def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
     """Write all pairs of one scene, the depth map first.
 
     Args:
-        maker: how.
-        task: the scene, and how many scenes its split has.
+        maker: what a worker needs.
+        task: the scene, and the number of scenes in its split.
 
     Raises:
-        FileError: a result cannot be written.
+        FileError: A result cannot be written.
     """
     scene, scenes = task
     request, photo = maker.request, scene.photo
@@ -131,7 +88,7 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Made:
         clean = images.to_uint8(images.read(photo.path).rgb)
         found = maker.source.of(photo.path, clean)
     except (ImageError, DatasetError) as error:
-        return Made(reason=str(error))
+        return MadeScene(reason=str(error))
     # Rain falls on what the target's file will hold, so that JPEG datasets too can be made again
     # from themselves.
     shown = as_stored(clean, request.format)
@@ -176,32 +133,19 @@ def make(maker: Maker, task: tuple[Scene, int]) -> Made:
             )
             _save_sides(request, record.id, rendered)
             records.append(record)
-    return Made(tuple(records))
+    return MadeScene(tuple(records))
 
 
-def made_or_reason(outcome: Outcome[Any, Made]) -> Made:
-    """Return what came of a scene, which is a reason if something failed over it alone.
+def made_or_reason(outcome: Outcome[Any, MadeScene]) -> MadeScene:
+    """Return a scene that was made, or the reason if it alone failed.
 
     Raises:
         FileError: A result cannot be written, and neither could the next one.
         UsageError: The request itself cannot work.
     """
     if isinstance(outcome, Failed) and not isinstance(outcome.error, (FileError, UsageError)):
-        return Made(reason=outcome.reason)
+        return MadeScene(reason=outcome.reason)
     return outcome.get()
-
-
-def measure(clean: RGB8, rainy: RGB8) -> manifest.Stats:
-    """How strong the rain came out."""
-    # Whole numbers in float32: exact, whatever the order of additions.
-    change = cv2.transform(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), _LUMA).ravel()
-    exact = change.astype(np.float64) / 1000
-    error = float(exact @ exact) / exact.size * (219 / 255) ** 2
-    return manifest.Stats(
-        y_psnr=round(10 * math.log10(255**2 / error), 4) if error > 0 else None,
-        mean_dy=round(float(exact.mean()), 4),
-        coverage=round(float(np.mean(change > 8000)), 6),
-    )
 
 
 def _entry(request: SynthRequest, scene: Scene, scenes: int, variant: int, frame: int) -> Entry:
@@ -220,12 +164,12 @@ def _entry(request: SynthRequest, scene: Scene, scenes: int, variant: int, frame
 
 
 def _id(entry: Entry) -> str:
-    """A name for one rainy picture that no other of the dataset has, and any file may."""
+    """Return a name for one rainy picture that is unique in the dataset and fits any file."""
     frame = "" if entry.frame is None else f"_{entry.frame:04d}"
     return f"{portable(entry.scene)}_{entry.variant:02d}{frame}"
 
 
-def _depth_used(scene: str, found: depths.Depth) -> manifest.DepthUsed:
+def _depth_used(scene: str, found: depths.DepthMap) -> manifest.DepthUsed:
     return manifest.DepthUsed(
         path=f"depth/{portable(scene)}.png",
         source=found.source,
@@ -236,8 +180,22 @@ def _depth_used(scene: str, found: depths.Depth) -> manifest.DepthUsed:
     )
 
 
+_TOLD = (
+    "renderer",
+    "rng",
+    "rate_mm_h",
+    "wind_m_s",
+    "distance",
+    "frame_width",
+    "beta_per_m",
+    "n_drops",
+    "n_kept",
+)
+"""Values of a record that the renderer gives."""
+
+
 def _drawn(rain: Degradation, rendered: Rendered) -> dict[str, Any]:
-    """What the renderer was told, and what it tells, as fields of a record."""
+    """Return the settings and results of the renderer as fields of a record."""
     told = rendered.record
     settings = rain.settings
     return {
@@ -262,4 +220,45 @@ def _save_sides(request: SynthRequest, record_id: str, rendered: Rendered) -> No
             samples: images.Pixels = np.rint(rendered.opacity * 255).astype(np.uint8)
         else:
             samples = np.rint(through * 65535).astype(np.uint16)
-        images.write(request.out / side / f"{record_id}.png", grey_picture(samples), overwrite=True)
+        images.write(
+            request.out / side / f"{record_id}.png", _grey_picture(samples), overwrite=True
+        )
+
+
+def encoding(form: str) -> dict[str, str | int]:
+    """Return what a record says of files of format ``png`` or ``jpg``."""
+    return {"fmt": form, "quality": _QUALITY} if form == "jpg" else {"fmt": form}
+
+
+def as_stored(rgb: RGB8, form: str) -> RGB8:
+    """Return what a file of format ``png`` or ``jpg`` holds of a picture."""
+    if form == "png":
+        return rgb
+    data = images.encode(images.Picture(rgb), f".{form}", quality=_QUALITY)
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def save_depth(path: Path, z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Write a depth map, metres [H, W], and return what the file holds of it."""
+    code = depths.encode(z)
+    images.write(path, _grey_picture(code), overwrite=True)
+    return depths.decode(code)
+
+
+def _grey_picture(samples: images.Pixels) -> images.Picture:
+    """Return samples [H, W], uint8 or uint16, as a picture with one channel."""
+    return images.Picture(np.dstack([samples] * 3), grey=True)
+
+
+def measure(clean: RGB8, rainy: RGB8) -> manifest.Stats:
+    """Return how much the rain changed a picture."""
+    # Whole numbers in float32: exact, whatever the order of additions.
+    change = cv2.transform(cv2.subtract(rainy, clean, dtype=cv2.CV_32F), _LUMA).ravel()
+    exact = change.astype(np.float64) / 1000
+    error = float(exact @ exact) / exact.size * (219 / 255) ** 2
+    return manifest.Stats(
+        y_psnr=round(10 * math.log10(255**2 / error), 4) if error > 0 else None,
+        mean_dy=round(float(exact.mean()), 4),
+        coverage=round(float(np.mean(change > 8000)), 6),
+    )

@@ -1,4 +1,4 @@
-"""Drawing the rain of a dataset again, from its own clean pictures, and comparing."""
+"""Verifying a dataset: drawing its rain again on its clean pictures, and comparing."""
 
 from __future__ import annotations
 
@@ -28,18 +28,13 @@ from rainkit.synthesis.request import versions
 from rainkit.synthesis.scene import measure
 
 __all__ = [
-    "Compared",
     "Finding",
-    "Kind",
     "VerifyResult",
-    "compare",
     "read_clean",
     "read_depth",
     "verify",
 ]
 
-
-Kind = Literal["missing", "changed", "unrenderable"]
 
 _DRAWN = (
     "rng",
@@ -54,148 +49,25 @@ _DRAWN = (
     "n_kept",
     "exposure_s",
 )
-"""What a record says that drawing again tells too."""
+"""Values of a record that drawing its picture again gives, too."""
 
-_CLOSE = 1e-5  # of figures: the last digits may differ between processors, pixels may not
+_CLOSE = 1e-5  # tolerance of values: last digits may differ between processors, pixels may not
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about a picture that is not as the manifest says.
+    """A difference between a picture and what the manifest says.
 
     Attributes:
-        id: of the record.
-        kind: a file is ``missing``; a file, or what the manifest says, is ``changed``; or the
-            picture is ``unrenderable``: it cannot be drawn again, or comes out otherwise.
-        what: which file or field, or why.
+        id: id of the record.
+        kind: ``missing`` if a file is, ``changed`` if a file or a value of the manifest is, and
+            ``unrenderable`` if the picture cannot be drawn again or comes out differently.
+        what: the file or field, or the reason.
     """
 
     id: str
-    kind: Kind
+    kind: Literal["missing", "changed", "unrenderable"]
     what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What came of a scene.
-
-    Attributes:
-        findings: all that differs, in the order of the records.
-        rendered: pictures that were drawn again and came out equal.
-    """
-
-    findings: tuple[Finding, ...]
-    rendered: int
-
-
-def read_clean(root: Path, record: Record) -> RGB8:
-    """The clean picture of a record, uint8 [H, W, 3].
-
-    Raises:
-        ImageError, DatasetError: it is missing, damaged, or lies outside the dataset.
-    """
-    return images.to_uint8(ImageRef.at(root, record.target).read())
-
-
-def read_depth(root: Path, record: Record) -> NDArray[np.float32] | None:
-    """The depth map that a record was drawn with, metres [H, W]; None where there was none.
-
-    Raises:
-        ImageError, DatasetError: it is missing, damaged, of another size, or no such map.
-    """
-    if record.depth is None:
-        return None
-    path = ImageRef.at(root, record.depth.path).path
-    samples = images.read(path).rgb
-    if samples.dtype != np.uint16 or samples.shape[:2] != (record.h, record.w):
-        raise DatasetError(f"{path}: is no 16-bit depth map of {record.w}x{record.h} pixels")
-    z = depths.decode(np.ascontiguousarray(samples[..., 0]))
-    if not (z > 0).all():
-        raise DatasetError(f"{path}: holds depths of 0, which no dataset has")
-    return z
-
-
-def compare(root: Path, records: Sequence[Record]) -> Compared:
-    """Compare all records of one scene with their files and with what is drawn again."""
-    variants: defaultdict[int, list[Record]] = defaultdict(list)
-    for record in records:
-        variants[record.variant].append(record)
-    findings: list[Finding] = []
-    equal = 0
-    for some in variants.values():
-        for record in some:
-            findings += _compare_file(root, record)
-        clean = _clean(root, some[0])
-        if isinstance(clean, Finding):
-            findings += [replace(clean, id=record.id) for record in some]
-            continue
-        try:
-            for record, rendered in _draw(root, some, clean):
-                wrong = list(_compare_drawn(record, clean, rendered))
-                equal += not any(finding.kind == "unrenderable" for finding in wrong)
-                findings += wrong
-        except RainkitError as error:
-            findings += [Finding(record.id, "unrenderable", str(error)) for record in some]
-    return Compared(tuple(findings), equal)
-
-
-def _clean(root: Path, record: Record) -> RGB8 | Finding:
-    """The clean picture, or what is wrong with it."""
-    try:
-        clean = read_clean(root, record)
-    except RainkitError as error:
-        return _unreadable(root, record, record.target, error)
-    if pixel_hash(clean) != record.sha256.clean:
-        return Finding(record.id, "changed", f"{record.target}: other pixels")
-    return clean
-
-
-def _compare_file(root: Path, record: Record) -> Iterator[Finding]:
-    """Hold the file of the rainy picture against its hash, where it has been kept without loss."""
-    try:
-        rainy = images.to_uint8(ImageRef.at(root, record.input).read())
-    except RainkitError as error:
-        yield _unreadable(root, record, record.input, error)
-        return
-    if rainy.shape[:2] != (record.h, record.w):
-        yield Finding(record.id, "changed", f"{record.input}: another size")
-    elif record.encode.get("fmt") == "png" and pixel_hash(rainy) != record.sha256.input:
-        yield Finding(record.id, "changed", f"{record.input}: other pixels")
-
-
-def _unreadable(root: Path, record: Record, locator: str, error: RainkitError) -> Finding:
-    if not (root / locator.partition("::")[0]).exists():
-        return Finding(record.id, "missing", locator)
-    return Finding(record.id, "changed", str(error))
-
-
-def _draw(root: Path, records: Sequence[Record], clean: RGB8) -> Iterator[tuple[Record, Rendered]]:
-    """Each record of one scene and variant with what is drawn again."""
-    frames = Degradation.of(records).apply(clean, read_depth(root, records[0]))
-    wanted = {record.frame or 1: record for record in records}
-    for frame, rendered in enumerate(frames, start=1):
-        if frame in wanted:
-            yield wanted[frame], rendered
-
-
-def _compare_drawn(record: Record, clean: RGB8, rendered: Rendered) -> Iterator[Finding]:
-    if pixel_hash(rendered.rainy) != record.sha256.input:
-        yield Finding(record.id, "unrenderable", "comes out otherwise")
-    told = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
-    told |= {"w": clean.shape[1], "h": clean.shape[0], "level": record.settings.get("level")}
-    told |= asdict(measure(clean, rendered.rainy))
-    said = asdict(record) | asdict(record.stats)
-    for name, value in told.items():
-        if said[name] is not None and not _equal(said[name], value):
-            yield Finding(record.id, "changed", f"manifest: {name} is {value}, not {said[name]}")
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
-        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
-    return bool(one == other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,11 +75,11 @@ class VerifyResult:
     """What verifying a dataset found.
 
     Attributes:
-        manifest: that was verified.
-        pairs: pictures it lists.
-        rendered: of these, drawn again with equal pixels.
-        findings: all that differs, in the manifest's order.
-        notes: what limits the comparison.
+        manifest: the manifest.
+        pairs: number of pictures that it lists.
+        rendered: number of pictures that were drawn again with equal pixels.
+        findings: all differences, in the order of the manifest.
+        notes: limits of the comparison.
         seconds: wall time.
     """
 
@@ -220,11 +92,11 @@ class VerifyResult:
 
     @property
     def pictures_per_second(self) -> float:
-        """Speed, reading and comparing included."""
+        """Pictures per second, reading and comparing included."""
         return self.pairs / self.seconds if self.seconds > 0 else math.inf
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "manifest": str(self.manifest),
             "verified": not self.findings,
@@ -244,24 +116,23 @@ def verify(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> VerifyResult:
-    """Draw every picture of a dataset again and compare pixels, files and figures.
+    """Draw every picture of a dataset again and compare pixels, files and values.
 
-    Of JPEG files of rainy pictures only that they can be decoded is seen: they are not what was
-    drawn, but near it.
+    Rainy pictures that are JPEG files are only decoded, since they are not exactly what was drawn.
 
     Args:
-        path: the manifest, or the folder it lies in.
-        root: folder of the dataset; default: the one the manifest lies in.
-        workers: processes; None for as many as pay.
-        on_progress: called with pictures seen and all pictures, after each scene.
+        path: the manifest, or the folder that holds it.
+        root: folder of the dataset; None for the one that holds the manifest.
+        workers: number of processes; None for as many as pay.
+        on_progress: called after each scene with the number of pictures done and their total.
 
     Raises:
-        DatasetError: the manifest cannot be read.
-        UsageError: ``root`` is no folder.
+        DatasetError: The manifest cannot be read.
+        UsageError: ``root`` is not a folder.
     """
     started = time.monotonic()
     if root is not None and not root.is_dir():
-        raise UsageError(f"{root}: no such folder; name the folder of the dataset")
+        raise UsageError(f"{root}: is not a folder; name the folder of the dataset")
     records = manifest.read(path, root=root)
     scenes = defaultdict(list)
     for record in records:
@@ -271,7 +142,7 @@ def verify(
     seen = rendered = 0
     count = paying_workers(len(records), workers, len(scenes))
     with open_engine(workers=count, threads=None) as engine:
-        for outcome in engine.run(Work.calling(compare, home), scenes.values()):
+        for outcome in engine.run(Work.calling(_compare, home), scenes.values()):
             compared = outcome.get()
             found[outcome.item[0].scene] = compared.findings
             rendered += compared.rendered
@@ -289,7 +160,7 @@ def verify(
 
 
 def _notes(records: Sequence[Record]) -> Iterator[str]:
-    """What is other than when the dataset was made, and what cannot be compared."""
+    """Yield what differs from when the dataset was made, and what cannot be compared."""
     ours = {RENDERER, NOISE}
     others = sorted({record.renderer for record in records} - ours)
     if others:
@@ -305,3 +176,126 @@ def _notes(records: Sequence[Record]) -> Iterator[str]:
             f"{lossy} rainy pictures are JPEG files, which do not hold what was drawn: drawing was "
             "compared, of the files only that they can be decoded"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The comparison of one scene.
+
+    Attributes:
+        findings: all differences, in the order of the records.
+        rendered: number of pictures that were drawn again with equal pixels.
+    """
+
+    findings: tuple[Finding, ...]
+    rendered: int
+
+
+def _compare(root: Path, records: Sequence[Record]) -> _Compared:
+    """Compare all records of one scene with their files and with pictures drawn again."""
+    variants: defaultdict[int, list[Record]] = defaultdict(list)
+    for record in records:
+        variants[record.variant].append(record)
+    findings: list[Finding] = []
+    equal = 0
+    for some in variants.values():
+        for record in some:
+            findings += _compare_file(root, record)
+        clean = _clean(root, some[0])
+        if isinstance(clean, Finding):
+            findings += [replace(clean, id=record.id) for record in some]
+            continue
+        try:
+            for record, rendered in _draw(root, some, clean):
+                wrong = list(_compare_drawn(record, clean, rendered))
+                equal += not any(finding.kind == "unrenderable" for finding in wrong)
+                findings += wrong
+        except RainkitError as error:
+            findings += [Finding(record.id, "unrenderable", str(error)) for record in some]
+    return _Compared(tuple(findings), equal)
+
+
+def _clean(root: Path, record: Record) -> RGB8 | Finding:
+    """Return the clean picture, or what is wrong with it."""
+    try:
+        clean = read_clean(root, record)
+    except RainkitError as error:
+        return _unreadable(root, record, record.target, error)
+    if pixel_hash(clean) != record.sha256.clean:
+        return Finding(record.id, "changed", f"{record.target}: other pixels")
+    return clean
+
+
+def _compare_file(root: Path, record: Record) -> Iterator[Finding]:
+    """Compare the rainy picture with its hash, unless its file has lost some of it."""
+    try:
+        rainy = images.to_uint8(ImageRef.at(root, record.input).read())
+    except RainkitError as error:
+        yield _unreadable(root, record, record.input, error)
+        return
+    if rainy.shape[:2] != (record.h, record.w):
+        yield Finding(record.id, "changed", f"{record.input}: another size")
+    elif record.encode.get("fmt") == "png" and pixel_hash(rainy) != record.sha256.input:
+        yield Finding(record.id, "changed", f"{record.input}: other pixels")
+
+
+def _unreadable(root: Path, record: Record, locator: str, error: RainkitError) -> Finding:
+    if not (root / locator.partition("::")[0]).exists():
+        return Finding(record.id, "missing", locator)
+    return Finding(record.id, "changed", str(error))
+
+
+def _draw(root: Path, records: Sequence[Record], clean: RGB8) -> Iterator[tuple[Record, Rendered]]:
+    """Yield each record of one scene and variant with its picture drawn again."""
+    frames = Degradation.of(records).apply(clean, read_depth(root, records[0]))
+    wanted = {record.frame or 1: record for record in records}
+    for frame, rendered in enumerate(frames, start=1):
+        if frame in wanted:
+            yield wanted[frame], rendered
+
+
+def _compare_drawn(record: Record, clean: RGB8, rendered: Rendered) -> Iterator[Finding]:
+    if pixel_hash(rendered.rainy) != record.sha256.input:
+        yield Finding(record.id, "unrenderable", "comes out differently")
+    told = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
+    told |= {"w": clean.shape[1], "h": clean.shape[0], "level": record.settings.get("level")}
+    told |= asdict(measure(clean, rendered.rainy))
+    said = asdict(record) | asdict(record.stats)
+    for name, value in told.items():
+        if said[name] is not None and not _equal(said[name], value):
+            yield Finding(record.id, "changed", f"manifest: {name} is {value}, not {said[name]}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+    return bool(one == other)
+
+
+def read_clean(root: Path, record: Record) -> RGB8:
+    """Return the clean picture of a record, uint8 [H, W, 3].
+
+    Raises:
+        ImageError, DatasetError: It is missing, damaged, or lies outside the dataset.
+    """
+    return images.to_uint8(ImageRef.at(root, record.target).read())
+
+
+def read_depth(root: Path, record: Record) -> NDArray[np.float32] | None:
+    """Return the depth map that a record was drawn with, metres [H, W]; None if it had none.
+
+    Raises:
+        ImageError, DatasetError: It is missing, damaged, has another size, or is not a depth map.
+    """
+    if record.depth is None:
+        return None
+    path = ImageRef.at(root, record.depth.path).path
+    samples = images.read(path).rgb
+    if samples.dtype != np.uint16 or samples.shape[:2] != (record.h, record.w):
+        raise DatasetError(f"{path}: is not a 16-bit depth map of {record.w}x{record.h} pixels")
+    z = depths.decode(np.ascontiguousarray(samples[..., 0]))
+    if not (z > 0).all():
+        raise DatasetError(f"{path}: holds depths of 0, which no dataset has")
+    return z

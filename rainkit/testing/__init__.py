@@ -1,6 +1,6 @@
-"""The conformance kit: what every method plugin must pass.
+"""The conformance kit: tests that every method plugin must pass.
 
-A plugin's test file subclasses the contract and names its method; pytest does the rest::
+A plugin's test file subclasses the contract and names its method; pytest runs the tests::
 
     from rainkit.testing import MethodContract
 
@@ -8,7 +8,8 @@ A plugin's test file subclasses the contract and names its method; pytest does t
     class TestMyMethod(MethodContract):
         method = "my-method"
 
-Networks run on the CPU, on small pictures, with fresh weights unless the plugin ships some.
+Networks run on the CPU, on small pictures, with fresh weights unless the plugin ships some. A test
+of a claim that the method does not make is skipped.
 """
 
 from __future__ import annotations
@@ -22,4 +23,4 @@ __all__ = ["MethodContract"]
 
 
 class MethodContract(Description, Behaviour, Learning, Shipping):
-    """What rainkit relies on when it runs a method; subclass it with the method's name."""
+    """Tests of what rainkit relies on; subclass it and set ``method`` to the method's name."""

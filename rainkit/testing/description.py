@@ -1,4 +1,4 @@
-"""What a method says about itself."""
+"""Tests of how a method describes itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from rainkit import hyperparameters
 from rainkit.api import Method
 from rainkit.errors import UsageError
 from rainkit.testing.shared import Contract
+from rainkit.training.schedules import ignored
 
 __all__ = ["Description"]
 
@@ -21,10 +24,10 @@ HEAVY = ("torch", "torchvision", "timm", "numpy", "cv2", "PIL", "albumentations"
 
 
 class Description(Contract):
-    """Checks of METHOD itself; none runs a network."""
+    """Tests of METHOD itself; none runs a network."""
 
     def test_describing_it_imports_nothing_heavy(self) -> None:
-        """The module that holds METHOD imports rainkit.api and the standard library alone."""
+        """The module that holds METHOD imports only rainkit.api and the standard library."""
         script = (
             "import sys; from rainkit import plugins; plugins.get(sys.argv[1]); "
             f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
@@ -35,8 +38,8 @@ class Description(Contract):
         loaded = done.stdout.strip()
         assert not loaded, f"importing METHOD loads {loaded}: import them in network.py instead"
 
-    def test_names_licence_and_paper_are_told(self) -> None:
-        """The name fits a command line, and whoever reads the table learns where it comes from."""
+    def test_names_licence_and_paper_are_given(self) -> None:
+        """The name fits a command line, and tables can show where the method comes from."""
         method, paper = self.described(), self.described().paper
         right = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", method.name)
         assert right, f"name {method.name!r}: use lower case, digits and hyphens"
@@ -48,29 +51,43 @@ class Description(Contract):
         assert "\n" not in method.summary, "Method.summary must be one line"
 
     def test_every_hyperparameter_is_documented(self) -> None:
-        """``methods show`` prints a meaning for each."""
+        """Every hyperparameter has a doc, which ``methods show`` prints."""
         rows = hyperparameters.describe(self.described().default)
         silent = [row.path for row in rows if not row.doc]
         assert not silent, f"no doc: {', '.join(silent)}; declare them with rainkit.api.option"
 
     def test_variant_is_valid_and_survives_json(self, variant: str) -> None:
-        """Every preset keeps its own bounds, and a run folder gives it back unchanged."""
+        """Every variant keeps its own bounds, and a run folder gives it back unchanged."""
         method = self.described()
-        values = method.variants[variant]
-        kind = method.hyperparameters
-        assert type(values) is kind, f"{variant} is a {type(values).__name__}, not {kind.__name__}"
+        values, default = method.variants[variant], method.default
+        for section in ("network", "objective"):
+            kind, wanted = type(getattr(values, section)), type(getattr(default, section))
+            assert kind is wanted, (
+                f"{section} of {variant} is a {kind.__name__}, not a {wanted.__name__}"
+            )
         text = json.dumps(hyperparameters.to_data(values), allow_nan=False)
         again = hyperparameters.from_data(method, json.loads(text))
         assert again == values, f"{variant} becomes {again} by way of JSON"
 
+    def test_no_training_setting_is_ignored(self, variant: str) -> None:
+        """Every setting of a schedule that a variant changes is one that its schedule reads."""
+        training = self.described().variants[variant].training
+        unread = ignored(training)
+        assert not unread, (
+            f"{variant} sets training.{unread[0]}, which the schedule {training.schedule} ignores: "
+            "leave it out, or choose another training.schedule"
+        )
+
     def test_variants_to_compare_exist(self) -> None:
-        """``rainkit train --ablation published`` trains them."""
+        """The variants that ``rainkit train --ablation published`` trains exist."""
         method = self.described()
+        if not method.ablation:
+            pytest.skip("Method.ablation is empty: no variants are compared")
         absent = set(method.ablation) - set(method.variants)
         assert not absent, f"ablation names {', '.join(sorted(absent))}: no such variants"
 
     def test_unknown_settings_are_refused_at_every_level(self) -> None:
-        """A typo must not train the wrong network for a day."""
+        """A mistyped setting is refused by name, so that it cannot train another network."""
         method = self.described()
         for place in ("", *_sections(method.default)):
             data = hyperparameters.to_data(method.default)
@@ -92,7 +109,7 @@ def _refusal(method: Method, data: dict[str, Any]) -> str | None:
 
 
 def _sections(like: Any, prefix: str = "") -> Iterator[str]:
-    """Paths of nested dataclasses: ``network``, ``network.encoder``, ..."""
+    """Yield the paths of nested dataclasses: ``network``, ``network.encoder``, ..."""
     for field in dataclasses.fields(like):
         value = getattr(like, field.name)
         if dataclasses.is_dataclass(value):

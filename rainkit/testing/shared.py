@@ -1,4 +1,4 @@
-"""What the checks have in common: the method under test, its variants, pictures, networks."""
+"""What the tests share: the method under test, its variants, pictures and networks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = [
 ]
 
 NOISE = 1e-5
-"""Largest difference, relative to the output's range, that reordered float32 sums may make."""
+"""Largest difference, relative to the output's range, that reordered float32 sums may cause."""
 
 
 class Contract:
-    """A method under test; each of its groups of checks derives from this."""
+    """A method under test; every group of tests derives from this class."""
 
     method: ClassVar[str]
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """Run a test that asks for ``variant`` for every variant, and so on."""
+        """Run a test for every variant, or for every distinct network or objective of them."""
         variants = plugins.get(self.method).variants
         for argument, key in (
             ("variant", lambda values: values),
@@ -44,26 +44,26 @@ class Contract:
                 metafunc.parametrize(argument, _distinct(variants, key))
 
     def described(self) -> Method:
-        """The method under test."""
+        """Return the method under test."""
         return plugins.get(self.method)
 
     def spec_of(self, variant: str) -> ImageSpec:
-        """What pictures a variant takes."""
+        """Return the ImageSpec of a variant."""
         method = self.described()
         return method.image(method.variants[variant].network)
 
     def parts_of(self, variant: str) -> Mapping[str, Part]:
-        """The parts a variant declares."""
+        """Return the parts that a variant declares."""
         method = self.described()
         return method.parts_of(method.variants[variant].network)
 
     def network_of(self, variant: str) -> networks.ImageOnly:
-        """A variant's network with fresh weights, in float32 on the CPU."""
+        """Return a variant's network with fresh weights, in float32 on the CPU."""
         method = self.described()
         return wrapped(seeded(method, method.variants[variant].network, 0), self.spec_of(variant))
 
     def best_network_of(self, variant: str) -> tuple[nn.Module, bool]:
-        """With the shipped weights where there are some, and whether that is so."""
+        """Return a variant's network and whether it has shipped weights rather than fresh ones."""
         method = self.described()
         for declared in method.weights:
             if declared.variant == variant and declared.file:
@@ -73,7 +73,7 @@ class Contract:
 
 
 def picture_of(batch: int, height: int, width: int) -> Tensor:
-    """Always the same pictures [B,3,H,W] in [0,1]: smooth colours with a little grain."""
+    """Return the same pictures [B,3,H,W] in [0,1] on every call: smooth colours with some grain."""
     generator = torch.Generator().manual_seed(height * 10_000 + width)
     coarse = torch.rand(batch, 3, height // 8 + 2, width // 8 + 2, generator=generator)
     smooth = F.interpolate(coarse, size=(height, width), mode="bilinear", align_corners=True)
@@ -82,39 +82,40 @@ def picture_of(batch: int, height: int, width: int) -> Tensor:
 
 
 def streaks_of(batch: int, side: int) -> Tensor:
-    """Always the same bright vertical streaks [B,1,side,side]."""
+    """Return the same bright vertical streaks [B,1,side,side] on every call."""
     generator = torch.Generator().manual_seed(side)
     drops = (torch.rand(batch, 1, side, side, generator=generator) > 0.97).float()
     return F.avg_pool2d(drops, (9, 1), stride=1, padding=(4, 0)) * 3
 
 
 def side_of(spec: ImageSpec) -> int:
-    """A small side that the bare network takes, large enough for critics with strides."""
+    """Return a small side that the bare network takes, large enough for critics with strides."""
     return -(-max(32, spec.min_size) // spec.multiple_of) * spec.multiple_of
 
 
 def seeded(method: Method, settings: Any, seed: int) -> nn.Module:
-    """A network whose fresh weights depend on the seed alone."""
+    """Build a network whose fresh weights depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return networks.build(method, settings)
 
 
 def wrapped(network: nn.Module, spec: ImageSpec, precision: str = "fp32") -> networks.ImageOnly:
-    """A network as rainkit runs it on the CPU, its parameters frozen."""
+    """Prepare a network as rainkit runs it on the CPU, with its parameters frozen."""
     run = networks.prepare(network, spec, networks.choose("cpu", precision, spec))
     return run.requires_grad_(False)
 
 
 def difference_of(one: Tensor, other: Tensor) -> float:
-    """Largest difference, relative to the range of the second (at least 1)."""
+    """Return the largest difference, relative to the range of the second (at least 1)."""
     return float((one - other).abs().max() / other.abs().max().clamp(min=1))
 
 
 def _distinct(
-    variants: Mapping[str, Hyperparameters], key: Callable[[Hyperparameters], Any]
+    variants: Mapping[str, Hyperparameters[Any, Any]],
+    key: Callable[[Hyperparameters[Any, Any]], Any],
 ) -> list[str]:
-    """The first variant of each distinct value of ``key``."""
+    """Return the first variant of each distinct value of ``key``."""
     names: list[str] = []
     seen: list[Any] = []
     for name, values in variants.items():

@@ -1,9 +1,10 @@
-"""A method's trained weights."""
+"""Tests of a method's trained weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from rainkit import networks, weights
@@ -13,10 +14,10 @@ __all__ = ["Shipping"]
 
 
 class Shipping(Contract):
-    """Checks of weights files."""
+    """Tests of weights files."""
 
     def test_weights_survive_a_file(self, tmp_path: Path) -> None:
-        """A network saved and read again computes the same bits."""
+        """A network that is saved and loaded again computes the same bits."""
         method = self.described()
         settings = method.default.network
         first, second = seeded(method, settings, 0), seeded(method, settings, 1)
@@ -33,6 +34,8 @@ class Shipping(Contract):
     def test_shipped_weights_are_whole(self) -> None:
         """Each declared file exists, has its hash, names its variant, and loads."""
         method = self.described()
+        if not method.weights:
+            pytest.skip("Method.weights is empty: the method ships no weights")
         tags = [declared.tag for declared in method.weights]
         assert len(set(tags)) == len(tags), f"two weights share a tag: {tags}"
         for declared in method.weights:
@@ -43,7 +46,7 @@ class Shipping(Contract):
                 assert getattr(declared, name).strip(), f"{who}: {name} is empty"
             if declared.file is None:
                 assert declared.url, f"{who}: give a file or a url"
-                continue  # tests fetch nothing
+                continue  # tests download nothing
             file = weights.find(method, declared.tag)
             assert file.variant == declared.variant, (
                 f"{who}: declared for {declared.variant}, its header says {file.variant}"

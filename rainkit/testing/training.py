@@ -1,17 +1,19 @@
-"""How a method is trained."""
+"""Tests of how a method is trained."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rainkit import plugins
+from rainkit import networks, plugins
 from rainkit.api import Hyperparameters, ImageSpec, Training
 from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.testing.shared import Contract, picture_of, seeded, side_of, streaks_of
+from rainkit.training.schedules import ignored
 
 __all__ = ["Learning"]
 
@@ -19,20 +21,28 @@ STEPS = 12
 
 
 class Learning(Contract):
-    """Checks of the objective, driven as the training loop drives it."""
+    """Tests of the objective, which is driven as the training loop drives it."""
 
     def test_phases_are_well_formed(self, objective_variant: str) -> None:
-        """Names are unique, targets exist, overrides are fields of Training, nothing is idle."""
+        """Phases have unique names, existing modules and valid settings, and none is idle."""
         _, objective, values = self._pair(objective_variant)
         names = [phase.name for phase in objective.phases]
         assert len(set(names)) == len(names), f"phases share a name: {names}"
         trains = [phase.trains for phase in objective.phases]
         assert "network" in trains, f"no phase trains the network: {trains}"
+        several = len(objective.phases) > 1
+        assert not several or type(objective).losses is not Objective.losses, (
+            f"phases {', '.join(names)} share one loss(): implement losses(phase, ...) instead"
+        )
         own = {field.name for field in dataclasses.fields(Training)}
         modules = dict(objective.named_modules())
         for phase in objective.phases:
             strange = set(phase.training) - own
             assert not strange, f"phase {phase.name} sets {strange}: Training has no such field"
+            unread = ignored(dataclasses.replace(values.training, **phase.training), phase.training)
+            assert not unread, (
+                f"phase {phase.name} sets {', '.join(unread)}, which its schedule ignores"
+            )
             there = phase.trains == "network" or phase.trains in modules
             assert there, (
                 f"phase {phase.name} trains {phase.trains}: the objective has no such module"
@@ -47,7 +57,7 @@ class Learning(Contract):
         assert not idle, f"no phase trains {idle[:3]}: add a phase, or requires_grad_(False)"
 
     def test_every_parameter_learns_and_none_leaks(self, objective_variant: str) -> None:
-        """Each phase gives each parameter it trains a finite gradient, and others none."""
+        """Each phase gives every parameter that it trains a finite gradient, and others none."""
         network, objective, values = self._pair(objective_variant)
         batch = self._batch(self.spec_of(objective_variant))
         for phase in objective.phases:
@@ -70,7 +80,7 @@ class Learning(Contract):
                 objective.zero_grad()
 
     def test_training_lowers_the_loss(self, objective_variant: str) -> None:
-        """A few steps on one fixed batch help the network."""
+        """A few steps on one fixed batch lower the loss."""
         network, objective, values = self._pair(objective_variant)
         batch = self._batch(self.spec_of(objective_variant))
         phase = next(phase for phase in objective.phases if phase.trains == "network")
@@ -90,7 +100,7 @@ class Learning(Contract):
             f"{STEPS} steps at lr {rate:g} take the loss from {losses[0]:.4g} to {last:.4g}"
         )
 
-    def _pair(self, variant: str) -> tuple[nn.Module, Objective, Hyperparameters]:
+    def _pair(self, variant: str) -> tuple[nn.Module, Objective[Any], Hyperparameters[Any, Any]]:
         method = self.described()
         values = method.variants[variant]
         network = seeded(method, values.network, 0)
@@ -111,8 +121,8 @@ class Learning(Contract):
         return Frames(rainy, (clean + rain.roll(5, dims=-1)).clamp(0, 1))
 
 
-def _moments(objective: Objective, phase: Phase, training: Training) -> list[Progress]:
-    """The first and the last of a hundred moments of a training at which a phase steps."""
+def _moments(objective: Objective[Any], phase: Phase, training: Training) -> list[Progress]:
+    """Return the first and the last of a hundred moments of a training at which a phase steps."""
     steps = [min(training.steps * part // 100, training.steps - 1) for part in range(101)]
     moments = [Progress(step, training.steps, step / training.epoch_steps) for step in steps]
     active = [moment for moment in moments if phase.name in objective.active(moment)]
@@ -120,10 +130,14 @@ def _moments(objective: Objective, phase: Phase, training: Training) -> list[Pro
 
 
 def _loss(
-    network: nn.Module, objective: Objective, phase: Phase, batch: Pair | Frames, progress: Progress
+    network: nn.Module,
+    objective: Objective[Any],
+    phase: Phase,
+    batch: Pair | Frames,
+    progress: Progress,
 ) -> Tensor:
-    """The scalar a phase minimises, from outputs that are detached as the loop detaches them."""
-    outputs = objective.outputs(network, batch)
+    """Return the scalar that a phase minimises, with outputs detached as the loop does it."""
+    outputs = networks.checked(network, objective.outputs(network, batch))
     if phase.trains != "network":
         outputs = Derained(
             outputs.image.detach(), {name: part.detach() for name, part in outputs.parts.items()}
@@ -137,7 +151,9 @@ def _loss(
     return weighted_sum(losses)
 
 
-def _parameters(network: nn.Module, objective: Objective, phase: Phase) -> dict[str, nn.Parameter]:
+def _parameters(
+    network: nn.Module, objective: Objective[Any], phase: Phase
+) -> dict[str, nn.Parameter]:
     module = network if phase.trains == "network" else objective.get_submodule(phase.trains)
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 

@@ -1,4 +1,4 @@
-"""An ablation as tables: Markdown, LaTeX and CSV."""
+"""Ablations: variants of a method that are trained alike, and tables that compare them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Trained:
     """One training of one variant.
 
     Attributes:
-        variant: which.
-        seed: of the training.
-        run: its folder.
-        parameters: numbers of the network.
-        steps: optimiser steps done.
-        seconds: what they took, over all calls.
-        scores: of the last weights, ``{"<set>/psnr": dB, "<set>/ssim": ...}``.
-        problem: why there are none.
+        variant: name of the variant.
+        seed: seed of the training.
+        run: the run folder.
+        parameters: number of parameters of the network.
+        steps: number of optimiser steps done.
+        seconds: seconds that they took, over all calls.
+        scores: scores of the last weights, ``{"<set>/psnr": dB, "<set>/ssim": ...}``.
+        problem: why the training failed; None if it did not.
     """
 
     variant: str
@@ -63,12 +63,12 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ablation:
-    """What was found.
+    """Result of an ablation.
 
     Attributes:
-        method: whose variants.
-        folder: that of all runs.
-        runs: the trainings, in the order they were asked for.
+        method: name of the method.
+        folder: folder that holds all run folders.
+        runs: the trainings, in the order in which they were asked for.
     """
 
     method: str
@@ -88,11 +88,11 @@ class Ablation:
 
     @property
     def failed(self) -> bool:
-        """Whether a training came to nothing."""
+        """Whether a training failed."""
         return any(run.problem for run in self.runs)
 
     def scored(self, name: str, variant: str | None = None) -> tuple[float, float] | None:
-        """Mean and standard deviation of a score over the seeds of a variant, or over all runs."""
+        """Return mean and deviation of a score over the seeds of a variant, or over all runs."""
         own = (run for run in self.runs if variant in (None, run.variant))
         values = [run.scores[name] for run in own if name in run.scores]
         if not values:
@@ -101,7 +101,7 @@ class Ablation:
         return summary.mean, summary.deviation if summary.count > 1 else 0.0
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON-able data; an infinite PSNR, of equal pictures, is null."""
+        """Return JSON-able data; an infinite PSNR, that of equal pictures, is null."""
         return {
             "method": self.method,
             "protocol": "prenet/1",
@@ -114,10 +114,10 @@ class Ablation:
 
 
 def alike(requests: Sequence[TrainRequest]) -> list[TrainRequest]:
-    """The same trainings with the budget of the first: its steps, batches and pictures.
+    """Return the same trainings with the budget of the first: its steps, batches and pictures.
 
     Raises:
-        UsageError: nothing would score them.
+        UsageError: no set to validate on is named.
     """
     first = requests[0]
     if not first.data.validation:
@@ -138,12 +138,12 @@ def alike(requests: Sequence[TrainRequest]) -> list[TrainRequest]:
 def ablate(
     requests: Sequence[TrainRequest], folder: Path, console: Console | None = None
 ) -> Ablation:
-    """Train one request after another; those that were begun before go on where they were.
+    """Train one request after another; trainings that were begun before are resumed.
 
-    A training that fails is reported, and the others are done all the same.
+    A training that fails is reported, and the others are done nevertheless.
 
     Raises:
-        UsageError: nothing to compare on.
+        UsageError: a request cannot work, or a run folder holds a training with other settings.
     """
     runs: list[Trained] = []
     for number, request in enumerate(requests, 1):
@@ -175,7 +175,11 @@ def ablate(
 def _begun(request: TrainRequest) -> TrainRequest:
     if not (request.run / run_config.FILE).is_file():
         return request
-    held = run_config.reopen(request.run, device=request.device, workers=request.workers)
+    held = run_config.reopen(
+        request.run,
+        device=request.device,
+        settings=[f"run.workers={request.settings.workers}"],
+    )
     wanted = dataclasses.replace(request, resume=True, command=held.command)
     same = {"hyperparameters", "method", "variant", "seed", "data"}
     if request.max_seconds is not None:
@@ -190,13 +194,13 @@ def _begun(request: TrainRequest) -> TrainRequest:
 
 
 def columns(ablation: Ablation) -> tuple[str, ...]:
-    """Of the table: a PSNR and an SSIM for each set."""
+    """Return the columns of the table: a PSNR and an SSIM for each set."""
     scores = [f"{name} {score}" for name in ablation.sets for score in ("PSNR", "SSIM")]
     return ("variant", "parameters", *scores, "min")
 
 
 def rows(ablation: Ablation, *, bold: bool = False) -> list[tuple[str, ...]]:
-    """The untouched input, then a row for each variant; the best of a column in ``**bold**``."""
+    """Return a row of the input and one of each variant, the best of a column in ``**bold**``."""
     names = [f"{name}/{score}" for name in ablation.sets for score in ("psnr", "ssim")]
     befores = [f"{name}/input_{score}" for name in ablation.sets for score in ("psnr", "ssim")]
     best = {}

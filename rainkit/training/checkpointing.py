@@ -1,10 +1,15 @@
-"""What a run writes down and takes up again: checkpoints, weights, and what the loop remembers."""
+"""Checkpoints of a run: what it writes down, and how it takes that up again after a stop."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import os
+import pickle
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,27 +18,38 @@ import torch
 from torch import nn
 
 from rainkit import weights
-from rainkit.errors import TrainingError
+from rainkit.errors import FileError, TrainingError, UsageError
 from rainkit.files import remove_temporary
 from rainkit.training import run_config
 from rainkit.training.logging import Mean
 from rainkit.training.schedules import Plateau
 from rainkit.training.setup import Setup
 
-__all__ = ["Keeper", "Memory"]
+__all__ = [
+    "STATE",
+    "Keeper",
+    "Memory",
+    "latest",
+    "open_state",
+    "refuse_existing",
+]
+
+STATE = "state.pt"
+_PREFIX = "step-"
+_UNFINISHED = "unfinished-"
 
 
 @dataclass(slots=True)
 class Memory:
-    """What the loop remembers between steps, beside weights and optimisers.
+    """State of the loop between steps, beside weights and optimisers.
 
     Attributes:
-        step: optimiser steps done.
+        step: number of optimiser steps done.
         best_psnr: the highest mean PSNR of a validation.
-        since_best: validations since.
-        plateau: for the schedule of that name.
-        losses: of the running epoch, each process's sum and count.
-        ended: the training came to its end before its last step, since nothing improved.
+        since_best: number of validations since then.
+        plateau: state of the plateau schedule.
+        losses: sum and count of the losses of the running epoch, for each process.
+        ended: whether the training ended before its last step because nothing improved.
     """
 
     step: int = 0
@@ -44,17 +60,17 @@ class Memory:
     ended: bool = False
 
     def to_data(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the state as plain values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Memory:
-        """What :meth:`to_data` gave."""
+        """Return the state that :meth:`to_data` described."""
         return cls(**{**data, "plateau": Plateau(**data["plateau"])})
 
 
 class Keeper:
-    """Writes the weights and checkpoints of a run; of several processes, the first one does."""
+    """Writes the weights and checkpoints of a run, in the first of several processes."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
@@ -63,7 +79,7 @@ class Keeper:
     def save(
         self, module: nn.Module, path: Path, step: int, scores: dict[str, float] | None = None
     ) -> None:
-        """Write weights with all that their header tells of the training."""
+        """Write weights with a header that describes the training."""
         request = self._setup.request
         about = run_config.about(request) | {"step": str(step)}
         if scores:
@@ -78,37 +94,37 @@ class Keeper:
         )
 
     def best(self, step: int, scores: dict[str, float]) -> None:
-        """Keep the present weights as the best ones."""
+        """Write the present weights as the best ones."""
         if self._setup.first:
             self.save(self._setup.shipping, self._run / "best.safetensors", step, scores)
 
     def checkpoint(
         self, memory: Memory, epoch_loss: Mean, scores: dict[str, float] | None = None
     ) -> None:
-        """Write everything that a resume needs; older checkpoints go only then.
+        """Write everything that a resume needs, then remove older checkpoints.
 
         Args:
-            memory: the loop's.
-            epoch_loss: of the running epoch.
-            scores: what a validation at this step found.
+            memory: state of the loop.
+            epoch_loss: mean loss of the running epoch.
+            scores: scores of a validation at this step, if there was one.
 
         Raises:
-            TrainingError: it cannot be written; what was there before is untouched.
+            TrainingError: the checkpoint cannot be written; earlier ones are untouched.
         """
         setup = self._setup
         memory.losses = self._of_all(epoch_loss)
         if setup.first:
-            # First, so that whoever finds the last checkpoint finds its weights here too.
+            # These come first, so that the last checkpoint never lacks its weights here.
             self.save(setup.shipping, self._run / "last.safetensors", memory.step, scores)
             state = {"memory": memory.to_data(), **setup.phases.state()}
-            with run_config.writing(self._run, memory.step, state) as folder:
+            with _writing(self._run, memory.step, state) as folder:
                 self.save(setup.network, folder / "model.safetensors", memory.step)
                 self.save(setup.shipping, folder / "average.safetensors", memory.step)
-            run_config.prune(self._run, setup.request.keep)
+            _prune(self._run, setup.request.settings.keep)
         setup.accelerator.wait_for_everyone()
 
     def last_scores(self) -> dict[str, float]:
-        """What the validation of the last weights found, if there was one."""
+        """Return the validation scores of the last weights, or nothing if there are none."""
         path = self._run / "last.safetensors"
         if not path.is_file():
             return {}
@@ -117,19 +133,20 @@ class Keeper:
         return scores
 
     def resume(self) -> tuple[Memory, Mean]:
-        """Take up the latest checkpoint; a run stopped before its first one starts anew.
+        """Restore the latest checkpoint; a run that stopped before its first one starts anew.
 
         Raises:
-            TrainingError, WeightsError: damaged, or not a checkpoint of this run.
+            TrainingError: the checkpoint is damaged, or is not one of this run.
+            WeightsError: its weights are damaged or do not fit.
         """
         setup = self._setup
         if setup.first:
             remove_temporary(self._run)
-            run_config.remove_unfinished(self._run)
-        folder = run_config.latest(self._run)
+            _remove_unfinished(self._run)
+        folder = latest(self._run)
         if folder is None:
-            return Memory(), Mean()  # the seed makes it the same
-        method, state = setup.request.method, run_config.open_state(folder)
+            return Memory(), Mean()  # the seed makes it the same run
+        method, state = setup.request.method, open_state(folder)
         weights.load(setup.network, weights.open_file(method, folder / "model.safetensors"))
         if setup.average is not None:
             averaged = weights.open_file(method, folder / "average.safetensors")
@@ -142,7 +159,7 @@ class Keeper:
         return memory, self._own(memory.losses)
 
     def _of_all(self, mean: Mean) -> list[tuple[float, int]]:
-        """The sum and count of each process."""
+        """Return the sum and count of each process."""
         from accelerate.utils import gather_object
 
         mine = [mean.parts()]
@@ -152,7 +169,7 @@ class Keeper:
         return found
 
     def _own(self, losses: list[tuple[float, int]]) -> Mean:
-        """The part of this process; with another number of processes, the mean of all."""
+        """Return the part of this process, or the mean of all if their number has changed."""
         accelerator = self._setup.accelerator
         if not losses:
             return Mean()
@@ -162,3 +179,96 @@ class Keeper:
             total = math.fsum(total for total, _ in losses) / len(losses)
             count = losses[0][1]
         return Mean.of(torch.tensor(total, device=accelerator.device), count)
+
+
+def refuse_existing(run: Path) -> None:
+    """Refuse to train into the folder of another run.
+
+    A run that stopped before its first checkpoint holds nothing to keep: it may be replaced.
+
+    Raises:
+        UsageError: the folder holds a checkpoint already.
+    """
+    if (run / run_config.FILE).exists() and latest(run) is not None:
+        raise UsageError(
+            f"{run} holds a run already: continue it with --resume, or choose another -o"
+        )
+
+
+@contextmanager
+def _writing(run: Path, step: int, state: dict[str, Any]) -> Iterator[Path]:
+    """Yield a folder for weights; it gets the state and its final name if the block succeeds.
+
+    Raises:
+        TrainingError: the checkpoint cannot be written; earlier ones are untouched.
+    """
+    final = run / "checkpoints" / f"{_PREFIX}{step:08d}"
+    folder = final.with_name(f"{_UNFINISHED}{step:08d}")
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        with (folder / STATE).open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.rmtree(final, ignore_errors=True)
+        folder.rename(final)
+        _flush(final.parent)
+    except (OSError, RuntimeError, FileError) as error:
+        raise TrainingError(
+            f"{final}: the checkpoint cannot be written ({error}); free some space, "
+            f"then continue with --resume {run}"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prune(run: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints."""
+    for folder in _whole(run)[:-keep]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_unfinished(run: Path) -> None:
+    """Remove the checkpoint that a killed run was writing."""
+    for folder in (run / "checkpoints").glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def latest(run: Path) -> Path | None:
+    """Return the newest whole checkpoint of a run, or None if there is none."""
+    folders = _whole(run)
+    return folders[-1] if folders else None
+
+
+def open_state(checkpoint: Path) -> dict[str, Any]:
+    """Read the state of a checkpoint, on the CPU.
+
+    Raises:
+        TrainingError: the file is damaged, or holds more than tensors and plain values.
+    """
+    path = checkpoint / STATE
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(
+            f"{path}: is damaged or is not a checkpoint of rainkit ({reason}); "
+            f"remove {checkpoint.name} to resume from the one before"
+        ) from error
+    return state
+
+
+def _whole(run: Path) -> list[Path]:
+    return sorted(f for f in (run / "checkpoints").glob(f"{_PREFIX}*") if (f / STATE).is_file())
+
+
+def _flush(folder: Path) -> None:
+    """Make a rename durable. Windows has no such call and needs none."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Batches for a training: which samples a step takes, loaded ahead, on the device."""
+"""Data loading: the batches of each step, loaded ahead and placed on the device."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Parts = list[Pair] | list[Frames]
 
 
 class Feed:
-    """The batches of any range of steps: a pure function of the seed, the step and the process.
+    """Batches of any range of steps; each is a pure function of the seed, step and process.
 
     Attributes:
-        skipped: pictures that could not be read and were passed over, each with how often.
+        skipped: pictures that could not be read, and how often each was skipped.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Feed:
         self.skipped: dict[str, int] = {}
 
     def steps(self, first: int, end: int) -> Generator[Parts]:
-        """The batches of the steps from ``first`` to before ``end``.
+        """Yield the batches of the steps from ``first`` to before ``end``.
 
         Raises:
             ImageError, DatasetError: a picture cannot be read.
@@ -77,7 +77,7 @@ class Feed:
                 parts = []
 
     def _samples(self, first: int, end: int) -> Iterator[list[int]]:
-        """Sample numbers of each part of each step: a share of the batch for each process."""
+        """Yield the sample numbers of each part of each step, for this process."""
         batch, accumulate = self._training.batch, self._training.accumulate
         for step in range(first, end):
             share = range(step * batch + self._process, (step + 1) * batch, self._processes)
@@ -90,13 +90,17 @@ class Feed:
 
 
 def _quiet_worker(_: int) -> None:
-    """Loading processes leave the cores to the training, and signals to its process."""
+    """Leave the cores to the training and signals to its process, which ends this one.
+
+    Schedulers and shells signal whole process groups: a loading process that obeyed would take the
+    running step and its checkpoint along.
+    """
     import signal
 
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)  # not 1: that waits for threads which a forked process does not have
     keep_large_blocks()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Small measurements of a run: a mean over steps, steps per second, and memory."""
+"""Logging of a run: small measurements, TensorBoard, a CSV, experiment trackers, a progress bar."""
 
 from __future__ import annotations
 
@@ -32,22 +32,20 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch.utils.tensorboard import SummaryWriter
 
-    from rainkit.training.setup import Setup
+    from rainkit.training.run_config import TrainRequest
 
 __all__ = [
     "SECONDS",
     "Clock",
     "Log",
     "Mean",
-    "finish",
     "memory_mib",
     "refuse_unknown",
-    "start",
 ]
 
 
 class Mean:
-    """Mean of scalar tensors without waiting for the device at every step."""
+    """The mean of scalar tensors, which does not wait for the device at every step."""
 
     def __init__(self) -> None:
         self._sum: Tensor | None = None
@@ -55,42 +53,42 @@ class Mean:
 
     @classmethod
     def of(cls, total: Tensor, count: int) -> Self:
-        """The mean of ``count`` values whose sum is ``total``."""
+        """Return the mean of ``count`` values whose sum is ``total``."""
         mean = cls()
         mean._sum, mean._count = (total, count) if count else (None, 0)
         return mean
 
     def parts(self) -> tuple[float, int]:
-        """Sum and count; exact, so that :meth:`of` goes on with the same bits."""
+        """Return sum and count exactly, so that :meth:`of` goes on with the same bits."""
         return 0.0 if self._sum is None else float(self._sum), self._count
 
     def add(self, value: Tensor) -> None:
-        """Take in one value."""
+        """Add one value."""
         self._sum = value if self._sum is None else self._sum + value
         self._count += 1
 
     @property
     def known(self) -> bool:
-        """Whether anything was added."""
+        """Whether a value was added."""
         return self._count > 0
 
     def tensor(self, device: torch.device) -> Tensor:
-        """The mean on a device, for processes to compare."""
+        """Return the mean on a device, so that processes can compare it."""
         return torch.tensor(self.value(), device=device)
 
     def value(self) -> float:
-        """The mean so far; NaN without values."""
+        """Return the mean so far, or NaN without values."""
         return math.nan if self._sum is None else float(self._sum) / self._count
 
 
 class Clock:
-    """Steps per second since the last question."""
+    """Measures steps per second."""
 
     def __init__(self, step: int) -> None:
         self._then, self._step = time.monotonic(), step
 
     def rate(self, step: int) -> float:
-        """Steps per second since the last call, at ``step``."""
+        """Return the steps per second since the last call, which ends at ``step``."""
         now = time.monotonic()
         pace = (step - self._step) / (now - self._then)
         self._then, self._step = now, step
@@ -98,7 +96,7 @@ class Clock:
 
 
 def memory_mib(device: torch.device) -> float:
-    """Peak memory of tensors on CUDA, else what this process holds, in MiB."""
+    """Return the peak memory of tensors on CUDA, or else the memory of this process, in MiB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     held: int = psutil.Process().memory_info().rss
@@ -112,7 +110,7 @@ def refuse_unknown(names: Sequence[str]) -> None:
     """Refuse trackers that are not installed, before anything is written.
 
     Raises:
-        UsageError: naming those that are.
+        UsageError: names the trackers that are known, or the missing package.
     """
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
@@ -120,33 +118,32 @@ def refuse_unknown(names: Sequence[str]) -> None:
     here = {str(name) for name in get_available_trackers()}
     for name in names:
         if name not in known:
-            raise UsageError(f"--tracker {name}: choose one of {', '.join(sorted(known))}")
+            raise UsageError(f"run.trackers = {name}: choose one of {', '.join(sorted(known))}")
         if name not in here:
-            raise UsageError(f"--tracker {name}: not installed; try pip install {name}")
+            raise UsageError(f"run.trackers = {name}: is not installed; try pip install {name}")
 
 
-def start(setup: Setup) -> None:
-    """Open the trackers of a run; a resumed run goes on where it was, where they can."""
-    request = setup.request
+def _start(accelerator: Accelerator, request: TrainRequest) -> None:
+    """Open the trackers of a run; a resumed run continues its record in those that can."""
     settings = hyperparameters.to_data(request.hyperparameters)
     about = {"method": request.method.name, "variant": request.variant, "seed": request.seed}
     name = f"{request.run.resolve().parent.name}-{request.run.resolve().name}"
     identity = hashlib.sha256(str(request.run.resolve()).encode()).hexdigest()[:16]
-    setup.accelerator.init_trackers(
+    accelerator.init_trackers(
         PROJECT,
         config=about | dict(_flat(settings)),
         init_kwargs={"wandb": {"name": name, "id": identity, "resume": "allow"}},
     )
 
 
-def finish(accelerator: Accelerator) -> None:
-    """Close them. Accelerate's own end of a training would end its processes, too."""
+def _finish(accelerator: Accelerator) -> None:
+    """Close the trackers. Accelerate's own end of a training would end its processes, too."""
     for tracker in accelerator.trackers:
         tracker.finish()
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Numbers and text by dotted names, as trackers take them."""
+    """Return numbers and text by dotted names, as trackers take them."""
     found: list[tuple[str, Any]] = []
     for name, value in data.items():
         if isinstance(value, Mapping):
@@ -158,26 +155,32 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 SECONDS = "seconds"
-"""The scalar that tells how long a run has trained, over all calls."""
+"""Name of the scalar that tells how long a run has trained, over all calls."""
 
 
 class Log:
-    """Scalars and pictures of a run: in TensorBoard, a CSV, trackers, and a bar on the console.
+    """Writes scalars and pictures to TensorBoard, a CSV and trackers, and shows a progress bar.
 
     ``log.csv`` has one row per scalar (step, name, value), so that new names never break it.
     """
 
-    def __init__(self, setup: Setup, step: int, console: Console | None) -> None:
-        run = setup.request.run
+    def __init__(
+        self,
+        request: TrainRequest,
+        accelerator: Accelerator,
+        step: int,
+        console: Console | None,
+    ) -> None:
+        run = request.run
         self._writer = _tensorboard(run, step)
         self._path = run / "log.csv"
         self._before, self._opened = self._keep_rows_before(step), time.monotonic()
         self._file = self._path.open("a", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file)
-        self._accelerator = setup.accelerator
-        self._tracked = bool(setup.request.trackers)
+        self._accelerator = accelerator
+        self._tracked = bool(request.settings.trackers)
         if self._tracked:
-            start(setup)
+            _start(accelerator, request)
         self._said: set[str] = set()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
@@ -191,13 +194,13 @@ class Log:
             disable=console is None,
             speed_estimate_period=600,
         )
-        steps = setup.training.steps
+        steps = request.hyperparameters.training.steps
         self._task = self._bar.add_task("train", total=steps, completed=step, rate="", rest="")
         self._bar.start()
 
     @property
     def seconds(self) -> float:
-        """How long the run has been trained, in this call and those that it continues."""
+        """Seconds that the run has been trained, in this call and those that it continues."""
         return self._before + time.monotonic() - self._opened
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -223,7 +226,7 @@ class Log:
         self._bar.update(self._task, completed=step)
 
     def advance(self, rate: float, memory: float, losses: Mapping[str, float]) -> None:
-        """Show what was measured; ``rate`` is in steps per second, ``memory`` in MiB."""
+        """Show measurements beside the bar: ``rate`` in steps per second, ``memory`` in MiB."""
         rest = [f"{name} {value:.4f}" for name, value in losses.items()]
         self._bar.update(
             self._task,
@@ -232,28 +235,28 @@ class Log:
         )
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         if text not in self._said:
             self._bar.console.print(text, highlight=False, markup=False)
 
     def say_once(self, text: str) -> None:
-        """A line above the bar that is not repeated."""
+        """Print a line above the bar, and never again."""
         self.say(text)
         self._said.add(text)
 
     def close(self) -> None:
-        """Flush everything."""
+        """Flush and close everything."""
         self._bar.stop()
         self._writer.close()
         self._file.close()
         if self._tracked:
-            finish(self._accelerator)
+            _finish(self._accelerator)
 
     def _keep_rows_before(self, step: int) -> float:
-        """Drop what an interrupted run wrote after the checkpoint that is being resumed.
+        """Drop the rows that an interrupted run wrote after the checkpoint that is resumed.
 
         Returns:
-            The seconds that the rows kept tell of.
+            The seconds of training that the remaining rows tell of.
         """
         rows = []
         if step > 0 and self._path.is_file():

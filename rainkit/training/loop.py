@@ -1,4 +1,4 @@
-"""The training loop: drives any plugin's objective; reads from top to bottom.
+"""The training loop, which drives the objective of any plugin.
 
 The order of samples, the phases, the schedules and the checkpoints are functions of the step.
 """
@@ -19,15 +19,16 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from rainkit.errors import TrainingError
+from rainkit.errors import TrainingError, UsageError
 from rainkit.files import system_reason
 from rainkit.objective import DivergedError
 from rainkit.training import planning, run_config
-from rainkit.training.checkpointing import Keeper, Memory
+from rainkit.training.checkpointing import Keeper, Memory, refuse_existing
 from rainkit.training.data import Parts
 from rainkit.training.logging import SECONDS, Clock, Log, Mean, memory_mib
 from rainkit.training.phases import Rates
 from rainkit.training.run_config import TrainRequest
+from rainkit.training.schedules import learning_rate
 from rainkit.training.setup import Setup
 
 if TYPE_CHECKING:
@@ -44,17 +45,17 @@ __all__ = [
 Reason = Literal["signal", "time", "no gain"]
 
 AGREE_EVERY = 10
-"""Steps between the moments at which several processes agree to stop."""
+"""Number of steps after which several processes agree whether to stop."""
 
 
 class Stop:
-    """Watches for Ctrl-C and SIGTERM, and for a deadline, while used as a context.
+    """Watches for Ctrl-C, SIGTERM and a deadline while it is used as a context.
 
-    The first signal lets the running step end, so that a checkpoint can be written; the second one
-    acts as it does elsewhere.
+    The first signal lets the running step end, so that a checkpoint can be written. The second
+    signal acts as it does elsewhere.
 
     Args:
-        accelerator: all processes stop at the same step.
+        accelerator: the processes of the run, which all stop at the same step.
         deadline: when all must be done, on the clock of ``time.monotonic``; None for never.
 
     Attributes:
@@ -83,7 +84,7 @@ class Stop:
         self._restore()
 
     def reason(self, step: int) -> Reason | None:
-        """Whether to stop after ``step`` steps, and why; alike in every process."""
+        """Return why to stop after ``step`` steps, or None; the same in every process."""
         late = self._deadline is not None and time.monotonic() + self.reserve > self._deadline
         found = 2 if self._told else int(late)
         if self._accelerator.num_processes > 1:
@@ -106,21 +107,21 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """What a finished run left behind.
+    """Result of a run.
 
     Attributes:
         run: the run folder.
         weights: the averaged weights after the last step.
         best: the averaged weights with the highest validation PSNR; None without validation.
-        steps: steps done in all.
-        planned: steps of the whole training.
+        steps: number of steps done in all calls.
+        planned: number of steps of the whole training.
         stopped: why it ended before its last step: ``signal``, ``time`` or ``no gain``.
-        done_now: of these, the steps of this call.
+        done_now: number of steps of this call.
         seconds: wall time of this call.
-        all_seconds: of this call and those it continues, as far as their checkpoints tell.
-        parameters: numbers of the network.
-        scores: the last validation, ``{"<set>/psnr": dB, "<set>/input_psnr": dB, ...}``.
-        skipped: pictures that could not be read, and how often each was passed over.
+        all_seconds: wall time of this call and of those that it continues.
+        parameters: number of parameters of the network.
+        scores: scores of the last validation, ``{"<set>/psnr": dB, "<set>/input_psnr": dB, ...}``.
+        skipped: pictures that could not be read, and how often each was skipped.
     """
 
     run: Path
@@ -137,7 +138,7 @@ class TrainResult:
     skipped: dict[str, int]
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON-able data."""
+        """Return the result as JSON-able data."""
         data = dataclasses.asdict(self)
         return {k: str(v) if isinstance(v, Path) else v for k, v in data.items()}
 
@@ -146,46 +147,49 @@ LOG_EVERY = 50
 """Steps between log rows."""
 
 RESERVE = 1.5
-"""Validations' time that is kept free before a deadline, for the last one and the checkpoint."""
+"""How many times the time of a validation is kept free for the last one before a deadline."""
 
 
 def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
     """Train as requested, from the start or from the run's latest checkpoint.
 
     Raises:
-        UsageError: settings or folders that cannot work.
-        ImageError: a picture that cannot be read.
-        WeightsError: weights to start from that do not fit.
-        TrainingError: a run that exists, cannot be continued, or diverges.
+        UsageError: settings or folders cannot work, or the run folder holds a run already.
+        ImageError: a picture cannot be read.
+        WeightsError: weights to start from do not fit.
+        TrainingError: the run cannot be continued, or diverges.
     """
     try:
         return _train(request, console)
     except OSError as error:
         raise TrainingError(
             f"{error.filename or request.run}: {system_reason(error)}; "
-            f"mend that, then continue with --resume {request.run}"
+            f"remove the cause, then continue with --resume {request.run}"
         ) from error
 
 
 def _train(request: TrainRequest, console: Console | None) -> TrainResult:
     started, deadline, reserve = time.monotonic(), None, 0.0
     said: list[str] = []
+    if not request.resume:
+        refuse_existing(request.run)
+    setup = Setup(request)
     if (seconds := request.max_seconds) is not None and not request.resume:
-        run_config.refuse_existing(request)
-        found = planning.fit(request, seconds)
-        request = found.request
+        found = planning.fit(setup, seconds, started)
+        request = setup.request
         deadline, reserve = started + seconds, RESERVE * found.validation_seconds
         said.append(found.line())
-    setup = Setup(request)
     memory, epoch_loss = Memory(), Mean()
     keeper = Keeper(setup)
     if request.resume:
         memory, epoch_loss = keeper.resume()
-    elif setup.first:
+    if request.steps_before is not None:
+        said.append(_extend(request, memory))
+    if setup.first and (not request.resume or request.steps_before is not None):
         # 'auto' may mean another precision on the machine that resumes.
-        run_config.create(dataclasses.replace(request, precision=setup.runtime.precision))
+        run_config.write(dataclasses.replace(request, precision=setup.runtime.precision))
     setup.accelerator.wait_for_everyone()
-    log = Log(setup, memory.step, console) if setup.first else None
+    log = Log(request, setup.accelerator, memory.step, console) if setup.first else None
     try:
         if log:
             for line in (*said, setup.describe() + f", run folder {request.run}"):
@@ -196,6 +200,26 @@ def _train(request: TrainRequest, console: Console | None) -> TrainResult:
     finally:
         if log:
             log.close()
+
+
+def _extend(request: TrainRequest, memory: Memory) -> str:
+    """Let a run that may have ended go on to a new number of steps, and say what that means.
+
+    Raises:
+        UsageError: the run has done as many steps already.
+    """
+    training, before = request.hyperparameters.training, request.steps_before
+    if training.steps <= memory.step:
+        raise UsageError(
+            f"--max-steps {training.steps}: {request.run} has done {memory.step} steps already; "
+            "give more"
+        )
+    memory.ended, memory.since_best = False, 0
+    rate = learning_rate(training, memory.step, memory.plateau)
+    return (
+        f"{training.steps} steps instead of {before}: the {training.schedule} schedule follows "
+        f"the new number, and the learning rate is {rate:.3g} at step {memory.step}"
+    )
 
 
 class _Run:
@@ -217,7 +241,7 @@ class _Run:
         self.scored = -1
 
     def train(self, started: float) -> TrainResult:
-        """Do the steps that are left."""
+        """Do the remaining steps."""
         setup, memory, request = self.setup, self.memory, self.request
         began, steps = memory.step, self.training.steps
         clock = Clock(memory.step)
@@ -234,7 +258,7 @@ class _Run:
                 reason = self._end_epoch(reason)
             elif reason == "time":
                 self._validate()
-            saving = request.save_every and memory.step % request.save_every == 0
+            saving = request.settings.save_every and memory.step % request.settings.save_every == 0
             if whole_epoch or saving or reason is not None:
                 self._checkpoint()
             if reason is not None:
@@ -288,17 +312,17 @@ class _Run:
             self.log.scalars(step, measured)
             self.log.advance(pace, held, {"loss": self.epoch_loss.value()})
             for name in self.setup.feed.skipped:
-                self.log.say_once(f"skipped, since it cannot be read: {name}")
+                self.log.say_once(f"skipped because it cannot be read: {name}")
 
     def _end_epoch(self, reason: Reason | None) -> Reason | None:
-        """Plateau, validation and early stopping."""
+        """Update the plateau, validate, and decide whether to stop early."""
         memory, training = self.memory, self.training
         if self.epoch_loss.known:
             memory.plateau.observe(self._over_all(self.epoch_loss), training.patience)
         self.epoch_loss = Mean()
         epochs = memory.step // training.epoch_steps
         last = memory.step == training.steps or reason == "time"
-        if epochs % self.request.validate_every == 0 or last:
+        if epochs % self.request.settings.validate_every == 0 or last:
             self._validate()
             if training.stop_after and memory.since_best >= training.stop_after and not last:
                 memory.ended = True
@@ -306,7 +330,7 @@ class _Run:
         return reason
 
     def _over_all(self, mean: Mean) -> float:
-        """A mean over every process: all must decide alike when a rate falls."""
+        """Return the mean over all processes, which must agree when a rate falls."""
         accelerator = self.setup.accelerator
         value = mean.tensor(accelerator.device)
         return float(accelerator.reduce(value, reduction="mean"))
@@ -340,11 +364,11 @@ class _Run:
         self.keeper.checkpoint(self.memory, self.epoch_loss, scores)
 
     def _shows_gradients(self) -> bool:
-        """Before each validation, on request."""
-        every = self.training.epoch_steps * self.request.validate_every
+        """Whether this step writes histograms: the last one before a validation, on request."""
+        every = self.training.epoch_steps * self.request.settings.validate_every
         step = self.memory.step + 1
         due = step % every == 0 or step == self.training.steps
-        return self.request.histograms and self.log is not None and due
+        return self.request.settings.histograms and self.log is not None and due
 
     def _histogram(self, phase: str) -> None:
         gradients = self.setup.phases.gradients(phase)
@@ -361,7 +385,7 @@ class _Run:
             )
 
     def _refuse_broken_weights(self) -> None:
-        """Before a checkpoint replaces a good one."""
+        """Refuse weights that are not finite, before a checkpoint replaces a good one."""
         state: dict[str, Any] = self.setup.network.state_dict()
         tensors = {name: value for name, value in state.items() if value.is_floating_point()}
         broken = [name for name, value in tensors.items() if not value.isfinite().all()]

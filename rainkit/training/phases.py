@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Phase, Progress, weighted_sum
@@ -24,46 +25,50 @@ __all__ = ["Phases"]
 class Phases:
     """A network, its objective and one optimiser per phase.
 
-    Batch statistics, SSIM and means over the batch are those of each process's share, and of each
-    part of it where ``training.accumulate`` splits it.
+    Batch statistics, SSIM and means over the batch are computed for each process's share of the
+    batch, and for each part of that share if ``training.accumulate`` splits it.
 
     Attributes:
-        timed: called with the name of a part of a step; what it gives surrounds that part.
-        seen: called with a phase's name before its optimiser steps, while its gradients are there.
+        timed: called with the name of each part of a step; returns a context that surrounds it.
+        seen: called with a phase's name before its optimiser steps, while its gradients exist.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        objective: Objective,
+        objective: Objective[Any],
         training: Training,
+        runtime: networks.Runtime,
         accelerator: Accelerator,
         seed: int,
     ) -> None:
         self.network = network
         self.objective = objective
         self._training = training
+        self._runtime = runtime
         self._accelerator = accelerator
+        fp16 = runtime.precision == "fp16"
+        self._scaler = torch.amp.GradScaler(runtime.device.type) if fp16 else None
         self._seed = seed
         self.timed: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext()
         self.seen: Callable[[str], None] | None = None
         self._still = _fully_frozen(network)
         _refuse_shared(network, objective)
-        # What a plugin froze on purpose stays frozen.
+        # Parameters that a plugin froze on purpose stay frozen.
         self._own = {
             phase.name: [p for p in self._module(phase).parameters() if p.requires_grad]
             for phase in objective.phases
         }
         self._optimisers = {
-            phase.name: accelerator.prepare_optimizer(
-                _optimiser(self._settings(phase), self._own[phase.name])
+            phase.name: _optimiser(
+                self._settings(phase), self._module(phase), self._own[phase.name]
             )
             for phase in objective.phases
         }
 
     @property
     def main(self) -> str:
-        """The log's name of the loss that plateaus are judged by: the network's."""
+        """Name in the log of the network's loss, by which plateaus are judged."""
         return f"{self._network_phase.name}/total"
 
     @property
@@ -76,14 +81,17 @@ class Phases:
         """Train on one batch: critics first, on detached outputs, then the network.
 
         Args:
-            parts: the batch, whole or in equal parts whose gradients are added up. The network's
-                loss of all but the last part is judged by critics as they were before the step.
-            step: optimiser steps done.
-            plateau: for the schedule of that name.
+            parts: the batch, whole or in equal parts whose gradients are added up. Critics judge
+                all but the last part as they were before the step.
+            step: number of optimiser steps done.
+            plateau: state of the plateau schedule.
 
         Returns:
-            Losses by ``<phase>/<term>``, means over the parts, detached and on the device; and
-            learning rates and the weights of losses that are not 1.
+            Losses by ``<phase>/<term>``, which are means over the parts, detached and on the
+            device; and the learning rates and the weights of losses that are not 1.
+
+        Raises:
+            MethodError: the network does not return a Derained.
         """
         progress = Progress(step, self._training.steps, step / self._training.epoch_steps)
         # A layer that draws random numbers draws the same ones again after a resume.
@@ -100,13 +108,13 @@ class Phases:
             with (
                 self.timed("forward"),
                 self._only(self._network_phase),
-                self._accelerator.autocast(),
+                self._runtime.autocast(),
             ):
-                outputs = self.objective.outputs(self.network, part)
+                outputs = networks.checked(self.network, self.objective.outputs(self.network, part))
             for phase in stepping:
                 seen = outputs if phase.trains == "network" else _detached(outputs)
                 with self.timed(f"{phase.name}: losses"):
-                    with self._only(phase), self._accelerator.autocast():
+                    with self._only(phase), self._runtime.autocast():
                         losses = self.objective.losses(phase.name, seen, part, progress)
                     total = weighted_sum(losses)
                 with self.timed(f"{phase.name}: backward"):
@@ -120,37 +128,35 @@ class Phases:
         return shown, rates
 
     def loss_scale(self) -> Rates:
-        """What float16 losses are multiplied by, where they are; asking waits for the device."""
-        scaler = self._accelerator.scaler
-        return {} if scaler is None else {"loss scale": scaler.get_scale()}
+        """Return the factor of float16 losses, if there is one; this waits for the device."""
+        return {} if self._scaler is None else {"loss scale": self._scaler.get_scale()}
 
     def gradients(self, phase: str) -> dict[str, Tensor]:
-        """The gradients that a phase has at present, by the names of its parameters."""
+        """Return the gradients that a phase has at present, by the names of its parameters."""
         module = self._module(next(p for p in self.objective.phases if p.name == phase))
         named = module.named_parameters()
         return {f"{phase}/{name}": p.grad for name, p in named if p.grad is not None}
 
     def state(self) -> dict[str, Any]:
-        """Optimisers and helper networks, for a checkpoint."""
-        optimisers = {name: o.optimizer.state_dict() for name, o in self._optimisers.items()}
+        """Return the state of optimisers and helper networks, for a checkpoint."""
+        optimisers = {name: o.state_dict() for name, o in self._optimisers.items()}
         state = {"objective": self.objective.state_dict(), "optimisers": optimisers}
-        scaler = self._accelerator.scaler
-        return state if scaler is None else {**state, "scaler": scaler.state_dict()}
+        return state if self._scaler is None else {**state, "scaler": self._scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take in what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self.objective.load_state_dict(state["objective"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        if self._accelerator.scaler is not None and "scaler" in state:
-            self._accelerator.scaler.load_state_dict(state["scaler"])
+        if self._scaler is not None and "scaler" in state:
+            self._scaler.load_state_dict(state["scaler"])
 
     def _backward(self, total: Tensor) -> None:
         if total.requires_grad:  # a loss may have no graph on this process, or in a warm-up
-            self._accelerator.backward(total)
+            (total if self._scaler is None else self._scaler.scale(total)).backward()  # type: ignore[no-untyped-call]
 
     def _descend(self, phase: Phase, step: int, plateau: Plateau) -> float:
-        """One optimiser step of a phase, along its gradients; returns its learning rate."""
+        """Do one optimiser step of a phase and return its learning rate."""
         training = self._settings(phase)
         optimiser, own = self._optimisers[phase.name], self._own[phase.name]
         rate = learning_rate(training, step, plateau)
@@ -158,19 +164,24 @@ class Phases:
             group["lr"] = rate
         self._average_gradients(own)
         if training.clip_norm:
-            self._accelerator.unscale_gradients(optimiser)
+            if self._scaler is not None:
+                self._scaler.unscale_(optimiser)
             nn.utils.clip_grad_norm_(own, training.clip_norm)
         if self.seen is not None:
             self.seen(phase.name)
-        optimiser.step()
+        if self._scaler is None:
+            optimiser.step()
+        else:
+            self._scaler.step(optimiser)
+            self._scaler.update()
         optimiser.zero_grad()
         return rate
 
     def _average_gradients(self, own: list[nn.Parameter]) -> None:
-        """All-reduce one phase's gradients as one flat tensor, missing ones as zeros.
+        """All-reduce one phase's gradients as one flat tensor, with missing ones as zeros.
 
-        Wrapping in DDP would miss parameters held by the objective, and hangs when the loss of one
-        process has no graph.
+        DDP would miss parameters that the objective holds, and would hang if the loss of one
+        process had no graph.
         """
         if self._accelerator.num_processes == 1:
             return
@@ -184,9 +195,9 @@ class Phases:
 
     @contextmanager
     def _only(self, phase: Phase) -> Iterator[None]:
-        """Only the phase's own parameters collect gradients.
+        """Let only the phase's own parameters collect gradients.
 
-        Otherwise the generator's step would leave some in the critic.
+        Otherwise the generator's step would leave gradients in the critic.
         """
         others = [p for name, own in self._own.items() if name != phase.name for p in own]
         for parameter in others:
@@ -205,8 +216,8 @@ class Phases:
         return dataclasses.replace(self._training, **phase.training)
 
 
-def _refuse_shared(network: nn.Module, objective: Objective) -> None:
-    """Two phases that train one module would undo each other's gradients."""
+def _refuse_shared(network: nn.Module, objective: Objective[Any]) -> None:
+    """Refuse phases that train one module: they would undo each other's gradients."""
     trained = [
         objective.get_submodule(p.trains) if p.trains != "network" else network
         for p in objective.phases
@@ -224,12 +235,19 @@ Rates = dict[str, float]
 """Learning rates by ``<phase>/lr``, and other numbers that the loop sets."""
 
 
-def _optimiser(training: Training, own: list[nn.Parameter]) -> torch.optim.Optimizer:
-    decay = training.weight_decay
+def _optimiser(
+    training: Training, module: nn.Module, own: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Return the optimiser of a module's own parameters; its biases and vectors do not decay."""
+    decay, groups = training.weight_decay, cast("Any", own)
+    if decay:
+        from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
+
+        groups = param_groups_weight_decay(module, decay)
     if training.optimiser == "rmsprop":
-        return torch.optim.RMSprop(own, training.lr, alpha=training.beta2, weight_decay=decay)
+        return torch.optim.RMSprop(groups, training.lr, alpha=training.beta2, weight_decay=decay)
     kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
-    return kind(own, training.lr, (training.beta1, training.beta2), weight_decay=decay)
+    return kind(groups, training.lr, (training.beta1, training.beta2), weight_decay=decay)
 
 
 def _detached(outputs: Derained) -> Derained:
@@ -237,19 +255,21 @@ def _detached(outputs: Derained) -> Derained:
     return Derained(outputs.image.detach(), parts)
 
 
-def _named(phase: Phase, losses: dict[str, Loss], total: Tensor, parts: int) -> dict[str, Tensor]:
+def _named(
+    phase: Phase, losses: Mapping[str, Loss], total: Tensor, parts: int
+) -> dict[str, Tensor]:
     terms = {f"{phase.name}/{name}": loss.value.detach() / parts for name, loss in losses.items()}
     return {**terms, f"{phase.name}/total": total.detach()}
 
 
-def _weights(phase: Phase, losses: dict[str, Loss]) -> Rates:
-    """How much each term counts, where that is not 1; of adversarial terms it may change."""
+def _weights(phase: Phase, losses: Mapping[str, Loss]) -> Rates:
+    """Return the weights of terms that are not 1; those of adversarial terms may change."""
     weights = {f"{phase.name}/{name}/weight": float(loss.weight) for name, loss in losses.items()}
     return {name: weight for name, weight in weights.items() if weight != 1}
 
 
 def _fully_frozen(network: nn.Module) -> list[nn.Module]:
-    """Modules that hold parameters, none of which is trained."""
+    """Return the modules that hold parameters of which none is trained."""
     return [
         module
         for module in network.modules()

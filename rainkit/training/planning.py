@@ -1,4 +1,4 @@
-"""What a training would do, and how many steps fit into a given time."""
+"""Planning a training before its first step: ``--dry-run`` and ``--max-time``."""
 
 from __future__ import annotations
 
@@ -41,34 +41,33 @@ _PICTURES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
-    """What was found.
+    """Number of steps that fit into a time.
 
     Attributes:
-        request: the request with its steps fixed.
-        step_seconds: the longest of a step.
-        validation_seconds: of a validation of all sets.
-        seconds: what the measuring took.
+        steps: number of steps that fit.
+        step_seconds: seconds of the longest step.
+        validation_seconds: seconds of a validation of all sets.
+        seconds: seconds that the measuring took.
     """
 
-    request: TrainRequest
+    steps: int
     step_seconds: float
     validation_seconds: float
     seconds: float
 
     def line(self) -> str:
-        """For the log."""
-        steps = self.request.hyperparameters.training.steps
+        """Describe the result in one line for the log."""
         return (
-            f"{steps} steps fit: {self.step_seconds:.3g} s each, "
+            f"{self.steps} steps fit: {self.step_seconds:.3g} s each, "
             f"{self.validation_seconds:.3g} s a validation"
         )
 
 
 def parse_time(text: str) -> float:
-    """``90m``, ``1h30m``, ``45s`` or ``2h`` in seconds.
+    """Return the seconds of a time such as ``90m``, ``1h30m``, ``45s`` or ``2h``.
 
     Raises:
-        UsageError: anything else, or no time at all.
+        UsageError: the text is not such a time, or the time is zero.
     """
     found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
@@ -78,19 +77,23 @@ def parse_time(text: str) -> float:
     return float(total)
 
 
-def fit(request: TrainRequest, seconds: float) -> Fit:
-    """Fix the steps of a training such that it ends, validated and saved, within ``seconds``.
+def fit(setup: Setup, seconds: float, began: float | None = None) -> Fit:
+    """Fix the steps of a training such that it ends, validated and saved, within a time.
 
-    Steps at the beginning and at the end of the training are timed, where other phases are active
-    then; what they change is thrown away.
+    Steps at the beginning of the training are timed, and at its end if other phases are active
+    then. Afterwards the set-up is restarted: it has forgotten them and plans the steps that fit.
+
+    Args:
+        setup: the set-up of the training.
+        seconds: the time.
+        began: when the time began, on the clock of ``time.monotonic``; None for now.
 
     Raises:
-        UsageError: not even one step fits, or what :class:`Setup` raises.
+        UsageError: not even one step fits.
     """
     from accelerate.utils import broadcast_object_list
 
-    began = time.monotonic()
-    setup = Setup(request)
+    began = time.monotonic() if began is None else began
     training = setup.training
     early, late = _step_seconds(setup, 0), 0.0
     if _active(setup, training.steps - 1, training.steps) != _active(setup, 0, training.steps):
@@ -104,7 +107,7 @@ def fit(request: TrainRequest, seconds: float) -> Fit:
     rest = MARGIN * seconds - (time.monotonic() - began)
 
     def needed(steps: int) -> float:
-        every = training.epoch_steps * request.validate_every
+        every = training.epoch_steps * setup.request.settings.validate_every
         moments = [steps * part // 100 for part in range(101)]
         slow = sum(
             end - start
@@ -122,11 +125,9 @@ def fit(request: TrainRequest, seconds: float) -> Fit:
             f"--max-time: a step takes {max(early, late):.3g} s and a validation "
             f"{validation:.3g} s, so that not one fits in {seconds:.0f} s"
         )
-    hyperparameters = dataclasses.replace(
-        request.hyperparameters, training=dataclasses.replace(training, steps=agreed[0])
-    )
+    setup.restart(agreed[0])
     return Fit(
-        request=dataclasses.replace(request, hyperparameters=hyperparameters),
+        steps=agreed[0],
         step_seconds=max(early, late),
         validation_seconds=validation,
         seconds=time.monotonic() - began,
@@ -139,14 +140,14 @@ def _active(setup: Setup, step: int, steps: int) -> tuple[str, ...]:
 
 
 def _step_seconds(setup: Setup, step: int) -> float:
-    """Mean time of a step like step number ``step``, loading included."""
+    """Return the mean time of a step like step number ``step``, including loading."""
     began = started = time.monotonic()
     done = 0
     for done, parts in enumerate(setup.feed.steps(0, _WARM_UP + _STEPS), 1):
         try:
             setup.phases.step(parts, step, Plateau())
         except DivergedError:
-            break  # it judges a training that has come as far as this step
+            break  # the objective judges a training that has come as far as this step
         if setup.average is not None:
             setup.average.update(setup.network, step=step)
         if setup.runtime.device.type == "cuda":
@@ -164,21 +165,24 @@ _MOMENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A training as it would be.
+    """Plan of a training.
 
     Attributes:
-        request: what was asked for, resolved.
+        request: the resolved request.
+        timed: how the steps follow from the time, in one line; None if they do not.
         summary: method, size, machine and data in one line.
-        parameters: how many numbers are trained, by what trains them: network, critic...
-        steps: optimiser steps, and what of them is an epoch.
+        parameters: number of trained numbers of each module: network, critic...
+        steps: number of optimiser steps.
+        epoch_steps: number of optimiser steps of an epoch.
         part: shape of the pictures that are computed at a time.
-        phases: name, what it trains, optimiser, the first step it takes, and its learning rates at
-            the start, after each quarter and at the end.
-        validation: pictures of each validation set.
-        memory_mib: estimates: weights, gradients, optimisers, average and activations.
+        phases: name, trained module, optimiser and first step of each phase, and its learning rates
+            at the start, after each quarter and at the end.
+        validation: number of pictures of each validation set.
+        memory_mib: estimated memory of weights, gradients, optimisers, average and activations.
     """
 
     request: TrainRequest
+    timed: str | None
     summary: str
     parameters: dict[str, int]
     steps: int
@@ -189,19 +193,24 @@ class Plan:
     memory_mib: dict[str, float]
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON-able data."""
+        """Return the plan as JSON-able data."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         del fields["request"]
         return fields | {"run": str(self.request.run)}
 
 
 def plan(request: TrainRequest) -> Plan:
-    """Build everything a training needs, run the network once, and write nothing.
+    """Build everything that a training needs, run the network once, and write nothing.
+
+    If the request has a time instead of a number of steps, the steps that fit are measured first.
 
     Raises:
-        UsageError, WeightsError, TrainingError: as a training would.
+        UsageError, WeightsError, TrainingError: a training would raise it, too.
     """
-    setup = Setup(request)
+    setup, timed = Setup(request), None
+    if request.max_seconds is not None:
+        timed = fit(setup, request.max_seconds)
+        request = setup.request
     training, phases = setup.training, setup.phases.objective.phases
     objective = setup.phases.objective
     modules = {
@@ -226,6 +235,7 @@ def plan(request: TrainRequest) -> Plan:
     }
     return Plan(
         request=request,
+        timed=None if timed is None else timed.line(),
         summary=setup.describe(),
         parameters=sizes,
         steps=training.steps,
@@ -267,7 +277,7 @@ def _bytes(module: nn.Module) -> int:
 
 
 def _saved_bytes(setup: Setup, side: int) -> int:
-    """What one picture's forward pass keeps for the backward pass."""
+    """Return how many bytes one picture's forward pass keeps for the backward pass."""
     own = {p.untyped_storage().data_ptr() for p in setup.network.parameters()}
     seen: dict[int, int] = {}
 
@@ -286,9 +296,9 @@ def _saved_bytes(setup: Setup, side: int) -> int:
             module.eval()  # statistics of one small picture may not exist
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value),
-        setup.accelerator.autocast(),
+        setup.runtime.autocast(),
     ):
-        # Held until the count is complete, so that no address is given out twice.
+        # Outputs are held until the count is complete, so that no address is used twice.
         outputs = setup.phases.objective.outputs(setup.network, Pair(picture, picture))
     total = sum(seen.values())
     del outputs

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: ``rainkit train --profile``."""
+"""Profiling: where the time of a training goes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WARM_UP, _OPERATOR_STEPS, _OPERATORS = 5, 3, 10
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One kind of tensor operation: its own time per step, without what it calls."""
+    """One kind of tensor operation, with its own time per step, without the operations it calls."""
 
     name: str
     milliseconds: float
@@ -34,14 +34,14 @@ class Operator:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """What was found.
+    """Result of a profile.
 
     Attributes:
         summary: method, size, machine and data in one line.
-        steps: how many steps each figure is a mean of.
+        steps: number of steps that each figure is a mean of.
         loading: steps per second with real loading.
-        fixed: steps per second on one batch that is there already.
-        parts: milliseconds of a step by what it does; they add up to the whole step.
+        fixed: steps per second on one batch that is loaded already.
+        parts: milliseconds of each part of a step; they add up to the whole step.
         operators: the most expensive operations.
     """
 
@@ -54,11 +54,11 @@ class Profile:
 
     @property
     def ratio(self) -> float:
-        """Pace with loading over pace without: 1 where loading costs nothing."""
+        """Pace with loading divided by pace without; 1 if loading costs nothing."""
         return self.loading / self.fixed
 
     def to_data(self) -> dict[str, Any]:
-        """As JSON-able data."""
+        """Return the profile as JSON-able data."""
         return asdict(self) | {"ratio": self.ratio}
 
 
@@ -68,7 +68,7 @@ def profile(request: TrainRequest, steps: int = 30) -> Profile:
     The pace with loading is measured between two measurements on a fixed batch.
 
     Raises:
-        UsageError, WeightsError, TrainingError, ImageError: as a training would.
+        UsageError, WeightsError, TrainingError, ImageError: a training would raise it, too.
     """
     setup = Setup(request)
     clock = _Stopwatch(setup)
@@ -100,7 +100,7 @@ def profile(request: TrainRequest, steps: int = 30) -> Profile:
 
 
 class _Stopwatch:
-    """Seconds by name; on CUDA it waits for what was started."""
+    """Measures seconds by name; on CUDA it waits for the device."""
 
     def __init__(self, setup: Setup) -> None:
         self._device = setup.runtime.device
@@ -130,7 +130,7 @@ class _Stopwatch:
 
 
 def _step(setup: Setup, parts: Parts, clock: _Stopwatch) -> None:
-    # All phases are at work at the end of a training, not always at its beginning.
+    # All phases are active at the end of a training, but not always at its beginning.
     last = setup.training.steps - 1
     setup.phases.step(parts, last, Plateau())
     if setup.average is not None:

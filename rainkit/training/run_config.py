@@ -1,4 +1,4 @@
-"""What a training run is asked to do: the request, recipes, and ``run.json``."""
+"""The request of a training run, recipes it comes from, and ``run.json``, which records it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ import difflib
 import importlib.metadata
 import json
 import os
-import pickle
 import platform
-import shutil
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 
 from rainkit import hyperparameters, plugins
-from rainkit.api import Hyperparameters, ImageSpec, Method
+from rainkit.api import Hyperparameters, ImageSpec, Method, option
 from rainkit.datasets.sources import DataRequest
-from rainkit.errors import FileError, TrainingError, UsageError
-from rainkit.files import system_reason, write_text
+from rainkit.errors import TrainingError, UsageError
+from rainkit.files import system_reason, write_json
 from rainkit.networks import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
@@ -34,22 +30,39 @@ from rainkit.rain.noise import Noise
 __all__ = [
     "FILE",
     "Recipe",
+    "RunSettings",
     "TrainRequest",
     "about",
-    "create",
     "data_request",
-    "latest",
-    "open_state",
-    "prune",
+    "make_request",
     "read",
-    "refuse_existing",
     "refuse_impossible",
-    "remove_unfinished",
     "reopen",
+    "run_settings",
     "to_data",
     "with_settings",
-    "writing",
+    "write",
 ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """Settings of a run that change neither its network nor its samples.
+
+    They are set as ``--set run.NAME=VALUE`` or in the section ``[run]`` of a recipe.
+    """
+
+    workers: int = option(1, "loading processes; 0 loads in the training process", ge=0)
+    validate_every: int = option(1, "epochs between validations", ge=1)
+    keep: int = option(2, "newest checkpoints that are kept beside the best weights", ge=1)
+    save_every: int = option(
+        0, "steps between checkpoints, beside those at the ends of epochs; 0 = none", ge=0
+    )
+    compile: bool = option(False, "run the network through torch.compile")
+    histograms: bool = option(False, "write histograms of gradients at each validation")
+    trackers: tuple[str, ...] = option(
+        (), "experiment trackers that Accelerate knows, such as wandb"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,53 +70,43 @@ class TrainRequest:
     """A training run.
 
     Attributes:
-        method: what is trained.
-        variant: the variant the hyperparameters started from, for the weights' header.
-        hyperparameters: the resolved settings.
+        method: the method that is trained.
+        variant: name of the variant that the hyperparameters started from, for the weights' header.
+        hyperparameters: resolved settings of network, objective and training.
         data: where pictures come from.
-        run: the run folder; created, or continued when ``resume``.
-        seed: of initialisation, order, augmentation and rain.
+        run: the run folder. It is created, or continued if ``resume`` is set.
+        seed: seed of initialisation, order of samples, augmentation and rain.
         resume: continue from the run folder's latest checkpoint.
+        steps_before: planned steps of a resumed run that is extended; None if it is not.
         device: ``auto``, ``cpu``, ``cuda``...
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        workers: loading processes; 0 loads in the training process.
-        validate_every: epochs between validations.
-        keep: checkpoints kept beside the best one.
+        settings: settings of the run.
         command: the command line, for the record.
-        init: weights to start from, ours or a state dict from elsewhere.
-        save_every: steps between checkpoints beside those at the ends of epochs; 0 = none.
-        max_seconds: fix the number of steps such that the training ends in this time.
-        compiled: run the network through ``torch.compile``.
-        histograms: write histograms of gradients at each validation.
-        trackers: names of experiment trackers that Accelerate knows, such as ``wandb``.
+        init: weights to start from: ours, or a state dict from elsewhere.
+        max_seconds: time in which the training shall end; the number of steps follows from it.
     """
 
     method: Method
     variant: str
-    hyperparameters: Hyperparameters
+    hyperparameters: Hyperparameters[Any, Any]
     data: DataRequest
     run: Path
     seed: int = 0
     resume: bool = False
+    steps_before: int | None = None
     device: str = "auto"
     precision: str = "auto"
-    workers: int = 1
-    validate_every: int = 1
-    keep: int = 2
+    settings: RunSettings = field(default_factory=RunSettings)
     command: tuple[str, ...] = ()
     init: Path | None = None
-    save_every: int = 0
     max_seconds: float | None = None
-    compiled: bool = False
-    histograms: bool = False
-    trackers: tuple[str, ...] = ()
 
 
 def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) -> None:
-    """Refuse what can be known to fail before anything is written.
+    """Refuse requests that are known to fail, before anything is written.
 
     Raises:
-        UsageError: naming the setting and what it may be.
+        UsageError: names the setting and the values that it may have.
     """
     method, training = request.method, request.hyperparameters.training
     patch = training.patch
@@ -141,20 +144,26 @@ _NOT_SET = ("clean", "pairs", "scenes", "validation")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """A recipe as read; ``hyperparameters`` and ``data`` are checked by who uses them."""
+    """A recipe as it was read; the values of its sections are not checked yet."""
 
     method: str | None = None
     variant: str | None = None
     seed: int | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    run: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read(path: Path) -> Recipe:
-    """Read a recipe.
+    """Read a recipe: a TOML file that says how a network is trained.
+
+    A recipe has ``method``, ``variant`` and ``seed``, the sections of the method's hyperparameters
+    (``[network]``, ``[objective]``, ``[training]``), ``[run]`` with the fields of
+    :class:`RunSettings`, and ``[data]`` with those of
+    :class:`rainkit.datasets.sources.DataRequest`, without the folders of one machine.
 
     Raises:
-        UsageError: no such file, not TOML, or a key that no recipe has.
+        UsageError: the file cannot be read, is not TOML, or has a key that no recipe has.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -162,13 +171,19 @@ def read(path: Path) -> Recipe:
         raise UsageError(f"--config {path}: cannot be read ({system_reason(error)})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML: {error}") from error
-    known = ("method", "variant", "seed", "data", *_SECTIONS)
+    known = ("method", "variant", "seed", "data", "run", *_SECTIONS)
     for key in content:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f": did you mean {near[0]}?" if near else f"; a recipe has {', '.join(known)}"
             raise UsageError(f"--config {path}: no key {key}{hint}")
-    for key, kind in {"method": str, "variant": str, "seed": int, "data": dict}.items():
+    for key, kind in {
+        "method": str,
+        "variant": str,
+        "seed": int,
+        "data": dict,
+        "run": dict,
+    }.items():
         if not isinstance(content.get(key, kind()), kind):
             raise UsageError(f"--config {path}: {key} must be a {kind.__name__}")
     return Recipe(
@@ -177,14 +192,113 @@ def read(path: Path) -> Recipe:
         seed=content.get("seed"),
         hyperparameters={key: content[key] for key in _SECTIONS if key in content},
         data=content.get("data", {}),
+        run=content.get("run", {}),
     )
 
 
-def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) -> DataRequest:
-    """Check a recipe's ``[data]`` and give it the folders named on the command line.
+def make_request(
+    *,
+    method: str | None,
+    folders: Mapping[str, Sequence[str]],
+    run: Path | None = None,
+    config: Path | None = None,
+    variant: str | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    init: Path | None = None,
+    max_seconds: float | None = None,
+) -> TrainRequest:
+    """Resolve a recipe and the options of ``rainkit train`` to a request.
+
+    Args:
+        method: name of the method; None for the recipe's.
+        folders: inputs by field of :class:`rainkit.datasets.sources.DataRequest`.
+        run: the run folder; None for ``runs/METHOD-VARIANT``.
+        config: path of the recipe; None for no recipe.
+        variant: name of the variant to start from; None for the recipe's, or else ``default``.
+        settings: ``section.name=value`` settings, which win over the recipe.
+        seed: None for the recipe's, or else 0.
+        device: as in :class:`TrainRequest`.
+        precision: as in :class:`TrainRequest`.
+        init: as in :class:`TrainRequest`.
+        max_seconds: as in :class:`TrainRequest`.
 
     Raises:
-        UsageError: an unknown key or a value of the wrong type.
+        UsageError: no method is named, or a name or a value is wrong. If the recipe is to blame,
+            the message names it.
+        MethodError: the method is not installed or cannot be imported.
+    """
+    recipe = Recipe() if config is None else read(config)
+    name = method or recipe.method
+    if name is None:
+        raise UsageError("no method named: add --method NAME (see `rainkit methods`)")
+    if recipe.method is not None and name != recipe.method:
+        raise UsageError(f"--method {name}: the recipe {config} is for {recipe.method}")
+    found = plugins.get(name)
+    chosen = variant or recipe.variant or "default"
+    if config is not None:
+        _check_recipe(found, chosen if variant is None else "default", recipe, config)
+    kinds: dict[str, list[str]] = {"data": [], "run": [], "": []}
+    for setting in settings:
+        section = setting.strip().partition(".")[0]
+        kinds[section if section in kinds else ""].append(setting)
+    return TrainRequest(
+        method=found,
+        variant=chosen,
+        hyperparameters=hyperparameters.resolve(found, chosen, recipe.hyperparameters, kinds[""]),
+        data=data_request(with_settings(recipe.data, kinds["data"]), folders),
+        run=run or Path("runs") / f"{found.name}-{chosen}",
+        seed=seed if seed is not None else (recipe.seed or 0),
+        device=device,
+        precision=precision,
+        settings=run_settings(RunSettings(), recipe.run, kinds["run"]),
+        command=("rainkit", *sys.argv[1:]),
+        init=init,
+        max_seconds=max_seconds,
+    )
+
+
+def _check_recipe(method: Method, variant: str, recipe: Recipe, config: Path) -> None:
+    """Check a recipe's sections by themselves, so that an error can name its file."""
+    try:
+        hyperparameters.resolve(method, variant, recipe.hyperparameters)
+        data_request(recipe.data, {})
+        run_settings(RunSettings(), recipe.run)
+    except UsageError as error:
+        raise UsageError(f"--config {config}: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sections:
+    run: RunSettings
+
+
+def run_settings(
+    base: RunSettings, section: Mapping[str, Any], settings: Sequence[str] = ()
+) -> RunSettings:
+    """Return run settings, changed by a section ``[run]`` and then by ``run.name=value`` settings.
+
+    Raises:
+        UsageError: a name is unknown, or a value has the wrong type or is out of bounds.
+    """
+    values = dataclasses.asdict(base) | dict(section)
+    for setting in settings:
+        path, equals, value = setting.partition("=")
+        name = path.strip().removeprefix("run.")
+        if not equals or not name or "." in name:
+            raise UsageError(f"--set {setting}: write run.name=value, such as run.workers=2")
+        values[name] = value.strip()
+    checked = hyperparameters.check(_Sections(run=base), {"run": values})
+    return checked.run
+
+
+def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) -> DataRequest:
+    """Check a recipe's ``[data]`` and add the folders that the command line names.
+
+    Raises:
+        UsageError: a key is unknown or a value has the wrong type.
     """
     _refuse_unknown(data, DataRequest, "data")
     for name, kind in _TABLES.items():
@@ -200,10 +314,10 @@ def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) 
 
 
 def with_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """A recipe's ``[data]`` changed by ``data.name=value`` settings.
+    """Return a recipe's ``[data]``, changed by ``data.name=value`` settings.
 
     Raises:
-        UsageError: a setting that is not of this form.
+        UsageError: a setting does not have this form.
     """
     changed: dict[str, Any] = {**data, **{name: dict(data.get(name, {})) for name in _TABLES}}
     for setting in settings:
@@ -229,127 +343,28 @@ def _refuse_unknown(data: Any, kind: type, path: str) -> None:
             raise UsageError(f"{path}.{key}: no such setting{hint}")
 
 
-STATE = "state.pt"
-_PREFIX = "step-"
-_UNFINISHED = "unfinished-"
-
-
-@contextmanager
-def writing(run: Path, step: int, state: dict[str, Any]) -> Iterator[Path]:
-    """A folder to put weights into; it gets the state and its final name when the block succeeds.
-
-    Raises:
-        TrainingError: it cannot be written; what was there before is untouched.
-    """
-    final = run / "checkpoints" / f"{_PREFIX}{step:08d}"
-    folder = final.with_name(f"{_UNFINISHED}{step:08d}")
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        yield folder
-        with (folder / STATE).open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.rmtree(final, ignore_errors=True)
-        folder.rename(final)
-        _flush(final.parent)
-    except (OSError, RuntimeError, FileError) as error:
-        raise TrainingError(
-            f"{final}: checkpoint not written ({error}); free some space, "
-            f"then continue with --resume {run}"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def prune(run: Path, keep: int) -> None:
-    """Remove all but the newest ``keep`` checkpoints."""
-    for folder in _whole(run)[:-keep]:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def remove_unfinished(run: Path) -> None:
-    """Remove what a run that was killed was writing."""
-    for folder in (run / "checkpoints").glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def latest(run: Path) -> Path | None:
-    """The newest whole checkpoint of a run; None before the first one."""
-    folders = _whole(run)
-    return folders[-1] if folders else None
-
-
-def open_state(checkpoint: Path) -> dict[str, Any]:
-    """What :func:`writing` wrote, on the CPU.
-
-    Raises:
-        TrainingError: the file is damaged or holds anything but tensors and plain values.
-    """
-    path = checkpoint / STATE
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrainingError(
-            f"{path}: damaged or no checkpoint of rainkit ({reason}); "
-            f"remove {checkpoint.name} to resume from the one before"
-        ) from error
-    return state
-
-
-def _whole(run: Path) -> list[Path]:
-    return sorted(f for f in (run / "checkpoints").glob(f"{_PREFIX}*") if (f / STATE).is_file())
-
-
-def _flush(folder: Path) -> None:
-    """Make a rename durable; Windows has no such call and needs none."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 FILE = "run.json"
+SCHEMA = 2
 
 _VERSIONS = ("rainkit", "torch", "accelerate", "timm", "numpy", "opencv-python", "albumentations")
 
 
-def create(request: TrainRequest) -> None:
-    """Make the run folder and write down the request.
-
-    A run that stopped before its first checkpoint holds nothing to keep: it is replaced.
+def write(request: TrainRequest) -> None:
+    """Make the run folder and write the request to its ``run.json``, whatever it holds.
 
     Raises:
-        UsageError: the folder holds a run already.
-        TrainingError: it cannot be made.
+        TrainingError: the folder cannot be made.
+        FileError: the file cannot be written.
     """
-    refuse_existing(request)
-    path = request.run / FILE
     try:
         request.run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{request.run}: cannot be made ({system_reason(error)})") from error
-    write_text(path, json.dumps(to_data(request), indent=2) + "\n", overwrite=True)
-
-
-def refuse_existing(request: TrainRequest) -> None:
-    """Refuse to train into the folder of another run.
-
-    Raises:
-        UsageError: the folder holds a checkpoint already.
-    """
-    if (request.run / FILE).exists() and latest(request.run) is not None:
-        raise UsageError(
-            f"{request.run} holds a run already: continue it with --resume, or choose another -o"
-        )
+    write_json(request.run / FILE, to_data(request))
 
 
 def about(request: TrainRequest) -> dict[str, str]:
-    """What the header of a weights file says of its training, folders left out."""
+    """Return what the header of a weights file says of its training, without folders."""
     data = dataclasses.asdict(request.data)
     told = {name: value for name, value in data.items() if not isinstance(value, tuple)}
     return {
@@ -361,51 +376,74 @@ def about(request: TrainRequest) -> dict[str, str]:
     }
 
 
-def reopen(run: Path, **changes: Any) -> TrainRequest:
-    """The request of an existing run, to resume it.
+def reopen(
+    run: Path,
+    *,
+    device: str | None = None,
+    settings: Sequence[str] = (),
+    max_steps: int | None = None,
+) -> TrainRequest:
+    """Return the request of an existing run, to resume it.
 
     Args:
         run: the run folder.
-        changes: what may differ this time: ``device``, ``workers``.
+        device: where it goes on; None for where it ran.
+        settings: ``run.name=value`` settings that differ this time.
+        max_steps: planned steps, if the run is to be extended; schedules follow the new number.
 
     Raises:
-        UsageError: no run there.
+        UsageError: the folder holds no run, or a setting is wrong.
         TrainingError: its record cannot be read.
     """
     path = run / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise TrainingError(
+                f"{path}: was written by another version of rainkit; start a new run with "
+                f"--init {run / 'last.safetensors'}"
+            )
         method = plugins.get(data["method"])
-        return TrainRequest(
+        values = hyperparameters.from_data(method, data["hyperparameters"])
+        request = TrainRequest(
             method=method,
             variant=data["variant"],
-            hyperparameters=hyperparameters.from_data(method, data["hyperparameters"]),
+            hyperparameters=values,
             data=data_request(data["data"], {}),
             run=run,
             seed=data["seed"],
             resume=True,
-            validate_every=data["validate_every"],
-            keep=data["keep"],
-            command=tuple(data["command"]),
+            device=data["device"] if device is None else device,
             precision=data["precision"],
-            init=None if data.get("init") is None else Path(data["init"]),
-            save_every=data.get("save_every", 0),
-            max_seconds=data.get("max_seconds"),
-            compiled=data.get("compiled", False),
-            histograms=data.get("histograms", False),
-            trackers=tuple(data.get("trackers", ())),
-            **{"device": data.get("device", "auto"), "workers": data.get("workers", 1)} | changes,
+            settings=run_settings(RunSettings(), data["settings"]),
+            command=tuple(data["command"]),
+            init=None if data["init"] is None else Path(data["init"]),
+            max_seconds=data["max_seconds"],
         )
     except FileNotFoundError as error:
-        raise UsageError(f"{run}: no {FILE} there, so nothing to resume") from error
+        raise UsageError(f"--resume {run}: there is no {FILE}, so nothing to resume") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{path}: not the record of a run ({error})") from error
+        raise TrainingError(f"{path}: is not the record of a run ({error})") from error
+    wrong = [setting for setting in settings if not setting.strip().startswith("run.")]
+    if wrong:
+        raise UsageError(
+            f"--set {wrong[0]}: --resume takes all settings but those of run from the run; to "
+            "train on with others, start a new run with --init"
+        )
+    request = replace(request, settings=run_settings(request.settings, {}, settings))
+    return request if max_steps is None else _extended(request, max_steps)
+
+
+def _extended(request: TrainRequest, steps: int) -> TrainRequest:
+    training = request.hyperparameters.training
+    values = replace(request.hyperparameters, training=replace(training, steps=steps))
+    return replace(request, hyperparameters=values, steps_before=training.steps)
 
 
 def to_data(request: TrainRequest) -> dict[str, Any]:
-    """What ``run.json`` holds."""
+    """Return the content of ``run.json``."""
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "method": request.method.name,
         "variant": request.variant,
         "hyperparameters": hyperparameters.to_data(request.hyperparameters),
@@ -413,15 +451,9 @@ def to_data(request: TrainRequest) -> dict[str, Any]:
         "seed": request.seed,
         "device": request.device,
         "precision": request.precision,
-        "workers": request.workers,
-        "validate_every": request.validate_every,
-        "keep": request.keep,
+        "settings": hyperparameters.section_to_data(request.settings),
         "init": None if request.init is None else os.path.abspath(request.init),
-        "save_every": request.save_every,
         "max_seconds": request.max_seconds,
-        "compiled": request.compiled,
-        "histograms": request.histograms,
-        "trackers": list(request.trackers),
         "command": list(request.command),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -430,7 +462,7 @@ def to_data(request: TrainRequest) -> dict[str, Any]:
 
 
 def _absolute(data: dict[str, Any]) -> dict[str, Any]:
-    """Folders as they are found from anywhere, so that a run can be resumed from anywhere."""
+    """Make folders absolute, so that a run can be resumed from any working directory."""
     return {
         name: [os.path.abspath(folder) for folder in value] if isinstance(value, tuple) else value
         for name, value in data.items()

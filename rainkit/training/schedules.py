@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rainkit.api import Training
 
-__all__ = ["Plateau", "learning_rate"]
+__all__ = ["Plateau", "ignored", "learning_rate"]
+
+_SETTINGS: dict[str, frozenset[str]] = {
+    "constant": frozenset(),
+    "cosine": frozenset({"lr_floor"}),
+    "plateau": frozenset({"lr_floor", "factor", "patience"}),
+    "milestones": frozenset({"lr_floor", "factor", "milestones"}),
+}
+"""Settings that each schedule reads, beside ``lr`` and ``warmup_steps``, which all of them read."""
 
 
 @dataclass(slots=True)
 class Plateau:
-    """Counts how often the loss stopped improving; the one schedule that must remember."""
+    """Counts how often the loss stopped improving. It is the only state of any schedule."""
 
     best: float = math.inf
     waited: int = 0
     falls: int = 0
 
     def observe(self, loss: float, patience: int) -> None:
-        """Take in the mean loss of an epoch; ``patience`` epochs without a better one are a fall.
+        """Count a fall of the rate if more than ``patience`` epochs brought no better loss.
 
-        An improvement is at least 1e-4 of the best, as PyTorch's ReduceLROnPlateau has it.
+        An improvement is at least 1e-4 of the best loss, as in PyTorch's ReduceLROnPlateau.
+
+        Args:
+            loss: mean loss of the epoch that has ended.
+            patience: number of epochs without improvement that are tolerated.
         """
         if loss < self.best * (1 - 1e-4):
             self.best, self.waited = loss, 0
@@ -32,22 +46,39 @@ class Plateau:
 
 
 def learning_rate(training: Training, step: int, plateau: Plateau) -> float:
-    """The learning rate of a step (0-based).
+    """Return the learning rate of a step.
+
+    After the warm-up it never falls below ``lr_floor`` times ``lr``.
 
     Args:
-        training: the phase's settings.
-        step: optimiser steps done.
-        plateau: its ``falls`` matter for the plateau schedule alone.
+        training: settings of the phase.
+        step: number of optimiser steps done.
+        plateau: state of the plateau schedule; other schedules do not read it.
     """
     if step < training.warmup_steps:
         return training.lr * (step + 1) / training.warmup_steps
     if training.schedule == "plateau":
-        return training.lr * training.factor**plateau.falls
+        return training.lr * max(training.factor**plateau.falls, training.lr_floor)
     if training.schedule == "milestones":
         epoch = step / training.epoch_steps
-        return training.lr * training.factor ** sum(epoch >= m for m in training.milestones)
+        falls = sum(epoch >= milestone for milestone in training.milestones)
+        return training.lr * max(training.factor**falls, training.lr_floor)
     if training.schedule == "cosine":
         done = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)
         fall = (1 + math.cos(math.pi * min(1.0, done))) / 2
         return training.lr * (training.lr_floor + (1 - training.lr_floor) * fall)
     return training.lr
+
+
+def ignored(training: Training, names: Iterable[str] | None = None) -> list[str]:
+    """Return the settings that the chosen schedule does not read although they were changed.
+
+    Args:
+        training: settings of a training or of one of its phases.
+        names: settings that were changed; None for all that differ from their defaults.
+    """
+    if names is None:
+        fields = dataclasses.fields(Training)
+        names = [f.name for f in fields if getattr(training, f.name) != f.default]
+    of_schedules = frozenset().union(*_SETTINGS.values())
+    return sorted(of_schedules.intersection(names) - _SETTINGS[training.schedule])

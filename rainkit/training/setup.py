@@ -1,4 +1,4 @@
-"""What a training run works with: network, objective, data and processes, made from a request."""
+"""The set-up of a run: network, objective, data and processes, made from its request."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ __all__ = [
 
 
 def freeze(network: nn.Module, patterns: Sequence[str]) -> int:
-    """Keep parameters whose names match from being trained; how many numbers they hold.
+    """Freeze the parameters whose names match a pattern and return how many numbers they hold.
 
-    Running statistics of modules that are frozen whole stay, too.
+    The running statistics of modules that are frozen as a whole do not change either.
 
     Raises:
         UsageError: a pattern matches nothing, or nothing is left to train.
@@ -54,10 +54,11 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> int:
 
 
 def recompute(network: nn.Module) -> int:
-    """Let blocks keep their inputs alone and compute the rest again backwards; how many do.
+    """Let blocks keep only their inputs and compute the rest again in the backward pass.
 
-    A block is a module of two layers with weights or more, nested two deep at most. Blocks with
-    BatchNorm compute once: a second pass would count into its running statistics.
+    A block is a module of at least two layers with weights that is nested at most two deep. Blocks
+    with BatchNorm are left out: a second pass would count into its running statistics. The number
+    of blocks is returned.
 
     Raises:
         UsageError: the network has no such blocks.
@@ -97,7 +98,10 @@ def _normalises(module: nn.Module) -> bool:
 
 @functools.cache
 def _recomputing(kind: Any) -> Any:
-    """The same module. A class survives deepcopy, a patched method does not."""
+    """Return a class of the same module that recomputes.
+
+    A class survives deepcopy; a patched method does not.
+    """
 
     def forward(self: nn.Module, *inputs: Any, **named: Any) -> Any:
         if not (self.training and torch.is_grad_enabled()):
@@ -109,61 +113,59 @@ def _recomputing(kind: Any) -> Any:
 
 
 class Setup:
-    """Everything that lives as long as a run does, before its first step.
+    """Everything that a run needs: its processes, data, network, objective and optimisers.
 
-    Accelerate places tensors, runs autocast and the fp16 scaler, and talks between processes.
+    Accelerate starts and connects the processes of a run. Mixed precision is left to
+    :class:`rainkit.networks.Runtime` and :class:`rainkit.training.phases.Phases`, since Accelerate
+    fixes it once for a whole process.
+
+    Attributes:
+        request: what was asked for.
+        training: settings of the training.
+        spec: which pictures the network takes.
+        runtime: device and precision.
+        accelerator: the processes of the run.
+        first: whether this is the process that writes files.
+        data: samples of the training.
+        feed: batches of the training.
+        validation: datasets that the training is validated on.
+        network: the network.
+        phases: the objective and its optimisers.
+        average: the averaged weights; None if there are none.
 
     Raises:
-        UsageError: settings or folders that cannot work.
-        WeightsError: weights to start from that do not fit.
-        TrainingError: a batch that does not divide among the processes.
+        UsageError: settings or folders cannot work.
+        WeightsError: weights to start from do not fit.
+        TrainingError: a batch does not divide among the processes.
     """
 
     def __init__(self, request: TrainRequest) -> None:
         from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
-        from accelerate.utils import InitProcessGroupKwargs, set_seed
-        from timm.utils.model_ema import ModelEmaV3
+        from accelerate.utils import InitProcessGroupKwargs
 
         self.request = request
         self.training: Training = request.hyperparameters.training
-        method, settings = request.method, request.hyperparameters
-        self.spec = method.image(settings.network)
+        method = request.method
+        self.spec = method.image(request.hyperparameters.network)
         self.runtime = networks.choose(request.device, request.precision, self.spec)
         refuse_impossible(request, self.spec, self.runtime)
-        logging.refuse_unknown(request.trackers)
+        trackers = list(request.settings.trackers)
+        logging.refuse_unknown(trackers)
         keep_large_blocks()
-        set_seed(request.seed)
-        # Accelerate keeps the first precision of a process for good; a second run may have another.
-        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
         if self.runtime.device.index is not None:
             torch.cuda.set_device(self.runtime.device)  # Accelerate takes the current one
-        precision = self.runtime.precision
         self.accelerator = Accelerator(
-            mixed_precision="no" if precision == "fp32" else precision,
+            mixed_precision="no",
             cpu=self.runtime.device.type == "cpu",
-            log_with=list(request.trackers) or None,
-            project_dir=str(request.run) if request.trackers else None,
+            log_with=trackers or None,
+            project_dir=str(request.run) if trackers else None,
             # The other processes wait while the first one writes.
             kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],
         )
         self.first = self.accelerator.is_main_process
         self.runtime = replace(self.runtime, device=self.accelerator.device)
         self._refuse_batch()
-        self.network = self._network()
-        objective: Objective = plugins.resolve(method.objective)(settings.objective)
-        objective = objective.to(  # type: ignore[call-overload]
-            self.accelerator.device, memory_format=self.runtime.memory_format
-        )
-        self.phases = Phases(self.network, objective, self.training, self.accelerator, request.seed)
-        # Its warm-up matters: a plain average would hold the initialisation for 1/(1-decay) steps.
-        self.average = (
-            ModelEmaV3(self.network, decay=self.training.ema, use_warmup=True)
-            if self.training.ema
-            else None
-        )
-        if request.compiled:
-            self.network.compile()
+        self._build()
         self.data = open_sources(
             request.data,
             self.training,
@@ -176,24 +178,62 @@ class Setup:
             self.training,
             method.training_data,
             self.runtime,
-            workers=request.workers,
+            workers=request.settings.workers,
             process=self.accelerator.process_index,
             processes=self.accelerator.num_processes,
         )
-        # A layout is that of the pairs trained on; what is validated on may well have another.
+        # The layout is that of the pairs trained on; validation sets may well have another one.
         reading = replace(request.data.reading(), layout=None)
         self.validation = Validation(
             request.data.validation, reading, self.spec, self.runtime, self.accelerator
         )
 
+    def _build(self) -> None:
+        """Build network, objective, optimisers and average; the seed makes them always the same."""
+        from accelerate.utils import set_seed
+        from timm.utils.model_ema import ModelEmaV3
+
+        request = self.request
+        set_seed(request.seed)
+        self.network = self._network()
+        objective: Objective[Any] = plugins.resolve(request.method.objective)(
+            request.hyperparameters.objective
+        )
+        objective = objective.to(  # type: ignore[call-overload]
+            self.accelerator.device, memory_format=self.runtime.memory_format
+        )
+        self.phases = Phases(
+            self.network, objective, self.training, self.runtime, self.accelerator, request.seed
+        )
+        # Its warm-up matters: a plain average would hold the initialisation for 1/(1-decay) steps.
+        self.average = (
+            ModelEmaV3(self.network, decay=self.training.ema, use_warmup=True)
+            if self.training.ema
+            else None
+        )
+        if request.settings.compile:
+            self.network.compile()
+
+    def restart(self, steps: int) -> None:
+        """Forget all that was trained, and plan another number of steps; data stay open.
+
+        Args:
+            steps: number of optimiser steps of the training.
+        """
+        self.training = replace(self.training, steps=steps)
+        values = replace(self.request.hyperparameters, training=self.training)
+        self.request = replace(self.request, hyperparameters=values)
+        self.feed.skipped.clear()
+        self._build()
+
     @property
     def shipping(self) -> nn.Module:
-        """The weights to validate and to ship: the average where there is one."""
+        """The network to validate and to ship: the averaged one if there is one."""
         module: nn.Module = self.network if self.average is None else self.average.module
         return module
 
     def describe(self) -> str:
-        """One line: method, size, machine and data."""
+        """Describe the run in one line: method, size, machine and data."""
         request, notes = self.request, []
         if self._started is not None:
             notes.append(self._started.line())

@@ -29,12 +29,12 @@ PROTOCOL = "prenet"
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """What one validation found.
+    """Result of one validation.
 
     Attributes:
-        scores: means by ``<set>/psnr`` and ``<set>/ssim``, and what the rainy pictures themselves
-            score by ``<set>/input_psnr`` and ``<set>/input_ssim``.
-        images: how many pictures of each set were scored.
+        scores: means by ``<set>/psnr`` and ``<set>/ssim``, and those of the rainy pictures
+            themselves by ``<set>/input_psnr`` and ``<set>/input_ssim``.
+        images: number of pictures of each set that were scored.
         psnr: mean PSNR over the sets, by which the best weights are chosen.
         pictures: one strip per set, rainy | derained | clean, [3,H,3W] in [0,1].
         failures: pictures that could not be read, each with its reason.
@@ -47,21 +47,27 @@ class ValidationResult:
     failures: tuple[str, ...]
 
     def line(self) -> str:
-        """For the log."""
-        return ", ".join(
-            f"{name} {self.scores[f'{name}/psnr']:.2f} dB {self.scores[f'{name}/ssim']:.4f}"
-            for name in self.images
+        """Describe the scores in one line, each beside that of the rainy pictures."""
+        return "; ".join(self._of(name) for name in self.images)
+
+    def _of(self, name: str) -> str:
+        psnr, ssim, input_psnr, input_ssim = (
+            self.scores[f"{name}/{score}"] for score in ("psnr", "ssim", "input_psnr", "input_ssim")
+        )
+        below = ", below the input" if psnr < input_psnr else ""
+        return (
+            f"{name} {psnr:.2f} dB {ssim:.4f} (input {input_psnr:.2f} dB {input_ssim:.4f}{below})"
         )
 
 
 class Validation:
-    """Datasets that training never sees; they are checked before the training starts.
+    """Datasets that a training is validated on; they are checked before it starts.
 
-    Of those that are split it is the split ``val``, or else ``test``. Several processes share the
-    pictures, and each of them knows the scores of all.
+    If a dataset has splits, the split ``val`` is used, or else ``test``. Several processes share
+    the pictures, and each of them knows the scores of all.
 
     Raises:
-        UsageError, PairingError: folders without pairs, or pairs of different sizes.
+        UsageError, PairingError: a folder holds no pairs, or the sizes of a pair differ.
         ImageError: the first pair of a set cannot be read.
     """
 
@@ -82,7 +88,7 @@ class Validation:
         self._accelerator = accelerator
 
     def run(self, network: nn.Module, limit: int | None = None) -> ValidationResult:
-        """Score a network, on the first ``limit`` pictures of a set; it is left as it is."""
+        """Score a network on the first ``limit`` pictures of each set, without changing it."""
         network = copy.deepcopy(network).eval()
         self._make_alike(network)
         prepared = networks.prepare(network, self._spec, self._runtime)
@@ -114,7 +120,7 @@ class Validation:
         return ValidationResult(scores, images_of, psnr, pictures, tuple(failures))
 
     def _make_alike(self, network: nn.Module) -> None:
-        """Running statistics are each process's own: those of the first are saved, and count."""
+        """Give all processes the running statistics of the first one, which are those saved."""
         from accelerate.utils import broadcast
 
         if self._accelerator.num_processes > 1:
@@ -122,7 +128,7 @@ class Validation:
                 buffer.copy_(broadcast(buffer))
 
     def _together(self, mine: Scores) -> Scores:
-        """The scores of all processes, in an order that does not depend on how many there are."""
+        """Return the scores of all processes, in an order that does not depend on their number."""
         from accelerate.utils import gather_object
 
         if self._accelerator.num_processes == 1:

@@ -58,8 +58,8 @@ class _Run:
 
     method: Method
     variant: str
-    settings: Hyperparameters
-    base: Hyperparameters
+    settings: Hyperparameters[Any, Any]
+    base: Hyperparameters[Any, Any]
     data: Mapping[str, Any]
     command: Sequence[str]
     init: str | None
@@ -161,7 +161,7 @@ def _read_run(run: Path) -> _Run:
         raise WeightsError(f"{path}: not the record of a run ({error})") from error
 
 
-def _settings(path: Path, method: Method, data: Mapping[str, Any]) -> Hyperparameters:
+def _settings(path: Path, method: Method, data: Mapping[str, Any]) -> Hyperparameters[Any, Any]:
     try:
         return hyperparameters.from_data(method, data)
     except UsageError as error:

@@ -10,6 +10,7 @@ import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class WeightsFile:
     variant: str
     network: Any
     header: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes; a file is hashed once as long as it does not change."""
+        return _digest(self.path)
 
 
 def find(method: Method, which: str | None = None) -> WeightsFile:
@@ -171,7 +177,7 @@ def save(
 def _shipped(method: Method, weights: Weights) -> WeightsFile:
     name = f"{method.name}.{weights.tag}"
     path = _package_file(method, weights) if weights.file else _download(name, weights)
-    found = sha256(path)
+    found = _digest(path)
     if found != weights.sha256:
         remedy = "reinstall the plugin" if weights.file else "remove it to fetch it again"
         raise WeightsError(
@@ -179,6 +185,19 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
             f"{weights.sha256[:16]}...: {remedy}"
         )
     return open_file(method, path, name)
+
+
+def _digest(path: Path) -> str:
+    try:
+        state = path.stat()
+    except OSError:
+        return sha256(path)  # which says what is wrong
+    return _hashed(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, _state: tuple[int, int, int]) -> str:
+    return sha256(path)
 
 
 def _package_file(method: Method, weights: Weights) -> Path:

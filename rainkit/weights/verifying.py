@@ -11,7 +11,7 @@ import torch
 
 from rainkit import networks, plugins
 from rainkit.api import Method, Weights
-from rainkit.errors import RainkitError, UsageError, WeightsError
+from rainkit.errors import RainkitError, UsageError, WeightsError, one_line
 from rainkit.weights.header import inspect
 from rainkit.weights.store import WeightsFile, find, load, not_finite, open_file
 
@@ -132,7 +132,7 @@ def _network(method: Method, file: WeightsFile) -> Iterator[str]:
         with torch.inference_mode():
             image = prepared(picture)
     except Exception as error:  # whatever a plugin's network raises
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise WeightsError(f"{file.path}: its network fails on a picture: {reason}") from error
     if image.shape != picture.shape or not image.isfinite().all():
         raise WeightsError(f"{file.path}: its network gives no picture but nan or infinity")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from skimage import data
@@ -72,18 +73,31 @@ def test_an_audit_as_json(run, sets: Path) -> None:
     ]
 
 
-def test_a_mix(run, sets: Path, tmp_path: Path) -> None:
+def test_an_audit_writes_what_may_be_used(run, sets: Path) -> None:
+    usable = sets / "usable.txt"
+    code, out, _ = run("audit", sets / "a", sets / "b", "--write-clean", usable)
+    assert code == 1
+    assert usable.read_text() == "input/astronaut.png\ttarget/astronaut.png\n"
+    assert f"1 line of a in {usable}" in out
+    code, _, err = run("audit", sets / "a", sets / "b", "--write-clean", usable)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "add --overwrite" in err
+    assert run("audit", sets / "a", "--write-clean", usable, "--overwrite")[0] == 0
+    assert usable.read_text().count("\n") == 2
+
+
+def test_a_merge(run, sets: Path, tmp_path: Path) -> None:
     out = tmp_path / "mixed"
-    code, said, _ = run("mix", f"{sets / 'a'}:1", sets / "c", "-o", out, "--seed", 3)
+    code, said, _ = run("merge", f"{sets / 'a'}:1", sets / "c", "-o", out, "--seed", 3)
     assert code == 0
     assert f"2 pairs in {out}" in said
     assert len(list((out / "input").iterdir())) == 2
     assert json.loads((out / "mix.json").read_text())["seed"] == 3
 
 
-def test_a_mix_that_keeps_away_from_a_set(run, sets: Path, tmp_path: Path) -> None:
+def test_a_merge_that_keeps_away_from_a_set(run, sets: Path, tmp_path: Path) -> None:
     out = tmp_path / "mixed"
-    code, said, _ = run("mix", sets / "a", "-o", out, "--against", sets / "b", "--json")
+    code, said, _ = run("merge", sets / "a", "-o", out, "--against", sets / "b", "--json")
     assert code == 0
     assert json.loads(said)["sources"][0]["left_out"] == 1
     assert [path.name for path in (out / "target").iterdir()] == ["a-astronaut.png"]
@@ -94,7 +108,7 @@ def test_a_split_of_a_dataset(run, sets: Path, tmp_path: Path) -> None:
     (sets / "a").rename(sets / "whole" / "train")
     (sets / "b").rename(sets / "whole" / "test")
     out = tmp_path / "mixed"
-    assert run("mix", f"{sets / 'whole' / 'train'}:2", "-o", out)[0] == 0
+    assert run("merge", f"{sets / 'whole' / 'train'}:2", "-o", out)[0] == 0
     assert len(list((out / "input").iterdir())) == 2
     assert run("audit", sets / "whole/train", sets / "whole/test")[0] == 1
 
@@ -106,10 +120,10 @@ def test_a_split_of_a_dataset(run, sets: Path, tmp_path: Path) -> None:
         (("audit", "a", "a"), "given twice"),
         (("audit", "a/input", "c"), "rainy pictures, by its name"),
         (("audit", "a", "c", "--limit", "50"), "--limit 50"),
-        (("mix", "a:3", "-o", "out"), "holds 2 pairs; ask for 2 at most"),
-        (("mix", "a:x", "-o", "out"), "write FOLDER:COUNT"),
-        (("mix", "nothing:3", "-o", "out"), "nothing"),
-        (("mix", "a:2", "-o", "c"), "not empty"),
+        (("merge", "a:3", "-o", "out"), "holds 2 pairs; ask for 2 at most"),
+        (("merge", "a:x", "-o", "out"), "write FOLDER:COUNT"),
+        (("merge", "nothing:3", "-o", "out"), "nothing"),
+        (("merge", "a:2", "-o", "c"), "not empty"),
     ],
 )
 def test_wrong_use_is_one_line(run, sets: Path, monkeypatch, arguments, said: str) -> None:
@@ -122,8 +136,87 @@ def test_wrong_use_is_one_line(run, sets: Path, monkeypatch, arguments, said: st
     assert not (sets / "out").exists()
 
 
+@pytest.fixture
+def made(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Path:
+    """A dataset of one photograph with two rains."""
+    photo, out = tmp_path / "photo.png", tmp_path / "out"
+    images.write(photo, images.Picture(np.full((64, 96, 3), 70, np.uint8)))
+    words = ["rainkit", "synth", photo, "-o", out, "--variants", 2, "-q"]
+    monkeypatch.setattr(sys, "argv", list(map(str, words)))
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    return out
+
+
+def test_verifying_a_dataset(run, made: Path, tmp_path: Path) -> None:
+    code, out, err = run("verify", made / "manifest.jsonl")
+    assert (code, err) == (0, "")
+    assert "2 pairs, 2 drawn again with equal pixels: all as" in out
+    (made / "input" / "photo_02.png").unlink()
+    code, out, err = run("verify", made, "--json")
+    assert code == 1
+    assert "missing: photo_02: input/photo_02.png" in err
+    found = json.loads(out)
+    assert (found["verified"], found["pairs"], found["rendered"]) == (False, 2, 2)
+    assert found["findings"][0]["id"] == "photo_02"
+    away = (made / "manifest.jsonl").rename(tmp_path / "away.jsonl")
+    assert run("verify", away, "--folder", made, "-q")[:2] == (1, "")
+    assert "is not a folder" in run("verify", away, "--folder", tmp_path / "none")[2]
+
+
+def test_rebuilding_a_dataset(run, made: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    code, out, _ = run("rebuild", made / "manifest.jsonl", "-o", again, "--report")
+    assert code == 0
+    assert "2 pairs of 1 scene in" in out
+    assert (again / "manifest.jsonl").read_bytes() == (made / "manifest.jsonl").read_bytes()
+    assert (again / "report.html").exists()
+    wanted = ("--layout", "wds", "--set", "depth_format=mm")
+    assert run("rebuild", made, tmp_path / "photo.png", "-o", tmp_path / "wds", *wanted)[0] == 0
+    assert list((tmp_path / "wds").glob("*.tar"))
+    code, _, err = run("rebuild", tmp_path / "none.jsonl", "-o", tmp_path / "more")
+    assert code == 1
+    assert "none.jsonl" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "add -o DIR"),
+        (("-o", "new", "--layout", "dnn"), "--layout dnn: unknown; did you mean ddn?"),
+        (("-o", "new", "--set", "fps=3"), "--set fps: unknown; choose from depth_format"),
+        (("-o", "out"), "out is not an empty folder"),
+    ],
+)
+def test_what_cannot_be_rebuilt_is_one_line(
+    run, made: Path, monkeypatch, arguments, said: str
+) -> None:
+    monkeypatch.chdir(made.parent)
+    code, out, err = run("rebuild", made, *arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_frames_of_a_video(run, tmp_path: Path) -> None:
+    video, out = tmp_path / "still.avi", tmp_path / "scenes"
+    view = np.ascontiguousarray(data.coffee()[:180, :240, ::-1])
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 25, (240, 180))
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        writer.write(cv2.add(view, rng.integers(0, 9, (180, 240, 1), np.uint8).repeat(3, 2)))
+    writer.release()
+    code, said, _ = run("frames", video, "-o", out, "--frames", 4)
+    assert code == 0
+    assert f"1 scene in {out}" in said
+    assert len(list((out / "seq" / "still-1").iterdir())) == 4
+    assert json.loads(run("frames", video, "-o", out, "--frames", 4, "--json")[1])["ready"] == 1
+    code, _, err = run("frames", video, "-o", out, "--frames", 1)
+    assert (code, err) == (2, "error: --frames must be at least 2, not 1\n")
+
+
 def test_help_loads_nothing_heavy() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "rainkit", "data", "mix", "--help"]
+    command = [sys.executable, "-X", "importtime", "-m", "rainkit", "data", "merge", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "rainkit.cli.data" in imported

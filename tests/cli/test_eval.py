@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -43,13 +45,13 @@ def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):
     arguments += ["--device", "cpu", "--json"]
     scores = {}
     for blocks in ("1", "2", "3"):
-        code, out, _ = rainkit(*arguments, "--blocks", blocks)
+        code, out, _ = rainkit(*arguments, "--effort", blocks)
         assert code == 0
         result = json.loads(out)
         assert result["effort"] == {"blocks": int(blocks), "stop_below": None}
         scores[blocks] = result["results"][0]["summary"]["psnr"]["mean"]
     assert len(set(scores.values())) == 3
-    _, out, _ = rainkit(*arguments, "--effort", "auto", "--stop-below", "1000")
+    _, out, _ = rainkit(*arguments, "--effort", "auto:1000")
     result = json.loads(out)
     assert result["results"][0]["summary"]["psnr"]["mean"] == scores["1"]
 
@@ -62,6 +64,42 @@ def test_datasets_may_be_called_like_commands(rainkit, pairs, tmp_path, monkeypa
     assert code == 0, err
     assert "compare" in out
     assert "clean" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("eval", "nowhere", "-m", "granet"), "nowhere is not a folder"),
+        (("eval", "wet", "-m", "granot"), "did you mean granet?"),
+        (("eval", "wet", "-m", "granet", "--metric", "gmsd"), "no partner for 1 of wet"),
+        (("score", "wet/rainy", "wet/clean", "--metric", "gmsd"), "no partner for 1 of wet"),
+    ],
+)
+def test_what_is_wrong_is_said_before_torch_loads(pairs, arguments, said):
+    (pairs / "rainy/a.png").rename(pairs / "rainy/c.png")
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "rainkit", *arguments],
+        cwd=pairs.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "rainkit.evaluation" in imported
+    assert "torch" not in imported
+
+
+def test_a_weights_file_is_hashed_once_at_most(rainkit, pairs, tmp_path, monkeypatch):
+    from rainkit.weights import store
+
+    hashed = []
+    real = store.sha256
+    monkeypatch.setattr(store, "sha256", lambda path: (hashed.append(path), real(path))[1])
+    code, _, err = rainkit("eval", "-m", "granet", pairs, "--device", "cpu", "-o", tmp_path / "o")
+    assert code == 0, err
+    assert len(hashed) <= 1, "an earlier test in this process may have hashed it"
 
 
 def test_several_methods_share_a_table_and_a_page(rainkit, pairs, tmp_path):

@@ -31,7 +31,7 @@ def test_parts_are_rows_of_their_own(rainkit, pairs, anytime_weights, tmp_path):
     # The last block's picture is not the merged one, and equals a run of three blocks.
     psnr = {each["restored"]: each["results"][0]["summary"]["psnr"] for each in results(out)}
     assert psnr[names[3]] != psnr[label]
-    alone = json.loads(rainkit(*asked, "--blocks", "2", "--json")[1])
+    alone = json.loads(rainkit(*asked, "--effort", "2", "--json")[1])
     assert alone["results"][0]["summary"]["psnr"]["mean"] == pytest.approx(
         psnr[names[2]]["mean"], abs=1e-9
     )
@@ -73,12 +73,12 @@ def test_blocks_that_did_not_run_have_no_parts(rainkit, pairs, anytime_weights, 
         "--also",
         "parts",
     )
-    code, _, err = rainkit(*asked, "--blocks", "2", "-o", out)
+    code, _, err = rainkit(*asked, "--effort", "2", "-o", out)
     assert code == 0, err
     label = "resguidenet (anytime.safetensors), 2 blocks"
     names = [label, f"{label}: block1", f"{label}: block2"]
     assert [each["restored"] for each in results(out)] == names
-    assert rainkit(*asked, "--effort", "auto", "--stop-below", "1000")[0] == 0
+    assert rainkit(*asked, "--effort", "auto:1000")[0] == 0
 
 
 def test_a_rain_layer_is_scored_against_the_rain(rainkit, pairs, tmp_path):
@@ -368,8 +368,13 @@ def test_a_baseline_holds_later_scores(rainkit, pairs, tmp_path):
     [
         (("eval", "--also", "parts"), "give --method NAME"),
         (("eval", "-m", "granet=."), "holds no weights of granet"),
-        (("eval", "-m", "granet", "--also", "medain"), "--also medain: did you mean median?"),
+        (("eval", "-m", "granet", "--also", "medain"), "did you mean median?"),
         (("eval", "-m", "granet", "--also", "mean=1"), "2 is the least"),
+        (("eval", "-m", "granet@a", "-m", "timelapse@a"), "two results are called a"),
+        (
+            ("eval", "-m", "granet", "--restored", "wet/clean@granet"),
+            "two results are called granet",
+        ),
         (("eval", "--restored", "nowhere"), "nowhere: is not a folder"),
         (("eval", "--restored", "wet"), "has no picture for 2 of wet: a, b"),
         (("eval", "-m", "granet", "--metric", "lpsi"), "did you mean lpips?"),

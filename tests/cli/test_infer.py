@@ -82,8 +82,8 @@ def test_a_pipe_among_the_pictures_is_reported_and_not_waited_for(infer, photos:
         (["photos", "--device", "abacus"], "--device abacus"),
         (["photos", "--precision", "fp8"], "--precision fp8"),
         (["photos", "--variant", "grand"], "--variant grand"),
-        (["photos", "--blocks", "2"], "graspp-gan always runs as a whole"),
-        (["photos", "--effort", "half"], "--effort half: choose full or auto"),
+        (["photos", "--effort", "2"], "graspp-gan always runs as a whole"),
+        (["photos", "--effort", "half"], "--effort half: give full, auto, auto:LEVELS"),
         (["photos", "-o", "photos"], "is an input and would be lost"),
         (["photos", "-o", "one.png"], "names a picture"),
         (["photos/[[]0].png", "-o", "one.png"], "names a picture"),
@@ -164,7 +164,7 @@ def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "load", interrupt)
+    monkeypatch.setattr(batch, "open_derainer", interrupt)
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr
@@ -180,12 +180,12 @@ def anytime(anytime_weights: Path):
 
 
 def test_blocks_that_ran_are_told_for_each_picture(anytime, photos: Path):
-    result = anytime(photos, "--effort", "auto", "--stop-below", "1000", "--report")
+    result = anytime(photos, "--effort", "auto:1000", "--report")
     assert result.exit_code == 0, result.stderr
     assert "blocks used, of 3: 1 for [0].png, 1 for [1].png" in result.stdout
     page = (photos.parent / "photos-resguidenet" / "report.html").read_text()
     assert "1 block<" in page
-    result = anytime(photos, "--overwrite", "--blocks", "2", "--json")
+    result = anytime(photos, "--overwrite", "--effort", "2", "--json")
     assert [each["blocks"] for each in json.loads(result.stdout)["pictures"]] == [2, 2]
     assert "blocks used" not in anytime(photos, "--overwrite").stdout
 

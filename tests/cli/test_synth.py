@@ -52,10 +52,12 @@ def test_nothing_but_results_where_no_one_watches(run, photo: Path, tmp_path: Pa
 
 def test_every_option_reaches_the_rain(run, photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options = "--rate 33 --streak-gain 44 --fog-gain 2 --wind 5 --dim 0.7 --gamma 1.2 --seed 6"
-    more = "--light linear --set fov_deg=45 --set cuts_m=0,2 --set streak_grey=none"
-    code = run(photo, "-o", out, "--distance", 90, "--format", "jpg", *f"{options} {more}".split())
-    assert code == 0
+    rain = "streak_gain=44 fog_gain=2 wind_m_s=5 dim=0.7 gamma=1.2 light=linear fov_deg=45"
+    rain += " cuts_m=0,2 streak_grey=none"
+    options = ["--rate", 33, "--depth", 90, "--format", "jpg", "--seed", 6]
+    for text in rain.split():
+        options += ["--rain", text]
+    assert run(photo, "-o", out, *options) == 0
     (record,) = manifest.read(out / "manifest.jsonl")
     assert record.input == "input/photo_01.jpg"
     assert (record.rate_mm_h, record.distance, record.seed[0]) == (33.0, 90.0, 6)
@@ -65,7 +67,7 @@ def test_every_option_reaches_the_rain(run, photo: Path, tmp_path: Path) -> None
 
 
 def test_a_level_draws_rates_inside_it(run, photo: Path, tmp_path: Path) -> None:
-    assert run(photo, "-o", tmp_path / "out", "--level", "violent", "--variants", 4) == 0
+    assert run(photo, "-o", tmp_path / "out", "--rate", "violent", "--variants", 4) == 0
     rates = [record.rate_mm_h for record in manifest.read(tmp_path / "out" / "manifest.jsonl")]
     assert len(set(rates)) == 4
     assert all(50 <= rate <= 150 for rate in rates)
@@ -90,7 +92,7 @@ def test_a_recipe_and_options_that_win_over_it(run, photo: Path, tmp_path: Path)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(RECIPE)
     out = tmp_path / "out"
-    assert run(photo, "-o", out, "--config", recipe, "--seed", 4, "--streak-gain", 21) == 0
+    assert run(photo, "-o", out, "--config", recipe, "--seed", 4, "--rain", "streak_gain=21") == 0
     records = manifest.read(out / "manifest.jsonl")
     assert [record.rate_mm_h for record in records] == [2.0, 30.0, 2.0, 30.0]
     assert {record.seed[0] for record in records} == {4}
@@ -105,25 +107,38 @@ def test_a_recipe_can_name_everything(run, photo: Path, tmp_path: Path) -> None:
     assert run("--config", recipe) == 2  # how much is printed is not the dataset's
     recipe.write_text(recipe.read_text().replace("quiet = true", "test_scenes = 1"))
     assert run("--config", recipe) == 2
-    recipe.write_text(recipe.read_text().replace("test_scenes = 1", "save = 'mask'"))
-    assert run("--config", recipe) == 0
-    assert (tmp_path / "out" / "mask" / "photo_01.png").exists()
+    wanted = (
+        "save = 'mask'\nreport = true\nmanifest-format = 'parquet'\nvariants = 3\nrate = 'heavy'"
+    )
+    recipe.write_text(recipe.read_text().replace("test_scenes = 1", wanted))
+    assert run("--config", recipe, "--set", "save=trans", "--variants", 1) == 0
+    out = tmp_path / "out"
+    assert (out / "trans" / "photo_01.png").exists()
+    assert not (out / "mask").exists()
+    assert (out / "report.html").exists()
+    assert (out / "manifest.parquet").exists()
+    assert [record.level for record in manifest.read(out)] == ["heavy"]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[synth]\nvariant = 2", "[synth] has no variant: unknown; did you mean variants?"),
-        ("[rain]\nfog_gian = 2", "[rain] has no fog_gian: unknown; did you mean fog_gain?"),
-        ("[rian]\nfog_gain = 2", "no section rian: unknown; did you mean rain?"),
+        ("[synth]\nvariant = 2", "[synth] variant: unknown; did you mean variants?"),
+        ("[synth]\nvariants = 0", "[synth] variants must be 1 to 9999, not 0"),
+        ("[synth]\nrate = ['torrential']", "[synth] rate torrential: unknown; choose from drizzle"),
+        ("[synth]\nfps = 25", "fps is for the frames of a sequence: add --sequence N"),
+        ("[synth]\nshard = '3/2'", "[synth] shard 3/2: write I/N"),
+        ("[rain]\nfog_gian = 2", "[rain] fog_gian: unknown; did you mean fog_gain?"),
+        ("[rian]\nfog_gain = 2", "section rian: unknown; did you mean rain?"),
         ("[rain]\nfog_gain = -2", "[rain] fog_gain must be 0 to 50, not -2"),
-        ("[rain]\nfov_deg = 'wide'", "[rain] fov_deg: 'wide' will not do"),
+        ("[rain]\nfov_deg = 'wide'", "[rain] fov_deg: 'wide' is not valid"),
+        ("[rain]\nnear_m = 9", "rain: near_m 9 must be below far_m"),
         ("[synth]\nseed = [1, 2]", "[synth] seed takes one value"),
         ("synth = 3", "synth must be a table"),
-        ("[synth", "not TOML"),
+        ("[synth", "is not TOML"),
     ],
 )
-def test_wrong_recipes_end_with_one_line(
+def test_wrong_recipes_end_with_one_line_that_names_them(
     run, photo: Path, tmp_path: Path, capsys, text: str, said: str
 ) -> None:
     recipe = tmp_path / "recipe.toml"
@@ -131,7 +146,18 @@ def test_wrong_recipes_end_with_one_line(
     assert run(photo, "-o", tmp_path / "out", "--config", recipe) == 2
     message = capsys.readouterr().err
     assert said in message
+    assert f"--config {recipe}" in message
     assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_option_beside_a_recipe_is_named_as_typed(
+    run, photo: Path, tmp_path: Path, capsys
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[synth]\nvariants = 2")
+    assert run(photo, "-o", tmp_path / "out", "--config", recipe, "--variants", 0) == 2
+    assert capsys.readouterr().err == "error: --variants must be 1 to 9999, not 0\n"
 
 
 def test_splits_and_depth_are_told(run, tmp_path: Path, capsys) -> None:
@@ -175,30 +201,6 @@ def test_a_report(run, photo: Path, tmp_path: Path, capsys) -> None:
     assert json.loads(captured.out)["report"] is None
 
 
-def test_verify(run, photo: Path, tmp_path: Path, capsys) -> None:
-    out = tmp_path / "out"
-    assert run(photo, "-o", out, "--variants", 2, "-q") == 0
-    assert run("--from", out / "manifest.jsonl", "--verify") == 0
-    assert "2 pairs, 2 drawn again with equal pixels: all as" in capsys.readouterr().out
-    (out / "input" / "photo_02.png").unlink()
-    assert run("--from", out, "--verify", "--json") == 1
-    captured = capsys.readouterr()
-    assert "missing: photo_02: input/photo_02.png" in captured.err
-    data = json.loads(captured.out)
-    assert (data["verified"], data["pairs"], data["rendered"]) == (False, 2, 2)
-    assert data["findings"][0]["id"] == "photo_02"
-
-
-def test_from(run, photo: Path, tmp_path: Path, capsys) -> None:
-    out, again = tmp_path / "out", tmp_path / "again"
-    assert run(photo, "-o", out, "-q") == 0
-    assert run("--from", out / "manifest.jsonl", "-o", again) == 0
-    assert "1 pair of 1 scene in" in capsys.readouterr().out
-    assert (again / "manifest.jsonl").read_bytes() == (out / "manifest.jsonl").read_bytes()
-    assert run("--from", tmp_path / "none.jsonl", "-o", again) == 1
-    assert "none.jsonl" in capsys.readouterr().err
-
-
 def test_an_early_end_says_how_to_go_on(
     run, photo: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -209,7 +211,7 @@ def test_an_early_end_says_how_to_go_on(
 
     monkeypatch.setattr(synthesis_run, "write_lists", stop)
     assert run(photo, "-o", tmp_path / "out") == 130
-    assert "repeat the command to go on" in capsys.readouterr().err
+    assert "repeat the command to continue" in capsys.readouterr().err
     monkeypatch.undo()
 
 
@@ -247,34 +249,42 @@ def test_json(run, photo: Path, tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--preset", "rain100x"), "did you mean rain100"),
+        (("--preset", "rain100x"), "--preset rain100x: unknown; did you mean rain100"),
         (("--preset", "drizzly-monday"), "choose from"),
-        (("--level", "heavy", "--rate", "3"), "one of them"),
-        (("--level", "torrential"), "--level: one of drizzle, light"),
+        (("--rate", "heavy", "--rate", "3"), "--rate: give named levels or numbers, not both"),
+        (("--rate", "hevy"), "--rate hevy: unknown; did you mean heavy?"),
         (("--rate", "-1"), "--rate must be 0.01 to 300, not -1"),
         (("--rate", "nan"), "--rate must be"),
-        (("--dim", "2"), "--dim must be"),
-        (("--wind", "99"), "--wind must be"),
-        (("--streak-gain", "-1"), "--streak-gain must be"),
-        (("--light", "candle"), "'srgb' or 'linear'"),
-        (("--distance", "0"), "--distance: metres"),
-        (("--distance", "5", "--depth", "auto"), "--distance and --depth"),
+        (("--rain", "dim=2"), "--rain dim must be"),
+        (("--rain", "wind_m_s=99"), "--rain wind_m_s must be"),
+        (("--rain", "streak_gain=-1"), "--rain streak_gain must be"),
+        (("--rain", "light=candle"), "'srgb' or 'linear'"),
+        (("--rain", "fov_deg"), "write NAME=VALUE"),
+        (("--rain", "fov=3"), "--rain fov: unknown; did you mean fov_deg?"),
+        (("--rain", "fov_deg=3"), "--rain fov_deg must be 5 to 150"),
+        (("--rain", "rate_mm_h=5"), "use --rate"),
+        (("--rain", "fog_gain=2", "--depth", "none"), "METRES"),
+        (("--rain", "fog_gain=2", "--preset", "rain12"), "METRES"),
+        (("--depth", "0"), "--depth must be above 0 metres"),
         (("--depth", "no/such/folder"), "no/such/folder"),
-        (("--depth-format", "inches"), "--depth-format inches"),
-        (("--fog-gain", "2", "--depth", "none"), "--distance"),
-        (("--fog-gain", "2", "--preset", "rain12"), "--distance"),
-        (("--set", "fov_deg"), "write NAME=VALUE"),
-        (("--set", "fov=3"), "--set fov: unknown; did you mean fov_deg?"),
-        (("--set", "fov_deg=3"), "--set fov_deg must be 5 to 150"),
-        (("--set", "dim=0.5"), "use --dim"),
-        (("--noise", "9", "--rate", "3"), "--noise: takes no options of rain"),
-        (("--format", "gif"), "--format: one of png, jpg"),
+        (("--set", "depth_format=inches"), "--set depth_format inches: unknown; choose from"),
+        (("--set", "fps"), "write NAME=VALUE"),
+        (("--set", "fps=25"), "add --sequence N"),
+        (("--set", "fps=fast"), "--set fps: 'fast' is not valid"),
+        (("--set", "group-by=(a)"), "add --test-scenes N"),
+        (("--set", "group=(a)"), "--set group: unknown; did you mean group_by?"),
+        (("--set", "seed=3"), "use --seed"),
+        (("--set", "save=depths"), "--set save depths: unknown"),
+        (("--noise", "9", "--rate", "3"), "--noise adds noise alone"),
+        (("--noise", "9", "--sequence", "3"), "--noise adds noise alone"),
+        (("--noise", "inf"), "--noise must be above 0 grey levels"),
+        (("--format", "gif"), "--format gif: unknown; choose from png, jpg"),
+        (("--layout", "dnn"), "--layout dnn: unknown; did you mean ddn?"),
         (("--shard", "2"), "--shard 2: write I/N"),
-        (("--shard", "3/2"), "--shard 3/2"),
+        (("--shard", "3/2"), "--shard 3/2: write I/N with I from 1 to N"),
+        (("--shard", "1/2", "--overwrite"), "leave out --overwrite"),
         (("--test-scenes", "4"), "--test-scenes 4: a split needs"),
-        (("--verify",), "--output: means nothing with --verify"),
-        (("--from", "manifest.jsonl", "--rate", "3"), "--rate: means nothing with --from"),
-        (("--from-video", "rain.mp4"), "--photos: means nothing with --from-video"),
+        (("--workers", "0"), "--workers must be at least 1"),
     ],
 )
 def test_wrong_options_end_with_one_line(

@@ -50,7 +50,7 @@ def test_a_recipe_trains_and_a_run_is_continued(
         'method = "graspp-gan"\nseed = 4\n[training]\nsteps = 2\n[data.rain]\ndense = 0.5\n'
     )
     run = tmp_path / "run"
-    options = ("--clean", photos, "-o", run, "--workers", 0, "--device", "cpu", "--json")
+    options = ("--clean", photos, "-o", run, "--set", "run.workers=0", "--device", "cpu", "--json")
     options += ("--set", "data.rain_free=0.5", "--set", "data.rain.soft=0")
     assert _run(monkeypatch, "--config", recipe, *options, *TINY) == 0
     result = json.loads(capsys.readouterr().out)
@@ -79,6 +79,8 @@ def test_a_recipe_trains_and_a_run_is_continued(
         ("method = 'graspp-gan'\n[data]\nrainfree = 0.1", "data.rain_free"),
         ("method = 'graspp-gan'\n[data.rain]\ndens = 0.1", "data.rain.dense"),
         ("method = 'graspp-gan'\n[data]\njpeg = 'often'", "data.jpeg"),
+        ("method = 'graspp-gan'\n[run]\nworker = 2", "run.workers"),
+        ("method = 'graspp-gan'\n[run]\nkeep = 0", "run.keep"),
         ("method = ", "not TOML"),
     ],
 )
@@ -91,6 +93,7 @@ def test_a_mistake_in_a_recipe_is_named(
     assert _run(monkeypatch, "--config", path, "--clean", photos, "-o", run) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert named in error
+    assert f"--config {path}" in error
     assert "Traceback" not in error
     assert not run.exists()
 
@@ -111,11 +114,13 @@ def test_a_mistake_in_a_recipe_is_named(
         (("-m", "graspp-gan", "--set", "data.clean=photos"), "data.name=value"),
         (("-m", "graspp-gan", "--set", "training.patch=100000"), "training.patch"),
         (("-m", "graspp-gan", "--max-time", "90"), "write a time such as 90m"),
-        (("-m", "graspp-gan", "--seeds", 2), "--seeds goes with --ablation"),
+        (("-m", "graspp-gan", "--ablation", "raspp@none"), "write VARIANTS@SEEDS"),
         (("-m", "graspp-gan", "--ablation", "raspp,grasp"), "did you mean"),
         (("-m", "graspp-gan", "--ablation", "raspp,graspp"), "--validate"),
         (("-m", "graspp-gan", "--ablation", "raspp", "--variant", "graspp"), "names its variants"),
-        (("--resume", "runs/x", "--max-time", "1h"), "--resume takes all but"),
+        (("-m", "graspp-gan", "--set", "run.worker=2"), "run.workers"),
+        (("-m", "graspp-gan", "--set", "run.save_every=-1"), "run.save_every"),
+        (("--resume", "runs/x", "--max-time", "1h"), "--max-time does not go with --resume"),
     ],
 )
 def test_wrong_options_are_usage_errors(
@@ -163,7 +168,7 @@ def test_an_ablation_prints_and_writes_its_table(
     options = ("--clean", photos, "--validate", tmp_path / "pairs", "--device", "cpu", *TINY)
     asked = ("-m", "graspp-gan", "--ablation", "raspp,graspp", "--max-steps", 2)
     home = tmp_path / "ablation"
-    assert _run(monkeypatch, *asked, *options, "-o", home, "--workers", 0) == 0
+    assert _run(monkeypatch, *asked, *options, "-o", home, "--set", "run.workers=0") == 0
     assert "raspp" in capsys.readouterr().out
     assert {p.name for p in home.glob("ablation.*")} == {
         "ablation.csv", "ablation.json", "ablation.md", "ablation.tex"
@@ -178,7 +183,7 @@ def test_a_dry_run_and_a_profile_write_nothing(
     shown = capsys.readouterr().out
     assert "memory, estimated" in shown
     assert "generator" in shown
-    assert _run(monkeypatch, *options, *TINY, "--profile", "--json", "--workers", 0) == 0
+    assert _run(monkeypatch, *options, *TINY, "--profile", "--json", "--set", "run.workers=0") == 0
     assert json.loads(capsys.readouterr().out)["ratio"] > 0
     assert not (tmp_path / "run").exists()
 

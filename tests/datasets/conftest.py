@@ -1,4 +1,4 @@
-"""Small photographs and a request to rain on them; small datasets in every layout."""
+"""Small photographs, and small datasets in every layout."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from PIL import Image
 from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.datasets.writers import Entry, Layout
-from rainkit.rain import PRESETS
-from rainkit.synthesis.run import SynthRequest
 
 RGB = NDArray[np.uint8]
 SCENES = (("a", "train"), ("größe 2", "train"), ("c.d", "test"))
@@ -36,19 +34,6 @@ def photos(tmp_path: Path) -> Path:
         rgb = cv2.resize(rng.integers(0, 200, (4, 4, 3), dtype=np.uint8), size[::-1])
         images.write(folder / name, images.Picture(rgb))
     return folder
-
-
-@pytest.fixture
-def request_(photos: Path, tmp_path: Path) -> SynthRequest:
-    """Two variants of each photograph, in one process."""
-    return SynthRequest(
-        inputs=(str(photos),),
-        out=tmp_path / "out",
-        settings=PRESETS["rain100h"],
-        preset="rain100h",
-        variants=2,
-        workers=1,
-    )
 
 
 @pytest.fixture

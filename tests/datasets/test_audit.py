@@ -11,8 +11,8 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets.duplicates import AuditRequest, AuditResult, audit
-from rainkit.errors import PairingError, UsageError
+from rainkit.datasets.duplicates import AuditRequest, AuditResult, audit, write_clean_list
+from rainkit.errors import FileError, PairingError, UsageError
 
 SCENES = {
     name: np.ascontiguousarray(getattr(data, name)()[::2, ::2, :3])
@@ -73,8 +73,61 @@ def test_of_pairs_the_clean_pictures_count(tmp_path: Path) -> None:
     a = pairs(tmp_path / "a", "astronaut", rains=3)
     assert run(a, pairs(tmp_path / "b", "chelsea")).leaks == 0  # both rainy ones are the rocket
     result = run(a, photos(tmp_path / "c", "astronaut"))
-    assert result.leaks == 1
+    assert result.overlaps[0].shared_a == 1
     assert result.pictures == {"a": 1, "c": 1}
+
+
+def test_every_file_of_a_scene_is_listed(tmp_path: Path) -> None:
+    """A set from which the files listed are removed leaks no more."""
+    a = pairs(tmp_path / "a", "astronaut", rains=3)
+    pairs(a, "chelsea", rains=2)
+    small = cv2.resize(SCENES["astronaut"], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    write(a / "input" / "small.png", small)
+    write(a / "target" / "small.png", small)
+    b = pairs(tmp_path / "b", "astronaut", rains=2)
+    (overlap,) = run(a, b).overlaps
+    assert {Path(leak.b).name for leak in overlap.leaks} == {"astronaut_0.png", "astronaut_1.png"}
+    for name in {Path(leak.a).name for leak in overlap.leaks}:
+        (a / "target" / name).unlink()
+        (a / "input" / name).unlink()
+    assert {path.name for path in (a / "target").iterdir()} == {"chelsea_0.png", "chelsea_1.png"}
+    assert run(a, b).leaks == 0
+
+
+def test_a_list_of_what_may_be_used_holds_no_leak(tmp_path: Path) -> None:
+    a = pairs(tmp_path / "a", "astronaut", "chelsea", rains=2)
+    pairs(a, "coffee")
+    b = photos(tmp_path / "b", "chelsea")
+    result = run(a, b)
+    assert result.usable == (
+        ("input/astronaut_0.png", "target/astronaut_0.png"),
+        ("input/astronaut_1.png", "target/astronaut_1.png"),
+        ("input/coffee_0.png", "target/coffee_0.png"),
+    )
+    write_clean_list(result, a / "clean.txt")
+    cleaned = run(a, b)  # the list is found before the folders
+    assert (cleaned.leaks, cleaned.pictures) == (0, {"a": 2, "b": 1})
+    with pytest.raises(FileError, match="--overwrite"):
+        write_clean_list(result, a / "clean.txt")
+
+
+def test_what_may_be_used_of_one_set_is_one_picture_of_each_scene(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "a", "astronaut", "chelsea", "coffee")
+    shutil.copy(folder / "chelsea.png", folder / "copy.png")
+    write(folder / "crop.png", SCENES["coffee"][1:, 1:])
+    assert run(folder).usable == (("astronaut.png",), ("chelsea.png",), ("coffee.png",))
+
+
+def test_halves_of_one_file_may_be_used_together(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    for name in ("astronaut", "chelsea"):
+        clean = SCENES[name]
+        rng = np.random.default_rng(0)
+        rainy = cv2.add(clean, rng.integers(0, 90, (*clean.shape[:2], 1), np.uint8).repeat(3, 2))
+        write(folder / f"{name}.png", np.hstack([rainy, clean]))
+    result = run(folder, photos(tmp_path / "b", "chelsea"))
+    assert result.leaks == 1
+    assert result.usable == (("astronaut.png",),)
 
 
 def test_photographs_found_twice_in_one_folder(tmp_path: Path) -> None:
@@ -136,6 +189,8 @@ def test_wrong_use(tmp_path: Path) -> None:
         run(a, tmp_path / "nothing")
     with pytest.raises(UsageError, match="--limit 40"):
         run(a, limit=40)
+    with pytest.raises(UsageError, match=r"--write-clean .*exists; add --overwrite"):
+        run(a, clean_list=a / "astronaut.png")
 
 
 def test_sets_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_figures(tmp_path: Path) -> None:
     assert "noise" not in text
     assert "```console\n$ rainkit synth photos/ -o pairs/ --variants 2\n```" in text
     assert "Seed 3; rainkit 0.2, numpy 2." in text
-    assert "rainkit synth --from manifest.jsonl --verify" in text
+    assert "rainkit data verify manifest.jsonl" in text
     assert "layered/2" in text
 
 

@@ -14,7 +14,8 @@ from rainkit.datasets.pairs import find_pairs
 from rainkit.datasets.phash import pixel_hash
 from rainkit.datasets.writers import LAYOUTS
 from rainkit.rain import PRESETS
-from rainkit.synthesis.run import SynthRequest, synthesise
+from rainkit.synthesis.request import SynthRequest
+from rainkit.synthesis.run import synthesise
 
 
 @pytest.mark.parametrize("test_scenes", [None, 1], ids=["whole", "split"])

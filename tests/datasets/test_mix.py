@@ -229,7 +229,7 @@ def test_two_mixes_are_not_written_to_one_folder(tmp_path: Path) -> None:
     source = MixSource.parse(f"{a}:2")
 
     def start_another(what: str, done: int, total: int) -> None:
-        with pytest.raises(UsageError, match=r"another rainkit data mix .*is writing there"):
+        with pytest.raises(UsageError, match=r"another rainkit data merge .*is writing there"):
             run(tmp_path / "m", f"{a}:2")
 
     result = mix(MixRequest(sources=(source,), out=tmp_path / "m"), start_another)

@@ -116,8 +116,8 @@ def test_the_device_paints_the_rain_that_workers_would(photos: Path, tmp_path: P
     batch = collate([device[k] for k in range(40)])
     assert isinstance(expected, Batch)
     assert isinstance(batch, Batch)
-    assert not expected.showers
-    painted = sum(shower is not None for shower in batch.showers)
+    assert not expected.rains
+    painted = sum(rain is not None for rain in batch.rains)
     assert 10 <= painted <= 35, "pairs and dry samples need no painting"
     first, second = batch.on(torch.device("cpu"))
     assert torch.equal(second, expected.second)

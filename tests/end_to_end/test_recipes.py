@@ -16,7 +16,7 @@ import typer
 from rainkit import plugins
 from rainkit.cli import app
 from rainkit.networks import choose
-from rainkit.synthesis.run import SynthRequest
+from rainkit.synthesis.request import SynthRequest
 from rainkit.training import TrainRequest
 from rainkit.training.run_config import refuse_impossible
 

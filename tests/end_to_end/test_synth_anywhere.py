@@ -31,7 +31,7 @@ def test_any_instruction_set_writes_the_same_files(tmp_path: Path) -> None:
     for name, environment in (("usual", {}), ("plain", plain)):
         out = tmp_path / name
         command = [sys.executable, "-m", "rainkit", "synth", str(photos), "-o", str(out), "-q"]
-        command += ["--level", "heavy", "--variants", "2", "--workers", "1"]
+        command += ["--rate", "heavy", "--variants", "2", "--workers", "1"]
         done = subprocess.run(
             command, env=os.environ | environment, capture_output=True, text=True, check=False
         )

@@ -88,7 +88,7 @@ def _training(
     return [
         *_rainkit(processes), "train", "-m", "graspp-gan", "--clean", str(data.photos),
         "--validate", str(validate or data.pairs), "--device", "cpu", "--precision", "fp32",
-        "--workers", "0", "--save-every", str(EVERY), "--seed", "4", "-o", str(run),
+        "--set", "run.workers=0", "--set", f"run.save_every={EVERY}", "--seed", "4", "-o", str(run),
         *(word for setting in named for word in ("--set", setting)),
     ]  # fmt: skip
 
@@ -118,7 +118,11 @@ def _start_until(command: list[str], run: Path, step: int, told: Path) -> subpro
     """A training in which the checkpoint of a step has just appeared."""
     with told.open("wb") as file:
         started = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=_environment()
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
         )
     patience = time.monotonic() + 300
     while not _checkpoint(run, step).exists():
@@ -153,7 +157,7 @@ def test_two_processes_killed_at_once_resume_to_the_same_bits(
     assert not _checkpoint(cut, 8).exists(), "killed too late to tell anything"
     _finish(_resuming(cut, processes=2))
     assert _differing(two, cut) == []
-    state = check.checkpoints.open_state(_checkpoint(cut, 8))
+    state = check.checkpointing.open_state(_checkpoint(cut, 8))
     assert state["optimisers"]["critic"]["state"], "the critic has stepped"
 
 
@@ -161,14 +165,14 @@ def test_a_stopped_run_saves_that_very_step_and_says_how_to_go_on(
     data, alone: Path, tmp_path: Path
 ) -> None:
     cut, told = tmp_path / "cut", tmp_path / "told"
-    started = _start_until(_training(data, cut), cut, EVERY, told)
-    started.send_signal(signal.SIGTERM)
+    started = _start_until(_training(data, cut, "run.workers=1"), cut, EVERY, told)
+    os.killpg(started.pid, signal.SIGTERM)  # schedulers signal the loading processes, too
     assert started.wait(120) == 130, told.read_text()[-3000:]
     said = told.read_text()
     step = int(re.search(rf"step (\d+) of {STEPS}", said)[1])
     assert EVERY <= step < STEPS, "stopped too late to tell anything"
     assert f"rainkit train --resume {cut}\n" in said
-    assert check.checkpoints.latest(cut) == _checkpoint(cut, step)
+    assert check.checkpointing.latest(cut) == _checkpoint(cut, step)
     with safe_open(cut / "last.safetensors", "pt") as file:
         assert file.metadata()["step"] == str(step)
     _finish(_resuming(cut))
@@ -191,7 +195,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(
     assert "checkpoint not written" in last
     assert f"--resume {cut}" in last
     assert "Traceback" not in failed.stderr
-    assert check.checkpoints.latest(cut) == _checkpoint(cut, EPOCH)
+    assert check.checkpointing.latest(cut) == _checkpoint(cut, EPOCH)
     left = [path.name for path in (cut / "checkpoints").iterdir()]
     assert not [name for name in left if not name.startswith("step-")]
     _finish(_resuming(cut))

@@ -225,9 +225,11 @@ def test_of_several_results_the_name_decides(tmp_path):
 
 
 def test_two_results_of_one_name_are_refused(tmp_path):
-    same = source(tmp_path, TWO)
+    file = stored(tmp_path, source(tmp_path, TWO))
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({"comparisons": [data, data]}))
     with pytest.raises(UsageError, match="two results of one name"):
-        baseline.load(stored(tmp_path, same, same))
+        baseline.load(file)
 
 
 def test_nothing_in_common_is_a_miss(tmp_path, before):

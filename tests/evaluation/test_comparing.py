@@ -51,7 +51,7 @@ def scored(
         restored=folder / dataset / restored,
         target=folder / dataset / "clean",
         protocols=protocols,
-        metrics=evaluation.ready(metrics).metrics,
+        metrics=evaluation.load_metrics(metrics).metrics,
     )
     output = folder / "scores" / (into or restored)
     evaluation.run(EvalRequest(sources=(source, *more), output=output, overwrite=True))

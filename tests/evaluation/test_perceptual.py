@@ -14,7 +14,7 @@ from torch import nn
 
 from rainkit.errors import WeightsError
 from rainkit.evaluation.metrics import perceptual
-from rainkit.evaluation.metrics.registry import ready
+from rainkit.evaluation.metrics.registry import load_metrics
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -111,7 +111,7 @@ def test_dists_is_piqs(listed, pair, their_files):
 
 
 def test_brisque_is_piqs(listed, pair, their_files):
-    (each,), skipped = ready(["brisque"], weights_dir=listed)
+    (each,), skipped = load_metrics(["brisque"], weights_dir=listed)
     assert not skipped
     theirs = piq.brisque(*tensors(pair[0])).item()
     assert each.measure(pair[0]) == pytest.approx(theirs, rel=1e-5)
@@ -121,7 +121,7 @@ def test_brisque_is_piqs(listed, pair, their_files):
 
 
 def test_a_file_that_is_not_listed_is_not_loaded(folder):
-    found, (line,) = ready(["brisque"], weights_dir=folder)
+    found, (line,) = load_metrics(["brisque"], weights_dir=folder)
     assert not found
     sha256 = hashlib.sha256((folder / "brisque_svm_weights.pt").read_bytes()).hexdigest()
     assert f"'{sha256}  brisque_svm_weights.pt'" in line
@@ -131,13 +131,13 @@ def test_a_file_that_is_not_listed_is_not_loaded(folder):
 def test_a_file_that_differs_is_not_loaded(listed):
     sums = listed / "SHA256SUMS"
     sums.write_text(f"{'0' * 64} *brisque_svm_weights.pt\n")
-    found, (line,) = ready(["brisque"], weights_dir=listed)
+    found, (line,) = load_metrics(["brisque"], weights_dir=listed)
     assert not found
     assert "is not that of SHA256SUMS" in line
 
 
 def test_torchvisions_own_hash_holds_without_a_list(folder):
-    (line,) = ready(["lpips"], weights_dir=folder).skipped
+    (line,) = load_metrics(["lpips"], weights_dir=folder).skipped
     assert "does not begin with 397923af" in line
 
 

@@ -17,7 +17,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort, RuntimeOptions
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
@@ -45,7 +45,9 @@ class Darkener:
     """Stands in for a trained method: it takes 15 of the 20 grey levels of rain away."""
 
     def __init__(self, weights: Path) -> None:
-        self.weights = SimpleNamespace(name="darkener.test", variant="default", path=weights)
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+        about = {"name": "darkener.test", "variant": "default", "path": weights}
+        self.weights = SimpleNamespace(**about, sha256=digest)
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
 
@@ -60,13 +62,13 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict]:
     weights = tmp_path / "darkener.safetensors"
     weights.write_bytes(b"weights")
 
-    def load(name: str, **options: object) -> Darkener:
-        seen.append({"name": name, **options})
+    def load(name: str, options: RuntimeOptions, **_: object) -> Darkener:
+        seen.append({"name": name, "options": options})
         return Darkener(weights)
 
-    monkeypatch.setattr("rainkit.inference.load", load)
+    monkeypatch.setattr("rainkit.inference.open_derainer", load)
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_restorers", list)
+    monkeypatch.setattr(sys.modules["rainkit.evaluation.run"], "check_derainers", list)
     return seen
 
 
@@ -76,7 +78,8 @@ def method_request(*datasets: Path, **options: object) -> MethodRequest:
 
 def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     ticks = []
-    source = method_request(dataset, device="cpu", precision="fp32")
+    options = RuntimeOptions.parse(device="cpu", precision="fp32")
+    source = method_request(dataset, options=options)
     result = evaluation.run(EvalRequest(sources=(source,)), lambda *tick: ticks.append(tick))
     prenet, restormer = result.comparisons[0].scores
     assert [row.name for row in prenet.rows] == ["1", "2", "10"]
@@ -85,7 +88,7 @@ def test_a_method_is_scored_under_every_protocol_in_one_pass(dataset, loads):
     assert ticks == [(1, 3), (2, 3), (3, 3)]
     assert result.exit_code == 0
     assert loads[0]["name"] == "darkener"
-    assert (loads[0]["device"], loads[0]["precision"]) == ("cpu", "fp32")
+    assert loads[0]["options"] == options
 
 
 def test_tables_start_with_the_input_and_end_with_the_mean(dataset, tmp_path, loads):
@@ -129,7 +132,8 @@ def test_output_files_trace_every_figure(dataset, tmp_path, loads):
     assert first["sha256"] == hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest()
     markdown = result.written[2].read_text()
     assert "Protocol prenet/1" in markdown
-    assert "| pairs | 3 | input |" in markdown
+    assert "| input | " in markdown
+    assert "Pictures: pairs 3." in markdown
 
 
 def test_results_are_not_overwritten_unasked_and_refused_before_computing(dataset, tmp_path, loads):

@@ -8,7 +8,7 @@ import pytest
 from skimage import data
 
 from rainkit.evaluation.metrics.protocols import PROTOCOLS
-from rainkit.evaluation.metrics.registry import ready
+from rainkit.evaluation.metrics.registry import load_metrics
 from rainkit.evaluation.scoring import Triple, attempt, collect, odd, oddity_notices
 
 PRENET, SPANET = PROTOCOLS["prenet"], PROTOCOLS["spanet"]
@@ -30,7 +30,7 @@ def scored(*triples: Triple, protocols=(PRENET,), **options):
 
 
 def test_extras_of_result_and_input_reach_rows_summaries_and_json(photo):
-    metrics, _ = ready(["mae", "rain_removed"])
+    metrics, _ = load_metrics(["mae", "rain_removed"])
     triples = [Triple(str(i), noisy(photo, i), photo, noisy(noisy(photo, i), 9)) for i in (1, 2)]
     prenet, spanet = scored(*triples, protocols=(PRENET, SPANET), metrics=metrics)
     first = prenet.rows[0]
@@ -47,7 +47,7 @@ def test_extras_of_result_and_input_reach_rows_summaries_and_json(photo):
 
 
 def test_an_undefined_extra_is_null_and_left_out(photo):
-    metrics, _ = ready(["streak_energy"])
+    metrics, _ = load_metrics(["streak_energy"])
     flat = np.full_like(photo, 90)
     (scores,) = scored(Triple("flat", flat, photo, flat), metrics=metrics)
     assert math.isnan(scores.rows[0].value("streak_energy"))

@@ -12,8 +12,8 @@ import pytest
 
 from rainkit import evaluation
 from rainkit.errors import MethodError, PairingError, UsageError
-from rainkit.evaluation import PROTOCOLS, MethodRequest, RestorerRequest
-from rainkit.evaluation.metrics.registry import ready
+from rainkit.evaluation import PROTOCOLS, DerainerRequest, MethodRequest
+from rainkit.evaluation.metrics.registry import load_metrics
 from rainkit.evaluation.no_target import (
     FILES,
     Unpaired,
@@ -25,7 +25,7 @@ from rainkit.evaluation.no_target import (
     unpaired_table,
     write_unpaired,
 )
-from rainkit.inference.effort import Effort
+from rainkit.runtime import Effort, RuntimeOptions
 
 
 def darken(image: np.ndarray) -> np.ndarray:
@@ -87,14 +87,16 @@ def derained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     seen: list[str] = []
     weights = tmp_path / "standin.safetensors"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr("rainkit.inference.load", lambda name, **_: StandIn(name, weights, seen))
+    monkeypatch.setattr(
+        "rainkit.inference.open_derainer", lambda name, *_, **__: StandIn(name, weights, seen)
+    )
     # It is not installed, and has no weights to look at before.
-    monkeypatch.setattr("rainkit.evaluation.no_target.check_restorers", list)
+    monkeypatch.setattr("rainkit.evaluation.no_target.check_derainers", list)
     return seen
 
 
-def method(name: str = "darkener", **options: object) -> RestorerRequest:
-    return RestorerRequest(method=name, **options)
+def method(name: str = "darkener", **options: object) -> DerainerRequest:
+    return DerainerRequest(method=name, **options)
 
 
 def measured(*folders: Path, **options: object) -> Unpaired:
@@ -172,7 +174,7 @@ def test_pictures_are_kept_and_used_again_by_whatever_derains_the_same_ones(
 def test_tiles_of_another_side_derain_anew(tmp_path, photos, derained):
     keep = tmp_path / "kept"
     for tile in (0, 0, 256):
-        measured(photos, methods=(method(keep=keep, tile=tile),))
+        measured(photos, methods=(method(keep=keep, options=RuntimeOptions(tile=tile)),))
     assert len(derained) == 6
 
 
@@ -311,7 +313,7 @@ def test_metrics_that_compare_with_a_target_are_refused_by_name(photos, derained
         with pytest.raises(UsageError, match=r"--metric mae(, lpips)?: compares with ground truth"):
             metrics_without_target(names)
     request = UnpairedRequest(
-        folders=(photos,), metrics=ready(["mae"]).metrics, methods=(method(),)
+        folders=(photos,), metrics=load_metrics(["mae"]).metrics, methods=(method(),)
     )
     with pytest.raises(UsageError, match="--metric mae"):
         evaluate_unpaired(request)

@@ -194,8 +194,8 @@ def test_load_refuses_what_cannot_be(tiny_weights: Path):
 
     with pytest.raises(UsageError, match="--tile 7"):
         load(tile=7)
-    for tile in ("x", "64", 64.5, True):
-        with pytest.raises(UsageError, match=f"tile {tile!r}: give auto"):
+    for tile in ("x", "-64", 64.5, True):
+        with pytest.raises(UsageError, match=f"--tile {tile}: give auto, 0, or the side"):
             load(tile=tile)
     with pytest.raises(UsageError, match="--variant nothing: graspp-gan has the variants default"):
         load(variant="nothing")

@@ -14,6 +14,7 @@ from skimage import data
 from rainkit import images, inference
 from rainkit.errors import UsageError
 from rainkit.images import Picture
+from rainkit.runtime import Effort
 
 
 @pytest.fixture
@@ -37,13 +38,13 @@ def test_some_blocks_give_the_result_of_the_last_of_them(load):
     parts = load().parts(photo())
     for blocks in (1, 2, 3):
         shown = np.rint(parts[f"block{blocks}"].clip(0, 1) * 255).astype(np.uint8)
-        assert np.array_equal(load(blocks=blocks).derain(photo()), shown)
+        assert np.array_equal(load(effort=blocks).derain(photo()), shown)
     # What follows the last block, here the merge, is not part of it.
-    assert not np.array_equal(load(blocks=3).derain(photo()), load().derain(photo()))
+    assert not np.array_equal(load(effort=3).derain(photo()), load().derain(photo()))
 
 
 def test_parts_are_those_of_the_blocks_that_ran(load):
-    assert set(load(blocks=2).parts(photo())) == {"rain", "block1", "block2"}
+    assert set(load(effort="2").parts(photo())) == {"rain", "block1", "block2"}
 
 
 def changes_of(load, rgb: np.ndarray) -> list[float]:
@@ -59,21 +60,21 @@ def test_a_picture_stops_after_the_block_that_changes_it_little(load, stop: int)
     changes = changes_of(load, rgb)
     threshold = changes[stop - 1] * 1.001
     expected = next(k for k, change in enumerate(changes, 1) if change < threshold)
-    result = load(effort="auto", stop_below=threshold).derain_picture(Picture(rgb))
+    result = load(effort=f"auto:{threshold}").derain_picture(Picture(rgb))
     assert result.blocks == expected
-    assert np.array_equal(result.picture.rgb, load(blocks=expected).derain(rgb))
+    assert np.array_equal(result.picture.rgb, load(effort=expected).derain(rgb))
 
 
 def test_the_threshold_is_strict_and_nothing_stops_at_zero(load):
-    result = load(effort="auto", stop_below=0).derain_picture(Picture(photo()))
+    result = load(effort="auto:0").derain_picture(Picture(photo()))
     assert result.blocks == 3
     assert np.array_equal(result.picture.rgb, load().derain(photo()))
 
 
 def test_auto_goes_no_further_than_the_blocks_asked_for(load):
-    result = load(effort="auto", stop_below=0, blocks=2).derain_picture(Picture(photo()))
+    result = load(effort=Effort(blocks=2, stop_below=0.0)).derain_picture(Picture(photo()))
     assert result.blocks == 2
-    assert np.array_equal(result.picture.rgb, load(blocks=2).derain(photo()))
+    assert np.array_equal(result.picture.rgb, load(effort="2").derain(photo()))
 
 
 def test_all_tiles_of_a_picture_stop_together(load):
@@ -84,7 +85,7 @@ def test_all_tiles_of_a_picture_stop_together(load):
     assert min(abs(f - b) for f, b in zip(flat, busy, strict=True)) > 0.1
     whole = changes_of(load, rgb)
     for block in (1, 2, 3):
-        options = {"effort": "auto", "stop_below": whole[block - 1] * 1.01}
+        options = {"effort": f"auto:{whole[block - 1] * 1.01}"}
         alone = load(**options).derain_picture(Picture(rgb))
         tiled = load(tile=64, **options).derain_picture(Picture(rgb))
         assert tiled.blocks == alone.blocks
@@ -96,7 +97,7 @@ def test_each_picture_of_a_batch_stops_for_itself(load):
     wet = images.to_tensor(photo())[0]
     dry_rgb = np.full((64, 80, 3), 128, np.uint8)
     middle = (changes_of(load, dry_rgb)[0] + changes_of(load, photo())[0]) / 2
-    derainer = load(effort="auto", stop_below=middle)
+    derainer = load(effort=f"auto:{middle}")
     together = derainer.derain(torch.stack([dry, wet]))
     for picture, result in zip((dry, wet), together, strict=True):
         torch.testing.assert_close(derainer.derain(picture), result, rtol=0, atol=1e-6)
@@ -105,12 +106,12 @@ def test_each_picture_of_a_batch_stops_for_itself(load):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"blocks": 4}, "--blocks 4: the network of these weights has 1 to 3"),
-        ({"blocks": 0}, "--blocks 0"),
-        ({"effort": "half"}, "--effort half: choose full or auto"),
-        ({"stop_below": 1.0}, "--stop-below goes with --effort auto"),
-        ({"effort": "auto", "stop_below": float("nan")}, "--stop-below nan"),
-        ({"effort": "auto", "stop_below": -1.0}, "--stop-below -1"),
+        ({"effort": 4}, "--effort 4: the network of these weights has 1 to 3"),
+        ({"effort": 0}, "--effort 0: the number of blocks must be 1 or more"),
+        ({"effort": "half"}, "--effort half: give full, auto, auto:LEVELS"),
+        ({"effort": "auto:"}, "--effort auto:: give full, auto, auto:LEVELS"),
+        ({"effort": "auto:nan"}, "--effort auto:nan: the threshold must be 0 or more"),
+        ({"effort": "auto:-1"}, "--effort auto:-1: the threshold must be 0 or more"),
     ],
 )
 def test_efforts_that_cannot_be(load, options: dict[str, Any], named: str):
@@ -118,7 +119,7 @@ def test_efforts_that_cannot_be(load, options: dict[str, Any], named: str):
         load(**options)
 
 
-@pytest.mark.parametrize("options", [{"blocks": 1}, {"effort": "auto"}])
+@pytest.mark.parametrize("options", [{"effort": 1}, {"effort": "auto"}])
 def test_other_methods_run_as_a_whole(tiny_weights: Path, options: dict[str, Any]):
     with pytest.raises(UsageError, match="always runs as a whole"):
         inference.load("graspp-gan", weights=tiny_weights, device="cpu", **options)

@@ -10,17 +10,17 @@ import pytest
 from rainkit import images, inference
 from rainkit.images import Picture
 from rainkit.inference import InferRequest, InferResult
+from rainkit.runtime import RuntimeOptions
 
 
 @pytest.fixture
 def run(anytime_weights: Path):
-    def infer(*inputs: Path | str, **options) -> InferResult:
+    def infer(*inputs: Path | str, tile: int | str = "auto", **options) -> InferResult:
         request = InferRequest(
             inputs=inputs,
             method="resguidenet",
             weights=str(anytime_weights),
-            device="cpu",
-            precision="fp32",
+            options=RuntimeOptions.parse(device="cpu", precision="fp32", tile=tile),
             **{"parts": True} | options,
         )
         return inference.infer(request)

@@ -14,17 +14,17 @@ from PIL import Image
 from rainkit import images, inference
 from rainkit.errors import FileError, UsageError
 from rainkit.inference import InferRequest, InferResult, Outcome, batch
+from rainkit.runtime import RuntimeOptions
 
 
 @pytest.fixture
 def run(tiny_weights: Path):
-    def infer(*inputs: Path | str, progress=None, **options) -> InferResult:
+    def infer(*inputs: Path | str, progress=None, tile="auto", **options) -> InferResult:
         request = InferRequest(
             inputs=inputs,
             method="graspp-gan",
             weights=str(tiny_weights),
-            device="cpu",
-            precision="fp32",
+            options=RuntimeOptions.parse(device="cpu", precision="fp32", tile=tile),
             **options,
         )
         return inference.infer(request, progress)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from rainkit.errors import ImageError, UsageError
 from rainkit.rain import PRESETS, RainDistribution, RainSettings, render
-from rainkit.rain.batched import draw, paint_batch, render_batch
+from rainkit.rain.batched import paint_batch, render_batch
+from rainkit.rain.render import sample_rain
 
 RAINS = tuple(PRESETS.values())
 SCENES = (data.astronaut(), data.coffee(), data.chelsea())
@@ -123,9 +124,9 @@ def test_batches_are_pure_and_independent_of_their_neighbours() -> None:
 
 def test_a_shower_survives_the_way_between_processes() -> None:
     picture = crops(1, 50, 60)[0]
-    shower = draw(picture, PRESETS["misty"], (9,), distance=90.0)
-    sent = pickle.loads(pickle.dumps(shower))  # noqa: S301 - its own bytes
-    first, second = (paint_batch(stacked([picture]), [each]) for each in (shower, sent))
+    rain = sample_rain(picture, PRESETS["misty"], (9,), distance=90.0)
+    sent = pickle.loads(pickle.dumps(rain))  # noqa: S301 - its own bytes
+    first, second = (paint_batch(stacked([picture]), [each]) for each in (rain, sent))
     assert torch.equal(first, second)
     expected = render(picture, PRESETS["misty"], (9,), distance=90.0).rainy
     assert np.abs(first[0].permute(1, 2, 0).numpy().astype(int) - expected).max() <= 1
@@ -164,8 +165,8 @@ def test_what_render_refuses_is_refused() -> None:
 
 
 def test_showers_of_another_size_are_refused() -> None:
-    shower = draw(crops(1, 20, 30)[0], RAINS[0], (0,))
-    with pytest.raises(ImageError, match="do not fit"):
-        paint_batch(stacked(crops(1, 30, 20)), [shower])
-    with pytest.raises(ImageError, match="do not fit"):
-        paint_batch(stacked(crops(2, 20, 30)), [shower])
+    rain = sample_rain(crops(1, 20, 30)[0], RAINS[0], (0,))
+    with pytest.raises(ImageError, match="does not fit"):
+        paint_batch(stacked(crops(1, 30, 20)), [rain])
+    with pytest.raises(ImageError, match="does not fit"):
+        paint_batch(stacked(crops(2, 20, 30)), [rain])

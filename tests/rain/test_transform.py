@@ -19,7 +19,9 @@ from rainkit.rain import PRESETS, RainDistribution, RainSettings, render
 CLEAN = np.ascontiguousarray(data.coffee()[:120, 100:260])
 HEAVY = RainSettings(rate_mm_h=40.0, light="linear", cuts_m=(0.0, 1.0, 2.0))
 RAINS = pytest.mark.parametrize(
-    "rain", ["rain100l", HEAVY, RainDistribution(veiled=0.5)], ids=["preset", "settings", "mixture"]
+    "rain",
+    ["rain100l", HEAVY, RainDistribution(veiled=0.5)],
+    ids=["preset", "settings", "distribution"],
 )
 
 
@@ -79,7 +81,7 @@ def test_depth_is_cropped_with_the_picture_and_thickens_the_veil() -> None:
     assert expected.transmission[:, 30:].max() < 0.8 < expected.transmission[:, :30].min()
 
 
-def test_a_mixture_with_depth_takes_the_veil_from_the_depth() -> None:
+def test_a_distribution_with_depth_takes_the_veil_from_the_depth() -> None:
     depth = np.full(CLEAN.shape[:2], 300.0, np.float32)
     rain = RainTransform(RainDistribution(veiled=1.0), depth="z", p=1.0)
     pipeline(rain)(image=CLEAN, z=depth)

@@ -13,7 +13,7 @@ from rainkit import hyperparameters, images
 from rainkit.datasets.sources import DataRequest
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render
-from rainkit.training import TrainRequest
+from rainkit.training import RunSettings, TrainRequest
 
 TINY = (
     "network.width1=4", "network.width2=4", "network.width3=4", "network.width4=4",
@@ -49,9 +49,10 @@ def tiny() -> tuple[str, ...]:
 
 @pytest.fixture
 def request_for(photos: Path, pairs: Path, tmp_path: Path):
-    """Make a request for a tiny run; keyword arguments replace its fields."""
+    """Make a request for a tiny run; keyword arguments replace its fields and run settings."""
 
     def make(run: str = "run", settings: tuple[str, ...] = (), **fields) -> TrainRequest:
+        own = {n: fields.pop(n) for n in RunSettings.__dataclass_fields__ if n in fields}
         plain = {
             "method": METHOD,
             "variant": "default",
@@ -61,7 +62,7 @@ def request_for(photos: Path, pairs: Path, tmp_path: Path):
             "seed": 5,
             "device": "cpu",
             "precision": "fp32",
-            "workers": 0,
+            "settings": RunSettings(**{"workers": 0, **own}),
         }
         return TrainRequest(**{**plain, **fields})
 

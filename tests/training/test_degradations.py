@@ -40,7 +40,7 @@ def test_rain_on_the_device_trains_validates_and_resumes_in_the_same_bits(
     cut = whole.run.with_name("cut")
     shutil.copytree(whole.run, cut)
     shutil.rmtree(cut / "checkpoints" / "step-00000006")
-    training.train(training.reopen(cut, workers=0))
+    training.train(training.reopen(cut, settings=("run.workers=0",)))
     one, other = _weights(whole.run), _weights(cut)
     assert all((one[name] == other[name]).all() for name in one)
 

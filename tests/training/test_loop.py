@@ -79,7 +79,7 @@ def test_a_resumed_run_ends_in_the_same_bits(request_for) -> None:
     shutil.copytree(whole.run, cut)
     shutil.rmtree(cut / "checkpoints" / "step-00000009")
     (cut / "last.safetensors").unlink()
-    result = training.train(training.reopen(cut, workers=1))
+    result = training.train(training.reopen(cut, settings=("run.workers=1",)))
     assert result.steps == 9
     for name in ("model", "average"):
         last = Path("checkpoints", "step-00000009", f"{name}.safetensors")
@@ -109,7 +109,8 @@ def test_two_processes_train_as_one(tiny, photos: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",
         str(_free_port()), "-m", "rainkit", "train", "-m", "graspp-gan", "--clean", str(photos),
-        "--device", "cpu", "--precision", "fp32", "--workers", "0", "-o", str(tmp_path / "two"),
+        "--device", "cpu", "--precision", "fp32", "--set", "run.workers=0",
+        "-o", str(tmp_path / "two"),
     ]  # fmt: skip
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,7 +1,8 @@
-"""One step of objectives that plugins may write, on networks of a few numbers."""
+"""One step of objectives that plugins may write, on networks with few parameters."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -9,12 +10,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase
 from rainkit.training.phases import Phases
 from rainkit.training.schedules import Plateau
 
+CPU = networks.choose("cpu", "fp32")
 TRAINING = Training(lr=0.1, schedule="constant", ema=0.0, optimiser="adam", steps=10)
 BATCH = Pair(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
 
@@ -29,7 +32,7 @@ class _Network(nn.Module):
         return Derained(self.frozen(self.conv(rainy)), {})
 
 
-class _Objective(Objective):
+class _Objective(Objective[Pair]):
     phases = (Phase("critic", trains="critic", training={"lr": 0.01}), Phase("generator"))
 
     def __init__(self, losses: Callable | None = None, active: tuple[str, ...] | None = None):
@@ -52,7 +55,7 @@ class _Objective(Objective):
 
 def _phases(objective: Objective, training: Training = TRAINING) -> Phases:
     torch.manual_seed(0)
-    return Phases(_Network(), objective, training, Accelerator(cpu=True), seed=0)
+    return Phases(_Network(), objective, training, CPU, Accelerator(cpu=True), seed=0)
 
 
 def _snapshot(module: nn.Module) -> dict[str, Tensor]:
@@ -111,17 +114,75 @@ def test_a_loss_without_a_graph_changes_nothing() -> None:
 def test_clipping_bounds_the_gradient() -> None:
     training = Training(lr=1.0, schedule="constant", clip_norm=1e-3, optimiser="adamw")
     phases = _phases(_Objective(), training)
-    norms = []
-    own = [p for p in phases.network.parameters() if p.requires_grad]
-    real = phases._optimisers["generator"].step  # the public result of a step has no gradients
+    norms = {}
 
-    def spy(*arguments):
-        norms.append(torch.stack([p.grad.norm() for p in own]).norm().item())
-        return real(*arguments)
+    def watch(phase: str) -> None:
+        gradients = phases.gradients(phase).values()
+        norms[phase] = torch.stack([gradient.norm() for gradient in gradients]).norm().item()
 
-    phases._optimisers["generator"].step = spy
+    phases.seen = watch
     phases.step([BATCH], 0, Plateau())
-    assert norms == [pytest.approx(1e-3, rel=1e-3)]
+    assert norms["generator"] == pytest.approx(1e-3, rel=1e-3)
+    assert norms["critic"] == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "rmsprop"])
+def test_weights_decay_and_biases_do_not(optimiser: str) -> None:
+    """A loss without a graph leaves the decay alone to move parameters."""
+    training = Training(lr=1e-4, schedule="constant", optimiser=optimiser, weight_decay=0.1)
+    nothing = {"none": Loss(torch.tensor(0.0))}
+    phases = _phases(_Objective(losses=lambda *_: nothing), training)
+    before = _snapshot(phases.network)
+    for parameter in phases.network.conv.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    phases.step([BATCH], 0, Plateau())
+    after = phases.network.state_dict()
+    assert (after["conv.weight"].abs() < before["conv.weight"].abs()).all()
+    for same in ("conv.bias", "frozen.weight", "frozen.bias"):
+        torch.testing.assert_close(after[same], before[same], rtol=0, atol=0)
+
+
+def test_decaying_optimisers_are_restored_exactly() -> None:
+    training = Training(lr=0.1, schedule="constant", weight_decay=0.1)
+    first, second = _phases(_Objective(), training), _phases(_Objective(), training)
+    first.step([BATCH], 0, Plateau())
+    second.restore(copy.deepcopy(first.state()))
+    second.network.load_state_dict(first.network.state_dict())
+    for phases in (first, second):
+        phases.step([BATCH], 1, Plateau())
+    for (name, one), other in zip(
+        first.network.state_dict().items(), second.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other), name
+
+
+def test_an_objective_of_one_phase_has_a_loss_without_a_phase() -> None:
+    class Simple(Objective[Pair]):
+        def loss(self, outputs, batch, progress):
+            return {"l2": Loss((outputs.image - batch.clean).square().mean())}
+
+    losses, rates = _phases(Simple()).step([BATCH], 0, Plateau())
+    assert set(losses) == {"network/l2", "network/total"}
+    assert rates == {"network/lr": 0.1}
+
+
+def test_an_objective_without_a_loss_is_named() -> None:
+    class Empty(Objective[Pair]):
+        pass
+
+    with pytest.raises(MethodError, match=r"Empty has no loss: implement loss\(outputs, batch"):
+        _phases(Empty()).step([BATCH], 0, Plateau())
+
+
+def test_a_network_that_forgets_derained_is_named() -> None:
+    class Bare(_Network):
+        def forward(self, rainy: Tensor) -> Tensor:
+            return self.conv(rainy)
+
+    objective = _Objective()
+    phases = Phases(Bare(), objective, TRAINING, CPU, Accelerator(cpu=True), seed=0)
+    with pytest.raises(MethodError, match=r"Bare returns a Tensor: .*return Derained\("):
+        phases.step([BATCH], 0, Plateau())
 
 
 def test_two_phases_that_train_one_module_are_refused() -> None:

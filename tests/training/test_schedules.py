@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rainkit.api import Training
-from rainkit.training.schedules import Plateau, learning_rate
+from rainkit.training.schedules import Plateau, ignored, learning_rate
 
 
 def _rate(training: Training, step: int, falls: int = 0) -> float:
@@ -41,3 +41,40 @@ def test_plateau_falls_after_its_patience_and_then_waits_again() -> None:
         plateau.observe(loss, training.patience)
         rates.append(learning_rate(training, 0, plateau))
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_plateau_and_milestones_stop_at_the_floor() -> None:
+    """A rate that falls by a tenth each time passes a fifth of itself after 16 falls."""
+    plateau = Training(lr=5e-4, schedule="plateau", factor=0.9, lr_floor=0.2)
+    assert _rate(plateau, 0, falls=15) == pytest.approx(5e-4 * 0.9**15)
+    assert [_rate(plateau, 0, falls=n) for n in (16, 36)] == pytest.approx([1e-4, 1e-4])
+    milestones = Training(
+        lr=1.0, schedule="milestones", milestones=(1, 2), factor=0.1, lr_floor=0.05, epoch_steps=1
+    )
+    assert [_rate(milestones, step) for step in range(4)] == pytest.approx([1.0, 0.1, 0.05, 0.05])
+
+
+def test_the_warm_up_may_be_below_the_floor() -> None:
+    training = Training(lr=1.0, warmup_steps=10, schedule="plateau", lr_floor=0.5)
+    assert _rate(training, 0) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unread"),
+    [
+        ({"schedule": "cosine", "lr_floor": 0.1, "warmup_steps": 5}, []),
+        ({"schedule": "cosine", "patience": 3}, ["patience"]),
+        ({"schedule": "constant", "lr_floor": 0.1, "factor": 0.5}, ["factor", "lr_floor"]),
+        ({"schedule": "constant", "milestones": (3,)}, ["milestones"]),
+        ({"schedule": "milestones", "milestones": (3,), "factor": 0.5, "lr_floor": 0.1}, []),
+        ({"schedule": "milestones", "patience": 3}, ["patience"]),
+        ({"schedule": "plateau", "patience": 3, "factor": 0.5, "lr_floor": 0.1}, []),
+    ],
+)
+def test_settings_that_a_schedule_ignores_are_named(changes: dict, unread: list[str]) -> None:
+    assert ignored(Training(**changes)) == unread
+
+
+def test_only_the_names_that_are_given_count() -> None:
+    training = Training(schedule="constant", factor=0.5, lr_floor=0.1)
+    assert ignored(training, ["schedule", "lr", "factor"]) == ["factor"]

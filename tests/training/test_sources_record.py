@@ -23,7 +23,7 @@ def test_counts_and_weights_come_back_from_anywhere(
     request = request_for(data=data)
     source = open_sources(data, Training(patch=32), seed=5)
     before = [source[k] for k in range(10)]
-    run_config.create(request)
+    run_config.write(request)
     written = json.loads((request.run / "run.json").read_text())["data"]["pairs"]
     assert written == [f"{pairs}/.:2@0.25", f"{pairs}@0.75"]
     monkeypatch.chdir(tmp_path)

@@ -67,7 +67,7 @@ def trained(tmp_path_factory) -> Path:
             seed=5,
             device="cpu",
             precision="fp32",
-            workers=0,
+            settings=training.RunSettings(workers=0),
             command=("rainkit", "train", "--clean", photos),
         )
     )

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from rainkit.api import (
-    API,
-    Hyperparameters,
-    ImageSpec,
-    Method,
-    Paper,
-    Part,
-    PublishedResult,
-    Training,
-    Weights,
-    measured,
-    option,
-    replace,
-)
+from rainkit.api import Hyperparameters, ImageSpec, Method, Part, Training, option, replace
+from rainkit_freq_gan.card import PAPER, WEIGHTS
 
-__all__ = ["METHOD", "RADIUS", "FreqGan", "Network", "Objective"]
+__all__ = ["METHOD", "RADIUS", "Network", "Objective"]
 
 RADIUS = 15
-"""Of the guided filter's windows, in pixels."""
+"""Radius of the guided filter's windows in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,20 +42,14 @@ class Objective:
     critic_lr: float = option(1e-4, "learning rate of the critic", gt=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class FreqGan(Hyperparameters):
-    """Everything that can be set."""
-
-    network: Network = field(default_factory=Network)
-    objective: Objective = field(default_factory=Objective)
-    training: Training = field(default_factory=Training)
-
-
 def _image(network: Network) -> ImageSpec:
-    """A stage: its first convolution, the gates, two in each block, the last. Attention: all."""
+    """With attention every pixel can change every other one; without, stages add up.
+
+    The convolutions of a stage are its first, its gates, two in each block, and its last.
+    """
     radius = None
     if network.attention == "none":
-        # The filter's boxes average averages.
+        # The guided filter averages box means once more: two radii.
         radius = network.stages * (3 + 2 * network.blocks)
         radius += 0 if network.frequency == "none" else 2 * RADIUS
     return ImageSpec(
@@ -87,51 +69,34 @@ def _parts(network: Network) -> dict[str, Part]:
     }
 
 
-# The paper gives no training: that of PReNet, whose network it extends.
-_PAPER = FreqGan(
+_DEFAULT = Hyperparameters(
+    network=Network(),
+    objective=Objective(),
+    training=Training(warmup_steps=100, steps=20_000, epoch_steps=500, patch=96),
+)
+# The paper prints no training: these are the values of PReNet, whose network it extends.
+_PAPER = Hyperparameters(
+    network=Network(),
     objective=Objective(alone_epochs=30.0),
     training=Training(
-        lr=1e-3,
         schedule="milestones",
         factor=0.2,
         milestones=(30, 50, 80),
         steps=100_000,
-        epoch_steps=1_000,
         batch=18,
         patch=100,
         ema=0.0,
         augment="none",
     ),
 )
-_DEFAULT = replace(
-    _PAPER,
-    objective={"alone_epochs": 2.0},
-    training={
-        "schedule": "cosine",
-        "milestones": (),
-        "warmup_steps": 100,
-        "steps": 20_000,
-        "epoch_steps": 500,
-        "batch": 8,
-        "patch": 96,
-        "ema": 0.999,
-        "augment": "flips",
-    },
-)
 
 METHOD = Method(
-    api=API,
+    api=2,
     name="freq-gan",
     title="FreqGAN",
     summary="base and detail derained stage by stage, with channel attention and a critic",
     licence="Apache-2.0",
-    paper=Paper(
-        title="Frequency decomposition, recurrent attention generator and relativistic GAN",
-        results=(
-            PublishedResult(dataset="not named", psnr=29.1035, ssim=0.9661, note="its only table"),
-        ),
-    ),
-    hyperparameters=FreqGan,
+    paper=PAPER,
     variants={
         "default": _DEFAULT,
         "paper": _PAPER,
@@ -144,44 +109,9 @@ METHOD = Method(
         "t3": replace(_DEFAULT, network={"stages": 3}),
     },
     ablation=("freq-none", "freq-all", "no-attention", "no-gan", "default"),
-    network="rainkit_freq_gan.network:freq_gan",
-    objective="rainkit_freq_gan.objective:freq_gan",
+    network="rainkit_freq_gan.network:FreqGAN",
+    objective="rainkit_freq_gan.objective:FreqGanObjective",
     image=_image,
     parts=_parts,
-    weights=(
-        Weights(
-            tag="rain-v2",
-            variant="default",
-            file="weights/rain-v2.safetensors",
-            sha256="15baa5d941ae655d3261d802acae92721658e5d0af78bc45accc29d360ff5584",
-            licence="Apache-2.0",
-            trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
-            recipe="examples/recipes/freq-gan.toml",
-            results=measured(
-                "prenet/1",
-                ("rain100l", 25, 32.60, 0.9411, 26.23, 0.8204),
-                ("rain100h", 25, 24.39, 0.7745, 13.83, 0.3598),
-                ("rain200h", 15, 23.75, 0.7643, 14.06, 0.3873),
-                ("rain800", 15, 21.77, 0.7754, 21.67, 0.6650),
-                ("misc", 7, 20.63, 0.7258, 18.85, 0.6574),
-            ),
-        ),
-        Weights(
-            tag="rain-v1",
-            variant="default",
-            file="weights/rain-v1.safetensors",
-            sha256="955b44b810f7a96e851d99c1a95a2406c4e23a22ca54d22e2d74e3ff7dec3c57",
-            licence="Apache-2.0",
-            trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
-            recipe="examples/recipes/freq-gan.toml",
-            results=measured(
-                "prenet/1",
-                ("rain100l", 25, 32.26, 0.9387, 26.23, 0.8204),
-                ("rain100h", 25, 23.70, 0.7557, 13.83, 0.3598),
-                ("rain200h", 15, 23.10, 0.7471, 14.06, 0.3873),
-                ("rain800", 15, 21.87, 0.7676, 21.67, 0.6650),
-                ("misc", 7, 20.32, 0.7168, 18.85, 0.6574),
-            ),
-        ),
-    ),
+    weights=WEIGHTS,
 )

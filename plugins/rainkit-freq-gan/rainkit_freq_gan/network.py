@@ -16,16 +16,15 @@ __all__ = [
     "ResBlock",
     "SqueezeExcitation",
     "decompose",
-    "freq_gan",
     "guided_filter",
 ]
 
 EPSILON = 1.0
-"""Of the guided filter, for values in [0,1]: so large that streaks end up in the detail."""
+"""Epsilon of the guided filter for values in [0,1], so large that streaks become detail."""
 
 
 class SqueezeExcitation(nn.Module):
-    """Attention over maps: each is weighed by what all of them are on average over the picture."""
+    """Channel attention: each map is weighted according to the means of all maps."""
 
     def __init__(self, width: int, ratio: int = 4) -> None:
         super().__init__()
@@ -39,7 +38,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class ECA(nn.Module):
-    """The same with one kernel over neighbouring maps (Wang et al., CVPR 2020)."""
+    """Channel attention by one kernel over neighbouring maps (Wang et al., CVPR 2020)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,21 +51,21 @@ class ECA(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """Remembers from stage to stage: a convolutional LSTM without peepholes."""
+    """A convolutional LSTM without peepholes, the memory from stage to stage."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gates = nn.Conv2d(2 * width, 4 * width, 3, padding=1)
 
     def forward(self, f: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and the state h, c, all [B,width,H,W] -> the next h and c."""
+        """Features f and the state h, c, all [B,width,H,W] -> the next h and c."""
         i, forget, o, g = self.gates(torch.cat([f, h], 1)).chunk(4, 1)
         c = torch.sigmoid(forget) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with ReLU, attention over their maps, and a skip."""
+    """Two convolutions with ReLU, channel attention, and a skip."""
 
     def __init__(self, width: int, attention: str) -> None:
         super().__init__()
@@ -84,7 +83,7 @@ class ResBlock(nn.Module):
 
 
 class FreqGAN(nn.Module):
-    """T passes through one set of weights; each starts from the last picture and what it recalls.
+    """T passes through one set of weights; each starts from the last picture and the memory.
 
     Base and detail are an additional constraint: they enter every stage unchanged.
     """
@@ -122,7 +121,7 @@ class FreqGAN(nn.Module):
 
 
 def decompose(pictures: Tensor) -> dict[str, Tensor]:
-    """X = base + detail: the base by a guided filter, in float32 (section 3.1)."""
+    """Split X into base + detail by a guided filter, in float32 (section 3.1)."""
     with torch.autocast(pictures.device.type, enabled=False):
         exact = pictures.float()
         base = guided_filter(exact)
@@ -130,18 +129,18 @@ def decompose(pictures: Tensor) -> dict[str, Tensor]:
 
 
 def guided_filter(pictures: Tensor, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
-    """Smooth each channel, guided by itself (He et al., TPAMI 2013), with box windows.
+    """Smooth each channel by the guided filter (He et al., TPAMI 2013), guided by itself.
 
-    Windows are cut off at the borders and average what is inside, so that a constant stays one.
+    Windows average only the pixels inside the picture, so that a constant picture does not change.
 
     Args:
         pictures: [B,C,H,W] of any size.
-        radius: a window is 2 radius + 1 px wide.
-        epsilon: variances far below it are smoothed away; in squared units of the picture.
+        radius: radius of the windows, which are 2 radius + 1 px wide.
+        epsilon: variance far below which windows are smoothed, in squared units of the picture.
     """
 
     def box(x: Tensor) -> Tensor:
-        # One axis at a time; no wider than the picture, which pooling would refuse.
+        # One axis at a time, and no wider than the picture: pooling refuses wider windows.
         for axis in (0, 1):
             reach = [0, 0]
             reach[axis] = min(radius, x.shape[2 + axis] - 1)
@@ -154,8 +153,3 @@ def guided_filter(pictures: Tensor, radius: int = RADIUS, epsilon: float = EPSIL
     a = variance / (variance + epsilon)
     b = (1 - a) * mean
     return box(a) * pictures + box(b)
-
-
-def freq_gan(settings: Network) -> FreqGAN:
-    """The network of given hyperparameters, PyTorch's default initialisation."""
-    return FreqGAN(settings)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rainkit.critics import ConditionalCritic
+from rainkit.losses import ConditionalCritic, cross_entropy, ssim
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase, Progress
-from rainkit.similarity import ssim
 from rainkit_freq_gan import Objective as Settings
 
-__all__ = ["FreqGanObjective", "freq_gan", "relativistic"]
+__all__ = ["FreqGanObjective", "relativistic"]
 
 
-class FreqGanObjective(Objective):
-    """MSE + ``ssim`` x (-SSIM) + ``adversarial`` x relativistic loss; the last stage alone.
+class FreqGanObjective(Objective[Pair]):
+    """MSE + ``ssim`` x (-SSIM) + ``adversarial`` x relativistic loss of the last stage.
 
-    The paper names its critic "relative" and says no more: this is the relativistic average GAN
-    (Jolicoeur-Martineau, ICLR 2019), with the conditional critic of its predecessors.
+    The paper calls its critic "relative" without a definition. Here it is the relativistic average
+    GAN (Jolicoeur-Martineau, ICLR 2019) with the conditional critic of earlier deraining GANs.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,39 +30,38 @@ class FreqGanObjective(Objective):
             self.phases = (Phase("critic", trains="critic", training=judging), generator)
 
     def active(self, progress: Progress) -> tuple[str, ...]:
-        """The generator trains alone for the first epochs, then both do."""
+        """Let the generator train alone for the first epochs."""
         if progress.epoch < self.settings.alone_epochs:
             return ("generator",)
         return tuple(phase.name for phase in self.phases)
 
     def losses(
-        self, phase: str, outputs: Derained, batch: Any, progress: Progress
+        self, phase: str, outputs: Derained, batch: Pair, progress: Progress
     ) -> dict[str, Loss]:
-        """``critic``: relativistic; ``generator``: l2, ssim, and adversarial once both train."""
-        pair: Pair = batch
+        """Return relativistic of the critic; l2, ssim and adversarial of the generator."""
         derained = outputs.image
         if phase == "critic":
-            return {"relativistic": Loss(self._judged(derained, pair, 1.0))}
-        losses = {"l2": Loss(F.mse_loss(derained.float(), pair.clean))}
+            return {"relativistic": Loss(self._judged(derained, batch, 1.0))}
+        losses = {"l2": Loss(F.mse_loss(derained.float(), batch.clean))}
         if self.settings.ssim > 0:
-            losses["ssim"] = Loss(-ssim(derained, pair.clean).mean(), self.settings.ssim)
+            losses["ssim"] = Loss(-ssim(derained, batch.clean).mean(), self.settings.ssim)
         if "critic" in self.active(progress):
-            adversarial = self._judged(derained, pair, 0.0)
+            adversarial = self._judged(derained, batch, 0.0)
             losses["adversarial"] = Loss(adversarial, self.settings.adversarial)
         return losses
 
     def _judged(self, derained: Tensor, pair: Pair, label: float) -> Tensor:
-        # One pass each: batch normalisation must not mix the statistics of real and fake.
+        # Two passes: batch normalisation must not mix the statistics of real and fake.
         return relativistic(
             self.critic(pair.clean, pair.rainy), self.critic(derained, pair.rainy), label
         )
 
 
 def relativistic(real: Tensor, fake: Tensor, label: float) -> Tensor:
-    """BCE(C(r) - mean C(f), label) + BCE(C(f) - mean C(r), 1 - label), means over the batch.
+    """Return BCE(C(r) - mean C(f), label) + BCE(C(f) - mean C(r), 1 - label) of a batch.
 
-    The critic minimises it with the label 1: real pictures look more real than the average fake
-    one. The generator minimises it with 0, and real pictures count there too.
+    The critic minimises it with the label 1, so that real pictures look more real than the average
+    fake one. The generator minimises it with the label 0; real pictures count there too.
 
     Args:
         real: logits [B,1] of clean pictures.
@@ -75,11 +70,4 @@ def relativistic(real: Tensor, fake: Tensor, label: float) -> Tensor:
     """
     real, fake = real.float(), fake.float()
     above, below = real - fake.mean(), fake - real.mean()
-    return F.binary_cross_entropy_with_logits(
-        above, torch.full_like(above, label)
-    ) + F.binary_cross_entropy_with_logits(below, torch.full_like(below, 1 - label))
-
-
-def freq_gan(settings: Settings) -> FreqGanObjective:
-    """The objective of given hyperparameters."""
-    return FreqGanObjective(settings)
+    return cross_entropy(above, label) + cross_entropy(below, 1 - label)

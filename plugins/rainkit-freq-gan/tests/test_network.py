@@ -1,4 +1,4 @@
-"""FreqGAN's generator against METHODS 5.1, 5.2 and 6: sizes, the guided filter, recurrence."""
+"""FreqGAN's generator: its sizes, the guided filter, and the recurrence."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from rainkit_freq_gan import METHOD, RADIUS, Network
 from rainkit_freq_gan.network import (
     ConvLSTM,
+    FreqGAN,
     SqueezeExcitation,
     decompose,
-    freq_gan,
     guided_filter,
 )
 
@@ -20,7 +20,7 @@ from rainkit_freq_gan.network import (
     [("default", 172_587), ("freq-none", 171_723), ("freq-all", 173_451), ("t1", 172_587)],
 )
 def test_parameter_counts(variant: str, parameters: int) -> None:
-    network = freq_gan(METHOD.variants[variant].network)
+    network = FreqGAN(METHOD.variants[variant].network)
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
@@ -58,7 +58,7 @@ def test_base_and_detail_add_up_in_float32() -> None:
 
 
 def test_streaks_end_up_in_the_detail() -> None:
-    """METHODS 5.1: 86.5 % of their energy at epsilon 1."""
+    """With epsilon 1 it should be about 86.5 % of their energy."""
     scene = torch.linspace(0.2, 0.6, 96).expand(1, 3, 96, 96).clone()
     streaks = torch.zeros_like(scene)
     streaks[..., 10:70, 20::17] = 0.3
@@ -70,8 +70,8 @@ def test_streaks_end_up_in_the_detail() -> None:
 def test_one_stage_equals_the_first_of_six() -> None:
     """Stages share all weights: the six-stage network, stopped after its first answer."""
     torch.manual_seed(0)
-    six = freq_gan(METHOD.default.network).eval()
-    one = freq_gan(METHOD.variants["t1"].network).eval()
+    six = FreqGAN(METHOD.default.network).eval()
+    one = FreqGAN(METHOD.variants["t1"].network).eval()
     one.load_state_dict(six.state_dict())
     answers: list[torch.Tensor] = []
     six.f_out.register_forward_hook(lambda *given: answers.append(given[-1]))

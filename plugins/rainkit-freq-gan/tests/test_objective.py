@@ -1,4 +1,4 @@
-"""Squared error, SSIM and the relativistic critic: METHODS 5.3 and the checks of section 7."""
+"""FreqGAN's losses: squared error, SSIM and the relativistic critic."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from rainkit_freq_gan import METHOD, Objective
 from rainkit_freq_gan.objective import FreqGanObjective, relativistic
 
+from rainkit.losses import ssim
 from rainkit.objective import Derained, Pair, Progress
-from rainkit.similarity import ssim
 
 EARLY = Progress(step=10, steps=100, epoch=1.9)
 LATE = Progress(step=100, steps=100, epoch=99.0)

@@ -1,6 +1,6 @@
 """GraNet (section 3): local and global structure give a coarse picture, context refines it.
 
-Sizes are those of a picture of H x W; pooling rounds down and unpooling restores the size, so
+Shapes are given for a picture of H x W. Pooling rounds sizes down and unpooling restores them, so
 that no picture needs padding.
 """
 
@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from rainkit.objective import Derained
 from rainkit_granet import Network
 
-__all__ = ["CoarseStage", "DenseBlock", "FineStage", "GraNet", "RegionAware", "granet", "merge"]
+__all__ = ["CoarseStage", "DenseBlock", "FineStage", "GraNet", "RegionAware", "merge"]
 
 GRIDS = (1, 2, 4)
-"""Regions along each side of the region-aware blocks, at H/8, H/4 and H/2."""
+"""Number of regions along each side in the region-aware blocks at H/8, H/4 and H/2."""
 
 LEVELS = 4
-"""Dense blocks of the fine stage, and groups k that the merging block averages (equation 8)."""
+"""Number of dense blocks of the fine stage, and k, the number of groups that equation 8 merges."""
 
 
 class DenseBlock(nn.Module):
-    """Dense inside, additive outside: the local block of section 3.2.
+    """The local block of section 3.2: densely connected layers with a skip around them.
 
-    Layers see the input and all layers before them; a 1x1 convolution fuses them all.
+    Each layer sees the input and all layers before it; a 1x1 convolution fuses them all.
     """
 
     def __init__(self, width: int, growth: int, layers: int) -> None:
@@ -47,8 +47,8 @@ class DenseBlock(nn.Module):
 class RegionAware(nn.Module):
     """Non-local attention within each region of a grid; the identity before any training.
 
-    Embedded Gaussian without the 1/sqrt(d) of transformers; keys and values at half resolution.
-    Regions share the weights and do not overlap; the last ones may be smaller.
+    It is the embedded Gaussian, without the 1/sqrt(d) of transformers, with keys and values at half
+    resolution. The regions share the weights and do not overlap; the last ones may be smaller.
     """
 
     def __init__(self, width: int, grid: int) -> None:
@@ -72,10 +72,10 @@ class RegionAware(nn.Module):
         return attended + x
 
     def _attend(self, region: Tensor) -> Tensor:
-        """softmax(theta phi^T) g of one region, [B,width,h,w] -> [B,width/2,h,w]."""
+        """Compute softmax(theta phi^T) g of one region, [B,width,h,w] -> [B,width/2,h,w]."""
         height, width = region.shape[2:]
         query, key, value = self.theta(region), self.phi(region), self.g(region)
-        halves = (min(height, 2), min(width, 2))  # a region of one row keeps it
+        halves = (min(height, 2), min(width, 2))  # pooling would leave nothing of one row
         key, value = F.max_pool2d(key, halves), F.max_pool2d(value, halves)
         answer = F.scaled_dot_product_attention(
             _sequence(query), _sequence(key), _sequence(value), scale=1.0
@@ -84,7 +84,7 @@ class RegionAware(nn.Module):
 
 
 class CoarseStage(nn.Module):
-    """Local blocks down to H/8, region-aware ones back up (equations 1 to 4), and the mask."""
+    """Local blocks down to H/8 and region-aware blocks back up (equations 1 to 4)."""
 
     def __init__(self, settings: Network) -> None:
         super().__init__()
@@ -114,9 +114,9 @@ class CoarseStage(nn.Module):
 
 
 class FineStage(nn.Module):
-    """Contextual structure: four dense blocks in a row whose results vote (equation 8).
+    """Contextual structure: four dense blocks in a row whose results are averaged (equation 8).
 
-    Without context (the paper's ablation) the first and the last convolution remain.
+    Without context, the paper's ablation, only the first and the last convolution remain.
     """
 
     def __init__(self, settings: Network) -> None:
@@ -141,7 +141,7 @@ class FineStage(nn.Module):
 
 
 class GraNet(nn.Module):
-    """Both stages. The mask M is what the coarse stage takes for rain, C = I - M its picture."""
+    """Both stages. M is the rain mask of the coarse stage, C = I - M its picture."""
 
     def __init__(self, settings: Network) -> None:
         super().__init__()
@@ -162,16 +162,11 @@ class GraNet(nn.Module):
 
 
 def merge(levels: Tensor) -> Tensor:
-    """Equation 8: the mean of k contiguous groups of maps, [B,kC,H,W] -> [B,C,H,W]."""
+    """Average k contiguous groups of maps (equation 8), [B,kC,H,W] -> [B,C,H,W]."""
     batch, _, height, width = levels.shape
     return levels.reshape(batch, LEVELS, -1, height, width).mean(1)
 
 
-def granet(settings: Network) -> GraNet:
-    """The network of given hyperparameters, PyTorch's default initialisation."""
-    return GraNet(settings)
-
-
 def _sequence(maps: Tensor) -> Tensor:
-    """[B,C,h,w] -> [B,1,hw,C]; only with C contiguous does attention take its lean path."""
+    """Reshape [B,C,h,w] to [B,1,hw,C]; attention saves memory only if C is contiguous."""
     return maps.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()

@@ -1,4 +1,4 @@
-"""GraNet against METHODS 2.1 to 2.3: parameters, attention, pooling, both stages, odd sizes."""
+"""GraNet: its parameters, attention, pooling, both stages, and odd sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from rainkit_granet.network import (
     FineStage,
     GraNet,
     RegionAware,
-    granet,
     merge,
 )
 from torch import Tensor, nn
@@ -50,7 +49,7 @@ def _small(**switches: bool) -> Network:
 
 def _network(**switches: bool) -> GraNet:
     torch.manual_seed(0)
-    network = granet(_small(**switches))
+    network = GraNet(_small(**switches))
     _trained(network)
     return network
 
@@ -62,7 +61,7 @@ def _picture(height: int, width: int, channels: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("variant", METHOD.variants)
 def test_parameter_counts(variant: str) -> None:
-    assert _count(granet(METHOD.variants[variant].network)) == COUNTS[variant]
+    assert _count(GraNet(METHOD.variants[variant].network)) == COUNTS[variant]
 
 
 def test_parameter_counts_of_the_blocks() -> None:
@@ -170,7 +169,7 @@ def test_the_network_equals_the_formulas(size: tuple[int, int], region_aware: bo
 def _by_the_formulas(
     state: dict[str, Tensor], rainy: Tensor, region_aware: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """METHODS 2.1, written down once more: mask, coarse picture, result."""
+    """Compute the mask, the coarse picture and the result from the paper's formulas."""
 
     def conv(name: str, x: Tensor) -> Tensor:
         weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
@@ -223,7 +222,7 @@ def test_odd_sizes_come_back_finite_at_their_size(size: tuple[int, int]) -> None
 @pytest.mark.parametrize("variant", METHOD.variants)
 def test_the_coarse_picture_is_the_rainy_one_minus_the_mask(variant: str) -> None:
     rainy = _picture(17, 33)[:1]
-    network = _trained(granet(METHOD.variants[variant].network))
+    network = _trained(GraNet(METHOD.variants[variant].network))
     parts = network(rainy).parts
     assert torch.equal(rainy - parts["mask"], parts["coarse"])
     assert parts["mask"].abs().max() > 1e-3

@@ -1,14 +1,15 @@
-"""Mean absolute error, of the coarse picture too where asked for: METHODS 2.4."""
+"""The mean absolute error of the result and, with a weight, of the coarse picture."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from rainkit_granet import METHOD, Objective
-from rainkit_granet.network import granet
+from rainkit_granet.network import GraNet
 from rainkit_granet.objective import MeanAbsoluteError
 
 from rainkit.objective import Derained, Pair, Progress, weighted_sum
+from rainkit.training.schedules import Plateau, learning_rate
 
 NOW = Progress(step=0, steps=100, epoch=0.0)
 
@@ -24,14 +25,14 @@ def _batch() -> tuple[Derained, Pair]:
 def test_the_paper_takes_the_error_of_the_result_alone() -> None:
     outputs, pair = _batch()
     losses = MeanAbsoluteError(METHOD.variants["paper"].objective)
-    terms = losses.losses("network", outputs, pair, NOW)
+    terms = losses.loss(outputs, pair, NOW)
     assert set(terms) == {"mae"}
     assert weighted_sum(terms).item() == pytest.approx(0.1)
 
 
 def test_the_coarse_picture_is_supervised_by_its_weight() -> None:
     outputs, pair = _batch()
-    terms = MeanAbsoluteError(Objective(coarse=0.25)).losses("network", outputs, pair, NOW)
+    terms = MeanAbsoluteError(Objective(coarse=0.25)).loss(outputs, pair, NOW)
     assert terms["coarse"].value.item() == pytest.approx(0.3)
     assert weighted_sum(terms).item() == pytest.approx(0.1 + 0.25 * 0.3)
 
@@ -51,8 +52,8 @@ def test_a_coarse_picture_that_is_the_result_counts_once(variant: str, terms: se
     values = METHOD.variants[variant]
     pair = Pair(*torch.rand(2, 1, 3, 16, 16))
     objective = MeanAbsoluteError(values.objective)
-    outputs = objective.outputs(granet(values.network), pair)
-    losses = objective.losses("network", outputs, pair, NOW)
+    outputs = objective.outputs(GraNet(values.network), pair)
+    losses = objective.loss(outputs, pair, NOW)
     assert set(losses) == terms
     torch.testing.assert_close(losses["mae"].value, (outputs.image - pair.clean).abs().mean())
 
@@ -62,7 +63,11 @@ def test_errors_are_float32_whatever_the_network_gives() -> None:
     rounded = Derained(
         outputs.image.bfloat16(), {k: p.bfloat16() for k, p in outputs.parts.items()}
     )
-    for name, loss in (
-        MeanAbsoluteError(Objective(coarse=1.0)).losses("network", rounded, pair, NOW).items()
-    ):
+    for name, loss in MeanAbsoluteError(Objective(coarse=1.0)).loss(rounded, pair, NOW).items():
         assert loss.value.dtype == torch.float32, name
+
+
+def test_the_papers_learning_rate_falls_by_a_tenth_each_time_and_stops_at_its_floor() -> None:
+    training = METHOD.variants["paper"].training
+    rates = [learning_rate(training, 0, Plateau(falls=falls)) for falls in (0, 1, 15, 16, 36)]
+    assert rates == pytest.approx([5e-4, 4.5e-4, 5e-4 * 0.9**15, 1e-4, 1e-4])

@@ -14,21 +14,21 @@ from torch import Tensor, nn
 from rainkit.objective import Derained
 from rainkit_graspp_gan import Network
 
-__all__ = ["ASPP", "RASPP", "BasicBlock", "Encoder", "Fusion", "raspp"]
+__all__ = ["ASPP", "RASPP", "BasicBlock", "Encoder", "Fusion"]
 
 SLOPE = 0.2
-"""Of every LeakyReLU (printed with the discriminator as holding 'in our model')."""
+"""Slope of every LeakyReLU, which the paper states for 'our model' beside the discriminator."""
 
 RATES = (1, 2, 4)
 """Dilations of the atrous branches (section 3.2)."""
 
 
 class BasicBlock(nn.Module):
-    """ResNet-18's residual block without its stride.
+    """ResNet-18's residual block without its stride: act(x + bn2(conv2(act(bn1(conv1(x)))))).
 
-    ``act(x + bn2(conv2(act(bn1(conv1(x))))))``; a 1x1 convolution with batch normalisation
-    carries the skip where the width changes. With ``slope=0`` and ``padding_mode="zeros"`` it
-    computes what timm's ``BasicBlock`` of stride 1 computes.
+    If the width changes, a 1x1 convolution with batch normalisation carries the skip. With
+    ``slope=0`` and ``padding_mode="zeros"`` the block computes what timm's ``BasicBlock`` of
+    stride 1 computes.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid: parallel dilated 3x3 convolutions see rain of several widths."""
+    """Atrous spatial pyramid: parallel dilated 3x3 convolutions for rain of several widths."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -128,8 +128,8 @@ class RASPP(nn.Module):
     """The generator: encoder, ASPP, fusion.
 
     The paper has no skip from the rainy picture to the result (``residual=False``). With the
-    skip the network starts at the rainy picture and learns the rain, which a short training
-    needs (METHODS: 23.2 dB against 19.2 dB after 100 steps).
+    skip the network starts from the rainy picture and learns the rain, which a short training
+    needs: 23.2 dB against 19.2 dB after 100 steps of a small test.
     """
 
     def __init__(self, settings: Network) -> None:
@@ -144,8 +144,3 @@ class RASPP(nn.Module):
         """[B, 3, H, W] in [0, 1], sides of at least 5 px -> the clean picture, not clamped."""
         d = self.fusion(self.aspp(self.encoder(rainy)))
         return Derained(rainy + d if self.residual else d, {})
-
-
-def raspp(settings: Network) -> RASPP:
-    """The network of given hyperparameters, PyTorch's default initialisation."""
-    return RASPP(settings)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rainkit.critics import ConditionalCritic
+from rainkit.losses import ConditionalCritic, cross_entropy
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase, Progress
 from rainkit_graspp_gan import Objective as Settings
 from rainkit_graspp_gan.network import SLOPE
 
-__all__ = ["GrasppGanObjective", "Sobel", "graspp_gan"]
+__all__ = ["GrasppGanObjective", "Sobel"]
 
 
 class Sobel(nn.Module):
-    """Horizontal and vertical Sobel derivatives of each channel, unnormalised, fixed."""
+    """Fixed, unnormalised Sobel filters: horizontal and vertical derivatives of each channel."""
 
     kernels: Tensor
 
@@ -34,12 +32,12 @@ class Sobel(nn.Module):
         return F.conv2d(padded, self.kernels, groups=self.channels)
 
 
-class GrasppGanObjective(Objective):
-    """Equation 1, with mean squares for the norms unless ``norm="l2"``.
+class GrasppGanObjective(Objective[Pair]):
+    """Equation 1, with mean squares instead of norms unless ``norm="l2"``.
 
     With the printed norms the adversarial term would be 1e-5 of the loss; with mean squares the
-    three terms have one magnitude (METHODS 1.4). The critic's score is the probability of *real*,
-    the reading under which the printed sign lowers it for derained pictures.
+    three terms have the same magnitude. The critic's score is the probability that a picture is
+    real; the paper's sign of the adversarial term agrees with no other reading.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -49,40 +47,39 @@ class GrasppGanObjective(Objective):
         generator = Phase("generator")
         if settings.beta > 0:
             self.critic = ConditionalCritic(SLOPE)
-            # beta1 stays Adam's own: the paper names none.
+            # beta1 is Adam's default: the paper names none.
             judged = Phase("critic", trains="critic", training={"lr": settings.critic_lr})
             self.phases = (judged, generator)
         else:
             self.phases = (generator,)
 
     def active(self, progress: Progress) -> tuple[str, ...]:
-        """The generator trains alone for the first epochs, then both do."""
+        """Let the generator train alone for the first epochs."""
         if progress.epoch < self.settings.alone_epochs:
             return ("generator",)
         return tuple(phase.name for phase in self.phases)
 
     def losses(
-        self, phase: str, outputs: Derained, batch: Any, progress: Progress
+        self, phase: str, outputs: Derained, batch: Pair, progress: Progress
     ) -> dict[str, Loss]:
-        """``critic``: real and fake; ``generator``: l2, gradient (alpha), adversarial (beta)."""
-        pair: Pair = batch
+        """Return real and fake of the critic; l2, gradient and adversarial of the generator."""
         derained = outputs.image
         if phase == "critic":
             return {
-                "real": Loss(_cross_entropy(self.critic(pair.clean, pair.rainy), 1.0)),
-                "fake": Loss(_cross_entropy(self.critic(derained, pair.rainy), 0.0)),
+                "real": Loss(cross_entropy(self.critic(batch.clean, batch.rainy), 1.0)),
+                "fake": Loss(cross_entropy(self.critic(derained, batch.rainy), 0.0)),
             }
-        error = derained.float() - pair.clean
+        error = derained.float() - batch.clean
         losses = {"l2": Loss(self._size(error))}
         if self.settings.alpha > 0:
             losses["gradient"] = Loss(self._gradient(error), self.settings.alpha)
         if "critic" in self.active(progress):
-            believed = _cross_entropy(self.critic(derained, pair.rainy), 1.0)
-            losses["adversarial"] = Loss(believed, self.settings.beta)
+            adversarial = cross_entropy(self.critic(derained, batch.rainy), 1.0)
+            losses["adversarial"] = Loss(adversarial, self.settings.beta)
         return losses
 
     def _gradient(self, error: Tensor) -> Tensor:
-        # The Sobel filter is linear: the gradient of d - g is the difference of the gradients.
+        # The Sobel filter is linear: the gradient of d - g is the difference of their gradients.
         with torch.autocast(error.device.type, enabled=False):
             slopes = self.sobel(error)
         return self._size(slopes[:, 0::2]) + self._size(slopes[:, 1::2])
@@ -92,13 +89,3 @@ class GrasppGanObjective(Objective):
             return error.square().mean()
         norms: Tensor = torch.linalg.vector_norm(error.flatten(1), dim=1)
         return norms.mean()
-
-
-def graspp_gan(settings: Settings) -> GrasppGanObjective:
-    """The objective of given hyperparameters."""
-    return GrasppGanObjective(settings)
-
-
-def _cross_entropy(logits: Tensor, label: float) -> Tensor:
-    logits = logits.float()
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from rainkit_graspp_gan import METHOD
-from rainkit_graspp_gan.network import ASPP, BasicBlock, raspp
+from rainkit_graspp_gan.network import ASPP, RASPP, BasicBlock
 from torch import nn
 
 
@@ -18,7 +18,7 @@ def _count(module: nn.Module) -> int:
     [("default", 222_019), ("paper", 222_019), ("graspp", 222_019), ("wide", 874_115)],
 )
 def test_parameter_counts(variant: str, parameters: int) -> None:
-    assert _count(raspp(METHOD.variants[variant].network)) == parameters
+    assert _count(RASPP(METHOD.variants[variant].network)) == parameters
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(16, 16), (16, 24)])
@@ -54,7 +54,7 @@ def test_aspp_has_the_three_rates_and_keeps_the_size() -> None:
 def test_without_the_skip_the_network_generates_the_picture_itself() -> None:
     torch.manual_seed(0)
     rainy = torch.rand(1, 3, 12, 12)
-    direct = raspp(METHOD.variants["paper"].network).eval()
-    skipping = raspp(METHOD.default.network).eval()
+    direct = RASPP(METHOD.variants["paper"].network).eval()
+    skipping = RASPP(METHOD.default.network).eval()
     skipping.load_state_dict(direct.state_dict())
     torch.testing.assert_close(skipping(rainy).image - rainy, direct(rainy).image)

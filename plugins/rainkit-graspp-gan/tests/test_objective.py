@@ -1,4 +1,4 @@
-"""The losses and the critic: METHODS 1.3, 1.4 and the checks of section 7."""
+"""GRASPP-GAN's losses and its critic."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """ResGuideNet (section 3): blocks in a row, each guided by all residuals before it.
 
-``X`` is the rainy picture, ``r_k`` block k's residual (negative where rain is brighter than the
-scene), ``y_k = X + r_k`` its result. Block k sees ``y_{k-1}`` and ``g_k``, the residuals of the
-blocks before it, but nothing of later ones: the first k blocks are a network of their own.
+``X`` is the rainy picture, ``r_k`` the residual of block k (negative where rain is brighter than
+the scene) and ``y_k = X + r_k`` its result. Block k sees ``y_{k-1}`` and ``g_k``, the residuals of
+the blocks before it, but nothing of later blocks: the first k blocks are a network of their own.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 from rainkit.objective import Derained
 from rainkit_resguidenet import Network
 
-__all__ = ["Block", "ResGuideNet", "resguidenet"]
+__all__ = ["Block", "ResGuideNet"]
 
 SLOPE = 0.2
-"""Of LeakyReLU; the paper names none, and this is the default of its framework, TensorFlow."""
+"""Slope of LeakyReLU. The paper names none; this is the default of its framework, TensorFlow."""
 
 
 class Block(nn.Module):
     """Block k: features x0, a recursive unit with shared weights (equation 4), a residual.
 
     Attributes:
-        guidance: channels of g_k, which enters once in each of the three stages.
-        recursion: T, passes through the recursive unit.
+        guidance: number of channels of g_k, which enters once in each of the three stages.
+        recursion: T, the number of passes through the recursive unit.
     """
 
     def __init__(self, width: int, guidance: int, recursion: int) -> None:
@@ -51,11 +51,11 @@ class Block(nn.Module):
 
 
 class ResGuideNet(nn.Module):
-    """The cascade, with the 1x1 merge of section 3.5 where ``settings.merge`` asks for it.
+    """The cascade, with the 1x1 merge of section 3.5 if ``settings.merge`` is true.
 
-    The merge takes the residuals and its result is added to X. That is the paper's "compressed
-    into the final rain-streak residual"; merging the pictures y_k instead, as another sentence
-    has it, differs by a multiple of X only.
+    The merge takes the residuals, and its result is added to X. That is the paper's "compressed
+    into the final rain-streak residual"; another sentence merges the pictures y_k, which differs
+    only by a multiple of X.
     """
 
     def __init__(self, settings: Network) -> None:
@@ -72,8 +72,8 @@ class ResGuideNet(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if self.merge is not None:
-            # It starts as the last block: from random weights, inputs as alike as residuals are,
-            # it had not found better ones than these after 4,500 steps.
+            # The merge starts as the last block's residual. The residuals are so alike that from
+            # random weights it had not become better than this after 4,500 steps.
             with torch.no_grad():
                 self.merge.weight.zero_()
                 self.merge.weight[:, -3:, 0, 0] = torch.eye(3)
@@ -84,9 +84,9 @@ class ResGuideNet(nn.Module):
         return last
 
     def stages(self, rainy: Tensor) -> Iterator[Derained]:
-        """The result after each block, and last, where there is a merge, the merged one.
+        """Yield the result after each block and, if there is a merge, the merged result.
 
-        Blocks that are not asked for are not run.
+        Blocks whose results are not requested are not run.
         """
         residuals: list[Tensor] = []
         parts: dict[str, Tensor] = {}
@@ -100,11 +100,6 @@ class ResGuideNet(nn.Module):
             yield Derained(y, dict(parts))
         if self.merge is not None:
             yield Derained(rainy + self.merge(torch.cat(residuals, 1)), dict(parts))
-
-
-def resguidenet(settings: Network) -> ResGuideNet:
-    """The network of given hyperparameters: Xavier uniform weights, zero biases; see the merge."""
-    return ResGuideNet(settings)
 
 
 def _beside(features: Tensor, g: Tensor) -> Tensor:

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from rainkit.losses import ssim
 from rainkit.objective import Derained, Loss, Objective, Pair, Progress
-from rainkit.similarity import ssim
 from rainkit_resguidenet import Objective as Settings
 
-__all__ = ["DeepSupervision", "deep_supervision", "log_ssim"]
+__all__ = ["DeepSupervision", "log_ssim"]
 
 LEAST = 1e-4
-"""Keeps the logarithm finite."""
+"""Smallest similarity whose logarithm is taken; it keeps the loss finite."""
 
 
-class DeepSupervision(Objective):
-    """The mean over all supervised results of their squared error + ``ssim`` x log-SSIM loss.
+class DeepSupervision(Objective[Pair]):
+    """The mean of squared error + ``ssim`` x log-SSIM loss over all supervised results.
 
-    Supervised are every block's result and the merged one, or the last alone. The squared error is
-    a mean over pixels: as a sum over each patch, as printed, it has thousands of times the
-    gradient of the SSIM loss, whose weight of 1 then could not matter (METHODS 4.4).
+    Every block's result and the merged result are supervised, or only the last one. The squared
+    error is a mean over pixels: as a sum over each patch, as the paper prints it, it would have
+    thousands of times the gradient of the SSIM loss, whose weight of 1 could not matter.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
 
-    def losses(
-        self, phase: str, outputs: Derained, batch: Any, progress: Progress
-    ) -> dict[str, Loss]:
-        """``l2`` and ``ssim``, each averaged over what is supervised."""
-        pair: Pair = batch
+    def loss(self, outputs: Derained, batch: Pair, progress: Progress) -> dict[str, Loss]:
+        """Return ``l2`` and ``ssim``, each averaged over the supervised results."""
         results = self._supervised(outputs)
-        losses = {"l2": Loss(self._squared_error(results, pair.clean))}
+        losses = {"l2": Loss(self._squared_error(results, batch.clean))}
         if self.settings.ssim > 0:
-            losses["ssim"] = Loss(log_ssim(results, pair.clean), self.settings.ssim)
+            losses["ssim"] = Loss(log_ssim(results, batch.clean), self.settings.ssim)
         return losses
 
     def _supervised(self, outputs: Derained) -> Tensor:
-        """[K,B,3,H,W], float32."""
+        """Return the K supervised results [K,B,3,H,W] in float32."""
         results = [outputs.image]
         if self.settings.intermediate:
             blocks = list(outputs.parts.values())
@@ -57,18 +52,13 @@ class DeepSupervision(Objective):
 
 
 def log_ssim(results: Tensor, clean: Tensor) -> Tensor:
-    """-log(max(SSIM, 0) + 1e-4), SSIM averaged over each patch, the loss over all of them.
+    """Return the mean of -log(max(SSIM, 0) + 1e-4), where SSIM is averaged over each patch.
 
-    Printed as ``log(1 / SSIM + 1e-4)``, which diverges at 0 and has no value below: SSIM can be
-    negative. Here it is -1e-4 at identity and 9.21 wherever SSIM is not positive.
+    The paper prints ``log(1 / SSIM + 1e-4)``, which diverges at 0 and has no value below, but SSIM
+    can be negative. This loss is -1e-4 at identity and 9.21 wherever SSIM is not positive.
 
     Args:
         results: [K,B,3,H,W].
         clean: [B,3,H,W].
     """
     return -torch.log(ssim(results, clean).clamp(min=0) + LEAST).mean()
-
-
-def deep_supervision(settings: Settings) -> DeepSupervision:
-    """The objective of given hyperparameters."""
-    return DeepSupervision(settings)

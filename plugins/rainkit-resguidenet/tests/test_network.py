@@ -1,4 +1,4 @@
-"""The cascade against METHODS 4.1 to 4.3: parameters, formula, guidance, detached blocks."""
+"""The cascade: its parameters, its formula, the guidance, and detached blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rainkit_resguidenet import METHOD, Network
-from rainkit_resguidenet.network import Block, ResGuideNet, resguidenet
+from rainkit_resguidenet.network import Block, ResGuideNet
 from torch import Tensor, nn
 
 COUNTS = {
@@ -35,7 +35,7 @@ def _count(*modules: nn.Module) -> int:
 def _network(settings: Network) -> ResGuideNet:
     """Weights and biases that are all different from zero, as after a training."""
     torch.manual_seed(0)
-    network = resguidenet(settings).eval().requires_grad_(False)
+    network = ResGuideNet(settings).eval().requires_grad_(False)
     for name, parameter in network.named_parameters():
         if name.endswith("bias") or name.startswith("merge"):
             nn.init.uniform_(parameter, -0.1, 0.1)
@@ -52,11 +52,11 @@ def _refuse(*_: object) -> None:
 
 @pytest.mark.parametrize("variant", METHOD.variants)
 def test_parameter_counts(variant: str) -> None:
-    assert _count(resguidenet(METHOD.variants[variant].network)) == COUNTS[variant]
+    assert _count(ResGuideNet(METHOD.variants[variant].network)) == COUNTS[variant]
 
 
 def test_blocks_hold_the_published_parameters() -> None:
-    blocks = resguidenet(METHOD.default.network).blocks
+    blocks = ResGuideNet(METHOD.default.network).blocks
     assert _count(*blocks[:3]) == 19_404
     assert _count(*blocks[:5]) == 37_065
     grow = [_count(later) - _count(block) for block, later in pairwise(blocks)]
@@ -68,7 +68,7 @@ def test_weights_start_as_xavier_draws_them(variant: str) -> None:
     torch.manual_seed(0)
     layers = [
         layer
-        for layer in resguidenet(METHOD.variants[variant].network).blocks.modules()
+        for layer in ResGuideNet(METHOD.variants[variant].network).blocks.modules()
         if isinstance(layer, nn.Conv2d)
     ]
     drawn = []
@@ -86,7 +86,7 @@ def test_weights_start_as_xavier_draws_them(variant: str) -> None:
 def test_the_merge_starts_as_the_last_block() -> None:
     torch.manual_seed(0)
     with torch.no_grad():
-        answer = resguidenet(METHOD.default.network)(_picture())
+        answer = ResGuideNet(METHOD.default.network)(_picture())
     torch.testing.assert_close(answer.image, answer.parts["block5"])
 
 
@@ -123,7 +123,7 @@ def test_every_stage_equals_the_formulas(variant: str) -> None:
 
 
 def _by_the_formulas(state: dict[str, Tensor], settings: Network, x: Tensor) -> list[Tensor]:
-    """METHODS 4.2, written down once more: y_1, y_2, ... and the merged result."""
+    """Compute y_1, y_2, ... and the merged result from the paper's formulas."""
 
     def conv(name: str, *inputs: Tensor) -> Tensor:
         weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
@@ -149,7 +149,7 @@ def _by_the_formulas(state: dict[str, Tensor], settings: Network, x: Tensor) -> 
 @pytest.mark.parametrize("k", range(1, 6))
 def test_a_detached_network_gives_the_bits_of_its_stage(k: int) -> None:
     whole, rainy = _network(METHOD.default.network), _picture()
-    detached = resguidenet(METHOD.variants[f"block{k}"].network).eval()
+    detached = ResGuideNet(METHOD.variants[f"block{k}"].network).eval()
     kept = {name: whole.state_dict()[name] for name in detached.state_dict()}
     detached.load_state_dict(kept)
     stages = list(whole.stages(rainy))

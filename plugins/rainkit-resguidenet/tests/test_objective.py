@@ -1,4 +1,4 @@
-"""Deep supervision and the log-SSIM loss: METHODS 4.4 and the checks of section 7."""
+"""Deep supervision and the log-SSIM loss."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rainkit_resguidenet import METHOD, Objective
-from rainkit_resguidenet.network import resguidenet
+from rainkit_resguidenet.network import ResGuideNet
 from rainkit_resguidenet.objective import DeepSupervision, log_ssim
 
+from rainkit.losses import ssim
 from rainkit.objective import Derained, Pair, Progress, weighted_sum
-from rainkit.similarity import ssim
 
 NOW = Progress(step=0, steps=100, epoch=0.0)
 
@@ -64,7 +64,7 @@ def test_the_merged_result_counts_as_much_as_each_block() -> None:
     """(L_1 + L_2 + L_3 + L_merge) / 4 here, and / 6 with the paper's five blocks."""
     outputs, pair = _batch()
     supervised = [*outputs.parts.values(), outputs.image]
-    losses = DeepSupervision(Objective()).losses("network", outputs, pair, NOW)
+    losses = DeepSupervision(Objective()).loss(outputs, pair, NOW)
     errors = torch.stack([F.mse_loss(result, pair.clean) for result in supervised])
     similar = torch.stack([log_ssim(result[None], pair.clean) for result in supervised])
     torch.testing.assert_close(losses["l2"].value, errors.sum() / 4)
@@ -81,9 +81,9 @@ def test_every_answer_of_a_network_is_supervised_once(variant: str, answers: int
     torch.manual_seed(0)
     values = METHOD.variants[variant]
     rainy, clean = torch.rand(2, 2, 3, 12, 12)
-    network, objective = resguidenet(values.network), DeepSupervision(values.objective)
+    network, objective = ResGuideNet(values.network), DeepSupervision(values.objective)
     outputs = objective.outputs(network, Pair(rainy, clean))
-    error = objective.losses("network", outputs, Pair(rainy, clean), NOW)["l2"].value
+    error = objective.loss(outputs, Pair(rainy, clean), NOW)["l2"].value
     stages = [F.mse_loss(stage.image, clean) for stage in network.stages(rainy)]
     assert len(stages) == answers
     torch.testing.assert_close(error, sum(stages, torch.tensor(0.0)) / answers)
@@ -92,7 +92,7 @@ def test_every_answer_of_a_network_is_supervised_once(variant: str, answers: int
 def test_intermediate_results_can_go_unsupervised() -> None:
     outputs, pair = _batch()
     objective = DeepSupervision(METHOD.variants["last-only"].objective)
-    losses = objective.losses("network", outputs, pair, NOW)
+    losses = objective.loss(outputs, pair, NOW)
     torch.testing.assert_close(losses["l2"].value, F.mse_loss(outputs.image, pair.clean))
     torch.testing.assert_close(losses["ssim"].value, log_ssim(outputs.image[None], pair.clean))
 
@@ -100,7 +100,7 @@ def test_intermediate_results_can_go_unsupervised() -> None:
 def test_the_printed_sum_is_the_mean_times_the_size_of_a_patch() -> None:
     outputs, pair = _batch(side=24)
     mean, summed = (
-        DeepSupervision(METHOD.variants[variant].objective).losses("network", outputs, pair, NOW)
+        DeepSupervision(METHOD.variants[variant].objective).loss(outputs, pair, NOW)
         for variant in ("default", "paper")
     )
     torch.testing.assert_close(summed["l2"].value, mean["l2"].value * 3 * 24 * 24)
@@ -110,8 +110,8 @@ def test_the_printed_sum_is_the_mean_times_the_size_of_a_patch() -> None:
 def test_the_weight_of_similarity() -> None:
     outputs, pair = _batch()
     plain = DeepSupervision(METHOD.variants["l2"].objective)
-    assert set(plain.losses("network", outputs, pair, NOW)) == {"l2"}
-    doubled = DeepSupervision(Objective(ssim=2.0)).losses("network", outputs, pair, NOW)
+    assert set(plain.loss(outputs, pair, NOW)) == {"l2"}
+    doubled = DeepSupervision(Objective(ssim=2.0)).loss(outputs, pair, NOW)
     assert (doubled["l2"].weight, doubled["ssim"].weight) == (1.0, 2.0)
 
 
@@ -120,5 +120,5 @@ def test_losses_are_float32_whatever_the_network_gives() -> None:
     rounded = Derained(
         outputs.image.bfloat16(), {k: p.bfloat16() for k, p in outputs.parts.items()}
     )
-    for name, loss in DeepSupervision(Objective()).losses("network", rounded, pair, NOW).items():
+    for name, loss in DeepSupervision(Objective()).loss(rounded, pair, NOW).items():
         assert loss.value.dtype == torch.float32, name

@@ -1,6 +1,6 @@
-"""The time-lapse paper's network (section III): encoders of three kernel sizes, fused, one decoder.
+"""The time-lapse paper's network (section III): three encoders, a fusion and one decoder.
 
-It gives the streak layer S of a picture I; the clean picture is B = max(I - S, 0).
+The network gives the streak layer S of a picture I; the clean picture is B = max(I - S, 0).
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ __all__ = [
     "Sum",
     "TimeLapse",
     "Upsample",
-    "timelapse",
 ]
 
 LUMA = (0.299, 0.587, 0.114)
-"""Of R, G and B, BT.601."""
+"""Weights of R, G and B in luma, BT.601."""
 
 
 class Encoder(nn.Module):
@@ -70,7 +69,7 @@ class Product(nn.Module):
 
 
 class Concat(nn.Module):
-    """A 1x1 convolution, the same for every picture (Table VII)."""
+    """A 1x1 convolution that is the same for every picture (Table VII)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -83,7 +82,7 @@ class Concat(nn.Module):
 
 
 class DynFull(nn.Module):
-    """A filter W* that is generated from the picture's mean features, all of it."""
+    """A filter W* that is generated as a whole from the picture's mean features."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -96,15 +95,15 @@ class DynFull(nn.Module):
         return fused.reshape(z.shape[0], self.width, *z.shape[2:])
 
     def filters(self, z: Tensor) -> Tensor:
-        """W* of each picture, [B,w,3w]."""
+        """Return W* of each picture, [B,w,3w]."""
         generated: Tensor = self.generator(z.mean((2, 3), keepdim=True))
         return generated.reshape(z.shape[0], self.width, 3 * self.width)
 
 
 class DynLowRank(nn.Module):
-    """W* = W0 + U diag(g(mean of z)) V: generated filters that differ by a matrix of low rank.
+    """Generated filters that differ by a matrix of low rank: W* = W0 + U diag(g(mean of z)) V.
 
-    A five-hundredth of the parameters of :class:`DynFull`.
+    It has a five-hundredth of the parameters of :class:`DynFull`.
     """
 
     def __init__(self, width: int, rank: int) -> None:
@@ -122,10 +121,10 @@ class DynLowRank(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the size, bilinear: a transposed convolution with a fixed kernel (Table II).
+    """Bilinear upsampling to twice the size by a fixed transposed convolution (Table II).
 
-    Pixel 2i is pixel i, pixel 2i+1 the mean of its neighbours; beyond the border the last pixel
-    goes on, where zeros would darken it.
+    Pixel 2i is pixel i, and pixel 2i+1 is the mean of its neighbours. Beyond the border the last
+    pixel is repeated: zeros would darken the border.
     """
 
     kernel: Tensor
@@ -144,7 +143,7 @@ class Upsample(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Three times: upsample, join the skips of all encoders, convolve (Table II)."""
+    """Three levels that upsample, join the skips of all encoders, and convolve (Table II)."""
 
     def __init__(self, encoders: int, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -167,7 +166,7 @@ class Decoder(nn.Module):
 
 
 class TimeLapse(nn.Module):
-    """Encoders, fusion, decoder, and the subtraction of the streaks they find."""
+    """The encoders, the fusion, the decoder, and the subtraction of the streaks."""
 
     def __init__(self, settings: Network) -> None:
         super().__init__()
@@ -181,22 +180,17 @@ class TimeLapse(nn.Module):
         self.decoder = Decoder(len(settings.kernels), settings.channels, widths)
 
     def forward(self, rainy: Tensor) -> Derained:
-        """[B,3,H,W] in [0,1], sides multiples of 8 -> B of at least 0; the part is S."""
+        """[B,3,H,W] in [0,1], sides multiples of 8 -> B, at least 0; the part is S."""
         x = rainy
         if self.channels == 1:
             x = (rainy * rainy.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         answers = [encoder(x) for encoder in self.encoders]
         f = F.relu(self.fusion(torch.cat([features for features, _ in answers], 1)))
         streaks = self.decoder(f, [skips for _, skips in answers]).float()
-        # While it trains a rectified S has no gradient where it is 0, which soon is everywhere.
+        # In training a rectified S has no gradient where it is 0, and soon it is 0 everywhere.
         if self.rectify or not self.training:
             streaks = streaks.clamp(min=0)
         return Derained((rainy - streaks).clamp(min=0), {"streaks": streaks})
-
-
-def timelapse(settings: Network) -> TimeLapse:
-    """The network of given hyperparameters, PyTorch's default initialisation."""
-    return TimeLapse(settings)
 
 
 def _convolutions(kernel: int, widths: list[int]) -> nn.Sequential:

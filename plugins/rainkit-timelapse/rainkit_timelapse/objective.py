@@ -1,13 +1,13 @@
 """How the time-lapse network learns from two rainy frames of one scene (section III-D).
 
-No clean picture enters. Frames m and n differ in their rain alone: what both results share is the
-scene, and the median of many frames is what no rain covers most of the time.
+No clean picture is needed. Frames m and n differ only in their rain, so that both results must be
+the same scene. Over many frames the network learns their median, the scene where no rain covers it
+for most of the time.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,19 +16,19 @@ from torch import Tensor, nn
 from rainkit.objective import Derained, DivergedError, Frames, Loss, Objective, Phase, Progress
 from rainkit_timelapse import Objective as Settings
 
-__all__ = ["DirectionNetwork", "TimeLapseObjective", "timelapse"]
+__all__ = ["DirectionNetwork", "TimeLapseObjective"]
 
 FLAT = 0.01
-"""Slopes of S below this, per pixel, have no direction worth asking for."""
+"""Slope of S per pixel below which its direction is not evaluated."""
 
 GUARD_EVERY = 50
-"""Steps between looks at how much of the pictures the network takes for rain."""
+"""Number of steps between checks of how much light the network takes for rain."""
 
 
 class DirectionNetwork(nn.Module):
-    """Assigns each pixel of a streak layer to one of K = 4 directions, which it learns too.
+    """A network that assigns each pixel of a streak layer to one of K = 4 learnt directions.
 
-    44 numbers, left out once the training is done.
+    It has 44 parameters and is not needed after the training.
     """
 
     def __init__(self, directions: int = 4) -> None:
@@ -38,10 +38,10 @@ class DirectionNetwork(nn.Module):
         self.centres = nn.Parameter(centres)
 
     def forward(self, streaks: Tensor) -> Tensor:
-        """Lv of S [B,C,H,W]: how far gradients are from their directions, in radians, a scalar.
+        """Return Lv of S [B,C,H,W]: the mean angle in radians from gradients to their directions.
 
         alpha_k = softmax_k(W_k * theta + b_k); V_k is the mean of alpha_k |theta - c_k| over the
-        pixels that slope, and Lv the sum of all V_k.
+        pixels where S has a slope, and Lv is the sum of all V_k.
         """
         with torch.autocast(streaks.device.type, enabled=False):
             theta, sloping = _directions(streaks.float().flatten(0, 1).unsqueeze(1))
@@ -52,12 +52,12 @@ class DirectionNetwork(nn.Module):
             return mean
 
 
-class TimeLapseObjective(Objective):
-    """background Lb + structure Ls + direction Lv + reconstruction Lr, all means over pixels.
+class TimeLapseObjective(Objective[Frames]):
+    """The weighted sum of background Lb, structure Ls, direction Lv and reconstruction Lr.
 
-    The printed schedule multiplies Ls by a gamma that falls to 1e-4, after which a black picture
-    costs less than an honest one (METHODS 3.3): ``schedule="paper"`` keeps it for the record. Ls
-    alone is an L1 Noise2Noise objective: its minimiser is the median over the frames.
+    All are means over pixels. The printed schedule multiplies Ls by a gamma that falls to 1e-4,
+    after which a black picture costs less than a correct one; ``schedule="paper"`` reproduces it.
+    Ls alone is an L1 Noise2Noise objective, whose minimiser is the median over the frames.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -69,16 +69,15 @@ class TimeLapseObjective(Objective):
             self.directions = DirectionNetwork()
             self.phases = (Phase("directions", trains="directions"), network)
 
-    def outputs(self, network: nn.Module, batch: Any) -> Derained:
-        """Both frames in one pass, the second ones after the first ones."""
-        frames: Frames = batch
-        answer: Derained = network(torch.cat([frames.first, frames.second]))
+    def outputs(self, network: nn.Module, batch: Frames) -> Derained:
+        """Derain both frames in one pass, the second ones after the first ones."""
+        answer: Derained = network(torch.cat([batch.first, batch.second]))
         return answer
 
     def losses(
-        self, phase: str, outputs: Derained, batch: Any, progress: Progress
+        self, phase: str, outputs: Derained, batch: Frames, progress: Progress
     ) -> dict[str, Loss]:
-        """``directions``: direction; ``network``: every term whose weight is not 0.
+        """Return the direction of ``directions``; of ``network`` every term that has weight.
 
         Raises:
             DivergedError: the network takes more than ``guard`` of all light for rain.
@@ -87,8 +86,7 @@ class TimeLapseObjective(Objective):
         streaks = outputs.parts["streaks"]
         if phase == "directions":
             return {"direction": Loss(self.directions(streaks))}
-        frames: Frames = batch
-        rainy = torch.cat([frames.first, frames.second])
+        rainy = torch.cat([batch.first, batch.second])
         if settings.guard and progress.step % GUARD_EVERY == 0:
             self._refuse_collapse(streaks, rainy)
         derained = outputs.image.float()
@@ -97,7 +95,7 @@ class TimeLapseObjective(Objective):
         if settings.background > 0:
             losses["background"] = Loss(F.l1_loss(first, second), settings.background)
         if settings.structure > 0:
-            # m != n: a result beside its own frame would keep that frame's rain.
+            # m != n: a result compared with its own frame would keep that frame's rain.
             crossed = F.l1_loss(torch.cat([second, first]), rainy)
             losses["structure"] = Loss(crossed, settings.structure * self._gamma(progress))
         if settings.direction > 0:
@@ -117,21 +115,16 @@ class TimeLapseObjective(Objective):
         share = float(streaks.detach().float().mean() / rainy.mean().clamp(min=1e-6))
         if share > self.settings.guard:
             raise DivergedError(
-                f"the network takes {share:.0%} of all light for rain: its results go black; "
+                f"the network takes {share:.0%} of all light for rain: its results become black; "
                 "raise objective.structure, or lower training.lr"
             )
 
 
-def timelapse(settings: Settings) -> TimeLapseObjective:
-    """The objective of given hyperparameters."""
-    return TimeLapseObjective(settings)
-
-
 def _directions(streaks: Tensor) -> tuple[Tensor, Tensor]:
-    """Angles atan(gy / gx) in radians, and 1 where S slopes; both [N,1,H,W].
+    """Return the angles atan(gy / gx) in radians, and 1 where S has a slope; both [N,1,H,W].
 
-    Central differences with the border repeated. The printed quotient is 0/0 on flat S: gx is
-    moved away from 0 by :data:`FLAT`, to its own side.
+    The gradients are central differences with the border repeated. The printed quotient is 0/0
+    where S is flat; gx is therefore moved away from 0 by :data:`FLAT`, to its own side.
     """
     padded = F.pad(streaks, (1, 1, 1, 1), mode="replicate")
     gx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2

@@ -1,4 +1,4 @@
-"""The time-lapse network against METHODS 3.1, 3.2 and 6: sizes, fusions, subtraction."""
+"""The time-lapse network: its sizes, its fusions, and the subtraction of streaks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rainkit_timelapse import METHOD, Network
-from rainkit_timelapse.network import DynFull, DynLowRank, Upsample, timelapse
+from rainkit_timelapse.network import DynFull, DynLowRank, TimeLapse, Upsample
 
 PAPER = METHOD.variants["paper"].network
 LIGHT = Network(fusion="dyn_full")
@@ -28,7 +28,7 @@ LIGHT = Network(fusion="dyn_full")
 )
 def test_parameter_counts(settings: Network, parameters: int) -> None:
     with torch.device("meta"):
-        network = timelapse(settings)
+        network = TimeLapse(settings)
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
@@ -68,7 +68,7 @@ def test_upsampling_keeps_pixels_and_puts_means_between() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_streaks_are_subtracted_and_nothing_goes_below_black(channels: int) -> None:
     torch.manual_seed(0)
-    network = timelapse(Network(channels=channels)).eval()  # type: ignore[arg-type]
+    network = TimeLapse(Network(channels=channels)).eval()  # type: ignore[arg-type]
     rainy = torch.rand(1, 3, 16, 24)
     with torch.no_grad():
         network.decoder.out.bias.fill_(0.4)
@@ -84,7 +84,7 @@ def test_streaks_may_be_negative_while_training_but_in_the_papers_form() -> None
     rainy = torch.rand(1, 3, 16, 16)
     for rectify in (False, True):
         torch.manual_seed(0)
-        network = timelapse(Network(rectify=rectify)).train()
+        network = TimeLapse(Network(rectify=rectify)).train()
         with torch.no_grad():
             network.decoder.out.bias.fill_(-1)
             streaks = network(rainy).parts["streaks"]
@@ -93,7 +93,7 @@ def test_streaks_may_be_negative_while_training_but_in_the_papers_form() -> None
 
 def test_one_channel_sees_luma_alone() -> None:
     torch.manual_seed(0)
-    network = timelapse(Network()).eval()
+    network = TimeLapse(Network()).eval()
     colour = torch.rand(1, 3, 16, 16)
     luma = (colour * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The four losses of two frames, the printed schedule and the guard: METHODS 3.3 and section 7."""
+"""The four losses of two frames, the printed schedule and the guard against black pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from rainkit_timelapse import METHOD, Objective
-from rainkit_timelapse.network import timelapse
+from rainkit_timelapse.network import TimeLapse
 from rainkit_timelapse.objective import DirectionNetwork, TimeLapseObjective
 
 from rainkit.objective import Derained, DivergedError, Frames, Progress, weighted_sum
@@ -111,7 +111,7 @@ def test_structure_is_weighed_as_scheduled(schedule: str, step: int, gamma: floa
 
 
 def test_as_printed_black_pictures_win_and_by_default_they_do_not() -> None:
-    """METHODS 3.3: once gamma has fallen, S = 1 costs less than the picture as it is."""
+    """Once gamma has fallen, S = 1 costs less than the unchanged picture."""
     frames = _frames()
     late = Progress(step=50, steps=100, epoch=0.0)
     black, untouched = torch.ones(4, 1, 16, 16), torch.zeros(4, 1, 16, 16)
@@ -137,7 +137,7 @@ def test_the_guard_stops_a_collapse() -> None:
 def test_both_frames_pass_at_once_and_no_clean_picture_enters() -> None:
     torch.manual_seed(0)
     frames = _frames()
-    network = timelapse(METHOD.default.network)
+    network = TimeLapse(METHOD.default.network)
     answer = TimeLapseObjective(Objective()).outputs(network, frames)
     assert answer.image.shape == (4, 3, 16, 16)
     torch.testing.assert_close(answer.image[2:], network(frames.second).image)

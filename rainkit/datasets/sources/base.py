@@ -16,7 +16,7 @@ from rainkit.datasets.sources.augmentation import Augmentation
 from rainkit.datasets.sources.request import DataRequest
 from rainkit.errors import DatasetError
 from rainkit.images import RGB8
-from rainkit.rain.batched import Shower
+from rainkit.rain.render import SampledRain
 
 __all__ = ["Cache", "Common", "Source", "draw_seed", "refuse_sizes"]
 
@@ -34,7 +34,7 @@ class Source(ABC):
         """Pictures to draw from."""
 
     @abstractmethod
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | Shower, RGB8]:
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | SampledRain, RGB8]:
         """A degraded and a clean crop of picture ``item``, HWC uint8 RGB.
 
         Or the rain that is to be painted over the clean crop, and that crop.

@@ -18,7 +18,8 @@ from rainkit.datasets.sources.request import DataRequest
 from rainkit.datasets.sources.stored import FrameScenes, PairFolder, SceneAverages
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.images import RGB8
-from rainkit.rain.batched import Shower, paint_batch
+from rainkit.rain.batched import paint_batch
+from rainkit.rain.render import SampledRain
 
 __all__ = [
     "Batch",
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-Sample = tuple[Tensor | Shower, Tensor]
+Sample = tuple[Tensor | SampledRain, Tensor]
 """Degraded and clean picture, or two frames of one scene, uint8 [3, H, W]; or the rain to paint
 over a clean picture, and that picture. Crops are of one size, whole pictures of many."""
 
@@ -48,14 +49,14 @@ class Redrawn(NamedTuple):
 class Batch(NamedTuple):
     """Samples stacked, uint8 [B, 3, H, W] twice, and the rain that ``first`` still lacks.
 
-    ``showers`` has an entry for each sample, or none at all; so has ``uncut``: the whole clean
+    ``rains`` has an entry for each sample, or none at all; so has ``uncut``: the whole clean
     pictures, [3, h, w], where those of the batch differ in size and rain is to be painted on.
     ``skipped`` tells of each picture that could not be read, and in whose place another was drawn.
     """
 
     first: Tensor
     second: Tensor
-    showers: tuple[Shower | None, ...] = ()
+    rains: tuple[SampledRain | None, ...] = ()
     uncut: tuple[Tensor, ...] = ()
     skipped: tuple[str, ...] = ()
 
@@ -63,14 +64,14 @@ class Batch(NamedTuple):
         """Both stacks on a device, with all rain painted there."""
         first = self.first.to(device, non_blocking=True)
         second = self.second.to(device, non_blocking=True)
-        wet = {n: shower for n, shower in enumerate(self.showers) if shower is not None}
+        wet = {n: rain for n, rain in enumerate(self.rains) if rain is not None}
         if wet and not self.uncut:
             first[list(wet)] = paint_batch(second[list(wet)], list(wet.values()))
         elif wet:
             # Rain was drawn for the whole picture: it is painted there, and cut with it.
-            for n, shower in wet.items():
+            for n, rain in wet.items():
                 whole = self.uncut[n].to(device, non_blocking=True)
-                rainy = paint_batch(whole.unsqueeze(0), [shower])[0]
+                rainy = paint_batch(whole.unsqueeze(0), [rain])[0]
                 first[n] = _middle(rainy, first.shape[2], first.shape[3])
         return first, second
 
@@ -91,13 +92,13 @@ def collate(samples: Sequence[Sample | Redrawn | RainkitError]) -> Batch | Raink
         whole.append(sample)
     clean = [second for _, second in whole]
     height, width = (min(each.shape[axis] for each in clean) for axis in (1, 2))
-    showers = tuple(first if isinstance(first, Shower) else None for first, _ in whole)
-    wet = any(showers)
+    rains = tuple(first if isinstance(first, SampledRain) else None for first, _ in whole)
+    wet = any(rains)
     several = len({each.shape for each in clean}) > 1
     return Batch(
         torch.stack([_middle(_picture(sample), height, width) for sample in whole]),
         torch.stack([_middle(each, height, width) for each in clean]),
-        showers if wet else (),
+        rains if wet else (),
         tuple(clean) if wet and several else (),
         tuple(skipped),
     )
@@ -106,7 +107,7 @@ def collate(samples: Sequence[Sample | Redrawn | RainkitError]) -> Batch | Raink
 def _picture(sample: Sample) -> Tensor:
     """The degraded picture or, where its rain is still to be painted, the clean one."""
     first, second = sample
-    return second if isinstance(first, Shower) else first
+    return second if isinstance(first, SampledRain) else first
 
 
 def _middle(picture: Tensor, height: int, width: int) -> Tensor:
@@ -161,7 +162,7 @@ class Mixed(Dataset[Sample | Redrawn | RainkitError]):
     def _draw(self, rng: np.random.Generator) -> Sample:
         source = self._sources[int(np.searchsorted(self._bounds, rng.random(), side="right"))]
         first, second = source.draw(int(rng.integers(len(source))), rng)
-        if not isinstance(first, Shower):
+        if not isinstance(first, SampledRain):
             return _to_channels_first(first), _to_channels_first(second)
         return first, _to_channels_first(second)
 

@@ -12,8 +12,8 @@ from rainkit.datasets.sources.base import Common, Source, draw_seed
 from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.images import RGB8
 from rainkit.rain import render
-from rainkit.rain.batched import Shower, draw
 from rainkit.rain.noise import add_noise
+from rainkit.rain.render import SampledRain, sample_rain
 
 __all__ = ["Photos"]
 
@@ -38,7 +38,7 @@ class Photos(Source):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | Shower, RGB8]:
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | SampledRain, RGB8]:
         """Crop, turn and recolour, then rain, enlarged or compressed at times, or noise."""
         request = self._request
         photo = self._cache.read(self._paths[item])
@@ -62,8 +62,10 @@ class Photos(Source):
             settings, distance = request.rain.draw(rng)
             seed = (draw_seed(rng),)
             if request.rain_on == "device":
-                shower = draw(clean, settings, seed, distance=distance, frame_width=frame_width)
-                return shower, clean
+                sampled = sample_rain(
+                    clean, settings, seed, distance=distance, frame_width=frame_width
+                )
+                return sampled, clean
             rainy = render(clean, settings, seed, distance=distance, frame_width=frame_width).rainy
         if larger is not None:
             rainy, clean = larger.apply(rainy), larger.apply(clean)

@@ -53,7 +53,7 @@ class DataRequest:
             the ``mean`` or the ``median`` of all other frames of its scene. Either is prepared when
             a scene is first drawn; the median is slower to prepare, and needs all frames at once.
         degradation: what befalls clean photographs: ``rain`` or ``noise``.
-        rain: the mixture of rain drawn onto them.
+        rain: the distribution of rain that is drawn onto them.
         rain_on: who paints that rain: the loading processes (``workers``), or the device that
             trains, from what they drew (``device``): the same rain, a level apart here and there.
         noise: how strong the noise added to them is.

@@ -122,7 +122,7 @@ def _making(records: Sequence[Record], command: str) -> Iterator[str]:
         yield from ("```console", f"$ {command}", "```", "")
     yield f"Seed {seeds}; {libraries}. `manifest.jsonl` holds every parameter of every picture."
     yield "To draw all of them again and compare, pixel for pixel:"
-    yield from ("", "```console", "$ rainkit synth --from manifest.jsonl --verify", "```", "")
+    yield from ("", "```console", "$ rainkit data verify manifest.jsonl", "```", "")
 
 
 def _reading(records: Sequence[Record]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rainkit import images
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
+from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError, one_line
 from rainkit.files import sha256
 from rainkit.images import RGB8
 
@@ -257,7 +257,7 @@ def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
     try:
         network.load_state_dict(state)
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)
         raise WeightsError(f"{file.path}: does not fit {file.architecture} ({reason})") from error
     network = network.to(device).eval()
     mean, deviation = (

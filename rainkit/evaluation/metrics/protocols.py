@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rainkit.choices import unknown
 from rainkit.errors import PairingError, UsageError
 from rainkit.evaluation.metrics import psnr_ssim
 from rainkit.evaluation.metrics.psnr_ssim import (
@@ -30,7 +31,7 @@ from rainkit.evaluation.metrics.psnr_ssim import (
 )
 from rainkit.images import RGB8
 
-__all__ = ["PROTOCOLS", "Protocol", "protocol"]
+__all__ = ["PROTOCOLS", "Protocol", "chosen_protocols", "protocol"]
 
 _Pair = tuple[RGB8, RGB8]
 _Planes = tuple[tuple[Plane, ...], tuple[Plane, ...]]
@@ -235,11 +236,9 @@ def protocol(name: str, *, crop: int = 0) -> Protocol:
     """
     if crop < 0:
         raise UsageError(f"a border of {crop} px cannot be cut off")
-    try:
-        found = PROTOCOLS[name]
-    except KeyError:
-        known = ", ".join(PROTOCOLS)
-        raise UsageError(f"--protocol {name}: unknown; choose from {known}") from None
+    if name not in PROTOCOLS:
+        raise unknown("--protocol", name, PROTOCOLS)
+    found = PROTOCOLS[name]
     return replace(found, crop=crop) if crop else found
 
 

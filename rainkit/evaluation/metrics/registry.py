@@ -6,7 +6,6 @@ of piq with piq's. They work on RGB in [0,1] with their library's default parame
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rainkit.choices import unknown
 from rainkit.errors import PairingError, UsageError, WeightsError
 from rainkit.evaluation.metrics import perceptual, rain
 from rainkit.evaluation.metrics.perceptual import WeightFile
 from rainkit.images import RGB8, to_tensor
 
-__all__ = ["METRICS", "Metric", "Ready", "metric", "ready"]
+__all__ = ["METRICS", "LoadedMetric", "Metric", "load_metrics", "metric"]
 
 Compute = Callable[..., float]
 """Pictures HWC uint8 RGB, in the order of :attr:`Metric.needs` after the restored one."""
@@ -71,7 +71,7 @@ class Metric:
         return "↑" if self.higher_is_better else "↓"
 
 
-class Ready:
+class LoadedMetric:
     """A metric that can be computed: its weights, if any, are loaded.
 
     Attributes:
@@ -129,7 +129,7 @@ class Ready:
 
 
 class _Loaded(NamedTuple):
-    metrics: tuple[Ready, ...]
+    metrics: tuple[LoadedMetric, ...]
     skipped: tuple[str, ...]
 
 
@@ -139,16 +139,12 @@ def metric(name: str) -> Metric:
     Raises:
         UsageError: there is none.
     """
-    try:
-        return METRICS[name]
-    except KeyError:
-        nearest = difflib.get_close_matches(name, METRICS, 1)
-        guess = f"did you mean {nearest[0]}? " if nearest else ""
-        known = ", ".join(METRICS)
-        raise UsageError(f"--metric {name}: unknown; {guess}choose from {known}") from None
+    if name not in METRICS:
+        raise unknown("--metric", name, METRICS)
+    return METRICS[name]
 
 
-def ready(
+def load_metrics(
     names: Iterable[str],
     *,
     weights_dir: Path | None = None,
@@ -176,7 +172,7 @@ def ready(
             skipped.append(f"{each.name} skipped: it needs the {' and the '.join(lacking)}")
             continue
         try:
-            found.append(Ready(each, place))
+            found.append(LoadedMetric(each, place))
         except WeightsError as error:
             skipped.append(f"{each.name} skipped: {error}")
     return _Loaded(tuple(found), tuple(skipped))

@@ -1,62 +1,28 @@
-"""What the pages, tables and plots of an evaluation show: plain data, however it was measured."""
+"""What the page, tables and plots of an evaluation show: its scores, and what belongs to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from rainkit.images import RGB8
+import numpy as np
+import numpy.typing as npt
+
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.errors import DatasetError, UsageError
+from rainkit.evaluation.scores import Comparison, Score, Scores
 
 __all__ = [
-    "EvalPlot",
     "EvalReport",
     "EvalResult",
-    "ExtraMetric",
     "PanelPictures",
-    "PictureScore",
     "PublishedScore",
+    "about_results",
+    "report_of",
 ]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PictureScore:
-    """One picture's figures under one protocol.
-
-    Attributes:
-        name: of the picture, unique in its dataset.
-        psnr: in dB, ``inf`` where the result equals the target.
-        ssim: NaN where it is undefined.
-        input_psnr: of the rainy picture itself; None where there is none.
-        input_ssim: likewise.
-        milliseconds: what deraining took; None where nothing was derained.
-        size: width and height.
-        rate_mm_h: rain rate from the synthesis manifest.
-        extras: further figures by the name of their :class:`ExtraMetric`.
-        input_extras: those of the rainy picture itself.
-    """
-
-    name: str
-    psnr: float
-    ssim: float
-    input_psnr: float | None = None
-    input_ssim: float | None = None
-    milliseconds: float | None = None
-    size: tuple[int, int] | None = None
-    rate_mm_h: float | None = None
-    extras: Mapping[str, float] = field(default_factory=dict)
-    input_extras: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def psnr_gain(self) -> float | None:
-        """PSNR over the rainy picture's; 0 where both equal the target."""
-        if self.input_psnr is None:
-            return None
-        return 0.0 if self.psnr == self.input_psnr else self.psnr - self.input_psnr
-
-    @property
-    def ssim_gain(self) -> float | None:
-        """SSIM over the rainy picture's."""
-        return None if self.input_ssim is None else self.ssim - self.input_ssim
+RGB8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,55 +36,50 @@ class PanelPictures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalResult:
-    """One method on one dataset under one protocol.
+    """The scores of one method on one dataset under one protocol.
 
     Attributes:
         method: its name in tables; the same name is the same row and colour everywhere.
-        dataset: its name in tables.
-        protocol: name and version, such as ``prenet/1``.
-        pictures: their scores.
-        load: the pictures of a score's name; called only for those that a page shows. It may raise
-            a RainkitError, which the page then tells. None shows no pictures.
-        part_of: the method that this is a part of; parts are in tables, but not ranked. Their
-            names begin with the method's.
-        of_rain: the pictures are of rain, scored against the rain itself.
+        scores: one row per picture.
+        load: returns the pictures behind the score of a name. It is called only for those that a
+            page shows, and may raise a RainkitError, which the page then shows. None if the page
+            shows no pictures of this result.
+        part_of: the method that this is a part of. Parts are in tables, but not ranked, and their
+            names begin with the method's. None for the method itself.
+        of_rain: whether the pictures are of rain and scored against the rain itself.
     """
 
     method: str
-    dataset: str
-    protocol: str
-    pictures: tuple[PictureScore, ...]
+    scores: Scores
     load: Callable[[str], PanelPictures] | None = None
     part_of: str | None = None
     of_rain: bool = False
 
+    @property
+    def dataset(self) -> str:
+        """The dataset's name."""
+        return self.scores.dataset
 
-@dataclass(frozen=True, slots=True)
-class EvalPlot:
-    """A plot.
+    @property
+    def protocol(self) -> str:
+        """Name and version of the protocol, such as ``prenet/1``."""
+        return self.scores.protocol.label
 
-    Attributes:
-        name: of its kind: boxes-psnr, boxes-ssim, gain, rate-psnr, parts-psnr, parts-ssim.
-        title: what it shows, under which protocol.
-        svg: an SVG element in the colour of the text around it.
-        text: the same in words, for those who cannot see it.
-    """
-
-    name: str
-    title: str
-    svg: str
-    text: str
+    @property
+    def pictures(self) -> tuple[Score, ...]:
+        """The scores of the pictures."""
+        return self.scores.rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedScore:
-    """A figure that a paper prints; shown as 'published', never ranked among measured ones.
+    """A figure that a paper prints; it is shown as 'published' and never ranked.
 
     Attributes:
         method: the paper's method.
-        dataset: it stands beside measured datasets of this name, in capitals or not.
+        dataset: it stands beside measured datasets of this name, whatever the case.
         psnr: in dB.
-        ssim: likewise as printed.
+        ssim: as printed.
         milliseconds: per picture.
         note: protocol and data, where the paper states them.
     """
@@ -132,64 +93,59 @@ class PublishedScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExtraMetric:
-    """A figure beyond PSNR and SSIM.
-
-    Attributes:
-        name: the key in :attr:`PictureScore.extras`.
-        title: the column's heading, with the implementation where that matters.
-        higher_is_better: which way it is ranked; None = not ranked.
-        digits: decimals shown.
-    """
-
-    name: str
-    title: str
-    higher_is_better: bool | None = True
-    digits: int = 4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EvalReport:
-    """What an evaluation has to show.
+    """All that the page, tables and plots of an evaluation show.
 
     Attributes:
         title: the page's heading.
-        results: in the order of the tables. The protocol of the first leads: plots and pictures
-            show it, tables show all.
-        protocols: what defines each protocol, in words, by name and version.
-        facts: what to know about the run: machine, device, versions, weights.
+        results: in the order of the tables. Plots and pictures show the protocol of the first one,
+            tables show all protocols.
+        facts: versions, weights and devices, by what they belong to.
         published: rows from papers.
-        extras: further columns.
         notes: what a reader of the figures must know.
-        failures: picture and reason of each that could not be scored.
+        failures: pairs of a picture that could not be scored and the reason.
     """
 
     title: str
     results: tuple[EvalResult, ...]
-    protocols: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     published: tuple[PublishedScore, ...] = ()
-    extras: tuple[ExtraMetric, ...] = ()
     notes: tuple[str, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Measured ones, each once, in order; parts are none."""
+        """The names of the methods, each once, in order, without parts."""
         return tuple(dict.fromkeys(each.method for each in self.results if each.part_of is None))
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Each once, in order."""
+        """The names of the datasets, each once, in order."""
         return tuple(dict.fromkeys(each.dataset for each in self.results))
 
     @property
+    def protocols(self) -> dict[str, str]:
+        """What defines each protocol, in words, by its name and version."""
+        return {
+            each.protocol: "; ".join(
+                f"{key} {value}" for key, value in each.scores.protocol.parameters.items()
+            )
+            for each in self.results
+        }
+
+    @property
     def labels(self) -> tuple[str, ...]:
-        """Protocols' names and versions, each once, in order."""
+        """Names and versions of the protocols, each once, in order."""
         return tuple(dict.fromkeys(each.protocol for each in self.results))
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the further metrics, each once, in order."""
+        firsts = (row for each in self.results for row in each.pictures[:1])
+        return tuple(dict.fromkeys(name for row in firsts for name, _ in row.extras))
+
     def under(self, protocol: str) -> tuple[EvalResult, ...]:
-        """The results of one protocol, parts among them."""
+        """Return the results of one protocol, parts among them."""
         return tuple(each for each in self.results if each.protocol == protocol)
 
     @property
@@ -198,3 +154,85 @@ class EvalReport:
         return tuple(
             each for each in self.under(self.labels[0] if self.labels else "") if not each.part_of
         )
+
+
+def report_of(
+    comparisons: Sequence[Comparison],
+    published: Sequence[PublishedScore] = (),
+    notices: Sequence[str] = (),
+) -> EvalReport:
+    """Return several evaluations as one report, in their order.
+
+    Args:
+        comparisons: what was measured.
+        published: rows from papers.
+        notices: what a reader of the figures must know beside what the comparisons say.
+
+    Raises:
+        UsageError: two of them have the same name and dataset.
+    """
+    places = [
+        (each.restored, scores.dataset, scores.protocol)
+        for each in comparisons
+        for scores in each.scores
+    ]
+    if len(set(places)) < len(places):
+        names = ", ".join(each.restored for each in comparisons)
+        raise UsageError(f"{names}: two results of one name cannot be told apart")
+    whole = [each for each in comparisons if each.part_of is None]
+    versions: dict[str, str] = {}
+    for comparison in whole:
+        versions |= comparison.about.get("versions", {})
+    results = tuple(
+        EvalResult(
+            method=comparison.restored,
+            scores=scores,
+            load=_loader(comparison, scores.dataset),
+            part_of=comparison.part_of,
+            of_rain=comparison.about.get("estimates") == "rain",
+        )
+        for comparison in comparisons
+        for scores in comparison.scores
+    )
+    datasets = dict.fromkeys(each.dataset for each in results)
+    made = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return EvalReport(
+        title=f"{', '.join(each.restored for each in whole)} on {', '.join(datasets)}",
+        results=results,
+        facts={"Made with": made, **about_results(comparisons)},
+        published=tuple(published),
+        notes=tuple(
+            dict.fromkeys([*notices, *(note for each in comparisons for note in each.notices)])
+        ),
+        failures=tuple(
+            (f"{comparison.restored}: {dataset}/{failure.name}", failure.reason)
+            for comparison in whole
+            for dataset, failure in comparison.failures
+        ),
+    )
+
+
+def about_results(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Return what made each method's result, in words, by the result's name."""
+    return {
+        each.restored: f"{weights['name']}, SHA-256 {weights['sha256'][:12]},"
+        f" {each.about['runtime']}"
+        for each in comparisons
+        if each.part_of is None and (weights := each.about.get("weights")) is not None
+    }
+
+
+def _loader(comparison: Comparison, dataset: str) -> Callable[[str], PanelPictures] | None:
+    files: dict[str, dict[str, ImageRef]] = {}
+    for each in comparison.files:
+        if each.dataset == dataset:
+            files.setdefault(each.picture, {})[each.role] = each.stored
+    whole = all({"restored", "target"} <= roles.keys() for roles in files.values())
+    return partial(_load, files) if whole and files else None
+
+
+def _load(files: dict[str, dict[str, ImageRef]], name: str) -> PanelPictures:
+    if name not in files:
+        raise DatasetError(f"{name}: its files are not known")
+    read = {role: np.asarray(stored.read(), np.uint8) for role, stored in files[name].items()}
+    return PanelPictures(read["restored"], read["target"], read.get("rainy"))

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rainkit.evaluation.report.data import EvalReport, EvalResult, PictureScore
+from rainkit.evaluation.metrics.registry import METRICS
+from rainkit.evaluation.report.data import EvalReport, EvalResult
+from rainkit.evaluation.scores import Score
 from rainkit.render.text_tables import bold, latex, markdown, underlined
 
 __all__ = [
@@ -142,13 +144,13 @@ def _columns(report: EvalReport, results: Sequence[EvalResult]) -> tuple[Column,
         ]
     columns += [
         Column(
-            name=extra.name,
-            title=extra.title,
-            form=f".{extra.digits}f",
-            higher=extra.higher_is_better,
+            name=name,
+            title=METRICS[name].label,
+            form=".4f",
+            higher=METRICS[name].higher_is_better,
         )
-        for extra in report.extras
-        if any(extra.name in score.extras for score in scores)
+        for name in report.metrics
+        if any(name in dict(score.extras) for score in scores)
     ]
     if any(score.milliseconds is not None for score in scores):
         columns.append(Column(name="milliseconds", title="time ms", form=".1f", higher=False))
@@ -209,17 +211,18 @@ def _plain(dataset: str) -> str:
 _PRINTED = ("psnr", "ssim", "milliseconds")
 
 
-def _value(score: PictureScore, name: str) -> float | None:
-    if name in score.extras:
-        return score.extras[name]
+def _value(score: Score, name: str) -> float | None:
+    extras = dict(score.extras)
+    if name in extras:
+        return extras[name]
     value: float | None = getattr(score, name, None)
     return value
 
 
-def _before(score: PictureScore, name: str) -> float | None:
+def _before(score: Score, name: str) -> float | None:
     """The rainy picture's own figure."""
     own = {"psnr": score.input_psnr, "ssim": score.input_ssim}
-    return own[name] if name in own else score.input_extras.get(name)
+    return own[name] if name in own else dict(score.input_extras).get(name)
 
 
 def _row(
@@ -274,19 +277,17 @@ def _ranked(cells: Sequence[Cell], ranked: Sequence[bool], higher: bool | None) 
     ]
 
 
-QUANTITIES = ("psnr", "ssim")
-
-
-def eval_markdown(report: EvalReport, quantities: Sequence[str] = QUANTITIES) -> str:
+def eval_markdown(report: EvalReport, quantities: Sequence[str] = ()) -> str:
     """One table per protocol: a row per method, and PSNR and SSIM of every dataset.
 
     The best is bold and the second best underlined; published rows are marked and not ranked.
 
     Args:
         report: what was measured.
-        quantities: psnr, ssim, psnr_gain, ssim_gain, milliseconds, or names of extra metrics; those
-            that were not measured are left out.
+        quantities: psnr, ssim, psnr_gain, ssim_gain, milliseconds, or names of further metrics;
+            those that were not measured are left out. PSNR, SSIM and all further metrics if empty.
     """
+    quantities = quantities or ("psnr", "ssim", *report.metrics)
     lines: list[str] = []
     for protocol in report.labels:
         table = summary(report, protocol)
@@ -304,7 +305,7 @@ def eval_markdown(report: EvalReport, quantities: Sequence[str] = QUANTITIES) ->
     return "\n".join([*lines, *_about(report)]).rstrip() + "\n"
 
 
-def eval_latex(report: EvalReport, quantities: Sequence[str] = QUANTITIES) -> str:
+def eval_latex(report: EvalReport, quantities: Sequence[str] = ("psnr", "ssim")) -> str:
     """The tables of :func:`eval_markdown` as ``tabular`` for the package booktabs."""
     lines: list[str] = []
     for protocol in report.labels:

@@ -19,19 +19,27 @@ from markupsafe import Markup
 import rainkit
 from rainkit.errors import ImageError, RainkitError
 from rainkit.evaluation.report.data import (
-    EvalPlot,
     EvalReport,
     EvalResult,
     PanelPictures,
-    PictureScore,
 )
-from rainkit.evaluation.report.means import SummaryTable, summary
-from rainkit.evaluation.report.plots import eval_plots, parts_plots
+from rainkit.evaluation.report.means import SummaryTable, eval_latex, summary
+from rainkit.evaluation.report.plots import (
+    PARTS_FILE,
+    EvalPlot,
+    eval_plots,
+    parts_plots,
+    write_parts,
+    write_plots,
+)
+from rainkit.evaluation.scores import Score
 from rainkit.files import write_text
 from rainkit.images import RGB8, shrink
+from rainkit.render.text_tables import write_texts
 from rainkit.render.thumbnails import thumbnail
 
 __all__ = [
+    "REPORT_FILES",
     "SCALE",
     "Panel",
     "Panels",
@@ -41,6 +49,7 @@ __all__ = [
     "eval_page",
     "panels",
     "rain_layer",
+    "write_report",
 ]
 
 
@@ -69,7 +78,7 @@ class Panel:
     method: str
     dataset: str
     pick: str
-    score: PictureScore
+    score: Score
     size: tuple[int, int]
     pictures: Mapping[str, str]
 
@@ -91,14 +100,14 @@ class Panels:
     notes: tuple[str, ...] = ()
 
 
-def choose(scores: Sequence[PictureScore]) -> list[tuple[str, PictureScore]]:
+def choose(scores: Sequence[Score]) -> list[tuple[str, Score]]:
     """The worst, median and best by gain in PSNR, by PSNR itself where there is no input.
 
     Two pictures are worst and best; one is the only.
     """
     gains = all(score.psnr_gain is not None for score in scores)
 
-    def rank(score: PictureScore) -> float:
+    def rank(score: Score) -> float:
         return (score.psnr_gain or 0.0) if gains else score.psnr
 
     # NaN comes of no order; infinity is a good result.
@@ -130,7 +139,7 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
             f"{len(chosen) - len(kept)} of {len(chosen)} pictures are left out of the page"
         )
         chosen = kept
-    read: list[tuple[EvalResult, str, PictureScore, dict[str, RGB8]]] = []
+    read: list[tuple[EvalResult, str, Score, dict[str, RGB8]]] = []
     for result, pick, score in chosen:
         try:
             read.append((result, pick, score, _pictures(result, score.name, side)))
@@ -181,8 +190,8 @@ def colour_bar(steps: int = 16) -> list[str]:
 
 
 def _thinned(
-    chosen: Sequence[tuple[EvalResult, str, PictureScore]], most: int
-) -> list[tuple[EvalResult, str, PictureScore]]:
+    chosen: Sequence[tuple[EvalResult, str, Score]], most: int
+) -> list[tuple[EvalResult, str, Score]]:
     """Without as many medians, from the last, as are too many."""
     medians = [i for i, each in enumerate(chosen) if each[1] == "median"]
     dropped = set(medians[len(medians) - (len(chosen) - most) :])
@@ -328,9 +337,10 @@ def _rows(report: EvalReport, leading: tuple[EvalResult, ...], shown: Panels) ->
     return {"columns": columns, "rows": rows[:_MOST_ROWS], "all": len(rows)}
 
 
-def _value(score: PictureScore, name: str) -> float | None:
-    if name in score.extras:
-        return score.extras[name]
+def _value(score: Score, name: str) -> float | None:
+    extras = dict(score.extras)
+    if name in extras:
+        return extras[name]
     value: float | None = getattr(score, name, None)
     return value
 
@@ -344,3 +354,24 @@ def _json_number(value: float | None) -> float | str | None:
 
 def _signed(value: float, digits: int) -> str:
     return format(value, f"+.{digits}f")
+
+
+REPORT_FILES = (
+    *("index.html", "table.tex"),
+    *("boxplot.svg", "gain.svg", "rain_rate.svg", PARTS_FILE),
+)
+"""What :func:`write_report` may make."""
+
+
+def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write ``index.html``, ``table.tex`` and the plots, and return their paths.
+
+    Raises:
+        FileError: a file exists and ``overwrite`` is off, or cannot be written.
+    """
+    page = folder / "index.html"
+    eval_page(report, page, overwrite=overwrite)
+    latex = write_texts(folder, {"table.tex": eval_latex(report)}, overwrite=overwrite)
+    plots = write_plots(report.results, folder, overwrite=overwrite)
+    parts = write_parts(report.results, folder, overwrite=overwrite)
+    return (page, *latex, *plots, *parts)

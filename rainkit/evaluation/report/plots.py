@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rainkit.errors import UsageError
-from rainkit.evaluation.report.data import EvalPlot, EvalResult, PictureScore
+from rainkit.evaluation.report.data import EvalResult
 from rainkit.evaluation.report.means import mean
+from rainkit.evaluation.scores import Score
 from rainkit.render.svg import GREY, Series, element, legend, palette, plain_ticks, save, shown_name
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARTS_FILE",
+    "EvalPlot",
     "box_plot",
     "eval_plots",
     "gain_plot",
@@ -32,6 +35,23 @@ __all__ = [
 _RASTER = 1500  # points; more make an SVG slow to draw
 _TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
 _FORMATS = (".svg", ".png", ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class EvalPlot:
+    """A plot.
+
+    Attributes:
+        name: its kind: boxes-psnr, boxes-ssim, gain, rate-psnr, parts-psnr or parts-ssim.
+        title: what it shows, under which protocol.
+        svg: an SVG element in the colour of the text around it.
+        text: the same in words, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    svg: str
+    text: str
 
 
 def eval_plots(results: Sequence[EvalResult], methods: Sequence[str]) -> list[EvalPlot]:
@@ -281,7 +301,7 @@ def _gain_points(result: EvalResult) -> np.ndarray:
     return _points(pairs)
 
 
-def _rate_points(result: EvalResult, value: Callable[[PictureScore], float | None]) -> np.ndarray:
+def _rate_points(result: EvalResult, value: Callable[[Score], float | None]) -> np.ndarray:
     # A logarithmic axis has no place for no rain.
     return _points([(s.rate_mm_h or None, value(s)) for s in result.pictures])
 

@@ -1,4 +1,4 @@
-"""Is the rain of a dataset what it should be? Expected figures, and what was found."""
+"""Checks of a dataset: whether its rain measures what it should."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rainkit import depth as depths
-from rainkit import images
-from rainkit.datasets.duplicates import near
+from rainkit.datasets.duplicates import near_hashes
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.phash import LIMIT
 from rainkit.engine import Failed, Work, open_engine, paying_workers
-from rainkit.errors import DatasetError, ImageError
+from rainkit.errors import DatasetError
 from rainkit.images import RGB8
 from rainkit.rain import PRESETS, RainSettings, render
 from rainkit.rain.realism import Fit, Measures, coverage_slope, expected_tilt, fog_fit, measure
 from rainkit.synthesis.degradation import Degradation
+from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = [
     "BANDS",
@@ -32,9 +31,8 @@ __all__ = [
     "Scorer",
     "checks",
     "choose",
-    "depth_of",
     "expected_strength",
-    "look_at",
+    "measure_pictures",
     "settings_of",
     "tilt_error",
 ]
@@ -48,25 +46,25 @@ class Scorer(Protocol):
 
     @property
     def label(self) -> str:
-        """Its name and version."""
+        """Name and version of the protocol."""
         ...
 
     def scores(self, restored: RGB8, target: RGB8, /) -> tuple[float, float]:
-        """PSNR in dB and SSIM."""
+        """Return PSNR in dB and SSIM."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """A picture of the dataset that was looked at.
+    """A picture of the dataset that was measured.
 
     Attributes:
-        record: what the manifest says of it.
-        psnr: in dB, rainy against clean.
-        ssim: likewise.
-        streaks: measured against the same picture with its fog but without streaks, which is drawn
-            again from the record; None for noise, or what cannot be drawn again.
-        fog: how well that picture follows Koschmieder's law; None without fog to speak of.
+        record: its record in the manifest.
+        psnr: PSNR of the rainy picture against the clean one, in dB.
+        ssim: SSIM of the rainy picture against the clean one.
+        streaks: measures of the streaks against the same picture with fog but without streaks,
+            which is drawn again; None for noise, or if the picture cannot be drawn again.
+        fog: fit of that picture to Koschmieder's law; None without fog.
     """
 
     record: Record
@@ -77,14 +75,14 @@ class Sample:
 
 
 def choose(records: Sequence[Record], most: int) -> list[Record]:
-    """At most so many, evenly from the lightest rain to the heaviest; always the same ones."""
+    """Return at most ``most`` records, evenly from the lightest rain to the heaviest."""
     ranked = sorted(records, key=lambda record: (record.rate_mm_h, record.id))
     if len(ranked) <= most:
         return ranked
     return [ranked[round(i)] for i in np.linspace(0, len(ranked) - 1, most)]
 
 
-def look_at(
+def measure_pictures(
     dataset: Path,
     records: Sequence[Record],
     scorer: Scorer,
@@ -92,39 +90,41 @@ def look_at(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Sample], list[tuple[str, str]]]:
-    """Measure pictures, in the order of the records; also the id of what failed, and why.
+    """Measure pictures.
 
     Args:
-        dataset: its folder.
-        records: of the pictures to look at.
-        scorer: for PSNR and SSIM.
-        workers: processes; None for as many as pay.
-        on_progress: called after each.
+        dataset: folder of the dataset.
+        records: records of the pictures to measure.
+        scorer: what computes PSNR and SSIM.
+        workers: number of processes; None for as many as pay.
+        on_progress: called after each picture with the number done and their total.
+
+    Returns:
+        Samples in the order of the records, and the id of each picture that failed with the reason.
     """
     count = paying_workers(len(records), workers, len(records))
-    done: dict[str, Sample | str] = {}
+    samples, failures = [], []
     with open_engine(workers=count) as engine:
-        for outcome in engine.run(Work.calling(_look, dataset, scorer), records):
-            done[outcome.item.id] = outcome.reason if isinstance(outcome, Failed) else outcome.value
+        outcomes = engine.run(Work.calling(_measure_picture, dataset, scorer), records)
+        for done, outcome in enumerate(outcomes, start=1):
+            if isinstance(outcome, Failed):
+                failures.append((outcome.item.id, outcome.reason))
+            else:
+                samples.append(outcome.value)
             if on_progress is not None:
-                on_progress(len(done), len(records))
-    results = [(record.id, done[record.id]) for record in records]
-    return (
-        [result for _, result in results if isinstance(result, Sample)],
-        [(name, result) for name, result in results if isinstance(result, str)],
-    )
+                on_progress(done, len(records))
+    return samples, failures
 
 
-def _look(dataset: Path, scorer: Scorer, record: Record) -> Sample:
-    """Measure one picture."""
+def _measure_picture(dataset: Path, scorer: Scorer, record: Record) -> Sample:
     rainy = ImageRef.at(dataset, record.input).read()
-    clean = ImageRef.at(dataset, record.target).read()
+    clean = read_clean(dataset, record)
     psnr, ssim = scorer.scores(rainy, clean)
     sample = Sample(record=record, psnr=psnr, ssim=ssim)
     settings = settings_of(record)
     if settings is None:
         return sample
-    z = depth_of(dataset, record)
+    z = read_depth(dataset, record)
     behind = _without_streaks(clean, record, settings, z)
     return replace(
         sample,
@@ -134,22 +134,12 @@ def _look(dataset: Path, scorer: Scorer, record: Record) -> Sample:
 
 
 def settings_of(record: Record) -> RainSettings | None:
-    """Settings of the rain, at the rate that was drawn; None for noise, or settings not known."""
+    """Return the settings of the rain at the rate that was drawn; None for noise, or if unknown."""
     try:
         settings = Degradation.of((record,)).settings
     except DatasetError:
         return None
     return None if settings is None else settings.at_rate(record.rate_mm_h)
-
-
-def depth_of(dataset: Path, record: Record) -> Plane | None:
-    """The depth map in metres along the optical axis, [H,W], if one was used."""
-    if record.depth is None:
-        return None
-    code = images.read(ImageRef.at(dataset, record.depth.path).path).rgb[..., 0]
-    if code.dtype != np.uint16:
-        raise ImageError(f"{record.depth.path}: not a depth map of 16 bits; make the dataset again")
-    return depths.decode(code)
 
 
 def _without_streaks(clean: RGB8, record: Record, settings: RainSettings, z: Plane | None) -> RGB8:
@@ -167,7 +157,7 @@ def _without_streaks(clean: RGB8, record: Record, settings: RainSettings, z: Pla
 def _fog_fit(
     clean: RGB8, behind: RGB8, record: Record, settings: RainSettings, z: Plane | None
 ) -> Fit | None:
-    """Dimmed scenes and linear light have no such simple law."""
+    """Return the fit of the fog; None for dimmed scenes and linear light, which have other laws."""
     plain = settings.dim == 1 and settings.gamma == 1 and settings.light == "srgb"
     if z is None or not plain or record.beta_per_m == 0:
         return None
@@ -188,22 +178,22 @@ BANDS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "wide": ((7, 31.6, 0.935), (25, 24.5, 0.839)),
     "short": ((7, 34.9, 0.945),),
 }
-"""Rate in mm/h, PSNR in dB and SSIM, on Y, of each preset without fog on pictures of BSDS500."""
+"""Rate in mm/h, and PSNR in dB and SSIM on Y, of each preset without fog on BSDS500."""
 
-_FEWEST = 8  # pictures a check needs
+_FEWEST = 8  # pictures that a check needs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One thing that was checked.
+    """One property that was checked.
 
     Attributes:
-        name: what.
-        found: the figure, as text.
+        name: name of the property.
+        found: the value, as text.
         expected: the range, as text.
-        passed: whether it lies inside; None where there was nothing to be checked.
-        n: pictures that were looked at.
-        how: how it was measured.
+        passed: whether the value lies in the range; None if there was nothing to check.
+        n: number of pictures that were measured.
+        how: how the value was measured.
     """
 
     name: str
@@ -215,12 +205,12 @@ class Check:
 
 
 def checks(records: Sequence[Record], samples: Sequence[Sample], protocol: str) -> list[Check]:
-    """All checks, in the order of the page.
+    """Return all checks in the order of the page.
 
     Args:
-        records: of the whole dataset.
-        samples: pictures of it that were looked at.
-        protocol: name of that of PSNR and SSIM.
+        records: records of the whole dataset.
+        samples: pictures of it that were measured.
+        protocol: label of the protocol of PSNR and SSIM.
     """
     return [
         *_strength(samples, protocol),
@@ -235,7 +225,7 @@ def checks(records: Sequence[Record], samples: Sequence[Sample], protocol: str) 
 
 
 def expected_strength(sample: Sample) -> tuple[float, float] | None:
-    """PSNR and SSIM of the preset at the picture's rate; None if it has fog or other settings."""
+    """Return PSNR and SSIM of the preset at a picture's rate; None with fog or other settings."""
     record, settings = sample.record, settings_of(sample.record)
     band = BANDS.get(record.preset)
     if band is None or settings is None or record.beta_per_m > 0:
@@ -250,7 +240,7 @@ def expected_strength(sample: Sample) -> tuple[float, float] | None:
 
 
 def tilt_error(sample: Sample) -> tuple[float, float] | None:
-    """Expected and measured tilt in degrees, where wind is moderate and there is enough rain."""
+    """Return expected and measured tilt in degrees; None with strong wind or too little rain."""
     settings, streaks = settings_of(sample.record), sample.streaks
     if settings is None or streaks is None or abs(sample.record.wind_m_s) > 6:
         return None
@@ -306,7 +296,7 @@ def _darker(samples: Sequence[Sample]) -> Check:
 
 
 def _growth(samples: Sequence[Sample]) -> Check:
-    """Four groups of equal size by rain rate must be in order."""
+    """Check that coverage grows over four groups of equal size by rain rate."""
     points = sorted(
         (s.record.rate_mm_h, s.streaks.brighter) for s in samples if s.streaks is not None
     )
@@ -390,13 +380,13 @@ def _lengths(samples: Sequence[Sample]) -> Check:
 
 
 def _apart(records: Sequence[Record]) -> Check:
-    """By the hashes in the manifest, of all scenes."""
+    """Compare the hashes of all scenes in the manifest."""
     hashes: dict[str, set[int]] = {"train": set(), "test": set()}
     for record in records:
         if record.phash is not None and record.split is not None:
             hashes.setdefault(record.split, set()).add(int(record.phash, 16))
     split = bool(hashes["train"] and hashes["test"])
-    shared = len({j for _, j, _ in near(sorted(hashes["train"]), sorted(hashes["test"]))})
+    shared = len({j for _, j, _ in near_hashes(sorted(hashes["train"]), sorted(hashes["test"]))})
     return Check(
         name="No scene in both train and test",
         found=f"{shared} shared" if split else "",

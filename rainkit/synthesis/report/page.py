@@ -1,4 +1,4 @@
-"""The page about a synthesised dataset: how it looks, and whether its rain is what it says."""
+"""The page about a synthesised dataset: samples, plots, and checks of its rain."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.files import write_json, write_text
 from rainkit.render.thumbnails import thumbnail
-from rainkit.synthesis.report.checks import Check, Sample, Scorer, checks, choose, depth_of, look_at
+from rainkit.synthesis.report.checks import Check, Sample, Scorer, checks, choose, measure_pictures
 from rainkit.synthesis.report.plots import plots
+from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = ["PAGE", "write_rain_page"]
 
 PAGE = "report.html"
-"""The page's name in a dataset's folder; the same figures are in report.json."""
+"""Name of the page in the folder of a dataset; report.json holds the same values."""
 
-_MOST = 200  # pictures measured
-_SHOWN = 12  # pictures shown
+_MOST = 200  # pictures that are measured
+_SHOWN = 12  # pictures that are shown
 _SIDE = 480  # px
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A picture of the contact sheet: kinds and JPEG files."""
+    """A picture of the contact sheet, with its kinds of pictures as JPEG files."""
 
     record: Record
     caption: str
@@ -51,24 +52,24 @@ def write_rain_page(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write ``report.html``, which holds all it shows, and ``report.json`` into a dataset's folder.
+    """Write ``report.html``, a page without other files, and ``report.json`` to a dataset's folder.
 
     Args:
-        dataset: a folder that ``rainkit synth`` has written.
-        scorer: for PSNR and SSIM.
-        most: pictures to measure, evenly from the lightest rain to the heaviest.
-        workers: processes; None for as many as pay.
-        on_progress: called with how many pictures of how many are measured.
+        dataset: a folder that ``rainkit synth`` wrote.
+        scorer: what computes PSNR and SSIM.
+        most: number of pictures to measure, evenly from the lightest rain to the heaviest.
+        workers: number of processes; None for as many as pay.
+        on_progress: called after each picture with the number measured and their total.
 
     Returns:
-        The page's path. What is there under its name is replaced.
+        The path of the page. Files of its name are replaced.
 
     Raises:
-        DatasetError: no manifest, or one that cannot be read.
-        FileError: the page cannot be written.
+        DatasetError: There is no manifest, or it cannot be read.
+        FileError: The page cannot be written.
     """
     records = manifest.read(dataset)
-    samples, failures = look_at(
+    samples, failures = measure_pictures(
         dataset, choose(records, most), scorer, workers=workers, on_progress=on_progress
     )
     judged = checks(records, samples, scorer.label)
@@ -125,7 +126,7 @@ def _facts(records: Sequence[Record], samples: Sequence[Sample], protocol: str) 
 
 
 def _table(samples: Sequence[Sample]) -> list[dict[str, Any]]:
-    """Means by preset and level."""
+    """Return the means by preset and level."""
     groups: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
         groups.setdefault((sample.record.preset, sample.record.level or "–"), []).append(sample)
@@ -158,7 +159,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _contact_sheet(dataset: Path, records: Sequence[Record]) -> list[_Shown]:
-    """From the lightest rain to the heaviest, each scene as rarely as can be."""
+    """Return pictures from the lightest rain to the heaviest, with as many scenes as possible."""
     shown = []
     taken: Counter[str] = Counter()
     groups = np.array_split(np.arange(len(records)), min(_SHOWN, len(records)) or 1)
@@ -182,12 +183,13 @@ def _caption(record: Record) -> str:
 
 
 def _pictures(dataset: Path, record: Record) -> tuple[tuple[str, bytes], ...]:
-    """Those of a record that there are; what cannot be read is left out."""
-    found: list[tuple[str, bytes]] = []
-    for kind, locator in (("clean", record.target), ("rainy", record.input)):
-        rgb = ImageRef.at(dataset, locator).read()
-        found.append((kind, thumbnail(rgb, _SIDE)))
-    z = depth_of(dataset, record)
+    """Return the pictures of a record by kind."""
+    rainy = ImageRef.at(dataset, record.input).read()
+    found = [
+        ("clean", thumbnail(read_clean(dataset, record), _SIDE)),
+        ("rainy", thumbnail(rainy, _SIDE)),
+    ]
+    z = read_depth(dataset, record)
     if z is not None:
         near, far = np.log(np.clip(z, 1, 300).min()), np.log(np.clip(z, 1, 300).max())
         scaled = (np.log(np.clip(z, 1, 300)) - near) / max(far - near, 1e-6)
@@ -237,7 +239,7 @@ def _sample_to_data(sample: Sample) -> dict[str, Any]:
 
 
 def _finite(data: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity and no NaN."""
+    """Return data without infinity and NaN, which JSON does not have."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in data.items()

@@ -1,4 +1,4 @@
-"""Plots of a synthesised dataset, as SVG to be put into a page."""
+"""Plots of a synthesised dataset as SVG elements for a page."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Plot:
     """A plot.
 
     Attributes:
-        title: what it shows.
+        title: title of the plot.
         svg: an SVG element.
-        text: the same in words, for those who cannot see it.
+        text: the same in words, for people who cannot see it.
     """
 
     title: str
@@ -40,12 +40,12 @@ class Plot:
 
 
 def plots(records: Sequence[Record], samples: Sequence[Sample], protocol: str) -> list[Plot]:
-    """All plots that there is something to show in.
+    """Return all plots that have something to show.
 
     Args:
-        records: of the whole dataset.
-        samples: pictures of it that were looked at.
-        protocol: name of that of PSNR and SSIM.
+        records: records of the whole dataset.
+        samples: pictures of it that were measured.
+        protocol: label of the protocol of PSNR and SSIM.
     """
     found = (
         _rates(records),
@@ -198,7 +198,7 @@ def _fogs(samples: Sequence[Sample]) -> Plot | None:
 def _scatter(
     axes: Axes, samples: Sequence[Sample], point: Callable[[Sample], tuple[float, float]]
 ) -> None:
-    """Points coloured by the level that their rate belongs to."""
+    """Draw points in the colour of the level that their rate belongs to."""
     for level, bounds in LEVELS.items():
         last = level == list(LEVELS)[-1]
         points = [
@@ -225,7 +225,7 @@ def _scatter(
 
 
 def _ticks(axes: Axes) -> None:
-    """Plain numbers where an axis is logarithmic: at 1, 2 and 5 times powers of ten."""
+    """Label logarithmic axes with plain numbers at 1, 2 and 5 times powers of ten."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     for axis in (axes.xaxis, axes.yaxis):
@@ -242,7 +242,7 @@ def _name(axes: Axes, x: str, y: str) -> None:
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:
-    """An SVG element of a plot whose logarithmic axes have plain numbers."""
+    """Return an SVG element of a plot whose logarithmic axes have plain numbers."""
 
     def whole(axes: Axes) -> None:
         draw(axes)

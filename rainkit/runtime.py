@@ -1,0 +1,149 @@
+"""How a network runs: device, precision, tiles and effort, as the user asks for them.
+
+:class:`RuntimeOptions` is built once at the edge of a command and passed along. This module is
+free of torch; :mod:`rainkit.networks` finds out what the machine can do.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+from rainkit.choices import Precision, choose
+from rainkit.errors import UsageError
+
+__all__ = ["SMALLEST_TILE", "STOP_BELOW", "Effort", "RuntimeOptions"]
+
+SMALLEST_TILE = 64
+"""Shortest side of tiles in pixels."""
+
+STOP_BELOW = 4.0
+"""Default threshold of ``--effort auto`` in grey levels; see docs/benchmarks/anytime.md."""
+
+_DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much of an anytime network runs.
+
+    Attributes:
+        blocks: the largest number of blocks to run; None for the whole network, with what follows
+            its blocks.
+        stop_below: threshold in grey levels (0 to 255). The network stops after the first block
+            that changes the picture by less: the root mean square over all pixels and channels of
+            the difference from the block before it (for the first block, from the rainy picture).
+            None for no threshold.
+    """
+
+    blocks: int | None = None
+    stop_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.blocks is not None and self.blocks < 1:
+            raise UsageError(f"--effort {self.blocks}: the number of blocks must be 1 or more")
+        below = self.stop_below
+        if below is not None and not (math.isfinite(below) and below >= 0):
+            raise UsageError(
+                f"--effort auto:{below:g}: the threshold must be 0 or more grey levels, "
+                f"such as auto:{STOP_BELOW:g}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Effort:
+        """Read ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
+
+        Raises:
+            UsageError: the text is none of these.
+        """
+        if text == "full":
+            return cls()
+        if text == "auto":
+            return cls(stop_below=STOP_BELOW)
+        name, colon, levels = text.partition(":")
+        if name == "auto" and colon:
+            try:
+                return cls(stop_below=float(levels))
+            except ValueError:
+                pass
+        elif text.isdecimal():
+            return cls(blocks=int(text))
+        raise UsageError(
+            f"--effort {text}: give full, auto, auto:LEVELS (such as auto:2) or a number of blocks"
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole network runs in one pass."""
+        return self.blocks is None and self.stop_below is None
+
+    def __str__(self) -> str:
+        """Return the effort as ``--effort`` takes it."""
+        if self.stop_below is None:
+            return "full" if self.blocks is None else str(self.blocks)
+        return "auto" if self.stop_below == STOP_BELOW else f"auto:{self.stop_below:g}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeOptions:
+    """How networks are asked to run.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: the number format.
+        tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures,
+            None for a side that suits the device.
+        effort: how much of an anytime network runs.
+    """
+
+    device: str = "auto"
+    precision: Precision = Precision.AUTO
+    tile: int | None = None
+    effort: Effort = field(default_factory=Effort)
+
+    def __post_init__(self) -> None:
+        if not _DEVICES.fullmatch(self.device):
+            raise UsageError(f"--device {self.device}: give auto, cpu, cuda, cuda:N or mps")
+        if self.tile is not None and self.tile != 0 and self.tile < SMALLEST_TILE:
+            raise UsageError(
+                f"--tile {self.tile}: give at least {SMALLEST_TILE}, or 0 for whole pictures"
+            )
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        tile: int | str | None = "auto",
+        effort: int | str | Effort = "full",
+    ) -> RuntimeOptions:
+        """Read the options as a user writes them on the command line or in Python.
+
+        Args:
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+            tile: ``auto`` or None, or the side of tiles in pixels; 0 for whole pictures.
+            effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
+
+        Raises:
+            UsageError: one of them is not of these.
+        """
+        return cls(
+            device=device,
+            precision=choose(Precision, precision, "--precision"),
+            tile=_tile(tile),
+            effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
+        )
+
+
+def _tile(given: Any) -> int | None:
+    if given is None or given == "auto":
+        return None
+    integral = isinstance(given, Integral) and not isinstance(given, (bool, str))
+    if integral or (isinstance(given, str) and given.isdecimal()):
+        return int(given)
+    raise UsageError(f"--tile {given}: give auto, 0, or the side of tiles in pixels")

@@ -1,0 +1,54 @@
+"""How networks are asked to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rainkit.choices import Precision
+from rainkit.errors import UsageError
+from rainkit.runtime import STOP_BELOW, Effort, RuntimeOptions
+
+
+def test_texts_of_the_command_line_are_read():
+    read = RuntimeOptions.parse(device="cuda:1", precision="bf16", tile="512", effort="auto:2.5")
+    assert read == RuntimeOptions(
+        device="cuda:1", precision=Precision.BF16, tile=512, effort=Effort(stop_below=2.5)
+    )
+    assert RuntimeOptions.parse() == RuntimeOptions()
+    assert RuntimeOptions.parse(tile=np.int64(128)).tile == 128
+
+
+@pytest.mark.parametrize(
+    ("text", "effort"),
+    [
+        ("full", Effort()),
+        ("auto", Effort(stop_below=STOP_BELOW)),
+        ("auto:2", Effort(stop_below=2.0)),
+        ("3", Effort(blocks=3)),
+    ],
+)
+def test_an_effort_is_written_as_it_is_read(text: str, effort: Effort):
+    assert Effort.parse(text) == effort
+    assert str(effort) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "abacus"}, "--device abacus: give auto, cpu, cuda, cuda:N or mps"),
+        ({"precision": "fp61"}, r"--precision fp61: unknown; did you mean fp16\?"),
+        ({"tile": "wide"}, "--tile wide: give auto, 0, or the side of tiles in pixels"),
+        ({"tile": 63}, "--tile 63: give at least 64, or 0 for whole pictures"),
+        ({"tile": -1}, "--tile -1: give at least 64"),
+        ({"effort": "some"}, "--effort some: give full, auto, auto:LEVELS"),
+        ({"effort": "auto:much"}, "--effort auto:much: give full, auto, auto:LEVELS"),
+        ({"effort": "auto:inf"}, "--effort auto:inf: the threshold must be 0 or more grey levels"),
+        ({"effort": "0"}, "--effort 0: the number of blocks must be 1 or more"),
+    ],
+)
+def test_options_that_cannot_be_are_named(options: dict[str, Any], message: str):
+    with pytest.raises(UsageError, match=f"^{message}"):
+        RuntimeOptions.parse(**options)
