@@ -1,4 +1,4 @@
-"""Where ``rainkit`` and ``python -m rainkit`` start."""
+"""Entry point of ``rainkit`` and ``python -m rainkit``."""
 
 from __future__ import annotations
 

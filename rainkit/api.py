@@ -95,7 +95,7 @@ class Paper:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageSpec:
-    """What a network requires of its input, and what it promises about tiles and precision.
+    """Requirements of a network on its input, and its promises about tiles and precision.
 
     Attributes:
         channels: number of input channels; 3 is RGB.
@@ -190,7 +190,7 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Training:
-    """How a network is trained: the core defines the settings, a plugin sets its paper's values."""
+    """Settings of a training: the core defines them, a plugin sets its paper's values."""
 
     optimiser: Literal["adam", "adamw", "rmsprop"] = option("adam", "optimiser of every phase")
     lr: float = option(1e-3, "learning rate after warm-up", gt=0)

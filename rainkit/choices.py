@@ -117,7 +117,7 @@ class Light(StrEnum):
 
 
 class DepthFormat(StrEnum):
-    """What the values of a depth map's file mean."""
+    """Meaning of the values in the file of a depth map."""
 
     METRES = "metres"
     KITTI = "kitti"

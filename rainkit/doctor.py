@@ -1,6 +1,6 @@
-"""What rainkit finds around it: versions, devices, OpenCV, and the state of every plugin.
+"""Checks of the environment: versions, devices, OpenCV, and the state of every plugin.
 
-Each check is guarded: the doctor examines environments in which nothing else works.
+A check that fails becomes a problem in the result, so that broken environments can be examined.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _OPENCV = (
     "opencv-contrib-python",
     "opencv-contrib-python-headless",
 )
-"""Four distributions that install the same folder ``cv2`` over each other."""
+"""Distributions that all install the folder ``cv2`` and overwrite each other's files."""
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """One thing looked at.
+    """One check of the environment.
 
     Attributes:
-        name: what was looked at.
-        state: ``ok``, ``note`` (worth knowing) or ``problem`` (something will not work).
+        name: what was checked.
+        state: ``ok``, ``note`` (worth knowing) or ``problem`` (something does not work).
         value: what was found.
-        remedy: what to do about it; empty when there is nothing to do.
-        traceback: of a broken plugin or import, else empty.
+        remedy: what to do about it; empty if there is nothing to do.
+        traceback: traceback of a broken plugin or import, or else empty.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Check:
 
 
 def examine() -> tuple[Check, ...]:
-    """Look at everything. Imports torch, OpenCV and every plugin; raises nothing."""
+    """Run all checks. This imports torch, OpenCV and every plugin, and raises no error."""
     rooms: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("python", _python),
         ("dependencies", _dependencies),
@@ -162,7 +162,7 @@ def _opencv() -> Iterator[Check]:
 
 
 def _cv2_remedy(error: Exception) -> str:
-    if ".so" in str(error):  # libGL.so.1 and libgthread-2.0.so.0 are absent from slim images
+    if ".so" in str(error):  # slim images lack libGL.so.1 and libgthread-2.0.so.0
         return (
             "install the system libraries (Debian, Ubuntu: apt-get install libgl1 libglib2.0-0), "
             "or pip uninstall -y opencv-python, then "
@@ -174,7 +174,7 @@ def _cv2_remedy(error: Exception) -> str:
 def _plugins() -> Iterator[Check]:
     rows = plugins.installed()
     if not rows:
-        remedy = "each method is a package: pip install rainkit-METHOD"
+        remedy = "install the package of a method: rainkit ships them in its folder plugins"
         yield Check(name="methods", state="note", value="none is installed", remedy=remedy)
     for row in rows:
         yield _plugin(row)

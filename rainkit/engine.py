@@ -1,4 +1,4 @@
-"""Where work runs: in this process, in its threads, or in local worker processes.
+"""Running work in this process, in its threads, or in local worker processes.
 
     with open_engine("processes", workers=4) as engine:
         for outcome in engine.run(Work(partial(Maker, request)), scenes):
@@ -59,7 +59,7 @@ _PATIENCE = 5.0  # seconds in which a worker may clean up before it is killed
 
 @dataclass(frozen=True)
 class Work(Generic[Item, Result]):
-    """What is done to each item.
+    """Work that is done on each item.
 
     Attributes:
         setup: called once in each worker; returns the function that is called with each item. Both
@@ -475,8 +475,13 @@ def _serve(connection: Connection, threads: int | None) -> None:
             connection.send_bytes(state.answer(connection.recv_bytes()))
 
 
+<<<<<<< HEAD
 class _WorkerState:
     """What a worker process holds between two messages: the function that was set up."""
+=======
+class _Desk:
+    """State of a worker process between two messages: the function that was set up."""
+>>>>>>> main
 
     def __init__(self, threads: int | None) -> None:
         self._threads = threads

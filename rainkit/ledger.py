@@ -31,7 +31,7 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True)
 class Held(Generic[Entry]):
-    """What the whole lines of a ledger hold.
+    """Content of the whole lines of a ledger.
 
     Attributes:
         settings: what tells the run from others.
@@ -148,7 +148,7 @@ class Ledger(Generic[Entry]):
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the run noted when it began."""
+        """Facts that the run recorded when it began."""
         return MappingProxyType(self._about)
 
     @property

@@ -65,7 +65,7 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the training is.
+    """Progress of a training.
 
     Attributes:
         step: number of optimiser steps done.
@@ -99,7 +99,7 @@ class Phase:
 
 
 class Objective(nn.Module, Generic[BatchT]):
-    """How a network learns from batches of one type: ``Objective[Pair]`` or ``Objective[Frames]``.
+    """Objective that a network is trained with, on batches of one type, such as ``Pair``.
 
     An objective with one phase implements :meth:`loss`. An objective with several phases sets
     ``phases``, holds its helper networks (such as a critic) as sub-modules, and implements

@@ -1,4 +1,4 @@
-"""How a network runs: device, precision, tiles and effort, as the user asks for them.
+"""Options of running networks: device, precision, tiles and effort.
 
 :class:`RuntimeOptions` is built once at the edge of a command and passed along. This module is
 free of torch; :mod:`rainkit.networks` finds out what the machine can do.
@@ -28,7 +28,7 @@ _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of an anytime network runs.
+    """Share of an anytime network that runs.
 
     Attributes:
         blocks: the largest number of blocks to run; None for the whole network, with what follows
@@ -89,7 +89,7 @@ class Effort:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeOptions:
-    """How networks are asked to run.
+    """Options of running networks.
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.

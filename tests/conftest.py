@@ -100,7 +100,8 @@ class PluginFolder:
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Python with these plugins on its path."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAINKIT_")}
-        columns = {"COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": str(self.path)}
+        path = os.pathsep.join(filter(None, (str(self.path), os.environ.get("PYTHONPATH"))))
+        columns = {"COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": path}
         return subprocess.run(
             [sys.executable, *arguments],
             env=inherited | columns | environment,

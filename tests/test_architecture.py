@@ -137,12 +137,28 @@ def test_all_is_explicit_and_true(path: Path) -> None:
     assert not forgotten, "public by name, absent from __all__"
 
 
-def test_importing_rainkit_loads_nothing_heavy() -> None:
-    script = f"import sys, rainkit; print(*({HEAVY!r} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == []
+LIGHT = [path for path in MODULES if _room(_name(path)) in {"cli", "choices", "runtime"}]
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=_name)
+def test_the_command_line_imports_nothing_heavy_at_its_top(path: Path) -> None:
+    imported = {name.split(".")[0] for name in _imports(_tree(path).body)}
+    assert not imported & HEAVY
+
+
+def _loaded(modules: str) -> set[str]:
+    script = f"import sys, {modules}; print(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize("module", ["rainkit", "rainkit.choices, rainkit.runtime", "rainkit.cli"])
+def test_light_modules_load_nothing_heavy(module: str) -> None:
+    assert not _loaded(module) & HEAVY
+
+
+def test_what_checks_a_request_does_not_load_torch() -> None:
+    assert "torch" not in _loaded("rainkit.inference, rainkit.benchmarking, rainkit.weights.store")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["methods"]], ids=" ".join)

@@ -1,12 +1,12 @@
-"""Kill ``rainkit synth`` at random moments, go on, and compare with a run left alone.
+"""Kill ``rainkit synth`` at random moments, continue it, and compare with an undisturbed run.
 
     $ python examples/checks/kill_and_resume.py photos/ --times 20
     $ python examples/checks/kill_and_resume.py photos/ --times 20 -- --variants 3 --layout wds
 
-Makes one dataset undisturbed. Then starts the same command into another folder, kills it with
-SIGKILL at a random moment, and repeats it, which goes on where it was; every dataset that gets
-finished in between is compared with the first, file by file, and the next one begun. Options after
-``--`` are those of ``rainkit synth``. Ends with 1 if any file differs.
+The script makes one dataset undisturbed. Then it starts the same command with another folder,
+kills it with SIGKILL at a random moment, and repeats it, which continues the dataset. Every dataset
+that is finished in between is compared with the first one, file by file, and the next one is begun.
+Options after ``--`` are those of ``rainkit synth``. The exit code is 1 if any file differs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def check(photos: Path, folder: Path, times: int, seed: int, options: Sequence[str]) -> int:
-    """0 if every resumed dataset in ``folder`` equals the undisturbed one, else 1."""
+    """Return 0 if every resumed dataset in ``folder`` equals the undisturbed one, or else 1."""
     moments = random.Random(seed)
     command = [sys.executable, "-m", "rainkit", "synth", str(photos), *options, "-q", "-o"]
     alone, out = folder / "alone", folder / "killed"
@@ -77,12 +77,12 @@ def check(photos: Path, folder: Path, times: int, seed: int, options: Sequence[s
 
 
 def is_finished(out: Path) -> bool:
-    """Whether a run was killed after its last step: the command then refuses to write again."""
+    """Return whether a run was killed after its last step, so that the command refuses to write."""
     return (out / "manifest.jsonl").exists() and not list(out.glob("journal*"))
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file by its name."""
+    """Return the SHA-256 of every file by its name."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -91,7 +91,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def differs(wanted: dict[str, str], found: dict[str, str]) -> bool:
-    """Name the files that are not the same."""
+    """Print the files that differ, and return whether there are any."""
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             print(f"differs: {name}")

@@ -1,11 +1,11 @@
-"""How strong the rain of each preset is, beside the figures it was calibrated to.
+"""Measure the strength of the rain of each preset beside the values that it was calibrated to.
 
 python examples/checks/presets.py FOLDER [--only PRESET ...]
 
-Renders every photograph of FOLDER once per row, streaks only, and scores it against itself with
-the protocol "prenet": mean PSNR and SSIM on Y. The targets were measured on 40 test pictures of
-BSDS500 and hold for photographs like them; rows off by more than 0.7 dB or 0.03 are marked. Exits 1
-where there are any.
+The script renders every photograph of FOLDER once per row, without fog, and scores the result
+against the photograph with the protocol "prenet": mean PSNR and SSIM on Y. The targets were
+measured on 40 test pictures of BSDS500 and hold for photographs like them. Rows that differ by
+more than 0.7 dB or 0.03 are marked, and the exit code is 1 if there are any.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DB, SIMILARITY = 0.7, 0.03
 
 
 class Row(NamedTuple):
-    """A preset at a rate in mm/h, or at its own, and what it should measure."""
+    """A preset at a rate in mm/h (None for its own rate), and what it should measure."""
 
     preset: str
     rate: float | None
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def strength(pictures: list[np.ndarray], settings: RainSettings) -> tuple[float, float]:
-    """Mean PSNR and SSIM on Y of pictures against their rainy versions."""
+    """Return mean PSNR and SSIM on Y of rainy pictures against the clean ones."""
     by = protocol("prenet")
     scores = [
         by.scores(render(clean, settings, (0, index)).rainy, clean)

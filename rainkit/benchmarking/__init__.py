@@ -1,19 +1,18 @@
-"""How fast methods run, and what they cost in arithmetic and memory."""
+"""Benchmarking: speed, arithmetic and memory of methods."""
 
 from __future__ import annotations
 
-from rainkit.benchmarking.job import Job, Row, Timing
-from rainkit.benchmarking.run import (
-    COLUMNS,
+from rainkit.benchmarking.rows import (
     Benchmark,
     BenchRequest,
-    cells,
-    markdown,
+    Job,
+    Row,
+    Timing,
     parse_size,
     run,
-    title,
-    write,
+    run_job,
 )
+from rainkit.benchmarking.table import COLUMNS, cells, markdown, title, write
 
 __all__ = [
     "COLUMNS",
@@ -26,6 +25,7 @@ __all__ = [
     "markdown",
     "parse_size",
     "run",
+    "run_job",
     "title",
     "write",
 ]

@@ -1,4 +1,4 @@
-"""The ``rainkit`` command: one module per verb, each importing its library inside its body."""
+"""The ``rainkit`` command line: one module per command, which imports its library when it runs."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def _root(
 def main() -> None:
     """Run the command line."""
     calm_openmp()
-    # It would ask the network for its newest version whenever it is imported.
+    # On import, albumentations would ask the network for its newest version.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     app()

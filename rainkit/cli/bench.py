@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rainkit import choices
 from rainkit.cli.console import errors, print_json, print_table, warn
-from rainkit.cli.options import Device
+from rainkit.cli.options import OUTPUT, Device, Json, Overwrite, choice
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,48 +20,105 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 
+_ROWS = "What is timed"
+_HOW = "How it is timed"
+
+
 def bench(
     methods: Annotated[
         list[str] | None,
-        typer.Option("--method", "-m", help="Time this method; repeatable.", show_default=False),
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="Time this method; repeatable.",
+            show_default=False,
+            rich_help_panel=_ROWS,
+        ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Time every installed method.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Time every installed method.", rich_help_panel=_ROWS)
+    ] = False,
     variants: Annotated[
-        bool, typer.Option("--variants", help="Time every variant, not the default alone.")
+        bool,
+        typer.Option(
+            "--variants",
+            help="Time every variant of the methods; without it only the default.",
+            rich_help_panel=_ROWS,
+        ),
     ] = False,
     sizes: Annotated[
         list[str] | None,
-        typer.Option("--size", metavar="HxW", help="Repeatable.", show_default="512x512"),
+        typer.Option(
+            "--size",
+            metavar="HxW",
+            help="Height and width of the pictures; repeatable.",
+            show_default="512x512",
+            rich_help_panel=_ROWS,
+        ),
     ] = None,
     precisions: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--precision", help="auto, fp32, bf16 or fp16; repeatable.", show_default="auto"
+        list[choices.Precision] | None,
+        choice(
+            choices.Precision,
+            "--precision",
+            help="Number format that the network runs in; repeatable.",
+            panel=_ROWS,
+            show_default="auto",
         ),
     ] = None,
     device: Device = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 1,
-    runs: Annotated[int, typer.Option(min=1, help="Timed passes per row.")] = 20,
-    warmup: Annotated[int, typer.Option(min=1, help="Passes before them.")] = 3,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Pictures per pass.", rich_help_panel=_HOW),
+    ] = 1,
+    runs: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Timed passes per row.", rich_help_panel=_HOW),
+    ] = 20,
+    warmup: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Passes before the timed ones.", rich_help_panel=_HOW
+        ),
+    ] = 3,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads.", show_default="torch's choice")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="CPU threads.",
+            show_default="torch's choice",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     markdown: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the table as Markdown too.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the table as Markdown, too.", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace FILE.")] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Time methods on random pictures: speed, processor time, arithmetic and memory.
 
-    Every row runs in a process of its own. Weights are not needed and change no time.
+    Every row runs in a process of its own. Weights are not needed, and do not change the times.
 
     Exit codes: 0 all timed, 1 some methods failed, 2 wrong use.
+
+    For example:
+
+      rainkit bench --all
+
+      rainkit bench -m granet --size 512x512 --size 1080x1920 --precision fp32 --device cpu
     """
     if bool(methods) == every:
         raise UsageError("give --method NAME (repeatable) or --all")
     if markdown is not None and markdown.exists() and not overwrite:
-        raise UsageError(f"{markdown} exists; pass --overwrite, or another --markdown")
+        raise UsageError(f"{markdown} exists; pass --overwrite, or name another --markdown FILE")
+
+    from rich.text import Text
 
     from rainkit import benchmarking
 
@@ -68,7 +126,7 @@ def bench(
         methods=tuple(methods or ()),
         variants=variants,
         sizes=tuple(map(benchmarking.parse_size, sizes or ["512x512"])),
-        precisions=tuple(precisions or ["auto"]),
+        precisions=tuple(precisions or [choices.Precision.AUTO]),
         device=device,
         batch=batch,
         runs=runs,
@@ -79,7 +137,7 @@ def bench(
         result = benchmarking.run(
             request,
             lambda done, total, job: status.update(
-                f"{done + 1} of {total}: {job.method} {job.variant} {job.height}x{job.width}"
+                Text(f"{done + 1} of {total}: {job.method} {job.variant} {job.height}x{job.width}")
             ),
         )
     _show(result, as_json=as_json)

@@ -153,11 +153,11 @@ def merge(
 
       rainkit data merge a:4000 b:4000 -o merged/ --against Rain100H/test
     """
-    from rainkit.datasets.merge import MixRequest, MixSource
-    from rainkit.datasets.merge import mix as run
+    from rainkit.datasets.merge import MergeRequest, MergeSource
+    from rainkit.datasets.merge import merge_datasets as run
 
-    request = MixRequest(
-        sources=tuple(map(MixSource.parse, sources)),
+    request = MergeRequest(
+        sources=tuple(map(MergeSource.parse, sources)),
         out=out,
         seed=seed,
         against=tuple(against or ()),
@@ -231,7 +231,7 @@ def average(
       rainkit data average scenes/ -o pairs/ --pairs
     """
     from rainkit.datasets.sequences import AverageRequest
-    from rainkit.datasets.sequences import average as run
+    from rainkit.datasets.sequences import average_scenes as run
 
     request = AverageRequest(
         scenes=scenes,

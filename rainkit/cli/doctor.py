@@ -1,13 +1,15 @@
-"""``rainkit doctor``: is this environment fit, and what is the remedy if it is not."""
+"""``rainkit doctor``: check the environment, and name the remedy for each problem."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from rich.text import Text
 
 from rainkit.cli.console import print_json, print_table, tell
+from rainkit.cli.options import Json
 
 if TYPE_CHECKING:
     from rainkit.doctor import Check
@@ -18,9 +20,12 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Examine the environment, the devices and every plugin; exit 1 if there is a problem."""
+    """Check the environment, the devices and every plugin.
+
+    Exit codes: 0 no problem, 1 a problem.
+    """
     from rainkit.doctor import examine
 
     checks = examine()
@@ -35,8 +40,6 @@ def doctor(
 
 
 def _print(checks: tuple[Check, ...]) -> None:
-    from rich.text import Text
-
     print_table(
         ("check", "state", "found"),
         ((check.name, Text(*_MARKS[check.state]), check.value) for check in checks),

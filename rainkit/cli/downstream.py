@@ -1,4 +1,4 @@
-"""``rainkit downstream``: whether deraining helps a detection or segmentation model."""
+"""``rainkit downstream``: say whether deraining helps a detection or segmentation model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.options import (
+    OUTPUT,
     CropToCommon,
     Device,
     Effort,
@@ -20,10 +21,13 @@ from rainkit.cli.options import (
     Quiet,
     RainySide,
     Tile,
+    choice,
 )
 from rainkit.runtime import RuntimeOptions
 
 __all__ = ["downstream"]
+
+MODEL = "The model and its labels"
 
 
 def downstream(
@@ -36,18 +40,23 @@ def downstream(
         typer.Option(
             "--method",
             "-m",
-            metavar="[LABEL:]NAME[=WEIGHTS]",
-            help="Derain the datasets with this method; repeatable.",
+            metavar="NAME[=WEIGHTS][@LABEL]",
+            help="Derain with this method; WEIGHTS is a tag, a file, or a folder with weights of"
+            " several variants. NAME may be all. Repeatable.",
+            rich_help_panel=o.WHAT,
         ),
     ],
     task: Annotated[
-        str, typer.Option(metavar="TASK", help="What the model does: detection or segmentation.")
+        choices.DownstreamTask,
+        choice(choices.DownstreamTask, "--task", help="What the model does.", panel=MODEL),
     ],
     model: Annotated[
         str,
         typer.Option(
-            metavar="FILE | NAME=FILE",
-            help="TorchScript (.pt) or ONNX (.onnx); or a torchvision model and its weights.",
+            metavar="FILE|NAME=FILE",
+            help="The model: a file of TorchScript (.pt) or ONNX (.onnx), or the name of a"
+            " torchvision model and a file of its weights.",
+            rich_help_panel=MODEL,
         ),
     ],
     folder: Annotated[
@@ -55,15 +64,18 @@ def downstream(
         typer.Option(
             "--output",
             "-o",
-            help="Write downstream.md, .json and .tex, and the scores, to this folder.",
+            help="Write downstream.md, .json and .tex, the scores and the derained pictures to this"
+            " folder.",
+            rich_help_panel=OUTPUT,
         ),
     ],
     labels: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="A COCO JSON file, a folder of KITTI labels or of class maps; none: agreement"
-            " with the model's output on the target.",
+            help="A COCO file, a folder of KITTI files, or a folder of class maps. Without it, the"
+            " model's answer on the clean picture counts as true.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     classes: Annotated[
@@ -71,7 +83,9 @@ def downstream(
         typer.Option(
             "--class",
             metavar="NAME",
-            help="Of labels that name classes: those of the model from 1 on; repeatable.",
+            help="Name of the model's next class, from 1 on, for labels that name classes."
+            " Repeatable.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     limit: o.Limit = None,
@@ -86,11 +100,11 @@ def downstream(
     tile: Tile = "auto",
     effort: Effort = "full",
 ) -> None:
-    """Run a model on rainy, derained and clean pictures, and say what deraining is worth to it.
+    """Run a detector or segmenter on rainy, derained and clean pictures, and compare its figures.
 
     For example:
 
-      rainkit downstream pairs/ -m granet --task detection --model model.pt -o out/
+      rainkit downstream pairs/ -m granet --task detection --model m.pt -o out/
 
     Exit codes: 0 all done, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up.

@@ -8,7 +8,7 @@ __all__ = ["calm_openmp"]
 
 
 def calm_openmp() -> None:
-    """Let OpenMP's idle threads sleep, unless the user chose otherwise; call before torch loads.
+    """Let idle OpenMP threads sleep, unless the user chose otherwise; call it before torch loads.
 
     On a shared machine, threads that spin make small networks up to ten times slower.
     """

@@ -10,7 +10,6 @@ import typer
 from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.options import (
-    OUTPUT,
     CropToCommon,
     Device,
     Effort,
@@ -66,23 +65,6 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
     fail_below: o.FailBelow = None,
-    baseline: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="METRICS.JSON",
-            help="Exit with 3 if a mean fell below that of this earlier evaluation.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    max_drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="QUANTITY=NUMBER",
-            help="With --baseline: how far it may fall.",
-            show_default="psnr=0.05, ssim=0.001",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
     layout: Layout = None,
     rainy_side: RainySide = None,
     crop_to_common: CropToCommon = False,
@@ -108,7 +90,6 @@ def evaluate(
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions
-    from rainkit.evaluation import baseline as earlier
     from rainkit.evaluation.methods import choose_methods, published_figures, split_label
     from rainkit.evaluation.metrics.protocols import chosen_protocols
     from rainkit.evaluation.run import further_rows
@@ -121,8 +102,6 @@ def evaluate(
         )
     if rows.published and not (report and methods):
         raise UsageError("--also published needs --report and methods")
-    if max_drop and baseline is None:
-        raise UsageError("--max-drop goes with --baseline METRICS.JSON")
     options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
     which, exact = chosen_protocols(protocols or ["prenet"])
@@ -160,7 +139,6 @@ def evaluate(
         output=folder,
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
-        baseline=None if baseline is None else earlier.load(baseline, max_drop or ()),
         report=report,
         published=published_figures(row.method for row in chosen.rows) if rows.published else (),
         by=tuple(dict.fromkeys(by or ())),

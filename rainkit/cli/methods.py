@@ -1,4 +1,4 @@
-"""``rainkit methods``: what is installed, and everything about one method. Needs no torch."""
+"""``rainkit methods``: list the installed methods, or show one. It needs no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import output, print_json, print_table, warn
+from rainkit.cli.options import Json
 
 if TYPE_CHECKING:
     from rainkit.api import Method
@@ -17,16 +18,18 @@ __all__ = ["app", "methods", "show"]
 
 app = CommandLine(name="methods", no_args_is_help=False)
 
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_JSON = "rainkit.methods.json"
+"""Key under which the context keeps whether ``--json`` stands before the sub-command."""
 
 
 @app.callback(invoke_without_command=True)
-def methods(context: typer.Context, as_json: _Json = False) -> None:
+def methods(context: typer.Context, as_json: Json = False) -> None:
     """List the installed methods, or show everything about one.
 
-    The list is read from package metadata alone, so that no broken plugin can spoil it.
+    The list is read from the metadata of packages alone, so that a broken plugin cannot break it.
     """
     if context.invoked_subcommand is not None:
+        context.obj = {_JSON: as_json}
         return
     from rainkit import plugins
 
@@ -54,15 +57,18 @@ def methods(context: typer.Context, as_json: _Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A method, or PACKAGE:METHOD.")],
-    as_json: _Json = False,
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="An installed method, or PACKAGE:METHOD.")
+    ],
+    as_json: Json = False,
 ) -> None:
     """Show a method: its paper, variants, hyperparameters, parts and weights."""
     from rainkit import plugins
 
     method = plugins.get(name)
     about = _about(method)
-    if as_json:
+    if as_json or (context.obj or {}).get(_JSON):  # before the name of the sub-command, too
         print_json(about)
         return
     _print_paper(about)
@@ -123,7 +129,7 @@ def _print_paper(about: dict[str, Any]) -> None:
             ),
             folded={"data", "note"},
             figures={"PSNR dB", "SSIM", "seconds", "parameters"},
-            title="Results published in the paper (not measured by us)",
+            title="Results published in the paper (not measured by rainkit)",
         )
 
 
@@ -131,7 +137,7 @@ def _print_variants(about: dict[str, Any]) -> None:
     rows = []
     for name, changes in about["variants"].items():
         told = "\n".join(f"{path} = {_value(value)}" for path, value in changes.items())
-        same = "what ships" if name == "default" else "the same settings"
+        same = "the default" if name == "default" else "no setting"
         rows.append((name, told or same))
     print_table(
         ("variant", "differs from default in"),
@@ -168,7 +174,7 @@ def _print_hyperparameters(about: dict[str, Any]) -> None:
 
 def _print_weights(about: dict[str, Any]) -> None:
     if not about["weights"]:
-        _line("Weights: none ships with the plugin; train some with rainkit train.")
+        _line("Weights: the plugin ships none; train some with rainkit train.")
         return
     for weights in about["weights"]:
         _line(f"\nWeights {about['name']}.{weights['tag']}", style="bold")
@@ -193,7 +199,7 @@ def _print_weights(about: dict[str, Any]) -> None:
                 ),
                 folded={"data"},
                 figures=figures,
-                title="Results measured by us, beside those of the untouched input",
+                title="Results measured by rainkit, beside those of the rainy input",
             )
 
 

@@ -1,4 +1,4 @@
-"""``rainkit no-target``: measure what methods make of photographs without ground truth."""
+"""``rainkit no-target``: measure what deraining does to photographs without ground truth."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rainkit import choices
 from rainkit.cli import scoring as o
 from rainkit.cli.console import print_json, print_table
 from rainkit.cli.options import (
+    OUTPUT,
     CropToCommon,
     Device,
     Effort,
@@ -40,12 +41,13 @@ def no_target(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Instead of methods: pictures that were restored elsewhere, matched by name.",
+            help="Measure these pictures, which were restored elsewhere and are matched by name,"
+            " instead of methods.",
+            rich_help_panel=o.WHAT,
         ),
     ] = None,
     limit: o.Limit = None,
     metrics: o.Metrics = None,
-    weights_dir: o.WeightsDir = None,
     crop_to_common: CropToCommon = False,
     folder: Annotated[
         Path | None,
@@ -54,6 +56,7 @@ def no_target(
             "-o",
             help="Write no_target.md, .tex, .csv and .json to this folder, and keep the derained"
             " pictures in its folder restored.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -76,16 +79,11 @@ def no_target(
     be used, 2 wrong use or files that do not pair up.
     """
     from rainkit.evaluation import DerainerRequest
+    from rainkit.evaluation import no_target as library
     from rainkit.evaluation.methods import choose_methods
-    from rainkit.evaluation.no_target import (
-        UnpairedRequest,
-        metrics_without_target,
-        run_unpaired,
-        unpaired_table,
-    )
 
     if methods and restored is not None:
-        raise UsageError("give --method NAME or --restored FOLDER, not both")
+        raise UsageError("give --method NAME or --restored FOLDER, but not both")
     if not methods and (restored is None or len(photos) != 1):
         raise UsageError(
             "give --method NAME; or one folder of photographs and --restored FOLDER, the pictures"
@@ -93,8 +91,8 @@ def no_target(
         )
     options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
-    measured, skipped = metrics_without_target(metrics or (), weights_dir=weights_dir)
-    request = UnpairedRequest(
+    measured, skipped = library.metrics_without_target(metrics or ())
+    request = library.NoTargetRequest(
         folders=tuple(photos),
         metrics=measured,
         methods=tuple(
@@ -113,11 +111,11 @@ def no_target(
         notices=(*skipped, *chosen.notices),
     )
     with o.progress(quiet=quiet) as advance:
-        result, written = run_unpaired(request, folder, overwrite=overwrite, advance=advance)
+        result, written = library.run(request, folder, overwrite=overwrite, advance=advance)
     if as_json:
         print_json(result.to_data())
     elif not quiet:
-        table = unpaired_table(result)
+        table = library.table(result)
         texts = {"dataset", "result"}
         print_table(
             table.columns,

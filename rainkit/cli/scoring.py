@@ -30,7 +30,6 @@ __all__ = [
     "Output",
     "Protocols",
     "Report",
-    "WeightsDir",
     "progress",
     "show",
     "show_rest",
@@ -81,14 +80,6 @@ Metrics: TypeAlias = Annotated[
         autocompletion=_starting(choices.Metric),
         help="Measure this, too, such as gmsd or mae; lpips, dists and brisque need weights, which"
         " lie in the folder DIR. Repeatable.",
-        rich_help_panel=HOW,
-    ),
-]
-WeightsDir: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder with the weights that the metrics lpips, dists and brisque need.",
-        metavar="DIR",
         rich_help_panel=HOW,
     ),
 ]

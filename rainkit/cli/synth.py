@@ -220,9 +220,9 @@ def synth(
         rain=rain or (),
         command=_command_line(sys.argv[1:]),
     )
-    with progress(quiet) as advance:
+    with recipe.named_in_errors(), progress(quiet) as advance:
         result = synthesise(request, advance)
-    page = write_page(result, workers, quiet=quiet) if report or recipe.report else None
+    page = write_page(result, request.workers, quiet=quiet) if report or recipe.report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
 
 

@@ -1,15 +1,16 @@
-"""``rainkit weights``: what a file holds, whether it is good, and what a plugin ships of a run."""
+"""``rainkit weights``: inspect and verify weights files, and pack those of a run for a plugin."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
+from rainkit.cli.options import OUTPUT, Json
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -21,20 +22,23 @@ app = CommandLine(
     name="weights", help="Show what weights files hold, verify them, and pack those of a run."
 )
 
-_Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 @app.command()
 def inspect(
     file: Annotated[Path, typer.Argument(help="A .safetensors file.", metavar="FILE")],
     tensors: Annotated[
-        bool, typer.Option("--tensors", help="List names, shapes and types of all tensors.")
+        bool,
+        typer.Option(
+            "--tensors",
+            help="List the names, shapes and types of all tensors.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
-    """Show what a weights file says of itself: network, training, scores.
+    """Show the header of a weights file: network, training, scores.
 
-    Neither the method nor torch is needed.
+    The method need not be installed.
 
     For example:
 
@@ -62,16 +66,17 @@ def verify(
     which: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Files, METHOD.TAG, or methods. Without: all that installed methods ship.",
+            help="Files, METHOD.TAG, or methods; by default all weights that installed methods "
+            "ship.",
             metavar="WHICH...",
             show_default=False,
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
-    """Find out whether weights are whole, fit their network, and give a picture.
+    """Check that weights are whole, fit their network, and give a picture.
 
-    Of what a plugin ships the hash is compared too.
+    The hash is compared, too, if a plugin ships the weights.
 
     Exit codes: 0 all are good, 1 some are not, 2 wrong use.
 
@@ -91,40 +96,56 @@ def verify(
         _print_verifications(found)
     else:
         line = "no installed method ships weights"
-        _say(line if plugins.installed() else plugins.none_installed())
+        warn(line if plugins.installed() else plugins.none_installed())
     if any(each.problem for each in found):
         raise typer.Exit(1)
 
 
 @app.command()
 def pack(
-    run: Annotated[Path, typer.Argument(help="Folder of a rainkit train run.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="Run folder of rainkit train.", metavar="RUN")],
     out: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to write to (default: RUN/packed)."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder to write to (default: RUN/packed).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     tag: Annotated[
         str | None,
         typer.Option(
-            help="Second half of their name, METHOD.TAG.", show_default="rain-vN, a new N"
+            metavar="TAG",
+            help="Second half of the weights' name, METHOD.TAG.",
+            show_default="rain-vN, a new N",
         ),
     ] = None,
     licence: Annotated[
         str | None,
-        typer.Option(help="Of the weights, an SPDX name.", show_default="that of the code"),
+        typer.Option(
+            metavar="SPDX",
+            help="SPDX name of the weights' licence.",
+            show_default="that of the method's code",
+        ),
     ] = None,
     last: Annotated[
-        bool, typer.Option("--last", help="Take the last weights, not those that validated best.")
+        bool,
+        typer.Option("--last", help="Pack the last weights instead of those that validated best."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier pack of this tag.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace an earlier pack of this tag.", rich_help_panel=OUTPUT
+        ),
     ] = False,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
-    """Make what a plugin ships of a run: weights, their card, their declaration.
+    """Make the files that a plugin ships out of a run: weights and model card.
 
-    Writes OUTPUT/TAG.safetensors and OUTPUT/TAG.md, and prints the lines to
-    paste into the plugin.
+    Writes OUTPUT/TAG.safetensors and OUTPUT/TAG.md, and prints the declaration
+    to paste into the plugin.
 
     For example:
 
@@ -140,18 +161,18 @@ def pack(
 
 
 def _print_inspection(found: Inspection) -> None:
-    named = found.method or "none named: not a file of rainkit"
-    _print(f"{found.path}: {found.size:,} bytes, sha256 {found.sha256}")
-    _print(f"method {named}" + (f", variant {found.variant}" if found.variant else ""))
-    _print(f"{found.parameters:,} parameters in {counted(len(found.tensors), 'tensor')}")
+    named = found.method or "not named: rainkit did not write this file"
+    tell(f"{found.path}: {found.size:,} bytes, sha256 {found.sha256}")
+    tell(f"method {named}" + (f", variant {found.variant}" if found.variant else ""))
+    tell(f"{found.parameters:,} parameters in {counted(len(found.tensors), 'tensor')}")
     rows = [(key, _told(text)) for key, text in sorted(found.header.items())]
     rows = [row for row in rows if row[0] not in ("method", "variant")]
     if rows:
-        print_table(("entry", "what it says"), rows, folded={"what it says"}, title="Header")
+        print_table(("entry", "value"), rows, folded={"value"}, title="Header")
 
 
 def _told(text: str) -> str:
-    """A JSON object line by line; anything else as it is."""
+    """Return a JSON object line by line, and any other text as it is."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -178,17 +199,9 @@ def _print_verifications(found: tuple[Verification, ...]) -> None:
 
 def _print_packed(packed: Packed) -> None:
     # The declaration alone goes to standard output, so that it can be sent into a file.
-    _say(f"{packed.weights}")
-    _say(f"{packed.card}")
+    warn(str(packed.weights))
+    warn(str(packed.card))
     for note in packed.notes:
-        _say(f"note: {note}")
-    _say("copy the weights into weights/ of the plugin's package and declare them:")
-    _print(packed.snippet)
-
-
-def _print(text: str) -> None:
-    tell(text)
-
-
-def _say(text: str) -> None:
-    warn(text)
+        warn(f"note: {note}")
+    warn("copy the weights into weights/ of the plugin's package and declare them:")
+    tell(packed.snippet)

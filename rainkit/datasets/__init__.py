@@ -1,1 +1,1 @@
-"""What is on disk: layouts of pairs, manifests, clean photos and rain drawn on the fly."""
+"""Datasets on disk: layouts to read and to write, manifests, and sources of training samples."""

@@ -120,7 +120,7 @@ class Overlap:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditResult:
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
         limit: number of bits in which hashes of one scene may differ.

@@ -1,4 +1,4 @@
-"""``manifest.jsonl``: what a synthesised dataset holds and how each rainy picture was made."""
+"""The manifest of a synthesised dataset: its pairs, and how each rainy picture was made."""
 
 from __future__ import annotations
 
@@ -35,24 +35,31 @@ __all__ = [
 ]
 
 
+MANIFEST = "manifest.jsonl"
+"""Name of the manifest in a dataset folder."""
+
+PARQUET = "manifest.parquet"
+"""Name of the manifest as Parquet."""
+
 VERSION = 2
-"""Of the records written; those of version 1, which lack the fields that have defaults, are read
-too."""
+"""Version of the records that are written. Version 1 is read too; it lacks fields with defaults."""
 
 SIDES = ("mask", "trans")
-"""Folders of side outputs, ``mask/<id>.png`` and so on: opacity of the streaks, uint8, and
-transmission of the veil, uint16."""
+"""Folders of side outputs: ``mask/<id>.png`` holds the streaks' opacity as uint8, and
+``trans/<id>.png`` the veil's transmission as uint16."""
 
 _NO_OTHERS = ConfigDict(extra="forbid")
+_PART = re.compile(r"manifest-(\d{5})-of-(\d{5})\.jsonl")
+_REMEDY = "put the original manifest back, or make the dataset again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hashes:
-    """SHA-256 in hex, see :func:`rainkit.synthesis.scene.pixel_hash`.
+    """Hashes of a pair's pixels, see :func:`rainkit.datasets.phash.pixel_hash`.
 
     Attributes:
-        clean: of the clean picture as its file decodes.
-        input: of the rainy pixels, before any lossy encoding.
+        clean: hash of the clean picture as its file decodes.
+        input: hash of the rainy picture before any lossy encoding.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
@@ -63,11 +70,11 @@ class Hashes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stats:
-    """How strong the rain came out, on luma Y (BT.601) of the rainy against the clean picture.
+    """The strength of the rain, measured on luma Y (BT.601) of the rainy and the clean picture.
 
     Attributes:
-        y_psnr: PSNR in dB on Y from 16 to 235 as published tables have it; None when equal.
-        mean_dy: mean change of full-range Y, in levels.
+        y_psnr: PSNR in dB on Y from 16 to 235, as in published tables; None for equal pictures.
+        mean_dy: mean change of full-range Y in grey levels.
         coverage: share of pixels that became more than 8 levels brighter.
     """
 
@@ -83,13 +90,13 @@ class DepthUsed:
     """The depth that a scene was rendered with.
 
     Attributes:
-        path: the map, uint16 metres x 256, relative to the dataset folder.
-        source: where it came from: a file's name, a network's, or ``heuristic``.
-        kind: what the source gives, such as ``z``, ``disparity`` or ``relative``.
-        metric: whether its metres are measured ones.
+        path: path of the map, uint16 metres x 256, relative to the dataset folder.
+        source: origin of the map: name of a file or of a network, or ``heuristic``.
+        kind: quantity that the source gives, such as ``z``, ``disparity`` or ``relative``.
+        metric: whether the metres were measured.
         coverage: share of the pixels whose depth the source knows; the rest was filled in.
-        fog_scale: factor on the settings' fog gain, below 1 for depth that is guessed; the
-            record's settings hold the product.
+        fog_scale: factor on the settings' fog gain, below 1 for estimated depth; the record's
+            settings hold the product.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
@@ -104,47 +111,48 @@ class DepthUsed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
-    """One rainy picture.
+    """One rainy picture and how it was made.
 
     Attributes:
-        id: unique in the dataset: scene, variant and frame.
-        scene: one clean picture and all its rains; splits keep scenes whole.
-        variant: counts from 1.
-        source: name of the photograph the scene was made from.
-        input: rainy picture, relative to the dataset folder, with forward slashes; a member of a
-            tar file is ``path::member``, half of a picture ``path::left`` or ``path::right``.
-        target: clean picture, likewise.
+        id: identifier, unique in the dataset: scene, variant and frame.
+        scene: name of the scene, a clean picture and all its rains; splits keep scenes whole.
+        variant: number of the scene's rain, from 1.
+        source: name of the photograph that the scene was made from.
+        input: locator of the rainy picture: its path relative to the dataset folder, with forward
+            slashes. A member of a tar file is ``path::member``, half of a picture is
+            ``path::left`` or ``path::right``.
+        target: locator of the clean picture.
         w: width in px.
         h: height in px.
         seed: dataset seed, scene key (from the photograph's pixels) and variant.
-        rng: random generator that the seed feeds.
+        rng: random generator that takes the seed.
         preset: name of the preset that the settings started from.
-        level: named strength the rate was drawn from, if any.
+        level: named strength that the rate was drawn from, if any.
         rate_mm_h: rain rate.
-        wind_m_s: wind to the right of the picture.
-        distance: metres to a flat scene, 'map' for a depth map, None for no veil.
+        wind_m_s: wind speed to the right of the picture.
+        distance: distance to a flat scene in metres, 'map' for a depth map, or None for no veil.
         frame_width: width in px of the camera's picture.
-        beta_per_m: extinction by the veil, 0 without one.
-        airlight: RGB, 0 to 255.
-        streak_rgb: RGB, 0 to 255.
-        n_drops: drops drawn.
-        n_kept: streaks drawn one by one.
+        beta_per_m: extinction by the veil; 0 for no veil.
+        airlight: colour of the veil, RGB from 0 to 255.
+        streak_rgb: colour of the streaks, RGB from 0 to 255.
+        n_drops: number of drops that were sampled.
+        n_kept: number of streaks that were drawn one by one.
         settings: every field of RainSettings; empty for noise.
         stats: strength of the result.
-        sha256: of pixels, not of files.
-        renderer: name and version.
+        sha256: hashes of the pixels.
+        renderer: name and version of the renderer.
         lib: versions of the libraries that decide pixels.
-        encode: file format, and quality where there is one.
-        split: ``train`` or ``test`` in a dataset that is split.
-        frame: of a sequence, from 1.
-        fps: frames a second of a sequence of moving rain; None for independent frames.
-        group: first of the scenes that show the same thing, in a dataset that is split.
+        encode: file format, and its quality if it has one.
+        split: ``train`` or ``test``; None if the dataset is not split.
+        frame: number of the frame in a sequence, from 1.
+        fps: frames per second of a sequence of moving rain; None for independent frames.
+        group: first of the scenes that show the same thing; None if the dataset is not split.
         phash: perceptual hash of the clean picture in hex.
         depth: the depth map used, if any.
         exposure_s: exposure time in seconds.
-        degradation: rain, or Gaussian noise, whose records have no rain.
-        sigma: standard deviation of the noise in levels.
-        v: version of this record.
+        degradation: ``rain``, or ``noise`` for Gaussian noise; its records have no rain.
+        sigma: standard deviation of the noise in grey levels.
+        v: version of the record.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _NO_OTHERS
@@ -189,30 +197,23 @@ class Record:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Files that belong to the picture, side outputs included, whether they exist or not."""
+        """Return the paths of the picture's files, side outputs included; they need not exist."""
         depth = () if self.depth is None else (self.depth.path,)
         sides = (f"{side}/{self.id}.png" for side in SIDES)
         located = (locator.partition("::")[0] for locator in (self.input, self.target))
         return (*located, *depth, *sides)
 
 
-MANIFEST = "manifest.jsonl"
-"""The manifest's name in a dataset folder."""
-PARQUET = "manifest.parquet"
-"""The same as Parquet."""
-
-_PART = re.compile(r"manifest-(\d{5})-of-(\d{5})\.jsonl")
-_REMEDY = "put the original manifest back, or make the dataset again"
 _RECORD = TypeAdapter(Record)
 
 
 def part_name(shard: int, shards: int) -> str:
-    """Name of the manifest of shard 1 to ``shards``."""
+    """Return the name of the manifest of one of ``shards`` shards, counted from 1."""
     return f"manifest-{shard:05d}-of-{shards:05d}.jsonl"
 
 
 def write(path: Path, records: Iterable[Record], *, overwrite: bool = False) -> None:
-    """Write records, one JSON object a line, in the order given.
+    """Write records as lines of JSON in the given order.
 
     Raises:
         FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
@@ -233,10 +234,10 @@ def write_parquet(path: Path, records: Iterable[Record], *, overwrite: bool = Fa
 
 
 def find(path: Path) -> tuple[Path, ...]:
-    """The files of a manifest: ``path`` itself, or what there is in the folder ``path``.
+    """Return the files of a manifest: ``path`` itself, or those in the folder ``path``.
 
     Raises:
-        DatasetError: none there, or a shard's part is missing.
+        DatasetError: the folder has no manifest, or the part of a shard is missing.
     """
     if not path.is_dir():
         return (path,)
@@ -258,15 +259,15 @@ def find(path: Path) -> tuple[Path, ...]:
 
 
 def read(path: Path, *, root: Path | None = None) -> list[Record]:
-    """Read a manifest back: a file, or the folder that it or all parts of it lie in.
+    """Read a manifest from a file, or from the folder that holds it or all its parts.
 
     Args:
-        path: JSON lines, Parquet, or a folder.
-        root: folder that the paths in it start from; default: the one it lies in.
+        path: a file of JSON lines, a Parquet file, or a folder.
+        root: folder that the paths in the manifest are relative to; by default the manifest's.
 
     Raises:
-        DatasetError: a file that cannot be read, a line that is no record, or that names a file
-            outside the dataset's folder; it names the line.
+        DatasetError: a file cannot be read, or a line is not a valid record or names a file
+            outside the dataset folder; the message names the line.
     """
     files = find(path)
     found = [pair for file in files for pair in _read_one(file)]
@@ -280,21 +281,21 @@ def read(path: Path, *, root: Path | None = None) -> list[Record]:
     }.items():
         twice = next((name for name, times in names.items() if times > 1), None)
         if twice is not None:
-            raise DatasetError(f"{path}: {column} {twice} stands there twice; {_REMEDY}")
+            raise DatasetError(f"{path}: holds the {column} {twice} twice; {_REMEDY}")
     return [record for _, record in found]
 
 
 def records_from_data(data: Iterable[Any]) -> tuple[Record, ...]:
-    """Records from plain data as ``asdict`` makes it, unchecked where their paths lead.
+    """Return records from plain data as ``asdict`` makes it; their paths are not checked.
 
     Raises:
-        DatasetError: one of them is no record.
+        DatasetError: the data are not valid.
     """
     return tuple(_validated(json.dumps(each), "record") for each in data)
 
 
 def _read_one(path: Path) -> list[tuple[str, Record]]:
-    """Records with where they stand."""
+    """Return the records of one file, each with its place in the file."""
     if path.suffix == ".parquet":
         rows = enumerate(parquet.read_parquet(path), start=1)
         return [
@@ -307,7 +308,7 @@ def _read_one(path: Path) -> list[tuple[str, Record]]:
         raise DatasetError(f"{path}: cannot be read as a manifest ({error})") from error
     return [
         (f"{path}, line {number}", _validated(line, f"{path}, line {number}"))
-        # Only \n ends a line: names may hold any other separator that Unicode knows.
+        # Only \n ends a line: names may hold other Unicode line separators.
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -322,7 +323,7 @@ def _validated(line: str, where: str) -> Record:
         raise DatasetError(f"{where}: {field or 'record'}: {first['msg']}; {_REMEDY}") from error
     if not 1 <= record.v <= VERSION:
         raise DatasetError(
-            f"{where}: version {record.v} of the manifest, this rainkit reads up to {VERSION}"
+            f"{where}: has version {record.v}, but this rainkit reads versions up to {VERSION}"
         )
     return record
 
@@ -335,7 +336,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
-    """Refuse what would lead out of the dataset: the manifest may come from anywhere."""
+    """Refuse paths that lead out of the dataset: a manifest may come from an unknown source."""
     named = {"input": record.input, "target": record.target}
     if record.depth is not None:
         named["depth.path"] = record.depth.path

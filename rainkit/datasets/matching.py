@@ -1,6 +1,6 @@
 """Matching rainy and clean files by name, never by position in a listing.
 
-One missing file would shift every later pair without anybody noticing.
+If files were matched by position, one missing file would shift every later pair unnoticed.
 """
 
 from __future__ import annotations
@@ -21,33 +21,41 @@ __all__ = [
     "RAINY_FOLDERS",
     "PairFiles",
     "check_sizes",
-    "cropped",
+    "cropped_to_common",
     "listed",
-    "match",
-    "named",
+    "match_by_name",
     "notice_of_crops",
     "pictures_in",
     "sub_folder",
+    "with_unique_names",
 ]
 
 
 RAINY_FOLDERS = frozenset(
     {"input", "rain", "rainy", "lq", "rainy_image", "input_val", "inputcrop", "in"}
 )
+"""Usual names of folders with rainy pictures."""
 CLEAN_FOLDERS = frozenset(
     {"target", "gt", "norain", "clean", "ground_truth", "label", "label_val", "cleancrop"}
     | {"groundtruth", "hq"}
 )
+"""Usual names of folders with clean pictures."""
 
 _PREFIX = re.compile(r"^(?:no)?rain[-_](?=.)", re.IGNORECASE)
 _CITYSCAPES = re.compile(r"(?:_leftImg8bit)?_rain_alpha.*", re.DOTALL)
 _LISTED = 5
-"""File names that a message spells out before it says how many more there are."""
+"""Number of file names that a message spells out before it says how many more there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairFiles:
-    """One rainy picture and its clean one. ``name`` is unique in its dataset, without suffix."""
+    """A rainy picture and its clean one.
+
+    Attributes:
+        name: name without suffix, unique in the dataset.
+        rainy: the rainy picture.
+        clean: the clean picture.
+    """
 
     name: str
     rainy: ImageRef
@@ -55,10 +63,10 @@ class PairFiles:
 
 
 def sub_folder(root: Path, names: frozenset[str]) -> Path | None:
-    """The folder in ``root`` under one of several names.
+    """Return the folder in ``root`` that has one of several names, or None.
 
     Raises:
-        PairingError: there are several.
+        PairingError: there is more than one such folder.
     """
     found = [f for f in root.iterdir() if f.is_dir() and f.name.casefold() in names]
     if len(found) > 1:
@@ -68,7 +76,10 @@ def sub_folder(root: Path, names: frozenset[str]) -> Path | None:
 
 
 def pictures_in(folder: Path, *, deep: bool = True) -> list[Path]:
-    """Picture files of a folder, and below it if ``deep``; hidden ones are passed over."""
+    """Return the picture files of a folder, and of those below it if ``deep``.
+
+    Hidden files and folders are left out.
+    """
     paths = folder.rglob("*") if deep else folder.iterdir()
     return [path for path in paths if _is_picture(path.relative_to(folder)) and path.is_file()]
 
@@ -78,10 +89,14 @@ def _is_picture(relative: Path) -> bool:
     return relative.suffix.casefold() in SUFFIXES and not hidden
 
 
-def match(
+def match_by_name(
     rainy_root: Path, rainy: Iterable[Path], clean_root: Path, clean: Sequence[Path]
 ) -> tuple[PairFiles, ...]:
-    """Give every rainy file its clean one; many may share one, none may be left over."""
+    """Match every rainy file with its clean one; several rainy files may share a clean one.
+
+    Raises:
+        PairingError: a file on either side has no partner, or a rainy one has more than one.
+    """
     index: defaultdict[str, set[Path]] = defaultdict(set)
     for path in clean:
         relative = path.relative_to(clean_root)
@@ -114,11 +129,11 @@ def match(
             if names
         ]
         raise PairingError(f"{'; '.join(lacking)}; names must match")
-    return named(pairs)
+    return with_unique_names(pairs)
 
 
 def _keys(rainy: Path) -> Iterable[str]:
-    """Names that the clean file may have, the likeliest first.
+    """Yield the names that the clean file may have, the likeliest first.
 
     ``901_1`` is a rainy version of ``901``, ``im_0001_s80_a04`` one of ``im_0001``, and
     ``ulm_1_rain_alpha_0.01_beta_0.005`` one of ``ulm_1_leftImg8bit``.
@@ -135,28 +150,31 @@ def _keys(rainy: Path) -> Iterable[str]:
 
 
 def _plain(stem: str) -> str:
-    """Without ``rain-``/``norain-`` and without the padding of numbers: ``rain-001`` is ``1``."""
+    """Strip ``rain-`` or ``norain-`` and the padding of numbers: ``rain-001`` becomes ``1``."""
     folder, slash, name = stem.rpartition("/")
     name = re.sub(r"\d+", lambda digits: str(int(digits[0])), _PREFIX.sub("", name))
     return f"{folder}{slash}{name}"
 
 
-def named(pairs: Sequence[PairFiles]) -> tuple[PairFiles, ...]:
-    """In natural order; where two rainy files share a stem, the suffix becomes part of the name."""
+def with_unique_names(pairs: Sequence[PairFiles]) -> tuple[PairFiles, ...]:
+    """Return pairs in natural order of their names, each with a name of its own.
+
+    If two rainy files have the same stem, their suffixes become part of the names.
+    """
     count: defaultdict[str, int] = defaultdict(int)
     for pair in pairs:
         count[pair.name] += 1
-    named = (
+    renamed = (
         pair
         if count[pair.name] == 1
         else replace(pair, name=pair.name + pair.rainy.path.suffix.replace(".", "-"))
         for pair in pairs
     )
-    return tuple(sorted(named, key=lambda pair: natural(pair.name)))
+    return tuple(sorted(renamed, key=lambda pair: natural(pair.name)))
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, for a message, and how many more there are."""
+    """Return the first few names for a message, and how many more there are."""
     shown = sorted(names, key=natural)[:_LISTED]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
@@ -165,10 +183,10 @@ def listed(names: Sequence[str]) -> str:
 def check_sizes(groups: Iterable[Sequence[ImageRef]]) -> None:
     """Refuse groups of pictures that differ in size; only headers are read.
 
-    Pictures that cannot be opened are left to be reported when they are read.
+    Pictures that cannot be opened are passed over: they are reported when they are read.
 
     Raises:
-        PairingError: sizes differ; the message names the files.
+        PairingError: pictures of a group differ in size; the message names the files.
     """
     known: dict[ImageRef, tuple[int, int] | None] = {}
     wrong = []
@@ -185,10 +203,10 @@ def check_sizes(groups: Iterable[Sequence[ImageRef]]) -> None:
         )
 
 
-def cropped(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
-    """The pictures cut to their common size from the top left, as MSPFN's Rain100H is.
+def cropped_to_common(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
+    """Return the pictures cropped to their common size from the top left.
 
-    Pictures that cannot be opened are left as they are.
+    MSPFN's Rain100H is cropped in this way. Pictures that cannot be opened stay as they are.
     """
     sizes = [size for each in group if (size := _size(each)) is not None]
     if len(set(sizes)) < 2:
@@ -198,7 +216,7 @@ def cropped(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
 
 
 def notice_of_crops(groups: Iterable[Sequence[ImageRef]]) -> tuple[str, ...]:
-    """One line that says how many groups were cut, if any were."""
+    """Return a line that says how many groups are cropped, or nothing if none is."""
     count = sum(any(each.crop for each in group) for group in groups)
     if not count:
         return ()
@@ -206,8 +224,8 @@ def notice_of_crops(groups: Iterable[Sequence[ImageRef]]) -> tuple[str, ...]:
     return (f"{count} {were} cut to the common size, from the top left",)
 
 
-def _size(stored: ImageRef) -> tuple[int, int] | None:
+def _size(ref: ImageRef) -> tuple[int, int] | None:
     try:
-        return stored.size()
+        return ref.size()
     except RainkitError:
         return None

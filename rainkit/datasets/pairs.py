@@ -1,4 +1,4 @@
-"""Finding rainy/clean pairs on disk, whatever the layout: see :mod:`rainkit.datasets.readers`."""
+"""Finding rainy/clean pairs on disk in any layout; :mod:`rainkit.datasets.readers` has these."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rainkit.datasets.matching import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,
-    cropped,
-    match,
+    cropped_to_common,
+    match_by_name,
     pictures_in,
 )
 from rainkit.datasets.readers import LAYOUTS, ReadOptions, read
@@ -39,7 +39,14 @@ _AS_FOUND = ReadOptions()
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The pairs of one folder, in natural order (2 before 10), or of one ``split`` of it."""
+    """The pairs of a folder, or of one split of it, in natural order (2 before 10).
+
+    Attributes:
+        name: name of the folder.
+        root: the folder.
+        pairs: its pairs.
+        split: the split that the pairs belong to; None for all pairs of the folder.
+    """
 
     name: str
     root: Path
@@ -54,17 +61,18 @@ def find_pairs(
     prefer: Sequence[str] = (),
     options: ReadOptions = _AS_FOUND,
 ) -> tuple[PairFiles, ...]:
-    """The pairs of one dataset folder, in natural order of their names.
+    """Return the pairs of one dataset folder in natural order of their names.
 
     Args:
         root: a folder in one of :data:`LAYOUTS`.
-        split: keep only the pairs of the split, or in the sub-folder, so named, such as ``test``.
-        prefer: without ``split``, take the first of these that there is; all pairs if none.
-        options: the layout, if it is not to be found out, and what to do about sizes.
+        split: name of the split, or of the sub-folder, whose pairs are wanted, such as ``test``.
+        prefer: names of splits; if ``split`` is None, the first of them that exists is taken, and
+            if none exists, all pairs.
+        options: the layout, if it is not to be detected, and what to do about different sizes.
 
     Raises:
-        UsageError: ``root`` is not a folder, or there is no such layout.
-        PairingError: no layout fits, a file has no partner, or more than one.
+        UsageError: ``root`` is not a folder, or the layout is not known.
+        PairingError: no layout fits, or a file does not have exactly one partner.
         DatasetError: a manifest, list or archive cannot be read.
     """
     if not root.is_dir():
@@ -72,7 +80,7 @@ def find_pairs(
     found = _find(root, split, prefer, options)
     if found is None and options.layout is not None:
         raise PairingError(
-            f"{root} is not of the layout {options.layout}; leave out --layout to find out which"
+            f"{root} does not have the layout {options.layout}; leave out --layout to detect it"
         )
     if found is None:
         held = "pictures without partners" if find_unpaired(root) else "no rainy/clean pairs"
@@ -89,7 +97,7 @@ def find_pairs(
 
 
 def find_unpaired(root: Path) -> tuple[ImageRef, ...]:
-    """All pictures in and below a folder, in natural order, for figures without a target."""
+    """Return all pictures in and below a folder, in natural order, for scores without a target."""
     paths = sorted(pictures_in(root), key=lambda path: natural(path.relative_to(root).as_posix()))
     return tuple(ImageRef(path) for path in paths)
 
@@ -101,9 +109,9 @@ def find_datasets(
     prefer: Sequence[str] = (),
     options: ReadOptions = _AS_FOUND,
 ) -> tuple[Dataset, ...]:
-    """``root`` as one dataset, or else each sub-folder that is one, in natural order.
+    """Return ``root`` as one dataset, or else each sub-folder that is one, in natural order.
 
-    Where a preferred split is a folder of datasets, those, and not the other splits.
+    If a preferred split is a folder of datasets, the result holds these and no others.
 
     Raises:
         UsageError, PairingError, DatasetError: as :func:`find_pairs`.
@@ -124,10 +132,12 @@ def find_datasets(
 def named_datasets(
     roots: Iterable[Path], *, prefer: Sequence[str] = (), options: ReadOptions = _AS_FOUND
 ) -> tuple[Dataset, ...]:
-    """All datasets of several folders under distinct names, the parent's name in front if need be.
+    """Return all datasets of several folders under distinct names.
+
+    Datasets of the same name get their parent folder's name in front.
 
     Raises:
-        UsageError: a folder given twice, or two that cannot be told apart.
+        UsageError: a folder is given twice, or two folders cannot be told apart.
     """
     found = [each for root in roots for each in find_datasets(root, prefer=prefer, options=options)]
     count = Counter(each.name for each in found)
@@ -148,11 +158,11 @@ def named_datasets(
 def find_matches(restored: Path, target: Path) -> tuple[PairFiles, ...]:
     """Match two folders by name; in the result ``rainy`` is the file of ``restored``.
 
-    Two files are a pair of their own. Names match as in :func:`find_pairs`.
+    Two files form one pair, whatever their names. Names match as in :func:`find_pairs`.
 
     Raises:
         UsageError: an argument does not exist, or one is a file and the other a folder.
-        PairingError: an empty folder, or files without a partner, which the message names.
+        PairingError: a folder is empty, or files have no partner; the message names them.
     """
     for path in (restored, target):
         if not path.exists():
@@ -165,13 +175,13 @@ def find_matches(restored: Path, target: Path) -> tuple[PairFiles, ...]:
     for folder, pictures in found.items():
         if not pictures:
             raise PairingError(f"{folder} holds no pictures; give a folder of PNG or JPEG files")
-    return match(restored, found[restored], target, found[target])
+    return match_by_name(restored, found[restored], target, found[target])
 
 
 def _find(
     root: Path, split: str | None, prefer: Sequence[str], options: ReadOptions
 ) -> Dataset | None:
-    """The first split with pairs, or all of a folder; None if no layout fits."""
+    """Return the first split with pairs, or the whole folder; None if no layout fits."""
     for name in (split,) if split is not None else (*prefer, None):
         pairs = read(root, name, options)
         if pairs or (pairs is not None and name == split):
@@ -182,5 +192,5 @@ def _find(
 
 
 def _cropped(pair: PairFiles) -> PairFiles:
-    rainy, clean = cropped((pair.rainy, pair.clean))
+    rainy, clean = cropped_to_common((pair.rainy, pair.clean))
     return replace(pair, rainy=rainy, clean=clean)

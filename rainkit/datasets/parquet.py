@@ -1,4 +1,4 @@
-"""Tables as Parquet: rows of plain data that come back exactly as they were."""
+"""Tables as Parquet: rows of plain data are read back exactly as they were written."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rainkit.files import atomic_path
 __all__ = ["read_parquet", "write_parquet"]
 
 _JSON = {b"rainkit": b"json"}
-"""Marks columns that hold JSON texts."""
+"""Metadata of columns that hold JSON texts."""
 
 
 def write_parquet(
     path: Path, rows: Sequence[Mapping[str, Any]], *, overwrite: bool = False
 ) -> None:
-    """Write rows of plain data, all with the keys of the first.
+    """Write rows of plain data; all of them have the keys of the first.
 
-    A column of one kind of scalars, or of lists of them, is one of that type. Any other, such as
-    one of mappings or of numbers and texts, holds JSON texts.
+    A column of scalars of one type, or of lists of them, is stored with that type. Any other
+    column, such as one of mappings or of numbers and texts, is stored as JSON texts.
 
     Raises:
         UsageError: pyarrow is not installed.
@@ -43,7 +43,7 @@ def write_parquet(
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file, with the columns of :func:`write_parquet` as they were.
+    """Read the rows of a Parquet file; JSON texts of :func:`write_parquet` are decoded.
 
     Raises:
         UsageError: pyarrow is not installed.
@@ -53,7 +53,7 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        # Not read_table, which takes a file in a folder such as "split=a" for a part of a set.
+        # read_table would take a file in a folder such as "split=a" for a part of a larger table.
         table = pq.ParquetFile(path).read()
         columns = {
             field.name: [
@@ -69,15 +69,15 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def _column(pa: Any, values: list[Any]) -> tuple[Any, Mapping[bytes, bytes] | None]:
-    """Values as an array, and what to note of its column."""
+    """Return the values as an array, and the metadata of their column."""
     texts = [json.dumps(value) for value in values]
     try:
         array = pa.array(values)
-    except (OverflowError, TypeError, ValueError):  # pyarrow's own are the last two
+    except (OverflowError, TypeError, ValueError):  # pyarrow's own errors derive from these
         pass
     else:
         kind = array.type.value_type if pa.types.is_list(array.type) else array.type
-        # 1 among 1.5 would come back as 1.0.
+        # In a column with 1.5, the number 1 would be read back as 1.0.
         exact = [json.dumps(value) for value in array.to_pylist()] == texts
         if exact and not pa.types.is_nested(kind):
             return array, None

@@ -1,8 +1,7 @@
-"""Perceptual hashes: which photographs show the same scene.
+"""Hashes of pictures: perceptual ones, which find photographs of one scene, and of pixels.
 
-Only whole numbers are computed with, so that a picture has one hash on every processor.
-
-To be taken of clean pictures: rain moves a hash by up to 30 bits (median 10 on Rain100H).
+Perceptual hashes are computed in integers, so that a picture has the same hash on every
+processor. They are meant for clean pictures: rain changes up to 30 bits (median 10 on Rain100H).
 """
 
 from __future__ import annotations
@@ -20,22 +19,23 @@ from rainkit import images
 __all__ = ["LIMIT", "components", "hamming", "phash", "pixel_hash"]
 
 LIMIT = 8
-"""Two pictures at most so many bits apart show one scene; other scenes differ by 14 and more."""
+"""Default threshold in bits: one scene differs by at most this, others by 14 and more."""
 
 _SIDE, _KEPT = 32, 8
 _TURNS = np.arange(_KEPT)[:, None] * (2 * np.arange(_SIDE) + 1) * (np.pi / (2 * _SIDE))
 _BASIS = np.rint(np.cos(_TURNS) * 2**14).astype(np.int64)
-"""Lowest rows of the cosine transform (DCT-II) of 32 samples, times 2^14."""
+"""The lowest rows of the cosine transform (DCT-II) of 32 samples, times 2^14."""
 
 
-def phash(rgb: NDArray[np.uint8]) -> int:
-    """64 bits that hardly change when a picture is scaled, compressed or cropped by a pixel or two.
+def phash(rgb: images.RGB8) -> int:
+    """Return the perceptual hash of a picture, a number of 64 bits.
 
-    The picture is averaged to 32x32 grey cells and transformed (DCT-II); a bit says whether one of
-    the 8x8 lowest frequencies, row by row from the highest bit, lies above their median.
+    Scaling, compression and crops by a pixel or two hardly change it. The picture is averaged to
+    32x32 grey cells and transformed (DCT-II); each bit says whether one of the 8x8 lowest
+    frequencies, row by row from the highest bit, lies above their median.
 
     Args:
-        rgb: [H,W,3] uint8 of any size.
+        rgb: uint8 [H,W,3] of any size.
     """
     coefficients = (_BASIS @ _cells(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)) @ _BASIS.T).ravel()
     middle = np.sort(coefficients)[[31, 32]].sum()
@@ -43,19 +43,19 @@ def phash(rgb: NDArray[np.uint8]) -> int:
 
 
 def hamming(a: int, b: int) -> int:
-    """How many bits of two hashes differ."""
+    """Return the number of bits in which two hashes differ."""
     return (a ^ b).bit_count()
 
 
 def components(hashes: Sequence[int], limit: int = LIMIT) -> list[int]:
-    """Group pictures that are alike, or alike to one that is, and so on.
+    """Group pictures whose hashes are linked by steps of at most ``limit`` bits.
 
     Args:
-        hashes: 64 bits each. Ten thousand take about a second.
-        limit: bits in which two that are alike may differ.
+        hashes: hashes of 64 bits. Ten thousand take about a second.
+        limit: threshold in bits up to which two pictures are alike.
 
     Returns:
-        For each the index of the first of its group.
+        For each picture the index of the first of its group.
     """
     bits = np.array(hashes, np.uint64)
     label = np.full(len(bits), -1)
@@ -74,8 +74,8 @@ def components(hashes: Sequence[int], limit: int = LIMIT) -> list[int]:
 
 
 def _cells(grey: NDArray[Any]) -> NDArray[np.int64]:
-    """Averages of [H,W] over 32x32 equal cells, times 256, by way of the integral image."""
-    # Sums of uint8 are whole numbers below 2^53, which float64 holds exactly.
+    """Return averages of [H,W] over 32x32 equal cells, times 256, from the integral image."""
+    # Sums of uint8 are integers below 2^53, which float64 holds exactly.
     sums: NDArray[Any] = cv2.integral(grey, sdepth=cv2.CV_64F)
     height, width = grey.shape
     edges = _at_edges(_at_edges(sums, height).T, width).T.astype(np.int64)
@@ -83,7 +83,7 @@ def _cells(grey: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _at_edges(sums: NDArray[Any], length: int) -> NDArray[Any]:
-    """Rows of running sums at the 33 edges of the cells, times 32; between two rows linear."""
+    """Interpolate rows of running sums linearly at the 33 edges of the cells, times 32."""
     whole, part = np.divmod(np.arange(_SIDE + 1) * length, _SIDE)
     after = np.minimum(whole + 1, length)
     between: NDArray[Any] = sums[whole] * (_SIDE - part)[:, None] + sums[after] * part[:, None]
@@ -91,9 +91,9 @@ def _at_edges(sums: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def pixel_hash(rgb: images.Pixels) -> str:
-    """SHA-256 in hex of a picture's height, width (decimal, ``x`` between) and its RGB bytes.
+    """Return the SHA-256 in hex of a picture's size, written ``HxW``, and its RGB bytes.
 
-    Of what is seen, not of how it was compressed: re-encoding without loss does not change it.
+    Re-encoding a picture without loss does not change the hash.
     """
     digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
     digest.update(rgb.tobytes())

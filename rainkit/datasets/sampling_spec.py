@@ -1,4 +1,4 @@
-"""Folders with how much of them is taken, and how often: ``FOLDER:COUNT@WEIGHT``."""
+"""Sampling specs: how much of a folder is used and how often it is drawn, FOLDER:COUNT@SHARE."""
 
 from __future__ import annotations
 
@@ -11,71 +11,72 @@ from pathlib import Path
 
 from rainkit.errors import UsageError
 
-__all__ = ["CountedFolder", "choose", "weighted_input"]
+__all__ = ["SampledFolder", "choose", "split_share"]
 
 
 @dataclass(frozen=True, slots=True)
-class CountedFolder:
-    """A folder as it is named on the command line.
+class SampledFolder:
+    """A folder, how much of it is used, and how often it is drawn from.
 
     Attributes:
         path: the folder.
-        count: how many of what it holds are taken; None for all.
-        weight: how often it is drawn from, relative to others; None where that is not said.
+        count: number of its items to use; None for all.
+        share: how often the folder is drawn from, relative to others; None if unspecified.
     """
 
     path: Path
     count: int | None = None
-    weight: float | None = None
+    share: float | None = None
 
     @classmethod
-    def parse(cls, text: str, *, weighted: bool = True) -> CountedFolder:
-        """``FOLDER``, ``FOLDER:COUNT`` and, if ``weighted``, either with ``@WEIGHT``.
+    def parse(cls, text: str, *, with_share: bool = True) -> SampledFolder:
+        """Parse ``FOLDER`` or ``FOLDER:COUNT``, each with ``@SHARE`` at its end if ``with_share``.
 
-        Of a path that exists, no part is taken for a count or a weight.
+        If a folder of the whole name exists, no part of it is read as a count or a share.
 
         Raises:
-            UsageError: a count or a weight that is none.
+            UsageError: the count or the share is not a number above 0.
         """
-        weight = None
+        share = None
         rest = text
-        if weighted and not Path(text).exists():
-            rest, weight = _split_weight(text)
+        if with_share and not Path(text).exists():
+            rest, share = _split_share(text)
         folder, colon, count = rest.rpartition(":")
         if not colon or Path(rest).exists():
-            return cls(Path(rest), None, weight)
+            return cls(Path(rest), None, share)
         if not (folder and count.isdecimal() and int(count) > 0):
             raise UsageError(f"{text}: write FOLDER:COUNT, such as pairs/train:4000")
-        return cls(Path(folder), int(count), weight)
+        return cls(Path(folder), int(count), share)
 
 
-def weighted_input(text: str) -> tuple[str, float | None]:
-    """Split a file, folder or glob from the ``@WEIGHT`` after it; None if it has no weight.
+def split_share(text: str) -> tuple[str, float | None]:
+    """Split a file, folder or glob from the ``@SHARE`` after it; None if it has no share.
 
-    What exists, or matches something as it is written, has no weight.
+    If the whole text exists as a path or matches something as a glob, it has no share.
 
     Raises:
-        UsageError: the weight is not above 0.
+        UsageError: the share is not above 0.
     """
     path = Path(text).expanduser()
     if path.exists() or (glob.has_magic(text) and glob.glob(str(path), recursive=True)):
         return text, None
-    return _split_weight(text)
+    return _split_share(text)
 
 
-def choose(names: Sequence[str], folder: CountedFolder, seed: int, *, kind: str) -> list[int]:
-    """Which of a folder's pairs or scenes are taken: their places in ``names``, ascending.
+def choose(names: Sequence[str], folder: SampledFolder, seed: int, *, kind: str) -> list[int]:
+    """Choose which of a folder's items are used; return their indices in ascending order.
 
-    Follows from the seed, the folder's name and theirs: those whose SHA-256 is lowest.
+    The choice follows from the seed, the folder's name and the items' names: those whose SHA-256
+    is lowest are used.
 
     Args:
-        names: of all there are.
-        folder: where they are, and how many are wanted.
-        seed: decides which.
-        kind: what they are, for the message.
+        names: names of all items.
+        folder: the folder and the number of items wanted.
+        seed: decides which items are chosen.
+        kind: noun for the items, for the message.
 
     Raises:
-        UsageError: there are fewer.
+        UsageError: the folder has fewer items.
     """
     wanted = len(names) if folder.count is None else folder.count
     if wanted > len(names):
@@ -93,13 +94,13 @@ def choose(names: Sequence[str], folder: CountedFolder, seed: int, *, kind: str)
     return sorted(sorted(range(len(names)), key=rank)[:wanted])
 
 
-def _split_weight(text: str) -> tuple[str, float | None]:
-    """What stands before ``@WEIGHT``, and the weight; what is no number belongs to the name."""
+def _split_share(text: str) -> tuple[str, float | None]:
+    """Split ``@SHARE`` from a text; what is not a number after ``@`` belongs to the name."""
     rest, _, number = text.rpartition("@")
     try:
-        weight = float(number)
+        share = float(number)
     except ValueError:
         return text, None
-    if not (rest and weight > 0 and math.isfinite(weight)):
-        raise UsageError(f"{text}: write FOLDER@WEIGHT with a weight above 0, such as pairs@0.3")
-    return rest, weight
+    if not (rest and share > 0 and math.isfinite(share)):
+        raise UsageError(f"{text}: write FOLDER@SHARE with a share above 0, such as pairs@0.3")
+    return rest, share

@@ -20,31 +20,31 @@ from rainkit.files import natural
 from rainkit.images import RGB8, SUFFIXES
 
 __all__ = [
-    "AllButOne",
     "AverageRequest",
     "AverageResult",
     "FrameScene",
-    "average",
+    "LeaveOneOutAverage",
+    "average_frames",
+    "average_scenes",
     "count_pairs",
     "find_scenes",
-    "merge",
     "pair_of_frames",
 ]
 
 
 _CLEAN = "clean"
 _NOT_FRAMES = frozenset({_CLEAN, "median"})
-"""Names, without suffix, of pictures in a scene's folder that are no frames of it."""
+"""Names, without suffix, of pictures in a scene's folder that are not frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameScene:
-    """One scene.
+    """A scene with its frames.
 
     Attributes:
-        name: unique in its dataset.
-        frames: two pictures or more, of one size, in natural order of their names.
-        clean: the scene without rain, where it is known.
+        name: name of the scene, unique in its dataset.
+        frames: two or more pictures of one size, in natural order of their names.
+        clean: picture of the scene without rain, if there is one.
     """
 
     name: str
@@ -55,25 +55,26 @@ class FrameScene:
 def find_scenes(
     root: Path, *, split: str | None = None, leave_unreadable: bool = False
 ) -> tuple[FrameScene, ...]:
-    """The scenes of a dataset: folders with two pictures or more, in natural order.
+    """Return the scenes of a dataset, folders with two or more pictures, in natural order.
 
-    Reads what ``rainkit synth --sequence`` and ``rainkit data frames`` write
-    (``seq/<scene>/0001.png``, perhaps in a folder for each split, ``clean.png`` beside the frames),
-    and any folder of folders of pictures. The folder of a single scene will do too.
+    The dataset may be one that ``rainkit synth --sequence`` or ``rainkit data frames`` wrote
+    (``seq/<scene>/0001.png``, perhaps in a folder for each split, with ``clean.png`` beside the
+    frames), any folder of folders of pictures, or the folder of a single scene.
 
     Args:
         root: the dataset's folder.
-        split: of a dataset in parts, such as ``train`` and ``test``, take this one.
-        leave_unreadable: leave frames that cannot be opened to be reported when they are read.
+        split: the split to take, such as ``train``, if the dataset has splits.
+        leave_unreadable: pass over frames that cannot be opened; they are reported when read.
 
     Raises:
         UsageError: ``root`` is not a folder.
-        DatasetError: it holds no scene, frames of a scene differ in size, or one cannot be opened.
+        DatasetError: there are no scenes, frames of a scene differ in size, or a frame cannot be
+            opened.
     """
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; give a folder of scenes")
     part = root / split if split and (root / split).is_dir() else root
-    # Of a dataset that has them, what is not in such folders are maps and pictures of other kinds.
+    # In a dataset with such folders, all other folders hold maps and pictures of other kinds.
     homes = [path for path in (part / "seq", *sorted(part.glob("*/seq"))) if path.is_dir()]
     scenes = [
         scene for home in homes or [part] for scene in _scenes_in(home, root, leave_unreadable)
@@ -86,12 +87,12 @@ def find_scenes(
 
 
 def count_pairs(scenes: Sequence[FrameScene]) -> int:
-    """How many pairs of different frames of one scene there are, whichever comes first."""
+    """Return the number of unordered pairs of different frames of one scene."""
     return sum(comb(len(scene.frames), 2) for scene in scenes)
 
 
 def pair_of_frames(scene: FrameScene, rng: np.random.Generator) -> tuple[int, int]:
-    """Draw two different frames by their places, all ordered pairs alike, in two draws."""
+    """Draw the indices of two different frames; all ordered pairs are equally likely."""
     first, second = int(rng.integers(len(scene.frames))), int(rng.integers(len(scene.frames) - 1))
     return first, second + (second >= first)
 
@@ -111,7 +112,7 @@ def _scenes_in(home: Path, root: Path, leave_unreadable: bool) -> Iterator[Frame
 
 
 def _refuse_sizes(frames: Sequence[Path], leave_unreadable: bool) -> None:
-    """Refuse frames of several sizes, before a training is under way; only headers are read."""
+    """Refuse frames of several sizes before a training starts; only headers are read."""
     sizes = {}
     for path in frames:
         try:
@@ -120,7 +121,7 @@ def _refuse_sizes(frames: Sequence[Path], leave_unreadable: bool) -> None:
         except OSError as error:
             if leave_unreadable:
                 continue
-            raise DatasetError(f"{path}: not a picture that can be read; remove it") from error
+            raise DatasetError(f"{path}: cannot be read as a picture; remove it") from error
     if len(sizes) > 1:
         ((one, path), (two, other)) = list(sizes.items())[:2]
         raise DatasetError(
@@ -133,47 +134,50 @@ def _is_picture(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.casefold() in SUFFIXES
 
 
-Sums = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
-
 _STRIP = 64
-"""Rows sorted at a time: all frames of a scene take room enough."""
+"""Number of rows averaged at a time, since all frames of a scene are in memory already."""
 
 
 @dataclass(frozen=True, slots=True)
-class AllButOne:
-    """What the mean or median of any ``count - 1`` of a scene's frames follows from.
+class LeaveOneOutAverage:
+    """The averages of a scene's frames with any one of them left out.
 
     Attributes:
-        count: frames of the scene, two or more.
+        count: number of frames of the scene, two or more.
         by: ``mean`` or ``median``.
-        kept: the sum of all frames, [H,W,3]; or, of each channel of each pixel, the two or three
-            values around the middle of all frames in ascending order, uint8 [H,W,3] each.
+        kept: for the mean, the sum of all frames, [H,W,3]; for the median, the two or three
+            values of each channel around the middle of all frames in ascending order, as two or
+            three arrays uint8 [H,W,3].
     """
 
     count: int
     by: str
-    kept: tuple[Sums, ...]
+    kept: tuple[NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32], ...]
 
     @classmethod
-    def of(cls, frames: Iterable[RGB8], *, by: str) -> AllButOne:
-        """Take in the frames of a scene, uint8 [H,W,3] of one size; the median, all at once."""
+    def of(cls, frames: Iterable[RGB8], *, by: str) -> LeaveOneOutAverage:
+        """Prepare the averages of a scene's frames, uint8 [H,W,3] of one size.
+
+        The mean takes one frame at a time, while the median holds all of them in memory.
+        """
         return _median(list(frames)) if by == "median" else _mean(frames)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it keeps."""
+        """Return the size in bytes of what is kept."""
         return sum(each.nbytes for each in self.kept)
 
     def without(self, frame: RGB8) -> RGB8:
-        """The average of all frames but ``frame``, which is one of them: uint8 [H,W,3].
+        """Return the average of all frames but ``frame``, which is one of them: uint8 [H,W,3].
 
-        The same levels as :func:`rainkit.datasets.sequences.merge` of the others gives.
+        It equals what :func:`average_frames` gives for the other frames.
         """
         if self.by == "mean":
             (total,) = self.kept
             others = self.count - 1
             return ((total - frame + others // 2) // others).astype(np.uint8)
-        # Value n of the others is value n of all, or the next where the frame's comes before it.
+        # The others' value at place n is that of all frames at place n, or the next one where the
+        # frame's own value comes before it.
         middle = [
             np.where(frame <= low, high, low)
             for low, high in zip(self.kept, self.kept[1:], strict=False)
@@ -181,7 +185,7 @@ class AllButOne:
         return ((middle[0].astype(np.uint16) + middle[-1] + 1) // 2).astype(np.uint8)
 
 
-def _mean(frames: Iterable[RGB8]) -> AllButOne:
+def _mean(frames: Iterable[RGB8]) -> LeaveOneOutAverage:
     total: NDArray[np.uint32] | None = None
     count = 0
     for frame in frames:
@@ -189,14 +193,14 @@ def _mean(frames: Iterable[RGB8]) -> AllButOne:
         count += 1
     if total is None:
         raise ValueError("no frames to average")
-    # Half the room; with half of the others added for rounding it is no more either.
+    # uint16 takes half the memory, and the rounding in `without` does not overflow it.
     small = count * 255 < 1 << 16
-    return AllButOne(count, "mean", (total.astype(np.uint16) if small else total,))
+    return LeaveOneOutAverage(count, "mean", (total.astype(np.uint16) if small else total,))
 
 
-def _median(frames: list[RGB8]) -> AllButOne:
+def _median(frames: list[RGB8]) -> LeaveOneOutAverage:
     count = len(frames)
-    # The others' middle is one value of an odd number, and between two of an even number.
+    # An odd number of other frames has one middle value, an even number has two.
     first = (count - 2) // 2
     places = range(first, first + 2 + count % 2)
     kept = tuple(np.empty_like(frames[0]) for _ in places)
@@ -205,20 +209,20 @@ def _median(frames: list[RGB8]) -> AllButOne:
         rows.partition(list(places), axis=0)
         for each, place in zip(kept, places, strict=True):
             each[top : top + _STRIP] = rows[place]
-    return AllButOne(count, "median", kept)
+    return LeaveOneOutAverage(count, "median", kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AverageRequest:
-    """What to average, and for what.
+    """A request to average the frames of scenes.
 
     Attributes:
-        scenes: a folder of scenes, see :func:`rainkit.datasets.sequences.find_scenes`.
-        out: the folder to write.
-        by: ``mean`` or ``median``, of each channel of each pixel.
-        frames: how many frames of each scene, the first ones; None for all.
-        pairs: make training pairs instead: each frame, and the average of as many others.
-        overwrite: write over the files of an earlier call.
+        scenes: folder of scenes, see :func:`find_scenes`.
+        out: folder to write to.
+        by: ``mean`` or ``median``, taken of each channel of each pixel.
+        frames: number of frames of each scene to average, the first ones; None for all.
+        pairs: write training pairs instead, each of a frame and the average of other frames.
+        overwrite: replace the files of an earlier call.
     """
 
     scenes: Path
@@ -237,14 +241,14 @@ class AverageRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AverageResult:
-    """What was made.
+    """The result of averaging scenes.
 
     Attributes:
-        out: the folder.
-        scenes: how many scenes gave their average.
-        pictures: averages written; with ``pairs`` one for each frame.
-        frames: frames in each average, the least and the most.
-        failures: scenes left out because a frame of theirs cannot be read, and why.
+        out: folder that was written to.
+        scenes: number of scenes that were averaged.
+        pictures: number of averages written; with ``pairs`` one for each frame.
+        frames: smallest and largest number of frames in an average.
+        failures: scenes left out because a frame cannot be read, each with the reason.
     """
 
     out: Path
@@ -254,7 +258,7 @@ class AverageResult:
     failures: tuple[tuple[str, str], ...]
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the result as plain data for JSON."""
         return {
             "output": str(self.out),
             "scenes": self.scenes,
@@ -264,24 +268,25 @@ class AverageResult:
         }
 
 
-def average(
+def average_scenes(
     request: AverageRequest, on_scene: Callable[[int, int], None] | None = None
 ) -> AverageResult:
     """Average the frames of every scene.
 
-    Writes ``average/SCENE.png``, and of scenes whose clean picture is known ``clean/SCENE.png`` and
-    ``rainy/SCENE.png``, their first frame: ``rainkit eval OUT/average OUT/clean`` scores them. With
-    ``pairs`` it writes ``input/SCENE_FRAME.png`` and ``target/SCENE_FRAME.png`` instead, for
-    ``rainkit train --pairs OUT``; a frame never is in its own target.
+    The averages are written to ``average/SCENE.png``. For scenes with a clean picture,
+    ``clean/SCENE.png`` and ``rainy/SCENE.png``, the first frame, are written too, so that
+    ``rainkit score OUT/average OUT/clean`` scores the averages. With ``pairs``,
+    ``input/SCENE_FRAME.png`` and ``target/SCENE_FRAME.png`` are written instead, for
+    ``rainkit train --pairs OUT``; a frame is never part of its own target.
 
     Args:
-        request: what to average.
-        on_scene: called after each scene with how many are done, and how many there are.
+        request: the scenes and how they are averaged.
+        on_scene: called after each scene with the number of scenes done and of all scenes.
 
     Raises:
-        UsageError: no such folder, or more frames asked for than a scene has.
+        UsageError: the folder does not exist, or a scene has fewer frames than asked for.
         DatasetError: the folder holds no scenes.
-        ImageError: a result cannot be written, or is there already.
+        ImageError: a result cannot be written, or exists already.
     """
     found = find_scenes(request.scenes)
     counts = [_count(scene, request) for scene in found]
@@ -315,11 +320,11 @@ def average(
     )
 
 
-def merge(frames: Sequence[images.Pixels], by: str) -> images.Pixels:
-    """The mean or the median of frames of one size, rounded, as what they are: uint8 or uint16.
+def average_frames(frames: Sequence[images.Pixels], by: str) -> images.Pixels:
+    """Return the mean or the median of frames, rounded, in their dtype.
 
     Args:
-        frames: one or more, all [H,W,3] of one dtype.
+        frames: one or more frames of one size and dtype, uint8 or uint16 [H,W,3].
         by: ``mean`` or ``median``.
     """
     first = frames[0]
@@ -334,7 +339,7 @@ def merge(frames: Sequence[images.Pixels], by: str) -> images.Pixels:
 def _still(
     name: str, frames: list[images.Pixels], clean: images.Pixels | None, by: str
 ) -> dict[str, images.Pixels]:
-    made = {f"average/{name}": merge(frames, by)}
+    made = {f"average/{name}": average_frames(frames, by)}
     if clean is not None:
         made |= {f"clean/{name}": clean, f"rainy/{name}": frames[0]}
     return made
@@ -347,12 +352,12 @@ def _pairs(
     for place, path in enumerate(scene.frames):
         others = [frames[(place + step) % len(frames)] for step in range(1, count + 1)]
         made[f"input/{name}_{path.stem}"] = frames[place]
-        made[f"target/{name}_{path.stem}"] = merge(others, by)
+        made[f"target/{name}_{path.stem}"] = average_frames(others, by)
     return made
 
 
 def _count(scene: FrameScene, request: AverageRequest) -> int:
-    """Frames in an average of this scene."""
+    """Return the number of frames in an average of this scene."""
     there = len(scene.frames) - request.pairs
     if request.frames is not None and request.frames > there:
         others = "other frames" if request.pairs else "frames"
@@ -363,7 +368,7 @@ def _count(scene: FrameScene, request: AverageRequest) -> int:
 
 
 def _names(scenes: Sequence[FrameScene]) -> list[str]:
-    """One file name each: the last part of the scene's, or all of it where that is not enough."""
+    """Return a file name for each scene: the last part of its name, or all if that is ambiguous."""
     names = [scene.name.rsplit("/", 1)[-1] for scene in scenes]
     if len({name.casefold() for name in names}) < len(names):
         names = [scene.name for scene in scenes]

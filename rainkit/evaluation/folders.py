@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import (
     check_sizes,
-    cropped,
+    cropped_to_common,
     listed,
     notice_of_crops,
     pictures_in,
@@ -176,7 +176,7 @@ class RestoredFiles:
 
     def cropped(self) -> RestoredFiles:
         """Return the files cut to their common size."""
-        restored, target, *rainy = cropped([*self.roles.values()])
+        restored, target, *rainy = cropped_to_common([*self.roles.values()])
         return replace(self, restored=restored, target=target, rainy=next(iter(rainy), None))
 
     def read(self, target: Callable[[], RGB8], likeness: dict[str, Likeness]) -> Triple:

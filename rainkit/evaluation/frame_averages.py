@@ -1,7 +1,6 @@
-"""Averages of the frames of static scenes as results: what one picture's deraining is up against.
+"""Scoring averages of the frames of static scenes, beside methods that need one frame.
 
-Pictures of a dataset that share a clean picture are the frames of a scene. An average needs many
-of them where a method needs one.
+Pictures of a dataset that share a clean picture are the frames of a scene.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
-from rainkit.datasets.sequences import merge
+from rainkit.datasets.sequences import average_frames
 from rainkit.errors import RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import LoadedMetric
@@ -46,11 +45,12 @@ class AveragesRequest:
         datasets: folders of pairs, as for methods.
         protocols: at least one.
         by: ``mean`` or ``median``.
-        frames: how many frames an average is of, from the scored one on, around to the scene's
-            first; None = all of the scene.
-        limit: pictures per dataset at most; None = all. Averages are of all frames all the same.
+        frames: the number of frames of an average, from the scored one on, around to the scene's
+            first; None for all frames of the scene.
+        limit: the number of pictures of each dataset; None for all. Averages are still of frames
+            beyond it.
         reading: how dataset folders are read.
-        metrics: what is measured besides.
+        metrics: what is measured beside PSNR and SSIM.
         exact: compute scores in float64 throughout.
     """
 
@@ -68,7 +68,7 @@ _ROWS = ("parts", "published", "mean", "median")
 
 
 def parse_average(text: str) -> tuple[str, int | None]:
-    """``median`` or ``mean=5`` as what is computed and of how many frames.
+    """Return ``median`` or ``mean=5`` as the kind of average and its number of frames.
 
     Raises:
         UsageError: it is neither.
@@ -84,7 +84,7 @@ def parse_average(text: str) -> tuple[str, int | None]:
 
 
 def check_averages(request: AveragesRequest) -> None:
-    """Refuse what has no averages, before anything is computed.
+    """Refuse datasets that have no averages, before anything is computed.
 
     Raises:
         UsageError: no two pictures share a clean one, or a scene has fewer frames than asked for.
@@ -149,7 +149,7 @@ _Scenes = dict[ImageRef, tuple[PairFiles, ...]]
 
 
 def _scenes(pairs: Sequence[PairFiles]) -> _Scenes:
-    """Pairs by their clean picture."""
+    """Group pairs by their clean picture."""
     found: defaultdict[ImageRef, list[PairFiles]] = defaultdict(list)
     for pair in pairs:
         found[pair.clean].append(pair)
@@ -177,7 +177,7 @@ def _averages_of(
     scored: Sequence[PairFiles],
     request: AveragesRequest,
 ) -> list[tuple[PairFiles, partial[Triple]]]:
-    """The scored frames of one scene, each with what makes its average."""
+    """Return the scored frames of one scene, each with a function that makes its average."""
     wanted = {pair.name for pair in scored}
     scene = _Scene(clean, frames, request.by, request.frames)
     return [
@@ -188,9 +188,9 @@ def _averages_of(
 
 
 class _Scene:
-    """The frames of a scene. Each is read when it is first needed, and kept while it may be again.
+    """The frames of a scene, each of which is read once and kept as long as it may be needed.
 
-    What cannot be read is not tried again: all pictures of its scene fail alike.
+    If a frame cannot be read, it is not tried again: all pictures of its scene fail alike.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class _Scene:
         self._problem: RainkitError | None = None
 
     def averaged(self, place: int) -> Triple:
-        """The average from one frame on, beside the frame itself.
+        """Return the average from one frame on, with the frame itself.
 
         Raises:
             ImageError, DatasetError: a picture of the scene cannot be read.
@@ -222,8 +222,10 @@ class _Scene:
     def _average(self, place: int) -> RGB8:
         if self._count is not None:
             around = [(place + i) % len(self._frames) for i in range(self._count)]
-            return np.asarray(merge([self._rainy(each) for each in around], self._by), np.uint8)
+            return np.asarray(
+                average_frames([self._rainy(each) for each in around], self._by), np.uint8
+            )
         if self._whole is None:
             frames = [each.rainy.read() for each in self._frames]
-            self._whole = np.asarray(merge(frames, self._by), np.uint8)
+            self._whole = np.asarray(average_frames(frames, self._by), np.uint8)
         return self._whole

@@ -60,7 +60,9 @@ def rain_attributes(root: Path, pairs: Iterable[PairFiles]) -> dict[str, RainAtt
     from rainkit.datasets import manifest  # pydantic: only where there is a manifest
 
     try:
-        records = {_key(ImageRef.at(root, each.input)): each for each in manifest.read(root)}
+        records = {
+            _key(ImageRef.from_locator(root, each.input)): each for each in manifest.read(root)
+        }
     except RainkitError:
         return {}
     found = {pair.name: records.get(_key(pair.rainy)) for pair in pairs}

@@ -1,4 +1,4 @@
-"""The files of an evaluation: per_image.csv, metrics.json and table.md, written and read back."""
+"""The files of an evaluation: writing per_image.csv, metrics.json and table.md, and reading."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.report.data import EvalReport, report_of
 from rainkit.evaluation.report.means import SummaryTable, emphasised, eval_markdown, summary
 from rainkit.evaluation.scores import Comparison, Score, SourceFile
+from rainkit.files import system_reason
 from rainkit.render.text_tables import TextTable, json_text, write_texts
 
 __all__ = [
@@ -62,7 +63,7 @@ _PER_IMAGE = (
     "milliseconds",
 )
 FILES = ("per_image.csv", "metrics.json", "table.md")
-"""What :func:`write` makes."""
+"""The files that :func:`write` makes."""
 
 
 def tables(*comparisons: Comparison) -> tuple[TextTable, ...]:
@@ -129,7 +130,7 @@ def write(
 
 
 def _csv(comparisons: Sequence[Comparison]) -> str:
-    """One line per result, picture and protocol; infinite PSNR as inf, what is not as nothing."""
+    """Return a line per result, picture and protocol; what is undefined is empty."""
     extras = dict.fromkeys(
         name
         for comparison in comparisons
@@ -170,9 +171,10 @@ def _json(comparisons: Sequence[Comparison]) -> str:
 
 
 def file_data(source: SourceFile) -> dict[str, Any]:
-    """With its hash, so that figures can be traced to pictures; null for an unreadable one.
+    """Return a file as data with its hash, so that figures can be traced to pictures.
 
-    A picture side by side with another has the hash of the file of both.
+    The hash is null if the file cannot be read. Both halves of a side-by-side picture have the
+    hash of their file.
     """
     try:
         with source.stored.open() as file:
@@ -186,12 +188,12 @@ def file_data(source: SourceFile) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredMetric:
-    """What defines the figures of a further metric; figures of different ones do not compare.
+    """What defines the figures of a further metric; only equal ones can be compared.
 
     Attributes:
         name: the key of its figures.
         label: name and version, as printed.
-        higher_is_better: which way is better; None = neither.
+        higher_is_better: which way is better; None for neither.
         weights: SHA-256 of the files it needed, by name.
     """
 
@@ -206,15 +208,15 @@ class StoredResult:
     """One result on one dataset under one protocol.
 
     Attributes:
-        file: it was read from.
-        place: of the comparison in the file, from 0; a name may stand there twice.
+        file: the file it was read from.
+        place: position of the comparison in the file, from 0, since a name may be there twice.
         restored: name of the method or folder.
         dataset: name of the dataset.
         protocol: name and version, such as ``prenet/1``.
         parameters: all that the file says of the protocol.
         rows: a score for each picture, by its name.
         targets: SHA-256 of the pictures' targets, as far as they are known.
-        metrics: of the extras in the rows, by name.
+        metrics: the metrics of the extras in the rows, by name.
     """
 
     file: Path
@@ -229,7 +231,7 @@ class StoredResult:
 
 
 def read(path: Path) -> tuple[StoredResult, ...]:
-    """All results of a file, in its order; parts of methods are left out.
+    """Read all results of a file, in its order, without parts of methods.
 
     Args:
         path: a ``metrics.json``, or the folder it lies in.
@@ -253,7 +255,7 @@ def read(path: Path) -> tuple[StoredResult, ...]:
             f"{file} does not exist; give a metrics.json that rainkit eval --output wrote"
         ) from error
     except OSError as error:
-        raise _not_one(file, error.strerror or str(error)) from error
+        raise _not_one(file, system_reason(error)) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         # The first part says which of the two kinds of file it was taken for.
@@ -262,10 +264,10 @@ def read(path: Path) -> tuple[StoredResult, ...]:
 
 
 def same_protocol(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Whether two protocols' parameters give comparable figures.
+    """Return whether two protocols' parameters give comparable figures.
 
-    A parameter that one of the files lacks is as the protocol's version says: files of older
-    rainkits hold fewer of them. Whose scripts a protocol follows is prose.
+    A parameter that only one of them has is fixed by the protocol's version, and ``source`` is
+    prose.
     """
     return all(a[key] == b[key] for key in (a.keys() & b.keys()) - {"source"})
 

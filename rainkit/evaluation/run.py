@@ -10,7 +10,6 @@ from typing import Any
 from rainkit.datasets.readers.manifests import has_manifest
 from rainkit.errors import UsageError
 from rainkit.evaluation import downstream
-from rainkit.evaluation.baseline import Baseline
 from rainkit.evaluation.cached_derainer import check_derainers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
 from rainkit.evaluation.folders import (
@@ -46,19 +45,18 @@ Source = MethodRequest | FoldersRequest | RestoredRequest | AveragesRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalRequest:
-    """What to score and what to do with the figures.
+    """Request of an evaluation: what is scored, and what is done with the figures.
 
     Attributes:
         sources: what is scored, in the order of the tables.
         metrics: further metrics of all sources: names, or ``lpips=FOLDER`` with the folder of the
             metric's weights. What cannot be measured is left out with a notice.
-        output: folder for per_image.csv, metrics.json and table.md; None = write nothing.
+        output: folder for per_image.csv, metrics.json and table.md; None to write nothing.
         overwrite: replace files that are there.
         bars: ``psnr=30`` and the like, for :meth:`Comparison.below`.
-        baseline: earlier scores that the new ones must not fall below.
         report: write a page, plots and LaTeX to ``output``, too.
         published: figures of papers to set beside the measured ones.
-        by: conditions of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
+        by: attributes of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
     """
@@ -68,7 +66,6 @@ class EvalRequest:
     output: Path | None = None
     overwrite: bool = False
     bars: tuple[str, ...] = ()
-    baseline: Baseline | None = None
     report: bool = False
     published: tuple[PublishedScore, ...] = ()
     by: tuple[str, ...] = ()
@@ -89,7 +86,7 @@ class Evaluation:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a reader of the figures must know, each line once."""
+        """Lines that a reader of the figures must know, each once."""
         own = (notice for each in self.comparisons for notice in each.notices)
         further = self.downstream.notices if self.downstream else ()
         return tuple(dict.fromkeys([*self.told, *own, *further]))
@@ -111,7 +108,7 @@ class Evaluation:
         return 1 if self.failures else 0
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON; the figures of one source stand at the top."""
+        """Return JSON-able data; the figures of a single source stand at the top."""
         found = [each.to_data() for each in self.comparisons]
         data = found[0] if len(found) == 1 else {"comparisons": found}
         if self.downstream is not None:
@@ -154,7 +151,7 @@ _FLAGS = ("parts", "published")
 
 
 def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
-    """Evaluate. Whatever is wrong with the request is said before anything is computed.
+    """Evaluate; whatever is wrong with the request is reported before anything is computed.
 
     Raises:
         UsageError: a wrong option, name or path, or a file that would be replaced.
@@ -179,22 +176,18 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         benefit = downstream.measure(whole, request.downstream, advance)
         if request.output is not None:
             written += downstream.write(benefit, request.output, overwrite=request.overwrite)
-    told = list(request.notices)
     missed = [
         f"{each.restored}: {line}" if len(whole) > 1 else line
         for each in whole
         for line in each.below(request.bars)
     ]
-    if request.baseline is not None:
-        told += request.baseline.notices(whole)
-        missed += request.baseline.dropped(whole)
     return Evaluation(
         comparisons=comparisons,
         written=tuple(dict.fromkeys(written)),
         missed=tuple(missed),
         groups=grouped,
         downstream=benefit,
-        told=tuple(told),
+        told=request.notices,
     )
 
 
@@ -206,17 +199,11 @@ def _check(request: EvalRequest) -> None:
     without_input = any(map(_lacks_input, request.sources))
     if request.report and request.output is None:
         raise UsageError("--report: name a folder to write to (--output)")
-    asked = [("--fail-below", *parse_bar(bar)) for bar in request.bars]
-    if request.baseline is not None:
-        asked += [("--max-drop", *drop) for drop in request.baseline.drops]
-    for option, quantity, number in asked:
+    for quantity, number in map(parse_bar, request.bars):
         if quantity.endswith("_gain") and without_input:
             raise UsageError(
-                f"{option} {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
+                f"--fail-below {quantity}={number:g}: a gain needs the rainy pictures; pass --input"
             )
-    if request.baseline is not None:
-        protocols = (protocol for each in request.sources for protocol in each.protocols)
-        request.baseline.covers(protocol.label for protocol in protocols)
     for name in request.metrics:
         metric(name.partition("=")[0])
     check_groups(request.by)
@@ -243,11 +230,11 @@ def _check(request: EvalRequest) -> None:
             if isinstance(each, MethodRequest) and each.keep is None
         ]
         if without_pictures:
-            raise UsageError("--downstream: name a folder for the derained pictures (--output)")
+            raise UsageError("downstream: name a folder for the derained pictures (--output)")
         if any(isinstance(each, AveragesRequest) for each in request.sources):
-            raise UsageError("--downstream: averages of frames are not kept; leave them out")
+            raise UsageError("downstream: averages of frames are not kept; leave them out")
         if without_input:
-            raise UsageError("--downstream: name the rainy pictures, too (--input)")
+            raise UsageError("downstream: name the rainy pictures, too (--input)")
         downstream.check(request.downstream)
 
 
@@ -296,7 +283,7 @@ def _with_metrics(request: EvalRequest) -> tuple[list[Source], tuple[str, ...]]:
 
 
 def _has_manifest(source: Source) -> bool:
-    """Whether some of its pictures may tell of their rain."""
+    """Return whether a manifest may tell of the rain in some of the pictures."""
     if isinstance(source, FoldersRequest):
         rainy = None if source.rainy is None else source.rainy.absolute()
         near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)

@@ -1,4 +1,4 @@
-"""What an evaluation found: one row per picture, summaries per dataset, as plain data."""
+"""Scores: one row per picture and summaries per dataset, as plain data."""
 
 from __future__ import annotations
 
@@ -41,13 +41,22 @@ RainAttributes = tuple[tuple[str, float | str], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One picture. PSNR in dB, ``inf`` for equal ones; SSIM NaN for those under its window.
+    """The figures of one picture under one protocol.
 
-    ``input_*`` score the rainy picture itself, None where there is none; ``milliseconds`` is what
-    deraining took, None where nothing was derained. ``extras`` are further metrics by name and
-    ``input_extras`` the rainy picture's, as pairs; NaN where undefined. ``oddity`` says what looks
-    wrong with the file: see :data:`rainkit.evaluation.scoring.ODDITIES`. ``rain_attributes``
-    are those of :mod:`rainkit.evaluation.rain_attributes`.
+    Attributes:
+        name: the picture's name, unique in its dataset.
+        width: in pixels.
+        height: in pixels.
+        psnr: in dB; ``inf`` if the picture equals its target.
+        ssim: NaN if the picture is smaller than the protocol's window.
+        input_psnr: PSNR of the rainy picture itself; None without one.
+        input_ssim: SSIM of the rainy picture itself; None without one.
+        milliseconds: the time that deraining took; None if nothing was derained.
+        extras: pairs of a further metric's name and its figure, NaN if undefined.
+        input_extras: the same of the rainy picture itself.
+        oddity: what looks wrong with the file, a key of
+            :data:`rainkit.evaluation.scoring.ODDITIES`; None if nothing does.
+        rain_attributes: what :mod:`rainkit.evaluation.rain_attributes` tells of the picture.
     """
 
     name: str
@@ -64,7 +73,7 @@ class Score:
     rain_attributes: RainAttributes = ()
 
     def value(self, quantity: str) -> float | None:
-        """Any figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
+        """Return a figure by name: an attribute, an extra, or ``input_`` and an extra's name."""
         extras = dict(self.extras) | {f"input_{name}": value for name, value in self.input_extras}
         if quantity in extras:
             return extras[quantity]
@@ -79,14 +88,14 @@ class Score:
 
     @property
     def psnr_gain(self) -> float | None:
-        """PSNR over the rainy picture's; 0 where both equal the target."""
+        """PSNR minus that of the rainy picture; 0 if both equal the target."""
         if self.input_psnr is None:
             return None
         return 0.0 if self.psnr == self.input_psnr else self.psnr - self.input_psnr
 
     @property
     def ssim_gain(self) -> float | None:
-        """SSIM over the rainy picture's."""
+        """SSIM minus that of the rainy picture."""
         return None if self.input_ssim is None else self.ssim - self.input_ssim
 
     def to_data(self, window: int = 11) -> dict[str, Any]:
@@ -131,8 +140,8 @@ class Failure:
 class Summary:
     """One quantity over the pictures of a dataset.
 
-    ``count`` values are finite and make all figures but ``excluded``, how many were infinite or
-    undefined. With none finite, all are NaN, and ``mean`` is inf where every value was.
+    All figures are of the ``count`` finite values; ``excluded`` values were infinite or undefined.
+    If no value is finite, the figures are NaN; ``mean`` is ``inf`` if every value is infinite.
     """
 
     count: int
@@ -147,7 +156,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
-        """Summarise any values, infinite and NaN among them."""
+        """Return the summary of values, which may be infinite or NaN."""
         finite = np.array([value for value in values if math.isfinite(value)])
         excluded = len(values) - len(finite)
         if not len(finite):
@@ -193,46 +202,46 @@ class Scores:
 
     @property
     def has_input(self) -> bool:
-        """Whether the rainy pictures were scored too."""
+        """Whether the rainy pictures were scored, too."""
         return any(row.input_psnr is not None for row in self.rows)
 
     @property
     def psnr(self) -> Summary:
-        """Of the restored pictures, in dB."""
+        """PSNR of the restored pictures, in dB."""
         return self.summary("psnr")
 
     @property
     def ssim(self) -> Summary:
-        """Of the restored pictures."""
+        """SSIM of the restored pictures."""
         return self.summary("ssim")
 
     @property
     def input_psnr(self) -> Summary:
-        """Of the rainy pictures, in dB."""
+        """PSNR of the rainy pictures, in dB."""
         return self.summary("input_psnr")
 
     @property
     def input_ssim(self) -> Summary:
-        """Of the rainy pictures."""
+        """SSIM of the rainy pictures."""
         return self.summary("input_ssim")
 
     @property
     def psnr_gain(self) -> Summary:
-        """Restored over rainy, picture by picture, in dB."""
+        """Gain in PSNR over the rainy pictures, picture by picture, in dB."""
         return self.summary("psnr_gain")
 
     @property
     def ssim_gain(self) -> Summary:
-        """Restored over rainy, picture by picture."""
+        """Gain in SSIM over the rainy pictures, picture by picture."""
         return self.summary("ssim_gain")
 
     def summary(self, quantity: str) -> Summary:
-        """Any figure of :class:`Score` over the pictures that have it; extras by their name."""
+        """Return the summary of a figure (see :meth:`Score.value`) over the pictures with it."""
         values = (row.value(quantity) for row in self.rows)
         return Summary.of([value for value in values if value is not None])
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON; the key order is stable."""
+        """Return the data for JSON; the order of the keys is stable."""
         quantities = ["psnr", "ssim"]
         if self.has_input:
             quantities += ["input_psnr", "input_ssim", "psnr_gain", "ssim_gain"]
@@ -256,12 +265,12 @@ _ODDITIES = {
 
 
 Advance = Callable[[int, int], None]
-"""Told after every picture how many are done, and of how many."""
+"""Called after every picture with the number of pictures that are done and of all pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file behind the figures of one ``picture``. ``role`` is rainy, restored or target."""
+    """A file behind the figures of one ``picture``; its ``role`` is rainy, restored or target."""
 
     dataset: str
     role: str
@@ -271,16 +280,17 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What an evaluation found.
+    """The scores of one result: a method, an average, or a folder of restored pictures.
 
     Attributes:
-        restored: its row's name in tables: the method with its weights, or the folder.
-        scores: one per dataset and protocol; datasets in order, protocols within.
+        restored: name of its row in tables.
+        scores: one per dataset and protocol, ordered by datasets and then by protocols.
         about: method, weights, device and versions, for metrics.json.
         notices: what a reader of the figures must know.
         files: the files behind the figures.
-        part_of: the row of the method that this is a part of, whose name this one begins with.
-        parts: those of the method, each an evaluation of its own.
+        part_of: the row of the method that this is a part of, whose name this one's begins with;
+            None if this is no part.
+        parts: the parts of the method, each a comparison of its own.
     """
 
     restored: str
@@ -293,15 +303,15 @@ class Comparison:
 
     @property
     def failures(self) -> tuple[tuple[str, Failure], ...]:
-        """Pictures that could not be scored, each once, with the name of their dataset."""
+        """Pairs of a dataset's name and a picture that could not be scored, each once."""
         pairs = ((scores.dataset, failure) for scores in self.scores for failure in scores.failures)
         return tuple(dict.fromkeys(pairs))
 
     def below(self, bars: Iterable[str]) -> tuple[str, ...]:
-        """The bars missed, in words; a bar is ``psnr=30`` and holds for every dataset's mean.
+        """Return the bars that are missed, in words.
 
-        A quantity that could not be computed misses its bar. Quantities: psnr, ssim, psnr_gain,
-        ssim_gain.
+        A bar is ``psnr=30`` and holds for every dataset's mean of psnr, ssim, psnr_gain or
+        ssim_gain. A quantity that could not be computed misses its bar.
 
         Raises:
             UsageError: a bar that is not ``quantity=number``.
@@ -317,7 +327,7 @@ class Comparison:
         return tuple(missed)
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON; the key order is stable."""
+        """Return the data for JSON; the order of the keys is stable."""
         return {
             "restored": self.restored,
             **({"part_of": self.part_of} if self.part_of else {}),
@@ -328,7 +338,7 @@ class Comparison:
 
 
 def parse_bar(text: str) -> tuple[str, float]:
-    """``psnr=30`` as a quantity and a number.
+    """Return a bar such as ``psnr=30`` as a quantity and a number.
 
     Raises:
         UsageError: it is not one, or the number is not finite.
@@ -345,7 +355,7 @@ def parse_bar(text: str) -> tuple[str, float]:
 
 
 def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
-    """Say which pictures the means leave out, and where that leaves none."""
+    """Return lines that say which pictures the means leave out."""
     scores = tuple(scores)
     several = len({each.dataset for each in scores}) > 1
     notices = []
@@ -371,7 +381,7 @@ def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
 
 
 def _equal(psnr: Summary, role: str, several: bool) -> str:
-    """What the table shows for pictures that equal their target: inf only if all do."""
+    """Say what the table shows for pictures that equal their target: inf only if all do."""
     count = psnr.excluded
     if not psnr.count:
         all_ = f"the only {role} picture equals its target"
@@ -383,13 +393,13 @@ def _equal(psnr: Summary, role: str, several: bool) -> str:
 
 
 def about_metrics(metrics: Iterable[LoadedMetric]) -> dict[str, Any]:
-    """What defines the further metrics of an evaluation, if it has any, for its ``about``."""
-    told = [each.to_data() for each in metrics]
-    return {"metrics": told} if told else {}
+    """Return what defines the further metrics, for the ``about`` of a comparison."""
+    data = [each.to_data() for each in metrics]
+    return {"metrics": data} if data else {}
 
 
 def versions() -> dict[str, str]:
-    """Of everything that decodes or computes."""
+    """Return the versions of everything that decodes or computes."""
     return {
         "rainkit": rainkit.__version__,
         "python": platform.python_version(),

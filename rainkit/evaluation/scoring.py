@@ -1,4 +1,4 @@
-"""Scoring pairs: reading, deraining, and measuring, one picture after another."""
+"""Scoring pictures: finding and reading pairs, and measuring one picture after another."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 Derain = Callable[[RGB8], RGB8]
-"""A rainy picture, HWC uint8 RGB, to a clean one of the same size."""
+"""A function from a rainy picture, HWC uint8 RGB, to a clean one of the same size."""
 
 
 class PairArrays(NamedTuple):
@@ -55,7 +55,7 @@ class PairArrays(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """One picture to score: restored against target, and the rainy one where there is one."""
+    """One picture to score: the restored one, its target, and the rainy one if there is one."""
 
     name: str
     restored: RGB8
@@ -65,7 +65,7 @@ class Triple:
 
 
 Outcome = tuple[Score, ...] | Failure
-"""One picture under every protocol, or why there is no score."""
+"""The scores of one picture under every protocol, or why there are none."""
 
 
 def score(
@@ -76,14 +76,14 @@ def score(
     limit: int | None = None,
     dataset: str = "pairs",
 ) -> Scores:
-    """Derain and score pairs; what training validates with.
+    """Derain and score pairs; training validates with it.
 
     Args:
         derain: called once per pair.
         pairs: on disk or in memory.
         protocol: how to score.
-        limit: score this many at most, the first ones.
-        dataset: the name in tables.
+        limit: the number of pairs to score, from the first; None for all.
+        dataset: name of the dataset in tables.
 
     Raises:
         PairingError: a picture and its target differ in size.
@@ -106,14 +106,14 @@ def attempt(
     metrics: Sequence[LoadedMetric] = (),
     exact: bool = False,
 ) -> Outcome:
-    """Score what ``restore`` gives; a picture that cannot be read, derained or saved is a Failure.
+    """Score what ``restore`` returns, or return why it fails: unreadable files do not end a run.
 
     Args:
-        name: of the picture.
-        restore: what is scored.
-        protocols: PSNR and SSIM under each.
-        metrics: more figures of the same pictures; the rows of all protocols hold them.
-        exact: float64 throughout.
+        name: the picture's name.
+        restore: returns the pictures to score.
+        protocols: PSNR and SSIM are computed under each.
+        metrics: further metrics; the scores of all protocols hold them.
+        exact: compute in float64 throughout.
 
     Raises:
         UsageError: the request itself cannot work.
@@ -144,7 +144,7 @@ def attempt(
 def collect(
     dataset: str, outcomes: Sequence[Outcome], protocols: Sequence[Protocol]
 ) -> tuple[Scores, ...]:
-    """The outcomes of a dataset's pictures as one :class:`Scores` per protocol."""
+    """Return the outcomes of a dataset's pictures as one :class:`Scores` per protocol."""
     failures = tuple(each for each in outcomes if isinstance(each, Failure))
     scored = [each for each in outcomes if not isinstance(each, Failure)]
     return tuple(
@@ -212,18 +212,19 @@ ODDITIES = {
     "swapped": "like their own targets with red and blue swapped (cv2.imwrite takes BGR)",
     "grey": "grey beside targets in colour, which scores of luma hardly notice",
 }
-"""What :func:`odd` finds, in words that follow "looks"."""
+"""What :func:`odd` finds, in words that follow "look"."""
 
 
 def odd(restored: RGB8, target: RGB8) -> str | None:
-    """What looks wrong with how a restored picture was saved, a key of :data:`ODDITIES`, or None.
+    """Return what looks wrong with how a restored picture was saved, a key of :data:`ODDITIES`.
 
-    Both are HWC uint8 RGB of equal size. Swapping red and blue helps the squared error by twice
-    the product of the pictures' R - B; so a clearly negative correlation of these betrays a swap.
-    A target with hardly any colour betrays nothing. Every 16th pixel is looked at.
+    The result is None if nothing does. Both pictures are HWC uint8 RGB of equal size. Swapping red
+    and blue helps the squared error by twice the product of the pictures' R - B; so a clearly
+    negative correlation of these betrays a swap. A target with hardly any colour betrays nothing.
+    Every 16th pixel is looked at.
     """
     if restored.shape != target.shape:
-        return None  # told by whoever compares them
+        return None  # the metrics refuse such pictures
     a, b = (_red_over_blue(picture[::4, ::4]) for picture in (restored, target))
     energy_a, energy_b = float((a * a).mean()), float((b * b).mean())
     if energy_b < _COLOUR**2:
@@ -236,7 +237,7 @@ def odd(restored: RGB8, target: RGB8) -> str | None:
 
 
 def oddity_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
-    """One line per dataset and oddity that half of its pictures or more have."""
+    """Return a line for each oddity that at least half of a dataset's pictures have."""
     notices = {}
     for each in scores:
         found = [row.oddity for row in each.rows if row.oddity is not None]
@@ -250,9 +251,9 @@ def oddity_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
 
 
 _COLOUR = 4.0
-"""Levels, root mean square of R - B; less is a grey picture."""
+"""Root mean square of R - B in grey levels; pictures with less are taken for grey."""
 _SWAPPED = -0.5
-"""Correlation. A swapped picture has about -1, an honest one about 1."""
+"""Threshold of the correlation, which is about -1 for a swapped picture and else about 1."""
 
 
 def _red_over_blue(picture: RGB8) -> npt.NDArray[np.float32]:
@@ -262,7 +263,10 @@ def _red_over_blue(picture: RGB8) -> npt.NDArray[np.float32]:
 def _extras(
     triple: Triple, metrics: Sequence[LoadedMetric]
 ) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]:
-    """Of the restored picture, and of the rainy one where that is more than a comparison."""
+    """Return the further metrics of the restored and of the rainy picture.
+
+    The rainy picture has none that compare with itself.
+    """
     found, before = [], []
     for each in metrics:
         name, needs = each.metric.name, each.metric.needs

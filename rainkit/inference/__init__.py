@@ -1,10 +1,21 @@
-"""Taking rain out of pictures: one at a time in Python, or whole folders."""
+"""Taking rain out of pictures: one at a time in Python, or whole folders.
+
+``setup`` finds method and weights, ``outputs`` decides where results go, ``derainer`` runs a
+network on a picture, tile by tile (``tiles``), ``batch`` runs it over many pictures, and ``report``
+makes the page of pictures before and after.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from rainkit.inference.batch import InferRequest, InferResult, Outcome, Progress, infer
-from rainkit.inference.derainer import Derainer, derain, load, only_method, open_derainer
 from rainkit.inference.report import blocks_used, tally
+from rainkit.inference.setup import only_method
+
+if TYPE_CHECKING:
+    from rainkit.inference.derainer import Derainer, derain, load, open_derainer
 
 __all__ = [
     "Derainer",
@@ -20,3 +31,14 @@ __all__ = [
     "open_derainer",
     "tally",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name that needs torch on first use (PEP 562)."""
+    if name in __all__:
+        return getattr(importlib.import_module(f"{__name__}.derainer"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,4 +1,4 @@
-"""Many pictures: decoding and encoding while another picture is in the network."""
+"""Deraining many pictures: one is decoded and one encoded while another is in the network."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rainkit import images
 from rainkit.api import RAIN
 from rainkit.errors import FileError, ImageError, RainkitError, UsageError
 from rainkit.images import Picture
-from rainkit.inference.derainer import Derainer, Result, only_method, open_derainer
 from rainkit.inference.outputs import Job, Plan, check_writable, plan
 from rainkit.inference.report import Compared, before_after, compare_page
-from rainkit.inference.tiles import OnTile
-from rainkit.render.thumbnails import thumbnail, thumbnail_side
+from rainkit.inference.setup import only_method, set_up
+from rainkit.render.html import thumbnail, thumbnail_side
 from rainkit.runtime import RuntimeOptions
+
+if TYPE_CHECKING:
+    from rainkit.inference.derainer import Derainer, Result
+    from rainkit.inference.tiles import OnTile
+    from rainkit.networks import Runtime
 
 __all__ = [
     "InferRequest",
@@ -37,21 +41,21 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
-    """One run over pictures.
+    """Pictures to derain, and how.
 
     Attributes:
-        inputs: files, folders (searched through, the tree mirrored) and glob patterns.
-        method: an installed method; None = the only one there is.
-        output: a folder, or for a single picture a file too; None = beside the input, see
+        inputs: files, folders (with their subfolders) and glob patterns.
+        method: an installed method; None for the only one that is installed.
+        output: a folder, or a file for a single picture; None for a place beside the input, see
             :func:`rainkit.inference.outputs.plan`.
-        weights: a tag of the method or a ``.safetensors`` file; None = the method's first.
-        variant: the variant the weights must be of.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
+        variant: the variant that the weights must be of; None for any.
         options: device, precision, tiles and effort.
-        parts: save what the method shows besides its results.
+        parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
-        quality: of JPEG and WebP results, 1 to 100.
-        report: make a before/after page.
-        report_path: where; None = ``report.html`` in the first folder of results.
+        quality: quality of JPEG and WebP results, 1 to 100.
+        report: make a page of pictures before and after.
+        report_path: file of this page; None for ``report.html`` in the first folder of results.
     """
 
     inputs: tuple[Path | str, ...]
@@ -68,22 +72,23 @@ class InferRequest:
 
 
 Status: TypeAlias = Literal["done", "skipped", "failed", "not attempted"]
-"""``skipped``: the result was there already; ``not attempted``: after a full disk, for example."""
+"""``skipped``: the result existed; ``not attempted``: for example after the disk was full."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of one picture.
+    """The outcome for one picture.
 
     Attributes:
         input: the rainy file.
-        output: the file that was, or would have been, written.
-        status: what became of it.
-        error: in one line, why there is no result; None = there is one.
-        seconds: time in the network, transfers included; 0 for pictures that never got there.
-        size: width and height in pixels, as far as it is known.
-        blocks: how many blocks of an anytime method ran; None = not known, or it is none.
-        parts: the files of the parts that were asked for, by name.
+        output: the file of the result, whether or not it was written.
+        status: whether it was written.
+        error: the reason in one line if there is no result, or else None.
+        seconds: time in the network, transfers included; 0 if the picture did not get there.
+        size: width and height in pixels; None if the picture was not read.
+        blocks: number of blocks that ran; None if that is unknown, or if the method is not an
+            anytime method.
+        parts: files of the parts by name, if they were asked for.
     """
 
     input: Path
@@ -98,27 +103,27 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferResult:
-    """What became of all pictures.
+    """The outcomes for all pictures.
 
     Attributes:
-        outcomes: one for each picture, in the order of the inputs.
-        method: the method's name.
-        weights: the name of the weights.
-        device: where it ran.
-        precision: in which number format.
-        outputs: the folders that hold the results, or the one file.
-        parts: the folders that hold the parts, if they were asked for.
-        blocks: how many blocks the network has; None = it is not an anytime one.
+        outcomes: one outcome for each picture, in the order of the inputs.
+        method: name of the method.
+        weights: name of the weights.
+        device: the device it ran on; None if no picture was left to do.
+        precision: the number format it ran in; None if no picture was left to do.
+        outputs: the folders of the results, or the file of a single result.
+        parts: the folders of the parts, if they were asked for.
+        blocks: number of blocks of the network; None if the method is not an anytime method.
         seconds: wall time of the whole run after loading.
-        report: the page, if one was asked for and made.
-        report_error: why the page that was asked for could not be written, in one line.
+        report: file of the page; None if it was not asked for or not made.
+        report_error: the reason in one line if the page could not be written, or else None.
     """
 
     outcomes: tuple[Outcome, ...]
     method: str
     weights: str
-    device: str
-    precision: str
+    device: str | None
+    precision: str | None
     outputs: tuple[Path, ...]
     seconds: float
     parts: tuple[Path, ...] = ()
@@ -128,34 +133,34 @@ class InferResult:
 
     @property
     def done(self) -> tuple[Outcome, ...]:
-        """Pictures whose result was written."""
+        """Outcomes of the pictures whose result was written."""
         return self._of("done")
 
     @property
     def skipped(self) -> tuple[Outcome, ...]:
-        """Pictures whose result was there already."""
+        """Outcomes of the pictures whose result existed."""
         return self._of("skipped")
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        """Pictures that were tried and have no result."""
+        """Outcomes of the pictures that were tried and have no result."""
         return self._of("failed")
 
     @property
     def not_attempted(self) -> tuple[Outcome, ...]:
-        """Pictures that were not tried, as no result could be written any more."""
+        """Outcomes of the pictures that were not tried, since nothing could be written any more."""
         return self._of("not attempted")
 
     @property
     def exit_code(self) -> int:
-        """0 every result and the report are there, 1 some are not."""
+        """0 if all results and the report exist, or else 1."""
         return 1 if self.failed or self.not_attempted or self.report_error is not None else 0
 
     def _of(self, status: Status) -> tuple[Outcome, ...]:
         return tuple(each for each in self.outcomes if each.status == status)
 
     def to_data(self) -> dict[str, Any]:
-        """As plain data for JSON."""
+        """Return the result as plain data for JSON."""
         return {
             "method": self.method,
             "weights": self.weights,
@@ -189,28 +194,28 @@ class InferResult:
 
 
 class Progress:
-    """Told how a run goes, in the thread that runs it; override what matters to you."""
+    """Hooks that are called while a run goes on, in its thread; override those that you need."""
 
     def start(self, total: int) -> None:
-        """Before anything is loaded: how many pictures there are."""
+        """Called before anything is loaded with the number of pictures."""
 
     def tile(self, picture: Path, done: int, total: int) -> None:
-        """After each tile of a picture in the network: how many are done, of how many."""
+        """Called after each tile of a picture with the number of tiles done and of all tiles."""
 
     def advance(self, outcome: Outcome) -> None:
-        """After each picture, in the order of the inputs."""
+        """Called after each picture, in the order of the inputs."""
 
 
 _AHEAD = 2
-"""Pictures decoded ahead, and encoded behind, at most; each is held in memory."""
+"""Largest number of pictures that wait for the network, and for their encoding, in memory."""
 
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""After a full or read-only disk no further picture can be written."""
+"""Errors after which no further picture can be written: the disk is full or read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """What came out of the network, or why nothing did; empty for a picture that is skipped."""
+    """A picture with its result, or with the reason why it has none; empty if it is skipped."""
 
     rainy: Picture | None = None
     result: Result | None = None
@@ -220,7 +225,7 @@ class _Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A picture that is over, what the report shows of it, and whether going on makes sense."""
+    """An outcome, what the report shows of it, and whether no further picture can be written."""
 
     outcome: Outcome
     shown: Compared | None = None
@@ -230,12 +235,13 @@ class _Finished:
 def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
     """Take the rain out of pictures and write the results.
 
-    Pictures whose result is there are skipped. One that fails is counted in the result and does
-    not stop the others; a full disk does. Ctrl-C leaves once the pictures that are computed are
-    written.
+    Inputs, outputs, method and weights are checked first; torch is imported only if a picture is
+    left to do. Pictures whose result exists are skipped. One that fails is counted in the result
+    and does not stop the others; a full disk does. After Ctrl-C the pictures that are computed are
+    written before the function returns.
 
     Raises:
-        UsageError: no picture found, or results that would replace inputs or each other.
+        UsageError: no picture is found, or results would replace inputs or each other.
         FileError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
@@ -253,48 +259,57 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
     progress = progress or Progress()
     progress.start(len(planned.jobs))
     report = _report(request, planned)
-    derainer = open_derainer(
-        name, request.options, weights=request.weights, variant=request.variant
-    )
-    if not all(job.exists for job in planned.jobs):
+    setup = set_up(name, request.options, weights=request.weights, variant=request.variant)
+    nothing_to_do = all(job.exists for job in planned.jobs)
+    if not nothing_to_do:
         for folder in planned.folders:
             check_writable(folder)
     if report is not None:
         check_writable(report.parent, "--report-to")
-    start = time.perf_counter()
     finished: list[_Finished] = []
 
     def finish(each: _Finished) -> None:
         finished.append(each)
         progress.advance(each.outcome)
 
-    side = thumbnail_side(len(planned.jobs)) if report is not None else 0
-    encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
-    _run(planned.jobs, derainer, encode, finish, progress)
+    runtime: Runtime | None = None
+    start = time.perf_counter()
+    if nothing_to_do:
+        for job in planned.jobs:
+            finish(_Finished(_untried(job, "")))
+    else:
+        from rainkit.inference import derainer  # imports torch
+
+        network = derainer.build(setup)
+        runtime = network.runtime
+        start = time.perf_counter()
+        side = thumbnail_side(len(planned.jobs)) if report is not None else 0
+        encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
+        _run(planned.jobs, network, encode, finish, progress)
     result = InferResult(
         outcomes=tuple(each.outcome for each in finished),
         method=name,
-        weights=derainer.weights.name,
-        device=derainer.runtime.describe(),
-        precision=derainer.runtime.precision,
+        weights=setup.weights.name,
+        device=None if runtime is None else runtime.describe(),
+        precision=None if runtime is None else runtime.precision,
         outputs=planned.outputs,
         parts=planned.parts,
-        blocks=derainer.blocks,
+        blocks=setup.blocks,
         seconds=time.perf_counter() - start,
     )
     if report is None:
         return result
     shown = [each.shown for each in finished if each.shown is not None]
-    page = before_after(derainer.method.title, result, shown)
+    page = before_after(setup.method.title, result, shown)
     try:
         compare_page(page, report, overwrite=request.overwrite)
-    except FileError as error:  # by now the results are more important
+    except FileError as error:  # the results are not lost with the page
         return dataclasses.replace(result, report_error=str(error))
     return dataclasses.replace(result, report=report)
 
 
 def _report(request: InferRequest, planned: Plan) -> Path | None:
-    """Where the page goes; None = there is none to make."""
+    """Return the file of the page; None if there is no page to make."""
     if not request.report and request.report_path is None:
         return None
     report = planned.report
@@ -344,13 +359,13 @@ def _run(
                 while len(writing) > _AHEAD or (writing and writing[0].done()):
                     collect()
         finally:
-            while writing:  # after Ctrl-C too: these are computed
+            while writing:  # these are computed, also after Ctrl-C
                 collect()
 
 
 @contextmanager
 def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
-    """One thread, so that pictures keep their order; after an exception what waits is dropped."""
+    """Give a pool of one thread, which keeps the order of pictures; an exception empties it."""
     pool = ThreadPoolExecutor(1, thread_name_prefix=f"rainkit-{name}")
     try:
         yield pool
@@ -365,7 +380,7 @@ def _untried(job: Job, reason: str) -> Outcome:
 
 
 def _read(job: Job) -> Picture | str | None:
-    """The picture, or why there is none; None = it is not needed."""
+    """Return the picture, or the reason why it cannot be read; None if it is not needed."""
     if job.exists:
         return None
     try:
@@ -430,7 +445,7 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side
 
 
 def _write_parts(job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:
-    """``rain`` comes last: where it is there, all are."""
+    """Write the parts, ``rain`` last, so that all exist where it exists."""
     written = {name: job.part(name) for name in result.parts}
     for name in sorted(written, key=lambda name: name == RAIN):
         if overwrite or not written[name].exists():

@@ -1,4 +1,4 @@
-"""The Derainer: a method with its weights, ready for pictures of any size and kind."""
+"""The :class:`Derainer`: a method with weights, ready for pictures of any size and kind."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from rainkit import images, networks, plugins
+from rainkit import images, networks
 from rainkit import weights as weight_files
 from rainkit.api import RAIN, ImageSpec, Method, Part
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError, one_line
+from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
-from rainkit.inference.tiles import Answer, Grid
+from rainkit.inference.setup import Setup, only_method, set_up
+from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.networks import ImageOnly
 from rainkit.runtime import SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
@@ -30,9 +31,9 @@ from rainkit.weights import WeightsFile
 __all__ = [
     "Derainer",
     "Result",
+    "build",
     "derain",
     "load",
-    "only_method",
     "open_derainer",
 ]
 
@@ -42,14 +43,13 @@ _WHOLE = Effort()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What became of a picture.
+    """A derained picture.
 
     Attributes:
-        picture: without its rain.
-        parts: what the method shows besides, ``rain`` among it; empty if they were
-            not asked for. Of the picture's bit depth. Signed ones have their zero at mid-grey:
-            0.5 + value / 2.
-        blocks: how many blocks of an anytime network ran; None = the method is none.
+        picture: the picture without its rain.
+        parts: what the method estimates besides, ``rain`` included, with the picture's bit depth;
+            empty if the parts were not asked for. Signed parts are shown as 0.5 + value / 2.
+        blocks: number of blocks that ran; None if the method is not an anytime method.
     """
 
     picture: Picture
@@ -60,11 +60,11 @@ class Result:
 class Derainer:
     """A network with its weights on a device.
 
-    It keeps nothing between pictures: threads may share it.
+    It keeps no state between pictures, so that threads may share it.
 
     Attributes:
-        method: whose network it is.
-        weights: the weights file in use.
+        method: the method.
+        weights: the weights file.
         network: the prepared network.
         runtime: device and precision.
     """
@@ -88,12 +88,12 @@ class Derainer:
 
     @property
     def effort(self) -> Effort:
-        """How much of the network runs."""
+        """Share of the network that runs."""
         return self._plan.effort
 
     @property
     def blocks(self) -> int | None:
-        """How many blocks the network has; None = it is not an anytime one."""
+        """Number of blocks of the network; None if the method is not an anytime method."""
         return self._plan.blocks
 
     @overload
@@ -106,21 +106,21 @@ class Derainer:
     def derain(self, image: Tensor) -> Tensor: ...
 
     def derain(self, image: Any) -> Any:
-        """Take the rain out of a picture, of the same kind and size as the picture given.
+        """Take the rain out of a picture; the result has the kind and size of the picture given.
 
         >>> derainer.derain(array)  # [H,W,3] uint8 or uint16, RGB  # doctest: +SKIP
         >>> derainer.derain(tensor)  # [3,H,W] or [B,3,H,W] float in [0,1]  # doctest: +SKIP
         >>> derainer.derain(Image.open("rainy.png")).save("clean.png")  # doctest: +SKIP
 
-        PIL images are turned upright by their EXIF orientation; the rest of the EXIF data and the
+        PIL images are turned upright by their EXIF orientation. The rest of the EXIF data and the
         colour profile are in the result's ``info``, for ``save(path, exif=image.info["exif"])``.
 
         >>> derainer.derain("rainy.jpg")  # the array of the upright picture  # doctest: +SKIP
 
         Raises:
-            UsageError: not a picture of these kinds.
-            ImageError: a path that cannot be read.
-            MethodError: the network's result is not made of numbers.
+            UsageError: the image is not of one of these kinds.
+            ImageError: the file cannot be read.
+            MethodError: the network gave nan or infinity.
         """
         if isinstance(image, (str, Path)):
             return self._derain_array(images.read(image).rgb)
@@ -136,14 +136,14 @@ class Derainer:
         )
 
     def parts(self, image: str | Path | NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-        """What the method shows besides its result, by name, in the network's own units.
+        """Return what the method estimates besides its result, by name, in the network's units.
 
         Args:
             image: a path, or an [H,W,3] array of uint8 or uint16.
 
         Returns:
-            float32 arrays [H,W,3] or [H,W,1]. ``rain`` is always there: the rainy picture minus
-            the clean one. For the others see ``rainkit methods show``.
+            float32 arrays [H,W,3] or [H,W,1]. There is always ``rain``, the rainy picture minus
+            the clean one; ``rainkit methods show`` describes the others.
 
         Raises:
             UsageError, ImageError, MethodError: as :meth:`derain`.
@@ -153,7 +153,7 @@ class Derainer:
     def derain_with_parts(
         self, image: str | Path | NDArray[Any]
     ) -> tuple[NDArray[Any], dict[str, NDArray[np.float32]]]:
-        """What :meth:`derain` and :meth:`parts` give, from one run.
+        """Return the results of :meth:`derain` and :meth:`parts` from one run.
 
         Args:
             image: a path, or an [H,W,3] array of uint8 or uint16.
@@ -162,47 +162,47 @@ class Derainer:
             UsageError, ImageError, MethodError: as :meth:`derain`.
         """
         rgb = images.read(image).rgb if isinstance(image, (str, Path)) else image
-        answer = self._answer_array(rgb, parts=True)
-        rain = images.to_tensor(rgb) - answer.image.clamp(0, 1)
-        parts = {RAIN: rain} | answer.parts()
-        return _to_array(answer.image, rgb), {
+        output = self._run_array(rgb, parts=True)
+        rain = images.to_tensor(rgb) - output.image.clamp(0, 1)
+        parts = {RAIN: rain} | output.parts()
+        return _to_array(output.image, rgb), {
             name: part[0].permute(1, 2, 0).float().numpy() for name, part in parts.items()
         }
 
     def derain_picture(
         self, picture: Picture, on_tile: tiles.OnTile | None = None, *, parts: bool = False
     ) -> Result:
-        """A decoded file without its rain; alpha, EXIF and colour profile go along.
+        """Take the rain out of a decoded file; alpha, EXIF data and colour profile are kept.
 
         Args:
-            picture: the rainy one.
-            on_tile: told after each tile how many are done, and how many there are.
-            parts: give the method's parts too.
+            picture: the rainy picture.
+            on_tile: called after each tile with the number of tiles done and of all tiles.
+            parts: whether to return the method's parts, too.
         """
-        answer = self._answer_array(picture.rgb, on_tile, parts=parts)
-        clean = _to_array(answer.image, picture.rgb)
+        output = self._run_array(picture.rgb, on_tile, parts=parts)
+        clean = _to_array(output.image, picture.rgb)
         shown: dict[str, Picture] = {}
         if parts:
             signed = {name for name, part in self._declared().items() if part.signed}
-            layers = answer.parts()
+            layers = output.parts()
             if RAIN not in layers:
-                layers[RAIN] = images.to_tensor(picture.rgb) - answer.image.clamp(0, 1)
+                layers[RAIN] = images.to_tensor(picture.rgb) - output.image.clamp(0, 1)
                 signed.add(RAIN)
             for name, part in layers.items():
                 visible = part / 2 + 0.5 if name in signed else part
                 shown[name] = Picture(_to_array(visible.expand(-1, 3, -1, -1), picture.rgb))
         clean_picture = dataclasses.replace(picture, rgb=clean)
-        return Result(picture=clean_picture, parts=shown, blocks=answer.blocks)
+        return Result(picture=clean_picture, parts=shown, blocks=output.blocks)
 
     def _declared(self) -> Mapping[str, Part]:
         return self.method.parts_of(self.weights.network)
 
     def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
-        return _to_array(self._answer_array(rgb).image, rgb)
+        return _to_array(self._run_array(rgb).image, rgb)
 
-    def _answer_array(
+    def _run_array(
         self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
-    ) -> Answer:
+    ) -> NetworkOutput:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
             raise UsageError(
                 f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
@@ -226,7 +226,7 @@ class Derainer:
                 "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
             )
         _check_size(*batch.shape[2:])
-        # Each picture of a batch may need another effort.
+        # Each picture of a batch may stop after another block.
         single = self._plan.effort.stop_below is not None
         done = [self._derain_batch(each) for each in (torch.split(batch, 1) if single else [batch])]
         return torch.cat(done).clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
@@ -239,7 +239,7 @@ class Derainer:
         ).image
 
     def _derain_pil(self, given: Image.Image) -> Image.Image:
-        """The upright picture, with the EXIF data and the colour profile that still hold."""
+        """Derain the upright picture; keep the EXIF data and colour profile that still apply."""
         exif, _ = images.metadata(given)
         clean = self._derain_pixels(_upright(given))
         if exif is not None:
@@ -273,17 +273,17 @@ class Derainer:
         *,
         parts: bool = False,
         on_tile: tiles.OnTile | None = None,
-    ) -> Answer:
-        """Tiles halve until they fit into memory; each time the whole picture is done anew."""
+    ) -> NetworkOutput:
+        """Run the network; on lack of memory start again with tiles of half the side."""
         grid, plan = self._grid, dataclasses.replace(self._plan, parts=parts)
         while True:
             try:
-                answer = tiles.run_network(self.network, plan, cut, size, grid, on_tile, device)
+                output = tiles.run_network(self.network, plan, cut, size, grid, on_tile, device)
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
             else:
-                return self._checked(answer)
+                return self._checked(output)
             side = min(grid.side or max(size), max(size)) // 2
             if self.network.spec.tiling == "never" or side < SMALLEST_TILE:
                 raise RainkitError(
@@ -294,26 +294,26 @@ class Derainer:
                 torch.cuda.empty_cache()
             grid = dataclasses.replace(grid, side=side)
 
-    def _checked(self, answer: Answer) -> Answer:
-        if not bool(torch.isfinite(answer.layers).all()):
+    def _checked(self, output: NetworkOutput) -> NetworkOutput:
+        if not bool(torch.isfinite(output.layers).all()):
             raise MethodError(
-                f"{self.method.name} gave values that are no numbers in "
+                f"{self.method.name} gave nan or infinity in "
                 f"{self.runtime.precision}; try --precision fp32, or other weights"
             )
-        return answer
+        return output
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except OSError:  # of the pixels: truncated files
+    except OSError:  # a truncated file
         raise
-    except Exception:  # broken metadata, of which Pillow's parser raises many kinds
-        return image  # is no reason to refuse a picture
+    except Exception:  # broken metadata, for which Pillow may raise anything, does no harm here
+        return image
 
 
 def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
-    """Of the bit depth of another."""
+    """Convert a picture to an array of the same dtype as another."""
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 
@@ -323,18 +323,18 @@ def _check_size(height: int, width: int) -> None:
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
-    # The CPU's and MPS's allocators raise plain RuntimeErrors.
+    # The allocators of the CPU and of MPS raise plain RuntimeErrors.
     return isinstance(error, torch.OutOfMemoryError) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )
 
 
 _AUTO_SIDE = {"cpu": 768, "mps": 1024, "cuda": 2048}
-"""Large enough that the halo costs little, small enough for most memory and for a CPU's caches."""
+"""Sides at which the halo costs little, and which fit most memories and the caches of CPUs."""
 
 _HALO, _FEATHER = 48, 32
-"""For methods whose tiles are approximate. Pixels matter to them from far away or everywhere, but
-most of the error lies near the cut."""
+"""For methods whose tiles are approximate: their receptive field is larger than any halo, but most
+of the error lies near the cut."""
 
 
 def load(
@@ -390,89 +390,49 @@ def open_derainer(
     Raises:
         UsageError, MethodError, WeightsError: as :func:`load`.
     """
-    method = plugins.get(name) if isinstance(name, str) else name
-    file = _find_weights(method, None if weights is None else str(weights), variant)
-    _check_effort(options.effort, method, file.network)
-    spec = method.image(file.network)
-    runtime = networks.choose(options.device, options.precision, spec)
-    grid = _grid(method, spec, options.tile, runtime.device.type)
+    return build(set_up(name, options, weights=weights, variant=variant), compiled=compiled)
+
+
+def build(setup: Setup, *, compiled: bool = False) -> Derainer:
+    """Build the network of a setup on its device.
+
+    Raises:
+        UsageError: this machine has no such device, or the method forbids the precision.
+        MethodError: the method's network cannot be built.
+        WeightsError: the weights do not fit it.
+    """
+    method, file, options = setup.method, setup.weights, setup.options
+    runtime = networks.choose(options.device, options.precision, setup.spec)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)
-        return networks.prepare(network, spec, runtime, compiled=compiled)
+        return networks.prepare(network, setup.spec, runtime, compiled=compiled)
 
-    network = _compiled(prepare) if compiled else prepare(False)
-    return Derainer(method=method, weights=file, network=network, grid=grid, effort=options.effort)
+    return Derainer(
+        method=method,
+        weights=file,
+        network=_compiled(prepare) if compiled else prepare(False),
+        grid=_grid(setup.spec, options.tile, runtime.device.type),
+        effort=options.effort,
+    )
 
 
 def derain(image: Any, method: str | Method | None = None, **options: Any) -> Any:
-    """Take the rain out of one picture; for several, :func:`load` a method once.
+    """Take the rain out of one picture; to derain several, :func:`load` a method once.
 
     >>> clean = derain("rainy.jpg", "graspp-gan")  # doctest: +SKIP
 
     Args:
-        image: what :meth:`Derainer.derain` takes.
-        method: an installed method; None = the only one there is.
-        options: what else :func:`load` takes.
+        image: any image that :meth:`Derainer.derain` takes.
+        method: an installed method; None for the only one that is installed.
+        options: further arguments of :func:`load`.
     """
     return load(only_method() if method is None else method, **options).derain(image)
 
 
-def only_method() -> str:
-    """The name of the one method that is installed.
-
-    Raises:
-        UsageError: there are several, or none.
-    """
-    names = [found.name for found in plugins.installed() if found.problem is None]
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UsageError(plugins.none_installed())
-    raise UsageError(f"no method named: add --method with one of {', '.join(names)}")
-
-
-def _find_weights(
-    method: Method, which: str | None, variant: str | None
-) -> weight_files.WeightsFile:
-    if variant is not None and variant not in method.variants:
-        raise UsageError(
-            f"--variant {variant}: {method.name} has the variants {', '.join(method.variants)}"
-        )
-    if which is None and variant is not None:
-        which = next((w.tag for w in method.weights if w.variant == variant), None)
-        if which is None:
-            raise WeightsError(
-                f"{method.name} ships no weights of the variant {variant}: "
-                "train some and pass --weights FILE.safetensors"
-            )
-    file = weight_files.find(method, which)
-    if variant is not None and file.variant != variant:
-        raise UsageError(
-            f"--variant {variant}: the weights {file.name} are of the variant {file.variant}; "
-            "leave --variant out"
-        )
-    return file
-
-
-def _check_effort(effort: Effort, method: Method, network: Any) -> None:
-    if effort.whole:
-        return
-    if method.blocks is None:
-        raise UsageError(
-            f"--effort {effort}: {method.name} always runs as a whole; leave the option out, or "
-            "take an anytime method (`rainkit methods show` says which are)"
-        )
-    most = method.blocks(network)
-    if effort.blocks is not None and effort.blocks > most:
-        raise UsageError(f"--effort {effort}: the network of these weights has 1 to {most} blocks")
-
-
-def _grid(method: Method, spec: ImageSpec, tile: int | None, device: str) -> Grid:
+def _grid(spec: ImageSpec, tile: int | None, device: str) -> Grid:
     side = _AUTO_SIDE[device] if tile is None else tile
     if spec.tiling == "never":
-        if tile:
-            raise UsageError(f"--tile {tile}: {method.name} needs whole pictures; leave it out")
         side = 0
     radius = spec.receptive_radius
     exact = spec.tiling == "exact" and radius is not None
@@ -486,12 +446,12 @@ def _grid(method: Method, spec: ImageSpec, tile: int | None, device: str) -> Gri
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:
-    """``torch.compile`` fails when it first runs, such as for want of a compiler: run it here."""
+    """Compile and run once, since ``torch.compile`` fails only then, e.g. without a compiler."""
     network = prepare(True)
     try:
         with torch.inference_mode():
             network(torch.zeros(1, 3, 64, 64))
-    except Exception as error:  # whatever the compiler's back end raises
+    except Exception as error:  # a compiler may raise anything
         reason = one_line(error)
         warnings.warn(
             f"torch.compile does not work here ({reason}); going on without it",

@@ -1,4 +1,4 @@
-"""Where results go. Everything that cannot work is refused here, before anything is computed."""
+"""Output files: where results go. Whatever cannot work is refused before anything is computed."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ _FOREIGN = frozenset(
     {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hif", ".jxl"}
     | {".nef", ".orf", ".raf", ".raw", ".rw2", ".svg"}
 )
-"""Of pictures that neither Pillow nor rainkit writes: no user means a folder by them."""
+"""Suffixes of pictures that neither Pillow nor rainkit writes; no user means a folder by them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture and where its result goes.
+    """A picture, and where its result goes.
 
     Attributes:
         input: the rainy file.
         output: the file to write.
-        name: what reports call it: its path below the input folder.
-        parts: the folder of the method's parts; None = they are not asked for.
-        part_file: which file in each part's folder; None = the picture has a folder of its own.
-        made: the output is there already and was not to be overwritten.
-        exists: so are the parts that are asked for: nothing is left to do.
+        name: its name in reports, the path below the input folder.
+        parts: the folder of the method's parts; None if they are not asked for.
+        part_file: the file in the folder of each part; None if the picture has its own folder.
+        made: whether the output exists and is not to be overwritten.
+        exists: whether the same holds for all parts that are asked for, so that nothing is left
+            to do.
     """
 
     input: Path
@@ -48,10 +49,10 @@ class Job:
     exists: bool = False
 
     def part(self, name: str) -> Path:
-        """The file of a part.
+        """Return the file of a part.
 
         Raises:
-            ValueError: they are not asked for.
+            ValueError: parts are not asked for.
         """
         if self.parts is None:
             raise ValueError("this job has no parts")
@@ -61,14 +62,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where everything goes.
+    """Output files of all pictures.
 
     Attributes:
-        jobs: one for each picture.
-        outputs: the folders they write to, or the one file.
-        folders: the folders they write to, those of parts included.
-        parts: the folders of parts, if they are asked for.
-        report: where the page would go.
+        jobs: one job for each picture.
+        outputs: the folders of the results, or the file of a single result.
+        folders: the folders of the results and of the parts.
+        parts: the folders of the parts, if they are asked for.
+        report: the file of the page, if one is asked for.
     """
 
     jobs: tuple[Job, ...]
@@ -89,15 +90,16 @@ def plan(
 ) -> Plan:
     """Decide where every result goes.
 
-    Without ``output``, a file named directly, ``photo.jpg``, gives ``photo-METHOD.jpg`` beside it,
-    and the pictures of a folder ``photos`` or of a pattern in it go to ``photos-METHOD`` beside
-    it. With an ``output`` folder, they go there. A folder's tree is mirrored.
+    Without ``output``, the result of a file that is named directly, ``photo.jpg``, is
+    ``photo-METHOD.jpg`` beside it; the results of a folder ``photos``, or of a pattern in it, go to
+    ``photos-METHOD`` beside it. With an ``output`` folder they go there. The tree of a folder is
+    mirrored.
 
-    Parts of ``photo-METHOD.jpg`` go to ``photo-METHOD-parts/PART.png``, those of a folder
-    ``photos-METHOD`` of results to ``photos-METHOD-parts/PART/`` with the same tree.
+    Parts of ``photo-METHOD.jpg`` go to ``photo-METHOD-parts/PART.png``, those of the results in
+    ``photos-METHOD`` to ``photos-METHOD-parts/PART/`` with the same tree.
 
     Raises:
-        UsageError: results would replace inputs or each other, or an ``output`` that cannot be.
+        UsageError: results would replace inputs or each other, or ``output`` is not possible.
     """
     found = _without_results(found, method, output, overwrite=overwrite)
     single = len(found) == 1 and found[0].root is None
@@ -130,11 +132,11 @@ def plan(
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:
-    """Make a folder and try a file in it, before hours of computing.
+    """Make a folder and write a file to it as a test, before hours of computing.
 
     Args:
-        folder: where something is to be written.
-        option: the one to name another by.
+        folder: the folder to write to.
+        option: the option that names another folder.
 
     Raises:
         FileError: the folder is read-only or cannot be made.
@@ -174,7 +176,7 @@ def _check_output(output: Path, found: Sequence[PictureFile], *, single: bool) -
 def _place(
     found: PictureFile, method: str, output: Path | None, *, single: bool
 ) -> tuple[Path, Path, bool]:
-    """The folder of results that a result belongs to, the result, and whether it stands alone."""
+    """Return the folder of results, the file, and whether the result stands alone."""
     if output is None and found.root is None:
         path = _beside_file(found.path, method)
         return path.parent, path, True
@@ -185,14 +187,14 @@ def _place(
 
 
 def _parts_of(results: Path, *, alone: bool = False) -> Path:
-    """Beside results, not among them: those who read a folder of results find nothing else."""
+    """Return the folder of parts beside the results, so that results are kept apart."""
     if results.name in ("", ".."):
         results = Path(os.path.abspath(results))
     return results.with_name(f"{results.stem if alone else results.name}-parts")
 
 
 def _with_part_files(jobs: Sequence[Job]) -> list[Job]:
-    """Parts are PNG files: ``a.png``, but ``a.jpg.png`` where there is an ``a.tif`` too."""
+    """Name the PNG files of parts: ``a.png``, but ``a.jpg.png`` if there is also an ``a.tif``."""
     short = Counter(job.part_file.with_suffix("") for job in jobs if job.part_file is not None)
 
     def named(file: Path | None) -> Path | None:
@@ -217,13 +219,13 @@ def _beside_folder(root: Path, method: str) -> Path:
 def _without_results(
     found: Sequence[PictureFile], method: str, output: Path | None, *, overwrite: bool
 ) -> Sequence[PictureFile]:
-    """Results are no inputs.
+    """Leave out results of an earlier run.
 
-    Neither those beside files named directly, as a shell expands ``*.jpg`` when it is run again,
-    nor those in an output folder within the folder that is searched.
+    These are files beside inputs that are named directly, as by ``*.jpg`` in a second run, and
+    files in an output folder inside the folder that is searched.
     """
     if output is None:
-        if overwrite:  # then they would be lost, which is refused
+        if overwrite:  # they would be lost, which is refused later
             return found
         direct = (each.path for each in found if each.root is None)
         results = {os.path.realpath(_beside_file(path, method)) for path in direct}

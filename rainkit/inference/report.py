@@ -1,8 +1,7 @@
-"""The before/after page."""
+"""The page of pictures before and after, and a run in words."""
 
 from __future__ import annotations
 
-import base64
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,11 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jinja2
-
 import rainkit
 from rainkit.files import counted, write_text
-from rainkit.render.thumbnails import MOST_SHOWN
+from rainkit.render.html import MOST_SHOWN, render
 
 if TYPE_CHECKING:
     from rainkit.inference.batch import InferResult
@@ -31,15 +28,15 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compared:
-    """One picture of the page.
+    """A picture of the page.
 
     Attributes:
         name: its caption.
-        before: a JPEG file.
-        after: a JPEG file of the same size.
-        size: width and height of the picture itself.
-        seconds: how long it took.
-        blocks: how many blocks of the network ran; None = it has none.
+        before: bytes of a JPEG file.
+        after: bytes of a JPEG file of the same size.
+        size: width and height of the original picture.
+        seconds: time that it took.
+        blocks: number of blocks that ran; None if the method is not an anytime method.
     """
 
     name: str
@@ -52,14 +49,14 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparePage:
-    """What a page shows.
+    """The content of a page.
 
     Attributes:
         title: its heading.
-        facts: what to know about the run: method, weights, device, times.
-        pictures: of which the first :data:`~rainkit.reports.MOST_SHOWN` are shown.
+        facts: facts about the run: method, weights, device, times.
+        pictures: the pictures; the first :data:`~rainkit.render.html.MOST_SHOWN` are shown.
         failures: file and reason of each picture that failed.
-        notes: lines on the pictures that are neither shown nor failed.
+        notes: lines about the pictures that are neither shown nor failed.
     """
 
     title: str
@@ -75,34 +72,24 @@ def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> N
     Raises:
         FileError: the file exists, or the system refuses to write.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rainkit.inference"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["jpeg"] = _data_uri
-    html = environment.get_template("compare.html.j2").render(
+    html = render(
+        "rainkit.inference",
+        "compare.html.j2",
         page=page,
         shown=page.pictures[:MOST_SHOWN],
         left_out=max(0, len(page.pictures) - MOST_SHOWN),
         version=rainkit.__version__,
     )
-    # File names may hold bytes that are no UTF-8; they are shown as question marks.
+    # File names may hold bytes that are not UTF-8; these are shown as question marks.
     write_text(path, html, overwrite=overwrite, errors="replace")
 
 
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
-
-
 FEW = 8
-"""Pictures that are told about one by one."""
+"""Largest number of pictures that are listed one by one."""
 
 
 def tally(result: InferResult) -> str:
-    """Such as ``2 pictures derained, 1 already there (--overwrite to redo), 1 failed``."""
+    """Return e.g. ``2 pictures derained, 1 already there (--overwrite to redo), 1 failed``."""
     parts = [f"{counted(len(result.done))} derained"]
     if result.skipped:
         parts.append(f"{len(result.skipped)} already there (--overwrite to redo)")
@@ -114,9 +101,10 @@ def tally(result: InferResult) -> str:
 
 
 def blocks_used(result: InferResult) -> str | None:
-    """Such as ``blocks used, of 5: 2 for a.jpg, 4 for b.jpg``, or numbers of pictures for many.
+    """Return e.g. ``blocks used, of 5: 2 for a.jpg, 4 for b.jpg``, or numbers of pictures for many.
 
-    None where there is nothing to tell: the method is not an anytime one, or every picture got all.
+    The result is None if the method is not an anytime method, or if all blocks ran for every
+    picture.
     """
     used = [(each.input.name, each.blocks) for each in result.done if each.blocks is not None]
     if all(blocks == result.blocks for _, blocks in used):
@@ -130,11 +118,11 @@ def blocks_used(result: InferResult) -> str | None:
 
 
 def before_after(title: str, result: InferResult, shown: Sequence[Compared]) -> ComparePage:
-    """The page of a run.
+    """Return the page of a run.
 
     Args:
-        title: of the method.
-        result: of the run.
+        title: title of the method.
+        result: result of the run.
         shown: the pictures that were derained.
     """
     done = len(result.done)
@@ -147,7 +135,7 @@ def before_after(title: str, result: InferResult, shown: Sequence[Compared]) -> 
         facts={
             "Method": f"{title} ({result.method})",
             "Weights": result.weights,
-            "Device": result.device,
+            **({"Device": result.device} if result.device else {}),
             "Pictures": tally(result),
             "Time": time_taken,
             **({"Blocks": used.partition("used, ")[2]} if (used := blocks_used(result)) else {}),

@@ -16,9 +16,9 @@ from rainkit.objective import Derained
 from rainkit.runtime import Effort
 
 __all__ = [
-    "Answer",
     "Canvas",
     "Grid",
+    "NetworkOutput",
     "OnTile",
     "Plan",
     "Tile",
@@ -29,19 +29,19 @@ __all__ = [
 
 
 OnTile: TypeAlias = Callable[[int, int], None]
-"""Told after each tile how many are done, and how many there are."""
+"""Called after each tile with the number of tiles done and the number of all tiles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """How to cut.
+    """Grid that a picture is cut into tiles by.
 
     Attributes:
-        side: largest side of the part of a tile that is used, in pixels; 0 = never cut.
-        halo: pixels read around it and cut off.
-        feather: pixels over which neighbouring tiles fade into each other.
-        multiple_of: tiles start, and where possible end, at multiples of this.
-        min_size: smallest side of what is read, where the picture is as large.
+        side: largest side in pixels of the part of a tile that is used; 0 for a single tile.
+        halo: width in pixels of the border that is read around this part and then dropped.
+        feather: number of pixels over which neighbouring tiles fade into each other.
+        multiple_of: tiles start, and if possible end, at multiples of this number.
+        min_size: smallest side of what is read, if the picture is that large.
     """
 
     side: int
@@ -53,7 +53,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A tile along one axis: what is read, what of it is used, and how long both ends fade."""
+    """A tile along one axis: what is read, what is used, and how long both ends fade."""
 
     read: slice
     used: slice
@@ -61,7 +61,7 @@ class _Span:
     fade_out: int
 
     def weight(self) -> Tensor:
-        """[used] in (0,1]: linear ramps; those of overlapping neighbours add up to 1."""
+        """Return weights [used] in (0,1]; the ramps of overlapping neighbours add up to 1."""
         weight = torch.ones(self.used.stop - self.used.start)
         if self.fade_in:
             weight[: self.fade_in] = _ramp(self.fade_in)
@@ -72,7 +72,7 @@ class _Span:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One rectangle."""
+    """A rectangle of the picture."""
 
     rows: _Span
     columns: _Span
@@ -89,16 +89,16 @@ class Tile:
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """``used`` within ``read``."""
+        """``used``, relative to ``read``."""
         return _shifted(self.rows), _shifted(self.columns)
 
     def weight(self) -> Tensor:
-        """[rows, columns] share of this tile; over all tiles it adds up to 1 everywhere."""
+        """Return weights [rows, columns]; those of all tiles add up to 1 at each pixel."""
         return torch.outer(self.rows.weight(), self.columns.weight())
 
 
 def plan_tiles(height: int, width: int, grid: Grid) -> Iterator[Tile]:
-    """Tiles of even size that cover a picture, row by row."""
+    """Yield tiles of even size that cover a picture, row by row."""
     columns = _spans(width, grid)
     for rows in _spans(height, grid):
         for column in columns:
@@ -106,10 +106,10 @@ def plan_tiles(height: int, width: int, grid: Grid) -> Iterator[Tile]:
 
 
 class Canvas:
-    """Where the results of tiles come together.
+    """The picture that the results of tiles are added up in.
 
     Attributes:
-        picture: [B,C,H,W], once the first tile is there: as many channels as its result has.
+        picture: [B,C,H,W], with the channels of the first result; it exists after the first tile.
     """
 
     picture: Tensor
@@ -121,7 +121,7 @@ class Canvas:
         self._begun = False
 
     def add(self, tile: Tile, result: Tensor) -> None:
-        """Put in what the network made of a tile: [B,C,h,w], of the size that was read."""
+        """Add the result [B,C,h,w] of a tile, which has the size that was read."""
         inner = result[(..., *tile.inner)].to(self._device)
         if not self._begun:
             self.picture = inner.new_zeros(*inner.shape[:2], *self._size)
@@ -143,12 +143,12 @@ def run_tiles(
 
     Args:
         function: [B,C,h,w] -> [B,D,h,w], same size.
-        cut: gives the rows and columns of the picture as [B,C,h,w]; only one tile is held at a
-            time, so a large uint8 array never becomes one large float tensor.
+        cut: returns rows and columns of the picture as [B,C,h,w]; only one tile is held at a time,
+            so that a large uint8 array never becomes one large float tensor.
         size: height and width of the picture.
-        grid: how to cut.
-        on_tile: told after each tile.
-        device: where results are gathered; None = where the function leaves them.
+        grid: how the picture is cut.
+        on_tile: called after each tile.
+        device: the device that results are gathered on; None for the device of the results.
 
     Returns:
         [B,D,H,W].
@@ -165,7 +165,7 @@ def run_tiles(
 def _spans(size: int, grid: Grid) -> list[_Span]:
     count = -(-size // grid.side) if grid.side else 1
     edges = [round(i * size / count) for i in range(count + 1)]
-    # No more than two tiles may share a pixel, or their ramps would not add up to 1.
+    # If more than two tiles shared a pixel, their ramps would not add up to 1.
     feather = min(grid.feather, size // count)
     before, after = feather // 2, feather - feather // 2
     spans = []
@@ -200,17 +200,17 @@ def _shifted(span: _Span) -> slice:
 
 
 Cut = Callable[[slice, slice], Tensor]
-"""Gives rows and columns of a picture as [B,3,h,w]."""
+"""Returns rows and columns of a picture as [B,3,h,w]."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came out for one picture.
+class NetworkOutput:
+    """The output of a network for a whole picture.
 
     Attributes:
-        layers: [B,C,H,W]: the picture, then its parts, one after another.
-        channels: how many channels each part has, in order.
-        blocks: how many ran; None = the network is not an anytime one.
+        layers: [B,C,H,W]: the derained picture, followed by its parts.
+        channels: number of channels of each part, in order.
+        blocks: number of blocks that ran; None if the network is not an anytime network.
     """
 
     layers: Tensor
@@ -219,23 +219,23 @@ class Answer:
 
     @property
     def image(self) -> Tensor:
-        """[B,3,H,W], not clamped."""
+        """The derained picture [B,3,H,W], not clamped."""
         return self.layers[:, :3]
 
     def parts(self) -> dict[str, Tensor]:
-        """The parts by name, [B,1 or 3,H,W] each, in the network's own units."""
+        """Return the parts by name, [B,1 or 3,H,W] each, in the network's own units."""
         split = torch.split(self.layers[:, 3:], list(self.channels.values()), dim=1)
         return dict(zip(self.channels, split, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How to run a network.
+    """Plan of running a network.
 
     Attributes:
-        effort: how much of it.
-        blocks: how many blocks it has; None = it is not an anytime network.
-        parts: keep its parts.
+        effort: how much of it runs.
+        blocks: number of its blocks; None if it is not an anytime network.
+        parts: whether its parts are kept.
     """
 
     effort: Effort = field(default_factory=Effort)
@@ -251,20 +251,20 @@ def run_network(
     grid: Grid,
     on_tile: OnTile | None = None,
     device: torch.device | None = None,
-) -> Answer:
+) -> NetworkOutput:
     """Derain one picture, or a batch of pictures of one size.
 
     Args:
-        network: prepared.
-        plan: how to run it.
-        cut: gives parts of the picture.
-        size: its height and width.
-        grid: its tiles.
-        on_tile: told after each tile (in each block, where a picture may stop early).
-        device: where the result is gathered; None = where the network is.
+        network: the prepared network.
+        plan: how it runs.
+        cut: returns rows and columns of the picture.
+        size: height and width of the picture.
+        grid: how the picture is cut.
+        on_tile: called after each tile (after each tile of each block, if a threshold is set).
+        device: the device that results are gathered on; None for the device of the network.
     """
     if plan.effort.stop_below is not None:
-        return _until_little_changes(network, plan, cut, size, grid, on_tile, device)
+        return _run_until_converged(network, plan, cut, size, grid, on_tile, device)
     channels: dict[str, int] = {}
 
     def pick(rainy: Tensor) -> Tensor:
@@ -273,40 +273,40 @@ def run_network(
                 if not plan.parts:
                     image: Tensor = network(rainy)
                     return image
-                answer = network.derained(rainy)
+                output = network.derained(rainy)
             else:
-                *_, answer = islice(network.stages(rainy), plan.effort.blocks)
-            return _stacked(answer, channels, parts=plan.parts)
+                *_, output = islice(network.stages(rainy), plan.effort.blocks)
+            return _stack(output, channels, parts=plan.parts)
 
     layers = run_tiles(pick, cut, size, grid, on_tile, device)
-    return Answer(layers, channels, plan.effort.blocks or plan.blocks)
+    return NetworkOutput(layers, channels, plan.effort.blocks or plan.blocks)
 
 
-class _Running:
-    """A tile on its way through the blocks."""
+class _RunningTile:
+    """A tile between two blocks of the network."""
 
     def __init__(self, network: ImageOnly, tile: Tile, rainy: Tensor) -> None:
         self.tile = tile
-        self.answer = Derained(network.runtime.place(rainy), {})
+        self.output = Derained(network.runtime.place(rainy), {})
         self._stages = network.stages(rainy)
 
     def advance(self) -> tuple[float, int]:
-        """Run a block; the summed squared change of the tile's pixels, and how many values."""
+        """Run a block; return the sum of squared changes of the used values, and their number."""
         before = self._used()
         self.finish()
         change = (self._used() - before).square()
         return float(change.sum(dtype=torch.float64)), change.numel()
 
     def finish(self) -> None:
-        """Take the next result, if there is one."""
+        """Run what follows, if anything does."""
         with torch.inference_mode():
-            self.answer = next(self._stages, self.answer)
+            self.output = next(self._stages, self.output)
 
     def _used(self) -> Tensor:
-        return self.answer.image[(..., *self.tile.inner)].clamp(0, 1)
+        return self.output.image[(..., *self.tile.inner)].clamp(0, 1)
 
 
-def _until_little_changes(
+def _run_until_converged(
     network: ImageOnly,
     plan: Plan,
     cut: Cut,
@@ -314,12 +314,13 @@ def _until_little_changes(
     grid: Grid,
     on_tile: OnTile | None,
     device: torch.device | None,
-) -> Answer:
-    """All tiles take a block together: if each stopped where it liked, their seams would show.
+) -> NetworkOutput:
+    """Run block by block until a block changes the picture by less than the threshold.
 
-    So all of them are in memory at a time.
+    All tiles run the same number of blocks, since seams would show otherwise; so all of them are in
+    memory at a time.
     """
-    running = [_Running(network, tile, cut(*tile.read)) for tile in plan_tiles(*size, grid)]
+    running = [_RunningTile(network, tile, cut(*tile.read)) for tile in plan_tiles(*size, grid)]
     limit = (plan.effort.stop_below or 0.0) / 255
     most = plan.effort.blocks or plan.blocks or 1
     blocks, dry = 0, False
@@ -331,31 +332,31 @@ def _until_little_changes(
                 on_tile(number, len(running))
         squares, values = map(sum, zip(*changes, strict=True))
         blocks, dry = blocks + 1, squares < limit**2 * values
-    if not dry and plan.effort.blocks is None:  # what follows the last block
+    if not dry and plan.effort.blocks is None:  # run what follows the last block
         for each in running:
             each.finish()
     channels: dict[str, int] = {}
     canvas = Canvas(size, grid, device)
     for each in running:
-        canvas.add(each.tile, _stacked(each.answer, channels, parts=plan.parts))
-    return Answer(canvas.picture, channels, blocks)
+        canvas.add(each.tile, _stack(each.output, channels, parts=plan.parts))
+    return NetworkOutput(canvas.picture, channels, blocks)
 
 
-def _stacked(answer: Derained, channels: dict[str, int], *, parts: bool) -> Tensor:
-    """The picture and its parts as one tensor; parts of another scale are resized.
+def _stack(output: Derained, channels: dict[str, int], *, parts: bool) -> Tensor:
+    """Return picture and parts as one tensor; parts of another size are resized.
 
     Args:
-        answer: of the network.
-        channels: is told how many channels each part has.
-        parts: put them in.
+        output: the network's output for one tile.
+        channels: receives the number of channels of each part.
+        parts: whether to include the parts.
     """
     if not parts:
-        return answer.image
-    size = answer.image.shape[-2:]
-    for name, part in answer.parts.items():
+        return output.image
+    size = output.image.shape[-2:]
+    for name, part in output.parts.items():
         channels[name] = part.shape[1]
     full = (
         part if part.shape[-2:] == size else F.interpolate(part, size, mode="bilinear")
-        for part in answer.parts.values()
+        for part in output.parts.values()
     )
-    return torch.cat([answer.image, *full], dim=1)
+    return torch.cat([output.image, *full], dim=1)

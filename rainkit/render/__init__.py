@@ -1,1 +1,1 @@
-"""What the reports of all verbs are drawn with: HTML, SVG and text tables."""
+"""Rendering for the reports of all verbs: HTML, SVG and text tables."""

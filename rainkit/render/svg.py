@@ -53,7 +53,7 @@ class Series:
 
 
 def palette(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each; beyond eight, colours come again with other markers."""
+    """Return a colour and a marker for each name; after eight, colours repeat with new markers."""
     n = len(_COLOURS)
     return {
         name: (_COLOURS[i % n], _MARKERS[(i + i // n) % len(_MARKERS)])
@@ -62,7 +62,7 @@ def palette(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def element(draw: Callable[[Axes], None]) -> str:
-    """An SVG element without a background, in the colour of the text around it."""
+    """Return a plot as an SVG element without background, in the colour of surrounding text."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -131,7 +131,7 @@ def plain_ticks(axes: Axes) -> None:
 
 
 def shown_name(name: str) -> str:
-    """A name as matplotlib can draw it."""
+    """Return a name in a form that matplotlib can draw."""
     # A dollar sign would begin a formula, and bytes that are no UTF-8 have no glyph.
     return name.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")
 

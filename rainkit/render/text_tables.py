@@ -49,30 +49,30 @@ _OPEN, _CLOSE = "<ins>", "</ins>"
 
 
 def bold(text: str) -> str:
-    """A bold cell."""
+    """Return a bold cell."""
     return f"**{text}**"
 
 
 def underlined(text: str) -> str:
-    """An underlined cell; Markdown has no sign for that, but GitHub and most others this tag."""
+    """Return an underlined cell, with a tag that most Markdown viewers show."""
     return f"{_OPEN}{text}{_CLOSE}"
 
 
 def plain(text: str) -> str:
-    """A cell that is neither bold nor underlined."""
+    """Return a cell without its marks of bold or underlined text."""
     if text.startswith("**"):
         return text.strip("*")
     return text.removeprefix(_OPEN).removesuffix(_CLOSE)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
-    """The lines of a table; all but the first ``texts`` columns are figures, on the right."""
+    """Return the lines of a table; the first ``texts`` columns are text, the others figures."""
     rule = "|" + "---|" * texts + "--:|" * (len(columns) - texts)
     return [markdown_row(columns), rule, *map(markdown_row, rows)]
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-    """One line of a table."""
+    """Return one line of a table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -84,15 +84,15 @@ def latex(
     groups: Sequence[tuple[str, int]] = (),
     rules: Sequence[int] = (),
 ) -> list[str]:
-    """The lines of a ``tabular``; it needs the package booktabs.
+    """Return the lines of a ``tabular`` that needs the package booktabs.
 
     Args:
-        columns: headings.
-        rows: cells.
-        texts: how many of the first columns are text, on the left.
-        groups: headings over columns, each with how many it spans; together they span all. Those
-            of several columns have a line below.
-        rules: numbers of rows that a thin line stands above.
+        columns: headings of the columns.
+        rows: cells of the rows.
+        texts: number of columns on the left that are text.
+        groups: headings above columns, each with the number of columns that it spans; together
+            they span all. A heading of several columns has a line below it.
+        rules: numbers of the rows that have a thin line above them.
     """
     shape = "l" * texts + "r" * (len(columns) - texts)
     body = []
@@ -147,21 +147,21 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON, where nothing is bold."""
+        """Return JSON-able data, in which no cell is bold."""
         rows = [list(map(plain, row)) for row in self.rows]
         return {"title": self.title, "columns": list(self.columns), "rows": rows}
 
 
 def check_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
-    """Refuse a folder that already holds results, before computing any.
+    """Refuse a folder that already holds results, before any are computed.
 
     Args:
-        folder: where files will be written.
-        names: of the files.
-        overwrite: they may be there.
+        folder: folder that the files will be written to.
+        names: names of the files.
+        overwrite: whether the files may exist.
 
     Raises:
-        UsageError: it holds one of them, or is a file.
+        UsageError: the folder holds one of the files, or is a file itself.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder to --output")
@@ -173,12 +173,14 @@ def check_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None
 def write_texts(
     folder: Path, contents: Mapping[str, str], *, overwrite: bool = False
 ) -> tuple[Path, ...]:
-    """Write files of UTF-8, each whole or not at all, to a folder that is made if it is missing.
+    """Write text files to a folder, which is made if it is missing.
+
+    Each file is in UTF-8 and appears whole or not at all.
 
     Args:
-        folder: where to.
-        contents: by the files' names.
-        overwrite: replace files that are there.
+        folder: folder that the files are written to.
+        contents: contents of the files, by their names.
+        overwrite: whether existing files are replaced.
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off, or the folder cannot be made.
@@ -195,15 +197,15 @@ def write_texts(
 
 
 def json_text(data: Any) -> str:
-    """A file's worth of JSON; infinite and NaN are an error, see :func:`finite`."""
+    """Return data as the text of a JSON file; infinity and NaN are errors, see :func:`finite`."""
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def finite(value: Any) -> Any:
-    """For JSON, which knows neither inf nor NaN: None instead."""
+    """Return None in place of infinity and NaN, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def latex_comment(text: str) -> str:
-    """A comment, which ends with its line, whatever names hold."""
+    """Return a LaTeX comment of one line, whatever the text holds."""
     return " ".join(f"% {text}".split())

@@ -179,7 +179,7 @@ class _Follower:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last frames have been unlike the first one for too long."""
+        """True if the last frames have been unlike the first one for too long."""
         return self._unlike >= _PATIENCE
 
     def sees_cut(self, size: Size, grey: Grey) -> bool:

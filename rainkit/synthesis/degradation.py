@@ -1,4 +1,4 @@
-"""What is done to a clean picture: rain or noise, from a request or from records."""
+"""Degradations of a clean picture: rain or noise, from a request or from records."""
 
 from __future__ import annotations
 

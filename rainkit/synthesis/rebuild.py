@@ -76,7 +76,7 @@ class _Task:
 
 
 class _Rebuilder:
-    """What a worker needs to rebuild scenes: sources of clean pictures and depth, and a layout."""
+    """The state of a worker: sources of clean pictures and depth, and a layout to write."""
 
     def __init__(self, request: RebuildRequest, root: Path, layout: str) -> None:
         self.request, self.root, self.layout = request, root, LAYOUTS[layout]

@@ -7,12 +7,13 @@ command line gives wins over the recipe, and the recipe wins over the preset.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from rainkit.choices import unknown
 from rainkit.errors import UsageError
@@ -79,8 +80,18 @@ class Recipe:
 
     @property
     def report(self) -> bool:
-        """Whether a page about the dataset is asked for."""
+        """True if the recipe asks for a page about the dataset."""
         return bool(self.synth.get("report"))
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Name the file in every :class:`UsageError`, whose cause may be one of its values."""
+        try:
+            yield
+        except UsageError as error:
+            if self.path is None:
+                raise
+            raise UsageError(f"with --config {self.path}: {error}") from error
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -144,13 +155,8 @@ def build_request(
         raise UsageError("no photographs: name files, folders or patterns")
     if "output" not in values:
         raise UsageError("no folder for the dataset: add -o DIR")
-    try:
+    with recipe.named_in_errors():  # single values were checked above, contradictions were not
         return _request(values, {**recipe.rain}, changes, command)
-    except UsageError as error:
-        # Single values were checked above: what is left are contradictions.
-        if recipe.path is None:
-            raise
-        raise UsageError(f"with --config {recipe.path}: {error}") from error
 
 
 def read_settings(texts: Sequence[str], names: Sequence[str] = SETTINGS) -> dict[str, Any]:
@@ -239,7 +245,7 @@ def _checked(name: str, value: Any, called: str) -> Any:
     kind = _KINDS[name]
     if isinstance(value, StrEnum):
         value = str(value)
-    if "tuple" in str(kind):
+    if get_origin(kind) is tuple:
         if isinstance(value, str) and name != "photos":  # whose names may have commas
             value = [part.strip() for part in value.split(",") if part.strip()]
         elif not isinstance(value, (list, tuple)):
@@ -279,7 +285,7 @@ def _rain_value(name: str, value: Any, called: str) -> Any:
     kind = _rain_kinds()[name]
     if isinstance(value, str) and value.casefold() == "none":
         value = None
-    elif isinstance(value, str) and "tuple" in str(kind):
+    elif isinstance(value, str) and get_origin(kind) is tuple:
         value = [part for part in value.split(",") if part.strip()]
     checked = _valid(kind, value, called)
     if isinstance(checked, float):

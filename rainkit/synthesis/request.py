@@ -1,4 +1,4 @@
-"""What ``rainkit synth`` is asked to make, and what it made."""
+"""The request for a dataset, and the result: plain data of ``rainkit synth``."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthChoice:
-    """Where depth comes from; see :func:`rainkit.depth.open_source`.
+    """The source of depth; see :func:`rainkit.depth.open_source`.
 
     Attributes:
         name: ``auto``, ``none``, a folder of maps, or a network; None for ``none`` with presets

@@ -57,7 +57,7 @@ class MadeScene:
 
 
 class SceneMaker:
-    """What a worker needs to make scenes: the request, the layout and an open depth source."""
+    """The state of a worker: the request, the layout and an open depth source."""
 
     def __init__(self, request: SynthRequest) -> None:
         """Open the depth source.
@@ -76,7 +76,7 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
     """Write all pairs of one scene, the depth map first.
 
     Args:
-        maker: what a worker needs.
+        maker: the state of the worker.
         task: the scene, and the number of scenes in its split.
 
     Raises:
@@ -96,7 +96,7 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
     if found is not None:
         depth = _depth_used(photo.name, found)
         z = save_depth(request.out / depth.path, found.z)
-    told: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "scene": photo.name,
         "source": photo.source,
         "split": scene.split,
@@ -128,7 +128,7 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
                 target=place.target,
                 stats=measure(shown, rendered.rainy),
                 sha256=manifest.Hashes(clean=clean_hash, input=pixel_hash(rendered.rainy)),
-                **told,
+                **shared,
                 **_drawn(rain, rendered),
             )
             _save_sides(request, record.id, rendered)
@@ -180,7 +180,7 @@ def _depth_used(scene: str, found: depths.DepthMap) -> manifest.DepthUsed:
     )
 
 
-_TOLD = (
+_COPIED = (
     "renderer",
     "rng",
     "rate_mm_h",
@@ -191,23 +191,23 @@ _TOLD = (
     "n_drops",
     "n_kept",
 )
-"""Values of a record that the renderer gives."""
+"""Names of values that a record takes from the renderer as they are."""
 
 
 def _drawn(rain: Degradation, rendered: Rendered) -> dict[str, Any]:
     """Return the settings and results of the renderer as fields of a record."""
-    told = rendered.record
+    drawn = rendered.record
     settings = rain.settings
     return {
         "seed": rain.seed,
         "level": None if settings is None else settings.level,
         "settings": {} if settings is None else asdict(settings) | {"cuts_m": [*settings.cuts_m]},
-        "exposure_s": None if settings is None else told.get("exposure_s", settings.exposure_s),
+        "exposure_s": None if settings is None else drawn.get("exposure_s", settings.exposure_s),
         "degradation": "noise" if settings is None else "rain",
         "sigma": rain.sigma,
-        "airlight": tuple(told["airlight"]),
-        "streak_rgb": tuple(told["streak_rgb"]),
-        **{name: told[name] for name in _TOLD},
+        "airlight": tuple(drawn["airlight"]),
+        "streak_rgb": tuple(drawn["streak_rgb"]),
+        **{name: drawn[name] for name in _COPIED},
     }
 
 

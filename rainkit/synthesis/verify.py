@@ -72,7 +72,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyResult:
-    """What verifying a dataset found.
+    """The result of verifying a dataset.
 
     Attributes:
         manifest: the manifest.
@@ -229,7 +229,7 @@ def _clean(root: Path, record: Record) -> RGB8 | Finding:
 def _compare_file(root: Path, record: Record) -> Iterator[Finding]:
     """Compare the rainy picture with its hash, unless its file has lost some of it."""
     try:
-        rainy = images.to_uint8(ImageRef.at(root, record.input).read())
+        rainy = images.to_uint8(ImageRef.from_locator(root, record.input).read())
     except RainkitError as error:
         yield _unreadable(root, record, record.input, error)
         return
@@ -257,13 +257,13 @@ def _draw(root: Path, records: Sequence[Record], clean: RGB8) -> Iterator[tuple[
 def _compare_drawn(record: Record, clean: RGB8, rendered: Rendered) -> Iterator[Finding]:
     if pixel_hash(rendered.rainy) != record.sha256.input:
         yield Finding(record.id, "unrenderable", "comes out differently")
-    told = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
-    told |= {"w": clean.shape[1], "h": clean.shape[0], "level": record.settings.get("level")}
-    told |= asdict(measure(clean, rendered.rainy))
-    said = asdict(record) | asdict(record.stats)
-    for name, value in told.items():
-        if said[name] is not None and not _equal(said[name], value):
-            yield Finding(record.id, "changed", f"manifest: {name} is {value}, not {said[name]}")
+    drawn = {name: rendered.record[name] for name in _DRAWN if name in rendered.record}
+    drawn |= {"w": clean.shape[1], "h": clean.shape[0], "level": record.settings.get("level")}
+    drawn |= asdict(measure(clean, rendered.rainy))
+    noted = asdict(record) | asdict(record.stats)
+    for name, value in drawn.items():
+        if noted[name] is not None and not _equal(noted[name], value):
+            yield Finding(record.id, "changed", f"manifest: {name} is {value}, not {noted[name]}")
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -280,7 +280,7 @@ def read_clean(root: Path, record: Record) -> RGB8:
     Raises:
         ImageError, DatasetError: It is missing, damaged, or lies outside the dataset.
     """
-    return images.to_uint8(ImageRef.at(root, record.target).read())
+    return images.to_uint8(ImageRef.from_locator(root, record.target).read())
 
 
 def read_depth(root: Path, record: Record) -> NDArray[np.float32] | None:
@@ -291,7 +291,7 @@ def read_depth(root: Path, record: Record) -> NDArray[np.float32] | None:
     """
     if record.depth is None:
         return None
-    path = ImageRef.at(root, record.depth.path).path
+    path = ImageRef.from_locator(root, record.depth.path).path
     samples = images.read(path).rgb
     if samples.dtype != np.uint16 or samples.shape[:2] != (record.h, record.w):
         raise DatasetError(f"{path}: is not a 16-bit depth map of {record.w}x{record.h} pixels")

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from rainkit.allocator import keep_large_blocks
 from rainkit.api import Training
-from rainkit.datasets.sources import Mixed
+from rainkit.datasets.sources import MixedDataset
 from rainkit.datasets.sources.mixed import collate
 from rainkit.errors import RainkitError
 from rainkit.networks import Runtime
@@ -32,7 +32,7 @@ class Feed:
 
     def __init__(
         self,
-        data: Mixed,
+        data: MixedDataset,
         training: Training,
         kind: Literal["pairs", "frames"],
         runtime: Runtime,

@@ -1,7 +1,8 @@
-"""Filling a network for finetuning from a file that need not fit it whole.
+"""Filling a network for finetuning from a file that may fit it only in part.
 
-Files of rainkit and foreign checkpoints alike: of the state dicts in a file, under the prefixes
-that wrappers leave behind, that one is taken of which most tensors fit by name and shape.
+Files of rainkit and foreign checkpoints are treated alike. A file may hold several state dicts, and
+wrappers may have put prefixes before the names; the state dict and prefix are used under which most
+tensors fit the network by name and shape.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from torch import Tensor, nn
 
 from rainkit.api import Method
 from rainkit.errors import UsageError, WeightsError
-from rainkit.weights.header import opened
-from rainkit.weights.store import not_finite, read
+from rainkit.weights.store import not_finite, opened, read
 
 __all__ = ["Initialised", "initialise"]
 
@@ -30,23 +30,23 @@ _WRAPPERS = frozenset(
         *("ema", "ema_model", "model_ema", "averaged_model", "state_dict"),
     )
 )
-"""Attributes under which DataParallel, compilers, trainers and averages keep a network."""
+"""Attributes in which DataParallel, compilers, trainers and averages hold a network."""
 
 _AVERAGES = frozenset(("ema", "average", "averaged"))
 
 _DEPTH = 3
-"""How deep state dicts are looked for: ``{"models": {"generator": {"state_dict": ...}}}``."""
+"""Depth to which state dicts are searched: ``{"models": {"generator": {"state_dict": ...}}}``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Initialised:
-    """What became of a network's tensors (buffers included) and of a file's.
+    """Which tensors of a network (buffers included) were filled from a file.
 
     Attributes:
-        loaded: names in the network that were filled.
+        loaded: names of the network's tensors that were filled.
         missing: names in the network that the file does not have.
         unused: names in the file that the network does not have.
-        resized: names that both have, in different shapes; left as they were.
+        resized: names that both have, with different shapes; these tensors were not filled.
     """
 
     loaded: tuple[str, ...]
@@ -55,7 +55,7 @@ class Initialised:
     resized: tuple[str, ...]
 
     def line(self) -> str:
-        """For the log."""
+        """Return a line for the log."""
         whole = len(self.loaded) + len(self.missing) + len(self.resized)
         parts = [f"{len(self.loaded)} of {whole} tensors taken over"]
         for names, what in (
@@ -72,13 +72,14 @@ def initialise(network: nn.Module, method: Method, source: Path) -> Initialised:
     """Fill a network with every tensor of a file whose name and shape fit.
 
     Args:
-        network: what to fill; the rest of it stays as it is.
-        method: whose network it is.
+        network: the network to fill; its other tensors are not changed.
+        method: the method that the network belongs to.
         source: a ``.safetensors`` file, or a checkpoint of PyTorch (``.pth``, ``.pt``, ``.ckpt``).
 
     Raises:
         UsageError: no such file.
-        WeightsError: it is damaged, of another method, holds more than tensors, or none that fit.
+        WeightsError: the file is damaged, belongs to another method, holds more than tensors, or
+            holds none that fit.
     """
     if source.suffix == ".safetensors":
         _refuse_other_method(method, source)
@@ -93,7 +94,7 @@ def initialise(network: nn.Module, method: Method, source: Path) -> Initialised:
     if not candidates:
         raise WeightsError(f"{source}: holds no tensors by name, such as a state dict has")
     best = max(candidates, key=lambda candidate: candidate.rank)
-    # A bias of three numbers fits by chance, and nothing is finetuned from it.
+    # A bias of three values may fit by chance and is not worth finetuning from.
     if not any(name in best.fitting for name, p in network.named_parameters() if p.dim() > 1):
         raise WeightsError(
             f"{source}: none of its weights fits the network of {method.name}: the file has "
@@ -114,7 +115,7 @@ def initialise(network: nn.Module, method: Method, source: Path) -> Initialised:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A state dict, read under one of its prefixes, beside the network."""
+    """A state dict under one of its prefixes, compared with the network."""
 
     state: Mapping[str, Tensor]
     fitting: dict[str, Tensor]
@@ -142,7 +143,7 @@ class _Candidate:
 
     @property
     def rank(self) -> tuple[int, int, bool]:
-        """More tensors that fit are better; then averages are, which most networks ship as."""
+        """Return a key that prefers more tensors that fit, and then averaged weights."""
         return len(self.fitting), len(self.resized), self.averaged
 
 
@@ -157,7 +158,7 @@ def _unpickle(source: Path) -> Any:
     if not source.is_file():
         raise UsageError(f"{source}: no such weights file")
     try:
-        with warnings.catch_warnings(action="ignore"):  # on old formats and TorchScript
+        with warnings.catch_warnings(action="ignore"):  # about old formats and TorchScript
             return torch.load(source, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
@@ -167,7 +168,7 @@ def _unpickle(source: Path) -> Any:
             "program that made it, save the state dict alone (torch.save(network.state_dict(), "
             "FILE)), and name that file"
         ) from error
-    except Exception as error:  # a damaged file makes the reader stumble in any way
+    except Exception as error:  # a damaged file may raise anything
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise WeightsError(f"{source}: not a whole checkpoint of PyTorch ({reason})") from error
 
@@ -175,7 +176,7 @@ def _unpickle(source: Path) -> Any:
 def _state_dicts(
     content: Any, where: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Everything in a checkpoint that maps names to tensors, and under which keys it stands."""
+    """Yield every mapping of names to tensors in a checkpoint, with the keys that lead to it."""
     if not isinstance(content, Mapping):
         return
     named = {key: value for key, value in content.items() if isinstance(key, str)}
@@ -188,7 +189,7 @@ def _state_dicts(
 
 
 def _prefixes(state: Mapping[str, Tensor]) -> list[str]:
-    """The empty one, and those such as ``module.`` and ``model.generator.``."""
+    """Return the empty prefix, and prefixes such as ``module.`` and ``model.generator.``."""
     found = {"": None}
     for name in state:
         prefix = ""

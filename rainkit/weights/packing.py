@@ -1,4 +1,4 @@
-"""From a run folder to what a plugin ships: weights, their model card, and their declaration."""
+"""Making the files that a plugin ships out of a run folder: weights, model card, declaration."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-import jinja2
-
-from rainkit import hyperparameters, networks, plugins
+from rainkit import hyperparameters, plugins
 from rainkit.api import Hyperparameters, Method
 from rainkit.errors import UsageError, WeightsError
 from rainkit.files import sha256, write_text
+from rainkit.render.html import render
 from rainkit.weights.store import WeightsFile, load, not_finite, open_file, read, save
 
 __all__ = ["Packed", "pack"]
 
 _RECORD = "run.json"
 _PROTOCOL = "prenet/1"
-"""What the validation of a training scores with."""
+"""The protocol that validation during training scores with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packed:
-    """What was made.
+    """The files of a pack, and what to do with them.
 
     Attributes:
         name: ``method.tag``.
@@ -36,7 +35,7 @@ class Packed:
         card: its model card.
         sha256: hash of the weights file.
         snippet: the declaration to paste into the plugin.
-        notes: what to see to before these weights ship.
+        notes: what must be done before these weights are shipped.
     """
 
     name: str
@@ -47,14 +46,14 @@ class Packed:
     notes: tuple[str, ...]
 
     def to_data(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the pack as plain data for ``--json``."""
         data = {name: getattr(self, name) for name in self.__slots__}
         return {**data, "weights": str(self.weights), "card": str(self.card)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """What ``run.json`` says, as far as it is told in a card."""
+    """The part of ``run.json`` that a model card shows."""
 
     method: Method
     variant: str
@@ -74,20 +73,20 @@ def pack(
     *,
     overwrite: bool = False,
 ) -> Packed:
-    """Make what a plugin ships of a run of ``rainkit train``.
+    """Make the files that a plugin ships out of a run of ``rainkit train``.
 
     Args:
         run: the run folder.
-        out: where to write; None = the folder ``packed`` in the run folder.
-        tag: of the weights; None = ``rain-vN``, the first that the method does not have.
-        licence: of the weights, an SPDX name; None = that of the method's code.
-        which: the weights that validated best, or the last ones; None = the best where there are
-            some.
+        out: folder to write to; None for the folder ``packed`` in the run folder.
+        tag: tag of the weights; None for the first ``rain-vN`` that the method does not have.
+        licence: SPDX name of the weights' licence; None for the licence of the method's code.
+        which: the weights that validated best, or the last ones; None for the best if there are
+            any.
         overwrite: replace an earlier pack of this tag.
 
     Raises:
-        UsageError: no run there, none of the weights asked for, an impossible tag or licence, or
-            files that exist.
+        UsageError: the folder holds no run or no such weights, the tag or licence is not valid, or
+            the files exist.
         MethodError: the method is broken.
         WeightsError: the record or the weights are damaged, or hold nan.
         FileError: the system refuses to write.
@@ -105,8 +104,11 @@ def pack(
         if each.exists() and not overwrite:
             raise UsageError(f"{each} exists; pass --overwrite, or another -o or --tag")
     file = open_file(method, _choose(run, which))
+    from rainkit import networks  # imports torch
+
     state = read(file.path)
-    load(networks.build(method, file.network), file)  # what does not fit does not ship
+    # Weights that do not fit their network are refused here.
+    built = load(networks.build(method, file.network), file)
     if broken := not_finite(state):
         raise WeightsError(f"{file.path}: {', '.join(broken[:3])} hold nan or infinity")
     about = dict(file.header) | {"tag": tag, "licence": licence}
@@ -117,7 +119,7 @@ def pack(
     )  # fmt: skip
     found = sha256(path)
     notes = _notes(told, file)
-    text = _card(told, file, path, found, licence, notes)
+    text = _card(told, file, path, found, licence, networks.parameters(built), notes)
     write_text(card, text, overwrite=overwrite)
     declared = {
         "tag": tag,
@@ -196,12 +198,17 @@ def _notes(told: _Run, file: WeightsFile) -> tuple[str, ...]:
 
 
 def _card(
-    told: _Run, file: WeightsFile, path: Path, found: str, licence: str, notes: Sequence[str]
+    told: _Run,
+    file: WeightsFile,
+    path: Path,
+    found: str,
+    licence: str,
+    size: int,
+    notes: Sequence[str],
 ) -> str:
     method, header = told.method, file.header
     before = {row.path: row.default for row in hyperparameters.describe(told.base)}
     changes = hyperparameters.differences(told.settings, told.base)
-    size = networks.parameters(networks.build(method, file.network))
     versions = ", ".join(f"{name} {version}" for name, version in _table(header, "versions"))
     facts = {
         "method": f"`{method.name}`",
@@ -216,16 +223,10 @@ def _card(
         "sha256": f"`{found}`",
         "licence": licence,
     }
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rainkit.weights"),
-        autoescape=jinja2.select_autoescape(),  # of pages; Markdown is left as it is
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["cell"] = _cell
-    return environment.get_template("card.md.j2").render(
+    return render(
+        "rainkit.weights",
+        "card.md.j2",
+        {"cell": _cell},
         name=f"{method.name}.{path.stem}",
         title=method.title,
         summary=method.summary.rstrip("."),
@@ -252,7 +253,7 @@ def _scores(header: Mapping[str, str]) -> list[tuple[str, str, str]]:
 
 
 def _table(header: Mapping[str, str], key: str) -> list[tuple[str, Any]]:
-    """What a header holds as a JSON object; nothing where it holds no such thing."""
+    """Return the items of a JSON object in a header; none if the header has no such object."""
     try:
         return list(json.loads(header.get(key, "{}")).items())
     except (ValueError, AttributeError):
@@ -260,7 +261,7 @@ def _table(header: Mapping[str, str], key: str) -> list[tuple[str, Any]]:
 
 
 def _data_in_words(data: Mapping[str, Any]) -> str:
-    """Without folders: they say nothing elsewhere, and too much of the machine."""
+    """Describe the training data without folders, which mean nothing on other machines."""
     degraded = {"noise": "noise added", "rain": "rain drawn"}.get(str(data.get("degradation")), "")
     kinds = {
         "clean": f"clean photographs, {degraded or 'degraded'} on the fly",
@@ -271,7 +272,7 @@ def _data_in_words(data: Mapping[str, Any]) -> str:
 
 
 def _recipe(told: _Run, file: WeightsFile) -> str:
-    """The recipe's file name, or a command that gives the same settings; folders left out."""
+    """Return the recipe's file name, or a command with the same settings, without folders."""
     after = dict(itertools.pairwise(told.command))
     joined = [w.partition("=")[2] for w in told.command if w.startswith("--config=")]
     config = after.get("--config") or after.get("-c") or "".join(joined[-1:])
@@ -286,7 +287,7 @@ def _recipe(told: _Run, file: WeightsFile) -> str:
 
 
 def _value(value: Any) -> str:
-    """As ``--set`` takes it."""
+    """Return a value as ``--set`` takes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

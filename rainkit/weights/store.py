@@ -1,30 +1,45 @@
 """Safetensors files whose header says which network they fit: found, opened, loaded, written.
 
 A file's header (string to string, as the format demands) holds ``method``, ``variant``, ``api``,
-and ``network``, the network hyperparameters as JSON, beside what the training wrote down.
+and ``network``, the network hyperparameters as JSON, besides what the training noted. Finding a
+file and reading its header need no torch.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import save as serialise
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
 
-from rainkit import hyperparameters
+from rainkit import files, hyperparameters
 from rainkit.api import API, Method, Weights
 from rainkit.errors import UsageError, WeightsError
-from rainkit.files import atomic_path, sha256
-from rainkit.weights.header import opened
 
-__all__ = ["WeightsFile", "find", "load", "not_finite", "open_file", "read", "save"]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = [
+    "Inspection",
+    "TensorInfo",
+    "WeightsFile",
+    "find",
+    "inspect",
+    "load",
+    "not_finite",
+    "open_file",
+    "opened",
+    "read",
+    "save",
+    "sha256",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,10 +48,10 @@ class WeightsFile:
 
     Attributes:
         path: the file.
-        name: ``method.tag`` for weights a plugin declares, else the file's name.
-        variant: the variant the header names.
-        network: the network hyperparameters the file fits.
-        header: everything the file says about itself.
+        name: ``method.tag`` for weights that a plugin declares, or else the file's name.
+        variant: the variant that the header names.
+        network: the network hyperparameters that the file fits.
+        header: the whole header.
     """
 
     path: Path
@@ -47,20 +62,39 @@ class WeightsFile:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the file's bytes; a file is hashed once as long as it does not change."""
-        return _digest(self.path)
+        """Hash of the file; it is computed once in a process."""
+        return sha256(self.path)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex; a file that has not changed is not read again.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        reason = files.system_reason(error)
+        raise WeightsError(f"{path}: cannot be read ({reason})") from error
+    return _hashed(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _hashed(path: Path, inode: int, size: int, changed: int) -> str:
+    return files.sha256(path)
 
 
 def find(method: Method, which: str | None = None) -> WeightsFile:
-    """Weights of a method: its first ones, those of a tag, or a file.
+    """Find weights of a method: its first ones, those of a tag, or a file.
 
     Args:
-        method: whose weights to find.
+        method: the method.
         which: None, ``tag``, ``method.tag``, or a path to a ``.safetensors`` file.
 
     Raises:
         UsageError: no such tag and no such file.
-        WeightsError: the file is damaged, changed, or of another method.
+        WeightsError: the file is damaged, was changed, or belongs to another method.
     """
     if which is not None and (which.endswith(".safetensors") or Path(which).is_file()):
         return open_file(method, Path(which))
@@ -84,8 +118,9 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
     """Read a weights file's header and check that it is this method's.
 
     Raises:
-        UsageError: no such file.
-        WeightsError: damaged, of another method, or for hyperparameters it does not have.
+        UsageError: there is no such file.
+        WeightsError: the file is damaged, belongs to another method, or has hyperparameters that
+            the method does not have.
     """
     with opened(path) as file:
         header = file.metadata() or {}
@@ -110,7 +145,7 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
 
 
 def load(network: nn.Module, file: WeightsFile) -> nn.Module:
-    """Fill a network built from ``file.network``.
+    """Fill a network that was built from ``file.network``.
 
     Raises:
         WeightsError: the file's tensors do not fit the network.
@@ -125,18 +160,18 @@ def load(network: nn.Module, file: WeightsFile) -> nn.Module:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` file by name, on the CPU.
+    """Return all tensors of a ``.safetensors`` file by name, on the CPU.
 
     Raises:
-        UsageError: no such file.
-        WeightsError: it is damaged, or no safetensors file.
+        UsageError: there is no such file.
+        WeightsError: the file is damaged, or not a safetensors file.
     """
-    with opened(path) as file:
+    with opened(path, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that hold nan or infinity."""
+    """Return the names of the tensors that hold nan or infinity."""
     floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
     return [name for name, tensor in floats.items() if not tensor.isfinite().all()]
 
@@ -151,15 +186,15 @@ def save(
     about: Mapping[str, str] | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write a state dict and its header, whole or not at all.
+    """Write a state dict and its header.
 
     Args:
         path: the ``.safetensors`` file.
         state: tensors by name; they are written contiguous and on the CPU.
-        method: whose network it is.
-        variant: the variant the training started from.
+        method: the method that the network belongs to.
+        variant: the variant that the training started from.
         network: the network hyperparameters.
-        about: what else the header should say (recipe, seed, steps, data).
+        about: further entries of the header (recipe, seed, steps, data).
         overwrite: replace an existing file.
     """
     header = {
@@ -169,15 +204,17 @@ def save(
         "api": str(API),
         "network": json.dumps(hyperparameters.section_to_data(network)),
     }
+    from safetensors.torch import save as serialise
+
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with atomic_path(path, overwrite=overwrite) as temporary:
+    with files.atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(serialise(plain, metadata=header))
 
 
 def _shipped(method: Method, weights: Weights) -> WeightsFile:
     name = f"{method.name}.{weights.tag}"
     path = _package_file(method, weights) if weights.file else _download(name, weights)
-    found = _digest(path)
+    found = sha256(path)
     if found != weights.sha256:
         remedy = "reinstall the plugin" if weights.file else "remove it to fetch it again"
         raise WeightsError(
@@ -185,19 +222,6 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
             f"{weights.sha256[:16]}...: {remedy}"
         )
     return open_file(method, path, name)
-
-
-def _digest(path: Path) -> str:
-    try:
-        state = path.stat()
-    except OSError:
-        return sha256(path)  # which says what is wrong
-    return _hashed(path, (state.st_ino, state.st_size, state.st_mtime_ns))
-
-
-@lru_cache(maxsize=64)
-def _hashed(path: Path, _state: tuple[int, int, int]) -> str:
-    return sha256(path)
 
 
 def _package_file(method: Method, weights: Weights) -> Path:
@@ -209,9 +233,11 @@ def _package_file(method: Method, weights: Weights) -> Path:
 
 
 def _download(name: str, weights: Weights) -> Path:
-    """Fetch once into torch's hub folder (TORCH_HOME), which its own tools use too."""
+    """Fetch a file once into torch's hub folder (TORCH_HOME) and return its path."""
     if weights.url is None:
         raise WeightsError(f"{name} declares neither a file nor a URL: report it to its plugin")
+    import torch
+
     path = Path(torch.hub.get_dir()) / "rainkit" / f"{name}-{weights.sha256[:8]}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,3 +249,92 @@ def _download(name: str, weights: Weights) -> Path:
                 "download it by hand and pass --weights FILE.safetensors"
             ) from error
     return path
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""Statistics of normalisation layers, which are not counted as parameters."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TensorInfo:
+    """One tensor of a file; its dtype is named as safetensors does, such as ``F32``."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """The content of a weights file.
+
+    Attributes:
+        path: the file.
+        method: the method that its header names; None for a file that rainkit did not write.
+        variant: the variant that its header names.
+        parameters: number of values in its tensors, without statistics of normalisation layers.
+        tensors: its tensors, sorted by name.
+        header: the whole header.
+        sha256: hash of the file.
+        size: size of the file in bytes.
+    """
+
+    path: Path
+    method: str | None
+    variant: str | None
+    parameters: int
+    tensors: tuple[TensorInfo, ...]
+    header: Mapping[str, str]
+    sha256: str
+    size: int
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the content as plain data for ``--json``."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        tensors = [asdict(tensor) for tensor in self.tensors]
+        return {**data, "path": str(self.path), "tensors": tensors, "header": dict(self.header)}
+
+
+def inspect(path: Path) -> Inspection:
+    """Read a ``.safetensors`` file except for the values of its tensors, and hash it.
+
+    Raises:
+        UsageError: there is no such file.
+        WeightsError: the file is damaged, or not a safetensors file.
+    """
+    with opened(path, "np") as file:
+        header = dict(file.metadata() or {})
+        slices = {name: file.get_slice(name) for name in sorted(file.keys())}
+        tensors = tuple(
+            TensorInfo(name=name, shape=tuple(found.get_shape()), dtype=str(found.get_dtype()))
+            for name, found in slices.items()
+        )
+    learned = [t for t in tensors if t.name.rpartition(".")[2] not in _STATISTICS]
+    return Inspection(
+        path=path,
+        method=header.get("method"),
+        variant=header.get("variant"),
+        parameters=sum(math.prod(tensor.shape) for tensor in learned),
+        tensors=tensors,
+        header=header,
+        sha256=sha256(path),
+        size=path.stat().st_size,
+    )
+
+
+@contextmanager
+def opened(path: Path, framework: str = "np") -> Iterator[Any]:
+    """Open a ``.safetensors`` file, whose tensors are read when they are asked for.
+
+    Raises:
+        UsageError: there is no such file.
+        WeightsError: the file is damaged, or not a safetensors file.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path}: not a whole safetensors file ({reason})") from error

@@ -1,4 +1,4 @@
-"""Whether weights are good: whole, of a method that is here, fitting, finite, and working."""
+"""Checks of weights: whole file, installed method, fitting network, finite values, a picture."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from rainkit import networks, plugins
+from rainkit import plugins
 from rainkit.api import Method, Weights
 from rainkit.errors import RainkitError, UsageError, WeightsError, one_line
-from rainkit.weights.header import inspect
-from rainkit.weights.store import WeightsFile, find, load, not_finite, open_file
+from rainkit.weights.store import WeightsFile, find, inspect, load, not_finite, open_file
 
 __all__ = ["Verification", "verify"]
 
@@ -22,12 +19,12 @@ _SIDE = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """What was found of one weights file.
+    """The result of checking one weights file.
 
     Attributes:
-        name: ``method.tag`` of what a plugin ships, else the file as named.
-        held: the checks that it passed, in their order; they end where the problem lies.
-        problem: what is wrong with it; None if nothing is.
+        name: ``method.tag`` if a plugin ships it, or else the file as the user named it.
+        held: the checks that it passed, in their order, up to the one that failed.
+        problem: what is wrong with it; None if it passed all checks.
     """
 
     name: str
@@ -35,16 +32,16 @@ class Verification:
     problem: str | None
 
     def to_data(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the result as plain data for ``--json``."""
         return {"name": self.name, "held": list(self.held), "problem": self.problem}
 
 
 def verify(*which: str | Path) -> tuple[Verification, ...]:
-    """Examine weights; what is wrong with some becomes their ``problem``.
+    """Check weights; a failed check becomes the ``problem`` of the result.
 
     Args:
-        which: files, ``method.tag``, or methods, of which all weights are meant; nothing means
-            all that installed methods ship. Those that ship as a URL are fetched once.
+        which: files, ``method.tag``, or methods for all their weights; by default all weights that
+            installed methods ship. Those that ship as a URL are fetched once.
 
     Raises:
         UsageError: an unknown method or tag, or no such file.
@@ -119,6 +116,10 @@ def _shipped(method: Method, declared: Weights) -> Iterator[str]:
 
 
 def _network(method: Method, file: WeightsFile) -> Iterator[str]:
+    import torch
+
+    from rainkit import networks
+
     network = load(networks.build(method, file.network), file)
     yield "fits"
     broken = not_finite(network.state_dict())
@@ -131,11 +132,11 @@ def _network(method: Method, file: WeightsFile) -> Iterator[str]:
     try:
         with torch.inference_mode():
             image = prepared(picture)
-    except Exception as error:  # whatever a plugin's network raises
+    except Exception as error:  # a plugin may raise anything
         reason = one_line(error)
         raise WeightsError(f"{file.path}: its network fails on a picture: {reason}") from error
     if image.shape != picture.shape or not image.isfinite().all():
-        raise WeightsError(f"{file.path}: its network gives no picture but nan or infinity")
+        raise WeightsError(f"{file.path}: its network gives nan or infinity instead of a picture")
     yield "works"
 
 

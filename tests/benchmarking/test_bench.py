@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rainkit import benchmarking, networks, plugins
-from rainkit.benchmarking import Benchmark, BenchRequest, Job, Row, Timing, worker
-from rainkit.benchmarking.worker import measure
+from rainkit.benchmarking import Benchmark, BenchRequest, Job, Row, Timing, rows
+from rainkit.benchmarking.timing import measure
 from rainkit.errors import MethodError, UsageError
 
 SMALL = Job(
@@ -54,7 +54,7 @@ def test_arithmetic_is_that_of_the_paper_and_grows_with_the_picture(threads):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
 def test_memory_of_a_fresh_process_holds_the_largest_layer():
-    row = worker.row(dataclasses.replace(SMALL, height=256, width=256, runs=1))
+    row = benchmarking.run_job(dataclasses.replace(SMALL, height=256, width=256, runs=1))
     assert row.timing is not None
     assert row.timing.peak_memory_mib is not None
     # The pyramid's 96 feature maps in float32 have to be somewhere.
@@ -62,7 +62,7 @@ def test_memory_of_a_fresh_process_holds_the_largest_layer():
 
 
 def test_a_wrong_job_is_a_row_with_its_reason():
-    row = worker.row(dataclasses.replace(SMALL, variant="huge"))
+    row = benchmarking.run_job(dataclasses.replace(SMALL, variant="huge"))
     assert row.timing is None
     assert row.problem is not None
     assert "no variant huge" in row.problem
@@ -72,7 +72,7 @@ def test_a_wrong_job_is_a_row_with_its_reason():
 
 def test_a_process_that_dies_is_a_row_with_its_last_words(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    row = worker.row(SMALL)
+    row = benchmarking.run_job(SMALL)
     assert row.problem is not None
     assert "exit code 1" in row.problem
     assert not row.usage
@@ -87,7 +87,7 @@ def no_processes(monkeypatch):
         jobs.append(job)
         return Row(job=job, timing=timing())
 
-    monkeypatch.setattr(worker, "row", row)
+    monkeypatch.setattr(rows, "run_job", row)
     return jobs
 
 
@@ -138,13 +138,14 @@ def test_a_broken_method_costs_its_rows_alone(no_processes, monkeypatch):
 
 
 def test_wrong_requests_are_refused_before_anything_runs(no_processes):
-    for wrong in (
-        BenchRequest(methods=("graspp-gan",), device="abacus"),
-        BenchRequest(methods=("graspp-gan",), device="cpu", precisions=("int4",)),
-        BenchRequest(methods=("no-such-method",), device="cpu"),
+    for wrong, message in (
+        ({"device": "abacus"}, "--device abacus: give auto, cpu, cuda, cuda:N or mps"),
+        ({"precisions": ("int4",)}, "--precision int4: unknown; choose from auto, fp32, bf16"),
+        ({"methods": ("no-such-method",)}, "no-such-method"),
     ):
-        with pytest.raises(UsageError):
-            benchmarking.run(wrong)
+        request = {"methods": ("graspp-gan",), "device": "cpu"} | wrong
+        with pytest.raises(UsageError, match=message):
+            benchmarking.run(BenchRequest(**request))
     assert not no_processes
 
 

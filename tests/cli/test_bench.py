@@ -36,9 +36,9 @@ def test_json_and_markdown_of_one_run(rainkit, tmp_path: Path):
 
 
 def test_a_failed_row_is_named_and_exits_with_1(rainkit, monkeypatch: pytest.MonkeyPatch):
-    from rainkit.benchmarking import Row, worker
+    from rainkit.benchmarking import Row, rows
 
-    monkeypatch.setattr(worker, "row", lambda job: Row(job=job, problem="[out] of memory"))
+    monkeypatch.setattr(rows, "run_job", lambda job: Row(job=job, problem="[out] of memory"))
     code, out, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--size", "64x64")
     assert (code, out) == (1, ""), "no table without a row"
     assert [line.split()[2] for line in err.splitlines() if "failed" in line] == ["24x32", "64x64"]
@@ -47,14 +47,14 @@ def test_a_failed_row_is_named_and_exits_with_1(rainkit, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("columns", [30, 80])
 def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, columns: int):
-    from rainkit.benchmarking import Row, Timing, worker
+    from rainkit.benchmarking import Row, Timing, rows
 
     timing = Timing(
         device="cpu", precision="fp32", threads=1, median_ms=1234.5, iqr_ms=100.1,
         fastest_ms=1.0, cpu_s=2.345, parameters=1234567, gflop=115.7, peak_memory_mib=900.0,
         torch="2",
     )  # fmt: skip
-    monkeypatch.setattr(worker, "row", lambda job: Row(job=job, timing=timing))
+    monkeypatch.setattr(rows, "run_job", lambda job: Row(job=job, timing=timing))
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, err = rainkit("bench", "--method", "graspp-gan", *QUICK)
     assert (code, err) == (0, "")

@@ -75,6 +75,26 @@ def test_files_are_written_and_named(compare, scores, tmp_path):
     assert quiet == (0, "", "")
 
 
+def test_a_baseline_holds_later_scores(rainkit, compare, pairs, tmp_path):
+    folders = tmp_path / "before", tmp_path / "after"
+    bars = ("--max-drop", "psnr=0.05", "--max-drop", "ssim=0.001")
+    assert rainkit("eval", pairs, "-m", "timelapse", "-o", folders[0], "-q")[0] == 0
+    assert rainkit("eval", pairs, "-m", "timelapse", "-o", folders[1], "-q")[0] == 0
+    assert compare(*folders, *bars)[0] == 0
+    worse = cv2.imread(str(pairs / "rainy/a.png"))
+    assert cv2.imwrite(str(pairs / "rainy/a.png"), cv2.add(worse, np.full(3, 9.0)))
+    again = ("-o", folders[1], "--overwrite", "-q")
+    assert rainkit("eval", pairs, "-m", "timelapse", *again)[0] == 0
+    code, out, err = compare(*folders, *bars)
+    assert code == 3
+    assert "below the bar: wet: psnr" in err
+    assert "timelapse" in out
+    quiet = compare(*folders, *bars, "--quiet")
+    assert quiet[:2] == (3, "")
+    assert "below the bar: wet: psnr" in quiet[2]
+    assert compare(*folders, "--max-drop", "psnr=20", "--max-drop", "ssim=1")[0] == 0
+
+
 def test_notes_go_to_standard_error(compare, scores):
     text = scores[1].read_text()
     scores[1].write_text(text.replace('"name": "2"', '"name": "9"'))
@@ -98,6 +118,9 @@ def test_no_terminal_is_too_narrow_for_a_figure(compare, scores, monkeypatch, co
         (("{first}", "{second}", "--reference", "third"), "first"),
         (("{first}", "{second}", "--metric", "beauty"), "beauty"),
         (("{first}", "{nothing}"), "does not exist"),
+        (("{first}", "--max-drop", "psnr=1"), "--max-drop: give two files"),
+        (("{first}", "{second}", "--max-drop", "mae=1"), "--max-drop mae=1: write psnr=0.05"),
+        (("{first}", "{second}", "--max-drop", "psnr=1", "--reference", "second"), "leave it out"),
         ((), "Missing argument"),
     ],
 )

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from typer.testing import CliRunner, Result
 from rainkit import images
 from rainkit.cli import app
 from rainkit.errors import ImageError
-from rainkit.inference import batch
+from rainkit.inference import batch, derainer
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(batch, "open_derainer", interrupt)
+    monkeypatch.setattr(derainer, "build", interrupt)
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr
@@ -198,3 +200,41 @@ def test_parts_are_told_and_saved(anytime, photos: Path):
     assert {path.name for path in place.iterdir()} == {"rain", "block1", "block2", "block3"}
     pictures = json.loads(anytime(photos, "--parts", "--overwrite", "--json").stdout)["pictures"]
     assert pictures[0]["parts"]["rain"] == str(place / "rain" / "[0].png")
+
+
+def test_names_are_printed_as_they_are(infer, tmp_path: Path):
+    """Neither ``:words:`` become pictures nor ``[words]`` colours."""
+    image = tmp_path / "trip:rainbow:[bold]2[/].png"
+    images.write(image, images.Picture(np.full((20, 30, 3), 50, np.uint8)))
+    (tmp_path / "bad:rainbow:[red].jpg").write_bytes(b"not a picture")
+    told = infer(image).stdout.splitlines()[-1]
+    assert told == f"results: {tmp_path}/trip:rainbow:[bold]2[/]-graspp-gan.png"
+    assert Path(told.removeprefix("results: ")).is_file()
+    failed = infer(tmp_path / "bad:rainbow:[[]red].jpg").stderr
+    assert failed.startswith(f"failed: {tmp_path}/bad:rainbow:[red].jpg: is not a JPEG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.jpg", "-m", "graspp-gan"], 2, "missing.jpg: no such file or folder"),
+        (["photos", "-m", "grasp-gan"], 2, "grasp-gan"),
+        (["photos", "-m", "graspp-gan", "--weights", "none"], 2, "--weights none: no such file"),
+        (["photos", "-m", "graspp-gan", "--effort", "2"], 2, "always runs as a whole"),
+        (["photos", "-m", "graspp-gan", "-o", "photos"], 2, "is an input and would be lost"),
+        (["photos", "-m", "graspp-gan", "-o", "done"], 0, "nothing to do: all 2 results are there"),
+    ],
+)
+def test_what_needs_no_network_is_said_before_torch_is_imported(
+    photos: Path, arguments: list[str], code: int, words: str
+):
+    for path in photos.iterdir():
+        (photos.parent / "done").mkdir(exist_ok=True)
+        (photos.parent / "done" / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-X", "importtime", "-m", "rainkit", "infer", *arguments]
+    done = subprocess.run(command, cwd=photos.parent, capture_output=True, text=True, check=False)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert "rainkit.inference.batch" in imported
+    assert "torch" not in imported

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rainkit.cli import app
+from rainkit.cli.options import need, refuse_together
 from rainkit.errors import MethodError, UsageError
 
 SLOW = """
@@ -96,3 +97,27 @@ def test_output_that_cannot_be_written_is_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_value_names_the_nearest_one():
+    result = CliRunner().invoke(app, ["infer", "photos", "--precision", "bf61"])
+    assert result.exit_code == 2
+    assert "--precision bf61: unknown; did you mean bf16? choose from auto, fp32," in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["infer", "methods show", "weights verify", "doctor"])
+def test_help_shows_no_type_beside_flags(command: str):
+    told = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "120"}).stdout
+    assert "--json" in told
+    assert "<bool>" not in told
+
+
+def test_options_that_exclude_each_other_are_named():
+    refuse_together("--resume", {"--seed": None, "--config": [], "--dry-run": False})
+    with pytest.raises(UsageError, match=r"^--seed cannot be used with --resume; leave it out$"):
+        refuse_together("--resume", {"--seed": 0, "--config": ()})
+    with pytest.raises(UsageError, match=r"^--a and --b cannot be used with --c; leave them out$"):
+        refuse_together("--c", ["--a", "--b"])
+    with pytest.raises(UsageError, match=r"^--parts needs --method NAME; add it$"):
+        need("--method NAME", {"--parts": True, "--save": None})

@@ -28,6 +28,12 @@ def test_json_is_plain_however_narrow_the_terminal(plugin_folder) -> None:
     assert (width["default"], width["bounds"]) == (4, ">= 1 and <= 64")
 
 
+def test_json_may_stand_before_show(plugin_folder) -> None:
+    before = plugin_folder.run("methods", "--json", "show", "tiny")
+    assert json.loads(before.stdout)["name"] == "tiny"
+    assert before.stdout == plugin_folder.run("methods", "show", "tiny", "--json").stdout
+
+
 def test_show_tells_everything_about_a_method(plugin_folder) -> None:
     done = plugin_folder.run("methods", "show", "graspp-gan")
     assert done.returncode == 0, done.stderr
@@ -81,7 +87,7 @@ def test_weights_and_what_was_measured_are_shown(odd_plugin) -> None:
     assert done.returncode == 0, done.stderr
     for told in ("the rain layer", "odd.small", "CC0-1.0", "ten photographs", "small.toml"):
         assert told in done.stdout
-    for told in ("measured by us", "prenet", "31.23", "0.9123", "25.00"):
+    for told in ("measured by rainkit", "prenet", "31.23", "0.9123", "25.00"):
         assert told in done.stdout
     for line in folder.run("methods", "show", "odd", COLUMNS="80").stdout.splitlines():
         if "31.23" in line:

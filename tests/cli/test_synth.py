@@ -10,9 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 
 from rainkit import cli, images
 from rainkit.datasets import manifest
+
+DATA = ("audit", "merge", "average", "frames", "rebuild", "verify")
 
 
 @pytest.fixture
@@ -64,6 +67,15 @@ def test_every_option_reaches_the_rain(run, photo: Path, tmp_path: Path) -> None
     expected = {"streak_gain": 44.0, "fog_gain": 2.0, "wind_m_s": 5.0, "dim": 0.7, "gamma": 1.2}
     expected |= {"light": "linear", "fov_deg": 45.0, "cuts_m": [0.0, 2.0], "streak_grey": None}
     assert record.settings | expected == record.settings
+
+
+@pytest.mark.parametrize("words", [("synth",), *(("data", name) for name in DATA)])
+def test_no_command_has_more_than_20_options(words: tuple[str, ...]) -> None:
+    command = typer.main.get_command(cli.app)
+    for word in words:
+        command = command.commands[word]
+    options = [each for each in command.params if each.param_type_name == "option"]
+    assert 0 < len(options) <= 20
 
 
 def test_a_level_draws_rates_inside_it(run, photo: Path, tmp_path: Path) -> None:
@@ -128,6 +140,8 @@ def test_a_recipe_can_name_everything(run, photo: Path, tmp_path: Path) -> None:
         ("[synth]\nrate = ['torrential']", "[synth] rate torrential: unknown; choose from drizzle"),
         ("[synth]\nfps = 25", "fps is for the frames of a sequence: add --sequence N"),
         ("[synth]\nshard = '3/2'", "[synth] shard 3/2: write I/N"),
+        ("[synth]\ntest_scenes = 4", "--test-scenes 4: a split needs at least 2 photographs"),
+        ("[synth]\ndepth = 'no/such/folder'", "no/such/folder"),
         ("[rain]\nfog_gian = 2", "[rain] fog_gian: unknown; did you mean fog_gain?"),
         ("[rian]\nfog_gain = 2", "section rian: unknown; did you mean rain?"),
         ("[rain]\nfog_gain = -2", "[rain] fog_gain must be 0 to 50, not -2"),

@@ -12,14 +12,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from rainkit import images
 from rainkit.datasets import manifest
 from rainkit.datasets.writers import Entry, Layout
 
-RGB = NDArray[np.uint8]
 SCENES = (("a", "train"), ("größe 2", "train"), ("c.d", "test"))
 VARIANTS = 2
 SIZES = {"a.png": (40, 60), "b.png": (33, 21), "deep/a.png": (50, 50)}
@@ -50,11 +48,13 @@ def _files(folder: Path) -> dict[str, str]:
     }
 
 
-def _picture(seed: int) -> RGB:
+def _picture(seed: int) -> images.RGB8:
     return np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
-def _entries(*, split: bool = True, suffix: str = ".png") -> Iterator[tuple[Entry, RGB, RGB]]:
+def _entries(
+    *, split: bool = True, suffix: str = ".png"
+) -> Iterator[tuple[Entry, images.RGB8, images.RGB8]]:
     """What synthesis asks for: three scenes with two rains each, two scenes to train on."""
     for index, (scene, where) in enumerate(SCENES):
         in_split = index % 2 if split else index
@@ -123,12 +123,12 @@ def _make(
     return records
 
 
-def _decoded(data: bytes) -> RGB:
+def _decoded(data: bytes) -> images.RGB8:
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image.convert("RGB"))
 
 
-def _stored(out: Path, locator: str) -> RGB:
+def _stored(out: Path, locator: str) -> images.RGB8:
     """The picture at a locator, read in the plainest way."""
     path, _, part = locator.partition("::")
     if path.endswith(".tar"):

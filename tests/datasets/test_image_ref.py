@@ -52,16 +52,18 @@ def test_an_lmdb_is_read_by_several_processes_in_turn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("locator", ["/etc/passwd", "../a.png", "x/../../a.png", "", "x\\a.png"])
 def test_locators_stay_inside_their_folder(tmp_path: Path, locator: str) -> None:
     with pytest.raises(DatasetError, match="is not a path inside"):
-        ImageRef.at(tmp_path, locator)
+        ImageRef.from_locator(tmp_path, locator)
 
 
 def test_locators_of_members_and_halves(tmp_path: Path) -> None:
-    assert ImageRef.at(tmp_path, "a.tar::left") == ImageRef(tmp_path / "a.tar", member="left")
-    half = ImageRef.at(tmp_path, "x/a.png::left")
+    assert ImageRef.from_locator(tmp_path, "a.tar::left") == ImageRef(
+        tmp_path / "a.tar", member="left"
+    )
+    half = ImageRef.from_locator(tmp_path, "x/a.png::left")
     assert half == ImageRef(tmp_path / "x/a.png", half="left")
     assert str(half) == f"{tmp_path}/x/a.png::left"
     with pytest.raises(DatasetError, match="no 'top'"):
-        ImageRef.at(tmp_path, "a.png::top")
+        ImageRef.from_locator(tmp_path, "a.png::top")
 
 
 def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_a_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set/a.png").symlink_to(tmp_path / "secret.png")
     with pytest.raises(DatasetError, match="a link that leaves"):
-        ImageRef.at(tmp_path / "set", "a.png")
+        ImageRef.from_locator(tmp_path / "set", "a.png")
 
 
 def test_what_is_stored_nowhere_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_sample_without_its_target_and_a_file_that_is_no_archive(tmp_path: Pat
     whole = (tmp_path / "0.tar").read_bytes()
     for damaged in (b"nonsense" * 100, gzip.compress(whole), whole[:700], b""):
         (tmp_path / "0.tar").write_bytes(damaged)
-        with pytest.raises(DatasetError, match=r"0\.tar: is no uncompressed tar"):
+        with pytest.raises(DatasetError, match=r"0\.tar: is not an uncompressed tar"):
             find_pairs(tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_tables_that_are_damaged_or_of_single_pictures(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"metadata\.jsonl, line 2: rain_file_name names no"):
         find_pairs(tmp_path)
     table.write_text(first + '{"file_name"\n')
-    with pytest.raises(DatasetError, match=r"metadata\.jsonl, line 2: is no JSON"):
+    with pytest.raises(DatasetError, match=r"metadata\.jsonl, line 2: is not JSON"):
         find_pairs(tmp_path)
     table.write_text('{"file_name": "a", "mask_file_name": "b", "other_file_name": "c"}\n')
     with pytest.raises(PairingError, match=r"which column.*mask_file_name, other_file_name"):
@@ -282,7 +282,7 @@ def test_a_layout_can_be_forced(tmp_path: Path) -> None:
     save(tmp_path / "clean/1.png", PHOTOS[0])
     for name in ("folders", "restormer", "ddn"):
         assert len(find_pairs(tmp_path, options=ReadOptions(layout=name))) == 1
-    with pytest.raises(PairingError, match="not of the layout wds"):
+    with pytest.raises(PairingError, match="does not have the layout wds"):
         find_pairs(tmp_path, options=ReadOptions(layout="wds"))
     with pytest.raises(UsageError, match="--layout nothing: choose from rainkit, wds"):
         find_datasets(tmp_path, options=ReadOptions(layout="nothing"))

@@ -1,4 +1,4 @@
-"""Folders of which a part is trained on, and that are drawn from by weight."""
+"""Folders of which a part is trained on, and that are drawn from by share."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.merge import MixRequest, MixSource, mix
+from rainkit.datasets.merge import MergeRequest, MergeSource, merge_datasets
 from rainkit.datasets.pairs import find_pairs
-from rainkit.datasets.sampling_spec import CountedFolder
-from rainkit.datasets.sources import DataRequest, Mixed, open_sources
+from rainkit.datasets.sampling_spec import SampledFolder
+from rainkit.datasets.sources import DataRequest, MixedDataset, open_sources
 from rainkit.errors import RainkitError, UsageError
 from rainkit.images import Picture
 
@@ -30,12 +30,12 @@ def folder_of(root: Path, levels: Iterable[int]) -> Path:
     return root
 
 
-def opened(*pairs: object, seed: int = 0, **fields: object) -> Mixed:
+def opened(*pairs: object, seed: int = 0, **fields: object) -> MixedDataset:
     request = DataRequest(pairs=tuple(map(str, pairs)), **fields)
     return open_sources(request, TRAINING, seed, kind="pairs")
 
 
-def levels_of(source: Mixed, samples: int) -> Counter[int]:
+def levels_of(source: MixedDataset, samples: int) -> Counter[int]:
     drawn = [source[k] for k in range(samples)]
     assert not any(isinstance(sample, RainkitError) for sample in drawn)
     return Counter(int(clean[0, 0, 0]) for _, clean in drawn)
@@ -56,7 +56,7 @@ def test_of_a_folder_as_many_pairs_as_asked_for_are_drawn(tmp_path: Path) -> Non
 def test_training_takes_the_pairs_that_mixing_would(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "a", range(12))
     out = tmp_path / "mixed"
-    mix(MixRequest(sources=(MixSource(folder, 4),), out=out, seed=6))
+    merge_datasets(MergeRequest(sources=(MergeSource(folder, 4),), out=out, seed=6))
     taken = {int(pair.clean.read()[0, 0, 0]) for pair in find_pairs(out)}
     assert set(levels_of(opened(f"{folder}:4", seed=6), 100)) == taken
 
@@ -68,19 +68,19 @@ def test_more_pairs_than_there_are_cannot_be_asked_for(tmp_path: Path) -> None:
     assert len(levels_of(opened(f"{folder}:3"), 60)) == 3
 
 
-def test_weights_decide_how_often_a_folder_is_drawn_from(tmp_path: Path) -> None:
+def test_shares_decide_how_often_a_folder_is_drawn_from(tmp_path: Path) -> None:
     few, many = folder_of(tmp_path / "few", [200]), folder_of(tmp_path / "many", range(9))
     plain = opened(few, many)
     assert 5 <= levels_of(plain, 200)[200] <= 40, "all pictures alike: 10%"
     assert "few (1 pictures, 10%)" in plain.describe()
-    weighted = opened(f"{few}@3", f"{many}:4@1")
-    drawn = levels_of(weighted, 200)
+    shared = opened(f"{few}@3", f"{many}:4@1")
+    drawn = levels_of(shared, 200)
     assert 125 <= drawn[200] <= 175, "75%"
     assert len(drawn) == 5
-    assert weighted.describe() == f"{few} (1 pictures, 75%), {many} (4 of 9 pictures, 25%)"
+    assert shared.describe() == f"{few} (1 pictures, 75%), {many} (4 of 9 pictures, 25%)"
 
 
-def test_weights_share_what_clean_photos_leave(tmp_path: Path) -> None:
+def test_shares_divide_what_clean_photos_leave(tmp_path: Path) -> None:
     few, many = folder_of(tmp_path / "few", [200]), folder_of(tmp_path / "many", range(9))
     images.write(tmp_path / "photos" / "a.png", Picture(rgb=np.full((20, 20, 3), 99, np.uint8)))
     photos = (str(tmp_path / "photos"),)
@@ -90,15 +90,13 @@ def test_weights_share_what_clean_photos_leave(tmp_path: Path) -> None:
     assert "many (9 pictures, 10%)" in source.describe()
 
 
-def test_weights_of_some_folders_only_are_refused(tmp_path: Path) -> None:
+def test_shares_of_some_folders_only_are_refused(tmp_path: Path) -> None:
     one, other = folder_of(tmp_path / "one", [1]), folder_of(tmp_path / "other", [2])
-    with pytest.raises(
-        UsageError, match=r"other has no weight, but .*one@0\.3 has: .* or for none"
-    ):
+    with pytest.raises(UsageError, match=r"other has no share, but .*one@0\.3 has: .* or for none"):
         opened(f"{one}@0.3", other)
-    with pytest.raises(UsageError, match=r"one has no weight, but .*other@2 has"):
+    with pytest.raises(UsageError, match=r"one has no share, but .*other@2 has"):
         opened(one, scenes=(f"{other}@2",))
-    assert len(levels_of(opened(f"{one}@0.3"), 3)) == 1, "one folder may have a weight alone"
+    assert len(levels_of(opened(f"{one}@0.3"), 3)) == 1, "one folder may have a share alone"
 
 
 @pytest.fixture
@@ -111,7 +109,9 @@ def photos(tmp_path: Path) -> tuple[Path, Path]:
     return roots
 
 
-def test_weights_of_clean_photos_say_every_share(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+def test_shares_of_clean_photos_decide_every_share(
+    tmp_path: Path, photos: tuple[Path, Path]
+) -> None:
     few = folder_of(tmp_path / "few", [200])
     one, other = photos
     source = opened(f"{few}@0.3", clean=(f"{one}@0.5", f"{other}/*.png@0.2"))
@@ -127,7 +127,7 @@ def test_weights_of_clean_photos_say_every_share(tmp_path: Path, photos: tuple[P
     assert "others, rain on the fly (2 pictures, 25%)" in alone.describe()
 
 
-def test_a_name_with_an_at_sign_is_no_weight(photos: tuple[Path, Path]) -> None:
+def test_a_name_with_an_at_sign_is_no_share(photos: tuple[Path, Path]) -> None:
     one, _ = photos
     assert opened(clean=(str(one),)).describe() == "rain on the fly (2 pictures)"
     pattern = str(one.parent / "*@2")
@@ -135,24 +135,26 @@ def test_a_name_with_an_at_sign_is_no_weight(photos: tuple[Path, Path]) -> None:
     assert opened(clean=(f"{pattern}@1",)).describe() == f"{pattern}, rain on the fly (2 pictures)"
     with pytest.raises(UsageError, match=r"shots: no such file or folder"):
         opened(clean=(str(one.parent / "shots@3"),))
-    with pytest.raises(UsageError, match=r"@0: write FOLDER@WEIGHT with a weight above 0"):
+    with pytest.raises(UsageError, match=r"@0: write FOLDER@SHARE with a share above 0"):
         opened(clean=(f"{one}@0",))
 
 
-def test_weights_of_some_inputs_only_are_refused(tmp_path: Path, photos: tuple[Path, Path]) -> None:
+def test_shares_of_some_inputs_only_are_refused(tmp_path: Path, photos: tuple[Path, Path]) -> None:
     few = folder_of(tmp_path / "few", [200])
     one, other = photos
     with pytest.raises(
-        UsageError, match=r"others has no weight, but .*@0\.5 has: .* --clean, --pairs and --scenes"
+        UsageError, match=r"others has no share, but .*@0\.5 has: .* --clean, --pairs and --scenes"
     ):
         opened(clean=(f"{one}@0.5", str(other)))
-    with pytest.raises(UsageError, match=r"few has no weight, but .*shots@2@0\.5 has"):
+    with pytest.raises(UsageError, match=r"few has no share, but .*shots@2@0\.5 has"):
         opened(few, clean=(f"{one}@0.5",))
-    with pytest.raises(UsageError, match=r"data\.clean_share = 0\.7: the weights of --clean say"):
+    with pytest.raises(
+        UsageError, match=r"data\.clean_share = 0\.7: the shares of --clean replace it"
+    ):
         opened(f"{few}@1", clean=(f"{one}@1",), clean_share=0.7)
 
 
-def test_scenes_are_counted_and_weighted(tmp_path: Path) -> None:
+def test_scenes_are_counted_and_have_shares(tmp_path: Path) -> None:
     for scene in range(4):
         for frame in range(scene + 2):
             grey = Picture(rgb=np.full((16, 16, 3), 10 * scene + frame, np.uint8))
@@ -184,8 +186,8 @@ def test_scenes_are_counted_and_weighted(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_written_after_a_folder(text: str, expected: tuple[object, ...]) -> None:
-    folder = CountedFolder.parse(text)
-    assert (str(folder.path), folder.count, folder.weight) == expected
+    folder = SampledFolder.parse(text)
+    assert (str(folder.path), folder.count, folder.share) == expected
 
 
 @pytest.mark.parametrize(
@@ -195,21 +197,21 @@ def test_what_is_written_after_a_folder(text: str, expected: tuple[object, ...])
         ("a:x", "FOLDER:COUNT"),
         (":3", "FOLDER:COUNT"),
         ("a:0@1", "FOLDER:COUNT"),
-        ("a@0", "FOLDER@WEIGHT"),
-        ("a@-1", "FOLDER@WEIGHT"),
-        ("a:3@inf", "FOLDER@WEIGHT"),
-        ("a@nan", "FOLDER@WEIGHT"),
-        ("@1", "FOLDER@WEIGHT"),
+        ("a@0", "FOLDER@SHARE"),
+        ("a@-1", "FOLDER@SHARE"),
+        ("a:3@inf", "FOLDER@SHARE"),
+        ("a@nan", "FOLDER@SHARE"),
+        ("@1", "FOLDER@SHARE"),
     ],
 )
-def test_odd_counts_and_weights(text: str, told: str) -> None:
+def test_odd_counts_and_shares(text: str, told: str) -> None:
     with pytest.raises(UsageError, match=f"{text}: write {told}"):
-        CountedFolder.parse(text)
+        SampledFolder.parse(text)
 
 
 @pytest.mark.parametrize("name", ["a:2", "a@0.5", "a:2@0.5"])
 def test_a_folder_that_exists_is_meant_as_it_is_written(tmp_path: Path, name: str) -> None:
     folder = folder_of(tmp_path / name, range(3))
-    assert CountedFolder.parse(str(folder)) == CountedFolder(folder)
-    assert CountedFolder.parse(f"{folder}:1@2") == CountedFolder(folder, 1, 2.0)
+    assert SampledFolder.parse(str(folder)) == SampledFolder(folder)
+    assert SampledFolder.parse(f"{folder}:1@2") == SampledFolder(folder, 1, 2.0)
     assert len(levels_of(opened(f"{folder}:1"), 20)) == 1

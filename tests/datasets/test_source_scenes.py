@@ -10,7 +10,7 @@ import pytest
 
 from rainkit import images
 from rainkit.api import Training
-from rainkit.datasets.sequences import merge
+from rainkit.datasets.sequences import average_frames
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture
@@ -41,7 +41,7 @@ def test_the_target_is_the_average_of_the_other_frames(
         paths = sorted(scenes.glob(f"{scene}/[0-9].png"))
         frames = [images.read(path).rgb for path in paths]
         for place, frame in enumerate(frames):
-            expected[frame.tobytes()] = merge(frames[:place] + frames[place + 1 :], by)
+            expected[frame.tobytes()] = average_frames(frames[:place] + frames[place + 1 :], by)
     request = DataRequest(scenes=(str(scenes),), scene_target=by)
     source = open_sources(request, WHOLE, 2, kind="pairs")
     assert f"frames and the {by} of the others (7 pictures)" in source.describe()
@@ -133,5 +133,5 @@ def test_a_frame_that_cannot_be_opened_is_skipped_too(scenes: Path) -> None:
 
 
 def test_averages_are_mean_or_median() -> None:
-    with pytest.raises(UsageError, match=r"data\.scene_target = mode: is mean or median"):
+    with pytest.raises(UsageError, match=r"data\.scene_target = mode: choose mean or median"):
         DataRequest(scene_target="mode")

@@ -104,7 +104,7 @@ def test_ten_in_a_row_are_an_error(pairs: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_else_is_wrong_is_not_skipped(pairs: Path) -> None:
     """Folders and settings are, from the start."""
-    with pytest.raises(UsageError, match=r"data\.unreadable = ignore: is stop or skip"):
+    with pytest.raises(UsageError, match=r"data\.unreadable = ignore: choose stop or skip"):
         DataRequest(unreadable="ignore")
     with pytest.raises(UsageError, match="nowhere"):
         open_sources(DataRequest(pairs=("nowhere",), unreadable="skip"), TRAINING, seed=0)

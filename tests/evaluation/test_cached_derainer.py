@@ -10,6 +10,7 @@ from rainkit.api import Part
 from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
 from rainkit.runtime import Effort
+from rainkit.weights import WeightsFile
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)
 RAIN = np.random.default_rng(1).integers(0, 100, (8, 9, 1), np.uint8).repeat(3, axis=2)
@@ -25,7 +26,9 @@ class Exact:
     """Stands in for a method that finds rain and picture without any error."""
 
     def __init__(self, weights: Path) -> None:
-        self.weights = SimpleNamespace(name="exact", variant="default", path=weights, network=None)
+        self.weights = WeightsFile(
+            path=weights, name="exact", variant="default", network=None, header={}
+        )
         self.method = SimpleNamespace(parts_of=lambda network: PARTS)
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()

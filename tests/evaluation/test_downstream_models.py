@@ -269,14 +269,14 @@ def test_scripts_may_call_torchvisions_operators(script, root):
 
 
 MODELS = {
-    "missing.pt": ("segmentation", UsageError, "missing.pt is no file"),
+    "missing.pt": ("segmentation", UsageError, "missing.pt is not a file"),
     "half": ("segmentation", UsageError, "write model.pt (TorchScript), model.onnx, or NAME="),
     "weights.pth": ("segmentation", UsageError, "write model.pt (TorchScript)"),
     "text.pt": ("segmentation", WeightsError, "cannot be read as TorchScript"),
     "state.pt": ("segmentation", WeightsError, "write --model NAME="),
     "text.onnx": ("segmentation", WeightsError, "cannot be read as an ONNX model"),
     "fcn_resnet5=x.pth": ("segmentation", UsageError, "did you mean fcn_resnet50?"),
-    "fcn_resnet50=x.pth": ("segmentation", UsageError, "x.pth is no file"),
+    "fcn_resnet50=x.pth": ("segmentation", UsageError, "x.pth is not a file"),
     "fcn_resnet50=m.pt=": ("segmentation", UsageError, "weights are a file that ends in"),
     "lraspp_mobilenet_v3_large=x.pth": ("detection", UsageError, "is a model for segmentation"),
     "zzz=x.pth": ("detection", UsageError, "torchvision has no such model for detection; choose"),
@@ -299,8 +299,8 @@ def test_models_that_cannot_be_loaded_are_refused_before_anything_runs(root, mon
 WEIGHTS = {
     "other.pth": "does not fit lraspp_mobilenet_v3_large",
     "list.pth": "holds no state dict",
-    "code.pth": "cannot be read as tensors alone",
-    "text.pth": "cannot be read as tensors alone",
+    "code.pth": "cannot be read as tensors only",
+    "text.pth": "cannot be read as tensors only",
 }
 
 
@@ -341,13 +341,34 @@ def test_answers_that_are_not_the_tasks_are_refused(script, root, task, module, 
 def test_label_maps_in_colour_are_refused(script, root):
     picture = (root / "clean/p1.png").read_bytes()
     (root / "maps/p1.png").write_bytes(picture)
-    with pytest.raises(DatasetError, match=r"p1\.png: is of the kind RGB; class ids are 8-bit"):
+    with pytest.raises(DatasetError, match=r"p1\.png: has the mode RGB; class ids are 8-bit"):
         measured(root, "segmentation", script(Plain(), root / "m.pt"), root / "maps")
 
 
-@pytest.mark.parametrize(("package", "model"), [("pycocotools", "m.pt"), ("onnxruntime", "m.onnx")])
+@pytest.mark.parametrize(
+    ("package", "model"),
+    [
+        ("pycocotools", "m.pt"),
+        ("onnxruntime", "m.onnx"),
+        ("torchvision", "retinanet_resnet50_fpn=m.pth"),
+    ],
+)
 def test_packages_that_are_not_installed_are_named(root, monkeypatch, package, model):
     monkeypatch.setitem(sys.modules, package, None)
-    (root / model).write_bytes(b"")
+    monkeypatch.chdir(root)
+    Path(model.rpartition("=")[2]).write_bytes(b"")
     with pytest.raises(UsageError, match=rf'needs {package}; pip install "rainkit\[downstream\]"'):
-        d.check(DownstreamRequest(task="detection", model=str(root / model), device="cpu"))
+        d.check(DownstreamRequest(task="detection", model=model, device="cpu"))
+
+
+def test_scripts_that_need_torchvisions_operators_name_it(script, root):
+    model = script(Suppressing(), root / "m.pt")
+    # In a process of its own, where nothing else has registered the operators.
+    code = (
+        "import sys; sys.modules['torchvision'] = None;"
+        "from rainkit.evaluation.downstream import DownstreamRequest, check;"
+        f"check(DownstreamRequest(task='detection', model={model!r}, device='cpu'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert 'needs torchvision; pip install "rainkit[downstream]"' in done.stderr

@@ -107,8 +107,8 @@ def test_groups_are_in_the_json_and_say_what_is_not_defined(made):
     assert table.rows[1][4] == "n/a"
 
 
-def test_unknown_conditions_are_refused_before_computing(made):
-    with pytest.raises(UsageError, match="--by colour: choose from rate, preset"):
+def test_unknown_attributes_are_refused_before_computing(made):
+    with pytest.raises(UsageError, match="--by colour: unknown; choose from rate, preset"):
         score(made, "nowhere", by=("colour",))
 
 

@@ -18,6 +18,7 @@ from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
 from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])
 
@@ -45,9 +46,9 @@ class Darkener:
     """Stands in for a trained method: it takes 15 of the 20 grey levels of rain away."""
 
     def __init__(self, weights: Path) -> None:
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-        about = {"name": "darkener.test", "variant": "default", "path": weights}
-        self.weights = SimpleNamespace(**about, sha256=digest)
+        self.weights = WeightsFile(
+            path=weights, name="darkener.test", variant="default", network=None, header={}
+        )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
 

@@ -11,7 +11,7 @@ import torch
 from rainkit_graspp_gan import METHOD, Network
 from safetensors.torch import save_file
 
-from rainkit import networks, weights
+from rainkit import files, networks, weights
 from rainkit.api import Weights
 from rainkit.errors import UsageError, WeightsError
 from rainkit.files import sha256
@@ -30,6 +30,23 @@ def test_a_file_says_which_network_it_fits_and_fills_it(saved: Path) -> None:
     loaded = weights.load(networks.build(METHOD, SMALL), file).state_dict()
     for name, tensor in same.items():
         torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=0)
+
+
+def test_a_file_is_hashed_once_until_it_changes(saved: Path, monkeypatch) -> None:
+    hashed = []
+
+    def count(path: Path) -> str:
+        hashed.append(path)
+        return sha256(path)
+
+    monkeypatch.setattr(files, "sha256", count)
+    first = weights.find(METHOD, str(saved))
+    assert first.sha256 == weights.find(METHOD, str(saved)).sha256 == weights.inspect(saved).sha256
+    assert first.sha256 == sha256(saved)
+    assert hashed == [saved]
+    saved.write_bytes(saved.read_bytes() + b" ")
+    assert first.sha256 == sha256(saved)
+    assert hashed == [saved, saved]
 
 
 def test_a_truncated_file_is_named(saved: Path) -> None:

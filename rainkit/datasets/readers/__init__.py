@@ -1,7 +1,7 @@
-"""Layouts of pairs that are read, in the order in which they are tried.
+"""The layouts of pairs that can be read.
 
-A reader takes a folder, the split that is asked for (or None) and the options; it answers None for
-a folder that is not of its kind. A new layout is one more function in :data:`LAYOUTS`.
+A reader takes a folder, the name of a split (or None) and the options; it returns None for a folder
+that does not have its layout. To add a layout, write a reader and add it to :data:`LAYOUTS`.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ LAYOUTS: Mapping[str, Reader] = MappingProxyType(
         "meta-info": meta_info,
     }
 )
-"""Readers by the names that ``--layout`` knows, in the order in which they are tried."""
+"""Readers by the names that ``--layout`` takes, in the order in which they are tried."""
 
 _WRITTEN = {"restormer": "folders", "ddn": "folders", "did": "side-by-side"}
-"""Names under which ``rainkit synth`` writes some of them."""
+"""Names that ``rainkit synth`` has for some of these layouts."""
 
 
 def read(root: Path, split: str | None, options: ReadOptions) -> tuple[PairFiles, ...] | None:
-    """The pairs of a folder, or of its sub-folder ``split``; None if no layout fits.
+    """Return the pairs of a folder, or of its split or sub-folder; None if no layout fits.
 
     Raises:
-        UsageError: there is no such layout.
-        PairingError, DatasetError: it is of a layout, but not as it should be.
+        UsageError: the layout is not known.
+        PairingError, DatasetError: the folder has a layout, but its files do not agree with it.
     """
     layout = _WRITTEN.get(options.layout or "", options.layout)
     if layout is not None and layout not in LAYOUTS:

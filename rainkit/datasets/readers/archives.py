@@ -8,7 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from rainkit.datasets import image_ref
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, listed, named
+from rainkit.datasets.matching import (
+    CLEAN_FOLDERS,
+    RAINY_FOLDERS,
+    PairFiles,
+    listed,
+    with_unique_names,
+)
 from rainkit.datasets.readers.base import ReadOptions
 from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
@@ -17,10 +23,10 @@ __all__ = ["lmdb_folders", "tar_files"]
 
 
 def tar_files(root: Path, split: str | None, _options: ReadOptions) -> tuple[PairFiles, ...] | None:
-    """WebDataset: in ``*.tar``, ``KEY.input.png`` beside ``KEY.target.png``, under usual names.
+    """Read WebDataset's ``*.tar``: ``KEY.input.png`` beside ``KEY.target.png``, or similar names.
 
-    With a split those tars in whose names it comes first: ``train-000000.tar``. Tars without any
-    such sample, such as one that the pictures came in, are left alone.
+    If a split is given, those tar files are read whose names begin with it: ``train-000000.tar``.
+    Tar files without any such sample, such as one that the dataset came in, are ignored.
     """
     tars = [path for path in sorted(root.glob("*.tar")) if not path.name.startswith(".")]
     if split is not None:
@@ -31,7 +37,7 @@ def tar_files(root: Path, split: str | None, _options: ReadOptions) -> tuple[Pai
     if wrong := [f"{path}::{key}" for path, key, both in samples if [*map(len, both)] != [1, 1]]:
         raise PairingError(f"not one rainy and one clean picture in {listed(wrong)}")
     times = Counter(key for _, key, _ in samples)
-    return named(
+    return with_unique_names(
         [
             PairFiles(
                 key if times[key] == 1 else f"{path.stem}/{key}",
@@ -46,7 +52,7 @@ def tar_files(root: Path, split: str | None, _options: ReadOptions) -> tuple[Pai
 def lmdb_folders(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
-    """BasicSR: ``rainy.lmdb`` and ``clean.lmdb`` under usual names, or names that end in one."""
+    """Read BasicSR's LMDB folders: ``lq.lmdb`` and ``gt.lmdb``, or names that end alike."""
     folders = [path for path in sorted(root.glob("*.lmdb")) if path.is_dir()]
     if split is not None or not folders:
         return None
@@ -62,13 +68,15 @@ def lmdb_folders(
         f"{clean[0]}::{key}" for key in theirs - ours
     ]:
         raise PairingError(f"no partner for {listed(alone)}; keys of both LMDBs must match")
-    return named([PairFiles(key, ImageRef(rainy[0], key), ImageRef(clean[0], key)) for key in ours])
+    return with_unique_names(
+        [PairFiles(key, ImageRef(rainy[0], key), ImageRef(clean[0], key)) for key in ours]
+    )
 
 
 def _samples(tar: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """By key, the names of the rainy and of the clean members; a key is what the dots follow."""
+    """Return the rainy and the clean member names by key, the part before the first dot."""
     samples: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
-    for member in image_ref.names(tar):
+    for member in image_ref.member_names(tar):
         place = PurePosixPath(member)
         key, _, fields = place.name.partition(".")
         field, _, suffix = fields.casefold().partition(".")
@@ -80,13 +88,13 @@ def _samples(tar: Path) -> dict[str, tuple[list[str], list[str]]]:
 
 
 def _ends_in(stem: str, usual: frozenset[str]) -> bool:
-    """``lq`` or ``train_lq``; ``norain`` does not end in ``rain``."""
+    """Return whether a name ends in a usual one as a word; ``norain`` does not end in ``rain``."""
     return any(re.search(rf"(?:^|[\W_]){name}$", stem.casefold()) for name in usual)
 
 
 def _keys(folder: Path) -> set[str]:
-    """All keys, or those that ``meta_info.txt`` lists: ``baboon.png (120,125,3) 1``."""
-    held = set(image_ref.names(folder))
+    """Return all keys, or those that ``meta_info.txt`` lists: ``baboon.png (120,125,3) 1``."""
+    held = set(image_ref.member_names(folder))
     path = folder / "meta_info.txt"
     if not path.is_file():
         return held

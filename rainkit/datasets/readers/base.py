@@ -8,25 +8,31 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, listed, named
+from rainkit.datasets.matching import (
+    CLEAN_FOLDERS,
+    RAINY_FOLDERS,
+    PairFiles,
+    listed,
+    with_unique_names,
+)
 from rainkit.errors import DatasetError, PairingError, UsageError
 
 __all__ = [
     "ReadOptions",
     "Row",
-    "pairs_of",
-    "text_of",
-    "turned",
+    "pairs_from_rows",
+    "read_text",
+    "swap_if_reversed",
 ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOptions:
-    """How to read folders of pairs.
+    """Options for reading folders of pairs.
 
     Attributes:
-        layout: name of the layout; None to find it out.
-        rainy_side: ``left`` or ``right`` in side-by-side pictures; None to judge by their looks.
+        layout: name of the layout; None to detect it.
+        rainy_side: ``left`` or ``right`` half of side-by-side pictures; None to detect it.
         crop_to_common: crop pairs of two sizes to their common size instead of refusing them.
     """
 
@@ -40,9 +46,13 @@ class ReadOptions:
 
 
 class Row(NamedTuple):
-    """A pair, by names relative to the folder of the file that lists it.
+    """A line of a list or table that names a pair.
 
-    ``line`` is where it stands, from 1.
+    Attributes:
+        file: the list or table; the names are relative to its folder.
+        line: number of the line, from 1.
+        rainy: name of the rainy picture.
+        clean: name of the clean picture.
     """
 
     file: Path
@@ -51,11 +61,11 @@ class Row(NamedTuple):
     clean: str
 
 
-def text_of(path: Path) -> str:
-    """What a text file holds.
+def read_text(path: Path) -> str:
+    """Read a text file.
 
     Raises:
-        DatasetError: it cannot be read as text.
+        DatasetError: the file cannot be read as text.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -63,26 +73,28 @@ def text_of(path: Path) -> str:
         raise DatasetError(f"{path}: cannot be read as text ({error}); get it again") from error
 
 
-def turned(row: Row) -> Row:
-    """The row, or the row turned round where the names of folders say that it is."""
+def swap_if_reversed(row: Row) -> Row:
+    """Swap the two pictures of a row if their folders' names say that they are reversed."""
     rainy, clean = ({p.casefold() for p in PurePosixPath(n).parts[:-1]} for n in row[2:])
     if rainy & CLEAN_FOLDERS and clean & RAINY_FOLDERS and not rainy & RAINY_FOLDERS:
         return row._replace(rainy=row.clean, clean=row.rainy)
     return row
 
 
-def pairs_of(root: Path, rows: Iterable[Row]) -> tuple[PairFiles, ...]:
-    """Pairs in natural order, named by their rainy files; a row that stands twice counts once.
+def pairs_from_rows(root: Path, rows: Iterable[Row]) -> tuple[PairFiles, ...]:
+    """Return pairs in natural order, named by their rainy files; repeated rows count once.
 
     Raises:
-        PairingError: files are not there, or a rainy one has two clean ones.
+        PairingError: files do not exist, or a rainy picture has two clean ones.
         DatasetError: a name leads out of the folder.
     """
     pairs: dict[ImageRef, PairFiles] = {}
     missing: dict[str, None] = {}
     for row in rows:
         try:
-            rainy, clean = (ImageRef.at(row.file.parent, n.removeprefix("/")) for n in row[2:])
+            rainy, clean = (
+                ImageRef.from_locator(row.file.parent, name.removeprefix("/")) for name in row[2:]
+            )
         except DatasetError as error:
             raise DatasetError(f"{row.file}, line {row.line}: {error}") from error
         missing |= {str(each): None for each in (rainy, clean) if not each.path.is_file()}
@@ -97,4 +109,4 @@ def pairs_of(root: Path, rows: Iterable[Row]) -> tuple[PairFiles, ...]:
             f"the lists in {root} name files that are not there: {listed([*missing])}; put them"
             " in place, or take their lines out"
         )
-    return named([*pairs.values()])
+    return with_unique_names([*pairs.values()])

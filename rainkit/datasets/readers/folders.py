@@ -18,10 +18,10 @@ from rainkit.datasets.matching import (
     RAINY_FOLDERS,
     PairFiles,
     listed,
-    match,
-    named,
+    match_by_name,
     pictures_in,
     sub_folder,
+    with_unique_names,
 )
 from rainkit.datasets.readers.base import ReadOptions
 from rainkit.errors import ImageError, PairingError
@@ -37,22 +37,23 @@ __all__ = [
 def two_folders(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
-    """``rainy/`` and ``clean/`` under any of their usual names; folder names outrank file names.
+    """Read ``rainy/`` and ``clean/`` under any of their usual names.
 
-    JORDER-E and RCDNet call rainy files ``norain-1.png`` too.
+    The folders decide which file is rainy, since JORDER-E and RCDNet have rainy files called
+    ``norain-1.png``.
     """
     rainy, clean = sub_folder(root, RAINY_FOLDERS), sub_folder(root, CLEAN_FOLDERS)
     if split is not None or rainy is None or clean is None:
         return None
-    return match(rainy, pictures_in(rainy), clean, pictures_in(clean))
+    return match_by_name(rainy, pictures_in(rainy), clean, pictures_in(clean))
 
 
 def one_folder(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
-    """``norain-1.png`` beside ``rain-1.png``, or beside a folder of rainy files (Rain100H).
+    """Read ``norain-1.png`` beside ``rain-1.png``, or beside a folder of rainy files (Rain100H).
 
-    Everything else (``rainregion-*``, ``rainstreak-*``) is left alone.
+    Other files, such as ``rainregion-*`` and ``rainstreak-*``, are ignored.
     """
     if split is not None:
         return None
@@ -61,34 +62,37 @@ def one_folder(
     rainy = [path for path in here if re.match(r"rain[-_]", path.name, re.IGNORECASE)]
     folder = sub_folder(root, RAINY_FOLDERS)
     if clean and rainy:
-        return match(root, rainy, root, clean)
+        return match_by_name(root, rainy, root, clean)
     if clean and folder is not None:
-        return match(folder, pictures_in(folder), root, clean)
+        return match_by_name(folder, pictures_in(folder), root, clean)
     return None
 
 
-_LOOKED_AT = 20  # pictures, evenly spread
-_ALIKE = 0.6  # median correlation of halves that show the same
-_SURE = 0.9  # share of the votes
+_EXAMINED = 20
+"""Number of pictures, evenly spread over the folder, from which the layout is detected."""
+_ALIKE = 0.6
+"""Threshold of the median correlation of two halves that show the same scene."""
+_MAJORITY = 0.9
+"""Fraction of the votes that decides which half is rainy."""
 
-Grey = npt.NDArray[np.float32]
+_Grey = npt.NDArray[np.float32]
 
 
 def side_by_side(
     root: Path, split: str | None, options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
-    """All pictures of the folder, if their halves show the same.
+    """Read a folder of pictures whose two halves show the same scene.
 
-    DID-MDN has the rainy half on the left, RESCAN and ID-CGAN on the right: nearly all pictures
-    looked at must agree on one side, or the options name it.
+    DID-MDN has the rainy half on the left, RESCAN and ID-CGAN have it on the right. Nearly all
+    pictures that are examined must agree on one side, unless the options name it.
     """
     if split is not None:
         return None
     paths = sorted(pictures_in(root, deep=False), key=lambda path: natural(path.name))
-    some = paths[:: max(1, -(-len(paths) // _LOOKED_AT))]
+    some = paths[:: max(1, -(-len(paths) // _EXAMINED))]
     halves = []
     for path in some:
-        with suppress(ImageError):  # told when all are looked at, or read
+        with suppress(ImageError):  # reported later, when the picture is read
             if _width(path) % 2 and options.layout is None:
                 return None
             halves.append((_grey(path, "left"), _grey(path, "right")))
@@ -103,27 +107,28 @@ def side_by_side(
         )
     rainy = options.rainy_side or _vote(root, halves)
     clean = "left" if rainy == "right" else "right"
-    return named(
+    return with_unique_names(
         [PairFiles(p.stem, ImageRef(p, half=rainy), ImageRef(p, half=clean)) for p in paths]
     )
 
 
 def _width(path: Path) -> int:
-    """0 for what cannot be read, which is told when it is."""
+    """Return a picture's width, or 0 if it cannot be opened; reading it reports the error."""
     try:
         return ImageRef(path).size()[0]
     except ImageError:
         return 0
 
 
-def _grey(path: Path, half: str) -> Grey:
+def _grey(path: Path, half: str) -> _Grey:
     return cv2.cvtColor(ImageRef(path, half=half).read(), cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
-def _alike(left: Grey, right: Grey) -> float:
-    """Correlation of what is neither fine, as streaks, nor coarse, as sky above ground.
+def _alike(left: _Grey, right: _Grey) -> float:
+    """Return the correlation of two halves at medium scales.
 
-    Medians are .79 and more in six sets of pairs; of 393 photographs cut in half 1 % exceed .6.
+    Fine scales hold the streaks, and the coarsest only sky above ground. Medians are 0.79 and more
+    in six datasets of pairs; of 393 photographs cut in half, 1 % exceed 0.6.
     """
     bands = []
     for half in (left, right):
@@ -134,29 +139,34 @@ def _alike(left: Grey, right: Grey) -> float:
     return float((bands[0] * bands[1]).sum()) / scale if scale > 0 else 0.0
 
 
-def _vote(root: Path, halves: Sequence[tuple[Grey, Grey]]) -> str:
-    """The side with more detail and more light.
+def _vote(root: Path, halves: Sequence[tuple[_Grey, _Grey]]) -> str:
+    """Return the side that most pictures show to be rainy.
 
-    Streaks add both. Either alone misleads: fog takes detail, and some sets were darkened.
+    Raises:
+        PairingError: the votes do not agree.
     """
-    votes = [_more(*both) for both in halves]
+    votes = [_rainy_side(*both) for both in halves]
     for side in ("left", "right"):
-        if votes.count(side) >= _SURE * len(votes):
+        if votes.count(side) >= _MAJORITY * len(votes):
             return side
     raise PairingError(
         f"{root}: pictures side by side, but which half is rainy is not clear"
-        f" (left in {votes.count('left')}, right in {votes.count('right')} of {len(votes)} looked"
-        " at); say --rainy-side left or right"
+        f" (left in {votes.count('left')}, right in {votes.count('right')} of {len(votes)}"
+        " examined); say --rainy-side left or right"
     )
 
 
-def _more(left: Grey, right: Grey) -> str:
-    """Left or right, or nothing where the cues differ."""
+def _rainy_side(left: _Grey, right: _Grey) -> str:
+    """Return the half with more detail and more light, or nothing if the two cues differ.
+
+    Streaks add both. One cue alone is misleading: fog removes detail, and some rainy pictures were
+    darkened.
+    """
     detail, light = _detail(left) - _detail(right), float(left.mean() - right.mean())
     if detail * light <= 0:
         return ""
     return "left" if light > 0 else "right"
 
 
-def _detail(half: Grey) -> float:
+def _detail(half: _Grey) -> float:
     return float(np.abs(cv2.Laplacian(half, cv2.CV_32F)).mean())

@@ -10,8 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from rainkit.datasets import parquet
 from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, sub_folder
-from rainkit.datasets.readers.base import ReadOptions, Row, pairs_of, text_of, turned
+from rainkit.datasets.readers.base import (
+    ReadOptions,
+    Row,
+    pairs_from_rows,
+    read_text,
+    swap_if_reversed,
+)
 from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
 
@@ -22,26 +29,32 @@ __all__ = [
 ]
 
 
+_TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
+_FILE = "file_name"
+
 _SHAPE = re.compile(r"\s+\(\d+(?:\s*,\s*\d+)*,?\)(?:\s+\d+)?$")
-"""What BasicSR notes of a picture: ``(480,320,3)``, and maybe how it is compressed."""
+"""BasicSR's note after a name: the shape ``(480,320,3)`` and perhaps the compression level."""
 
 
 def path_list(root: Path, split: str | None, _options: ReadOptions) -> tuple[PairFiles, ...] | None:
-    """SPA-Data: text files with two paths a line, rainy and clean, from the list's folder on.
+    """Read SPA-Data's lists: text files with a rainy and a clean path in each line.
 
-    With a split it is the list so named, without one all lists.
+    The paths are relative to the list's folder. If a split is given, the list of that name is read,
+    or else all lists.
     """
     texts = [path for path in sorted(root.glob("*.txt")) if not path.stem.startswith("meta_info")]
     lists = [path for path in texts if split in (None, path.stem) and _is_list(path)]
     if not lists:
         return None
-    return pairs_of(root, (_row(path, n, line) for path in lists for n, line in _lines(path)))
+    return pairs_from_rows(
+        root, (_row(path, n, line) for path in lists for n, line in _lines(path))
+    )
 
 
 def meta_info(root: Path, split: str | None, _options: ReadOptions) -> tuple[PairFiles, ...] | None:
-    """BasicSR: clean path, comma, rainy path; or one name that both have in their folders.
+    """Read BasicSR's lists: a clean and a rainy path with a comma, or one name for both folders.
 
-    With a split it is the list that ends in it: ``meta_info_train.txt``.
+    If a split is given, the list whose name ends in it is read: ``meta_info_train.txt``.
     """
     lists = [
         path
@@ -54,31 +67,32 @@ def meta_info(root: Path, split: str | None, _options: ReadOptions) -> tuple[Pai
 
     def rows() -> Iterator[Row]:
         for path in lists:
-            for number, line in _lines(path):
-                line = _SHAPE.sub("", line)
+            for number, text in _lines(path):
+                line = _SHAPE.sub("", text)
                 names = [name.strip() for name in line.split(",")]
                 if len(names) == 2 and all(map(_is_picture, names)):
-                    yield turned(Row(path, number, names[1], names[0]))
+                    yield swap_if_reversed(Row(path, number, names[1], names[0]))
                 elif rainy is not None and clean is not None and _is_picture(line):
                     yield Row(path, number, f"{rainy.name}/{line}", f"{clean.name}/{line}")
                 else:
                     raise DatasetError(
                         f"{path}, line {number}: is neither a clean and a rainy path with a comma"
-                        " between, nor the name of a picture in two folders such as gt/ and lq/"
+                        " between them, nor the name of a picture in two folders such as gt/ and"
+                        " lq/"
                     )
 
-    return pairs_of(root, rows())
+    return pairs_from_rows(root, rows())
 
 
 def _row(path: Path, number: int, line: str) -> Row:
     names = [name.strip() for name in line.split("\t" if "\t" in line else None)]
     if len(names) != 2:
-        raise DatasetError(f"{path}, line {number}: is not two paths with a space between")
-    return turned(Row(path, number, *names))
+        raise DatasetError(f"{path}, line {number}: is not two paths with a space between them")
+    return swap_if_reversed(Row(path, number, *names))
 
 
 def _is_list(path: Path) -> bool:
-    """Its first line is two paths of pictures."""
+    """Return whether the first line of a text file holds two paths of pictures."""
     try:
         _, line = next(_lines(path), (0, ""))
         return all(map(_is_picture, _row(path, 1, line)[2:]))
@@ -87,8 +101,8 @@ def _is_list(path: Path) -> bool:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """With their numbers; only line feeds end lines, since names may hold anything else."""
-    for number, line in enumerate(text_of(path).split("\n"), start=1):
+    """Yield lines with their numbers; only line feeds end lines, as names may hold the others."""
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             yield number, line.strip()
 
@@ -97,17 +111,13 @@ def _is_picture(name: str) -> bool:
     return PurePosixPath(name).suffix.casefold() in SUFFIXES
 
 
-_TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-_FILE = "file_name"
-
-
 def metadata_table(
     root: Path, split: str | None, _options: ReadOptions
 ) -> tuple[PairFiles, ...] | None:
-    """ImageFolder: ``file_name`` and ``target_file_name``, or another column of a usual name.
+    """Read Hugging Face's ImageFolder: ``file_name`` and ``target_file_name`` or a similar column.
 
     A table lies in the folder itself, or in each of its split folders. Tables of single pictures
-    are left alone.
+    are ignored.
     """
     tables = _tables(root)
     if not tables:
@@ -117,7 +127,7 @@ def metadata_table(
     if not any(columns.values()):
         return None
     rows = [row for table, names in columns.items() if names for row in _rows(table, *names)]
-    return pairs_of(
+    return pairs_from_rows(
         root, (r for r in rows if split is None or PurePosixPath(r.rainy).parts[:1] == (split,))
     )
 
@@ -127,16 +137,16 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def _columns(table: Path) -> tuple[str, str] | None:
-    """Names of the rainy and of the clean column; None if it names no second picture.
+    """Return the names of the rainy and the clean column; None if there is no second picture.
 
     Raises:
         PairingError: several columns may be the clean one.
     """
     _, first = next(_records(table), (0, {}))
     names = [name for name in first if name == _FILE or name.endswith(f"_{_FILE}")]
-    rainy = _of(names, RAINY_FOLDERS) or _FILE
+    rainy = _first_of(names, RAINY_FOLDERS) or _FILE
     others = [name for name in names if name != rainy]
-    clean = _of(others, CLEAN_FOLDERS) or (others[0] if len(others) == 1 else "")
+    clean = _first_of(others, CLEAN_FOLDERS) or (others[0] if len(others) == 1 else "")
     if not clean and _FILE in others:
         clean = _FILE
     if rainy not in names or not others:
@@ -149,7 +159,7 @@ def _columns(table: Path) -> tuple[str, str] | None:
     return rainy, clean
 
 
-def _of(names: Sequence[str], usual: frozenset[str]) -> str:
+def _first_of(names: Sequence[str], usual: frozenset[str]) -> str:
     return next((name for name in names if name.removesuffix(f"_{_FILE}") in usual), "")
 
 
@@ -162,20 +172,18 @@ def _rows(table: Path, rainy: str, clean: str) -> Iterator[Row]:
 
 
 def _records(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with the numbers of their lines, or in Parquet of themselves."""
+    """Yield records with the numbers of their lines, or of their rows in a Parquet file."""
     if table.suffix == ".parquet":
-        from rainkit.datasets import parquet
-
         yield from enumerate(parquet.read_parquet(table), start=1)
     elif table.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text_of(table)), restkey="")
+        reader = csv.DictReader(io.StringIO(read_text(table)), restkey="")
         try:
             for row in reader:
                 yield reader.line_num, row
         except csv.Error as error:
-            raise DatasetError(f"{table}, line {reader.line_num}: is no CSV ({error})") from error
+            raise DatasetError(f"{table}, line {reader.line_num}: is not CSV ({error})") from error
     else:
-        for number, line in enumerate(text_of(table).split("\n"), start=1):
+        for number, line in enumerate(read_text(table).split("\n"), start=1):
             if line.strip():
                 yield number, _object(table, number, line)
 
@@ -184,7 +192,7 @@ def _object(table: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{table}, line {number}: is no JSON ({error})") from error
+        raise DatasetError(f"{table}, line {number}: is not JSON ({error})") from error
     if not isinstance(row, dict):
-        raise DatasetError(f"{table}, line {number}: is no JSON object")
+        raise DatasetError(f"{table}, line {number}: is not a JSON object")
     return row

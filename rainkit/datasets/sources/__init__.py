@@ -1,25 +1,24 @@
-"""What training draws its pairs from: clean photos degraded on the fly, and folders on disk.
+"""The sources of training samples: clean photos degraded on the fly, and folders on disk.
 
-Sample ``k`` of a run is a pure function of (run seed, k): which picture, which crop, which rain.
-The worker count, the number of processes and a resume change nothing.
+Sample ``k`` of a run is a pure function of the run's seed and ``k``: its picture, its crop and its
+rain. It does not depend on the number of workers or processes, or on a resume.
 """
 
 from __future__ import annotations
 
-from rainkit.datasets.sources.base import Common, Source
-from rainkit.datasets.sources.mixed import Mixed, open_sources
+from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
+from rainkit.datasets.sources.disk import FrameScenes, PairFolder, SceneAverages
+from rainkit.datasets.sources.mixed import MixedDataset, open_sources
 from rainkit.datasets.sources.photos import Photos
-from rainkit.datasets.sources.request import DataRequest
-from rainkit.datasets.sources.stored import FrameScenes, PairFolder, SceneAverages
 
 __all__ = [
-    "Common",
     "DataRequest",
     "FrameScenes",
-    "Mixed",
+    "MixedDataset",
     "PairFolder",
     "Photos",
     "SceneAverages",
     "Source",
+    "SourceContext",
     "open_sources",
 ]

@@ -1,7 +1,7 @@
-"""Paired augmentation through albumentations: what happens to one picture happens to both.
+"""Paired augmentation through albumentations: both pictures of a pair are changed alike.
 
-Every draw comes from the sample's own seed, so that the same sample is the same pixels whatever
-the worker count.
+Every draw comes from the sample's own seed, so that a sample has the same pixels for any number of
+workers.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 __all__ = ["Augmentation"]
 
-# What a sample's seed is extended by; albumentations has the seed itself, enlargement has 3.
+# Numbers that extend a sample's seed; albumentations takes the seed itself, enlargement takes 3.
 _CUT, _COLOURS, _FLIPS = 1, 2, 4
 
 
 class Augmentation:
-    """A random square crop of both pictures, then flips, or flips and quarter turns, of both.
+    """A random square crop of both pictures, followed by flips, or by flips and quarter turns.
 
-    A quarter turn lays rain on its side: a network that sees it takes horizontal lines of the scene
-    for rain. Flips keep rain near the vertical.
+    Quarter turns make rain horizontal, so that a network learns to take horizontal lines of the
+    scene for rain. Flips keep rain near the vertical.
 
-    Pictures smaller than the crop are extended by reflection. With ``training.whole`` there is no
-    such crop: pictures are shrunk to that longest side, and lose what their sides are longer than
-    a multiple. In a share of samples, ``training.photometric``, brightness, contrast, gamma, hue
-    and saturation of both change by the same draws.
+    Pictures smaller than the crop are extended by reflection. With ``training.whole``, pictures
+    are not cropped to squares but shrunk to that longest side, and their sides are cut to a
+    multiple. In the share ``training.photometric`` of samples, brightness, contrast, gamma, hue and
+    saturation of both pictures change alike.
 
     Args:
-        training: says which of these.
-        multiple_of: sides of whole pictures are multiples of this.
+        training: settings that select these steps.
+        multiple_of: number that the sides of whole pictures are multiples of.
     """
 
     def __init__(self, training: Training, *, multiple_of: int = 1) -> None:
-        # It asks the network for its newest version at import otherwise.
+        # Otherwise albumentations asks the network for its newest version when it is imported.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations as A
 
@@ -59,7 +59,7 @@ class Augmentation:
             steps.append(A.D4(p=1.0))
         both = {"clean": "image"}
         self._pair: A.Compose = A.Compose(steps, additional_targets=both)
-        # Apart from the others: what is cropped and turned must not depend on them.
+        # Colours are apart from the other steps, whose draws must not depend on them.
         colours: list[A.BasicTransform] = [
             A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=1.0),
             A.RandomGamma(gamma_limit=(70, 140), p=1.0),
@@ -68,14 +68,14 @@ class Augmentation:
         self._colours: A.Compose = A.Compose(colours, additional_targets=both)
 
     def __call__(self, rainy: RGB8, clean: RGB8, seed: int) -> tuple[RGB8, RGB8]:
-        """Two HWC uint8 pictures of one size -> two of ``patch`` x ``patch``, or whole ones."""
+        """Augment two uint8 [H,W,3] pictures of one size to ``patch`` x ``patch``, or whole."""
         if self._whole:
             rainy, clean = shrink(rainy, self._whole), shrink(clean, self._whole)
             rows, columns = self._cut(rainy.shape[:2], np.random.default_rng([seed, _CUT]))
             rainy, clean = (self._extended(each)[rows, columns] for each in (rainy, clean))
         rainy, clean = _apply(self._pair, rainy, clean, seed)
         if self._flips:
-            # albumentations would draw both flips, and the crop's place, from the same numbers.
+            # albumentations would draw both flips and the place of the crop from equal numbers.
             down, right = np.random.default_rng([seed, _FLIPS]).choice((1, -1), 2)
             rainy, clean = (np.ascontiguousarray(each[::down, ::right]) for each in (rainy, clean))
         if self._share:
@@ -85,7 +85,7 @@ class Augmentation:
         return rainy, clean
 
     def _cut(self, sides: tuple[int, ...], rng: np.random.Generator) -> tuple[slice, ...]:
-        """Where to cut a picture so that its sides are multiples, a random few pixels in."""
+        """Draw the slices that cut a picture's sides to multiples, from a random start."""
         cuts = []
         for side in sides:
             kept = max(side // self._multiple, 1) * self._multiple
@@ -94,7 +94,7 @@ class Augmentation:
         return tuple(cuts)
 
     def _extended(self, picture: RGB8) -> RGB8:
-        """By reflection, where a side is shorter than the smallest multiple."""
+        """Extend sides that are shorter than the smallest multiple by reflection."""
         down, right = (max(self._multiple - side, 0) for side in picture.shape[:2])
         if not (down or right):
             return picture

@@ -1,4 +1,4 @@
-"""What all sources have in common: their interface, their settings, and decoded pictures."""
+"""What all sources share: the request they serve, their interface, and a cache of pictures."""
 
 from __future__ import annotations
 
@@ -6,77 +6,188 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from rainkit.api import Training
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.sequences import AllButOne
+from rainkit.datasets.pairs import ReadOptions
+from rainkit.datasets.sequences import LeaveOneOutAverage
 from rainkit.datasets.sources.augmentation import Augmentation
-from rainkit.datasets.sources.request import DataRequest
-from rainkit.errors import DatasetError
+from rainkit.errors import DatasetError, UsageError
 from rainkit.images import RGB8
+from rainkit.rain import RainDistribution
+from rainkit.rain.noise import Noise
 from rainkit.rain.render import SampledRain
 
-__all__ = ["Cache", "Common", "Source", "draw_seed", "refuse_sizes"]
+__all__ = ["Cache", "DataRequest", "Source", "SourceContext", "draw_seed", "refuse_sizes"]
 
-CACHE_BYTES = 1 << 30
-"""What is kept per loading process; what does not fit is decoded or averaged again."""
+Degraded = Literal["rain", "noise"]
+Painter = Literal["workers", "device"]
+Averaged = Literal["mean", "median"]
+Unreadable = Literal["stop", "skip"]
+
+_CHOICES = {
+    "degradation": get_args(Degraded),
+    "rain_on": get_args(Painter),
+    "scene_target": get_args(Averaged),
+    "unreadable": get_args(Unreadable),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataRequest:
+    """A request for training pictures; it holds scalars and lists only, so that recipes can too.
+
+    Each folder of ``pairs`` and ``scenes`` may have a count, which limits how much of it is used,
+    and a share, which says how often it is drawn from: ``FOLDER:COUNT@SHARE``, see
+    :class:`rainkit.datasets.sampling_spec.SampledFolder`. If no folder has a share, all pictures of
+    these folders are equally likely.
+
+    An entry of ``clean`` may end in ``@SHARE``, too. If one does, all entries of ``clean``,
+    ``pairs`` and ``scenes`` need a share.
+
+    Attributes:
+        clean: files, folders or globs of clean photographs, which are degraded on the fly.
+        pairs: dataset folders with rainy and clean pictures; if a dataset has splits, ``train`` is
+            used. Counts are numbers of pairs.
+        scenes: folders of time-lapse scenes. Methods that learn from frames get two frames, others
+            get a frame and its ``scene_target``. Counts are numbers of scenes.
+        validation: dataset folders for validation; they are never trained on.
+        layout: layout of the folders of ``pairs``; None to detect it.
+        rainy_side: ``left`` or ``right`` half of side-by-side pictures; None to detect it.
+        crop_to_common: crop pairs of two sizes instead of refusing them, in validation too.
+        clean_share: share of samples from ``clean`` if there are folders too and the entries of
+            ``clean`` have no shares.
+        scene_target: target of a frame for methods that learn from pairs: the ``mean`` or the
+            ``median`` of all other frames of its scene. It is prepared when a scene is first drawn;
+            the median is slower to prepare, and needs all frames in memory.
+        degradation: degradation of clean photographs, ``rain`` or ``noise``.
+        rain: distribution of the rain that is drawn onto them.
+        rain_on: where the rain is painted: in the loading processes (``workers``) or on the
+            training device (``device``). Both draw the same rain; levels may differ by one.
+        noise: distribution of the noise that is added to them.
+        rain_free: share of samples without rain or noise, which a network must not change.
+        jpeg: share of rainy pictures that are compressed as JPEG of quality 60 to 95; noisy
+            pictures are not compressed.
+        enlarge: share of samples from ``clean`` and ``pairs`` whose rainy and clean crop are
+            enlarged together by 1.1 to 2.5, after the rain and before JPEG, bicubically or
+            bilinearly; noisy pictures are not enlarged, and whole pictures cannot be.
+        shrink: smallest random scale of a clean photograph, or of both pictures of a pair, before
+            the crop; whole pictures and frames of scenes are not scaled at random.
+        match_tone: give the clean picture of each of ``pairs`` the tone of the rainy one first,
+            see :func:`rainkit.datasets.sources.tone.tone_curve`.
+        unreadable: what happens if a picture cannot be read: the training stops (``stop``), or
+            another picture is drawn in its place (``skip``).
+    """
+
+    clean: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    layout: str | None = None
+    rainy_side: str | None = None
+    crop_to_common: bool = False
+    clean_share: float = 0.5
+    scene_target: Averaged = "mean"
+    degradation: Degraded = "rain"
+    rain: RainDistribution = field(default_factory=RainDistribution)
+    rain_on: Painter = "workers"
+    noise: Noise = field(default_factory=Noise)
+    rain_free: float = 0.04
+    jpeg: float = 0.3
+    enlarge: float = 0.0
+    shrink: float = 0.6
+    match_tone: bool = False
+    unreadable: Unreadable = "stop"
+
+    def reading(self) -> ReadOptions:
+        """Return the options for reading the folders of ``pairs``."""
+        return ReadOptions(
+            layout=self.layout, rainy_side=self.rainy_side, crop_to_common=self.crop_to_common
+        )
+
+    def __post_init__(self) -> None:
+        self.reading()  # it refuses an unknown side
+        for name in ("clean_share", "rain_free", "jpeg", "enlarge", "shrink"):
+            value = getattr(self, name)
+            if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
+                least = "above 0" if name == "shrink" else "from 0"
+                raise UsageError(f"data.{name} = {value}: choose a number {least} to 1")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                chosen = getattr(self, name)
+                raise UsageError(f"data.{name} = {chosen}: choose {' or '.join(known)}")
+        for name, work in {"jpeg": "compress", "enlarge": "enlarge"}.items():
+            if self.rain_on == "device" and getattr(self, name) > 0:
+                raise UsageError(
+                    f"data.{name} = {getattr(self, name)}: only workers {work} pictures; "
+                    f"set data.{name} = 0 or data.rain_on = workers"
+                )
 
 
 class Source(ABC):
-    """Something that can be asked for pairs of pictures: crops of one size, or whole ones."""
+    """A source of training samples: pairs of crops of one size, or of whole pictures.
+
+    Attributes:
+        name: name of the source for the log.
+    """
 
     name: str
 
     @abstractmethod
     def __len__(self) -> int:
-        """Pictures to draw from."""
+        """Return the number of pictures to draw from."""
 
     @abstractmethod
     def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | SampledRain, RGB8]:
-        """A degraded and a clean crop of picture ``item``, HWC uint8 RGB.
+        """Return a degraded and a clean crop of picture ``item``, uint8 [H,W,3] RGB.
 
-        Or the rain that is to be painted over the clean crop, and that crop.
+        If the rain is to be painted later, sampled rain stands in place of the degraded crop.
 
         Raises:
             ImageError, DatasetError: a picture cannot be read.
         """
 
     def amount(self) -> str:
-        """For the log: how much there is to draw from, such as ``4,000 of 5,000 pictures``."""
+        """Return the number of pictures for the log, such as ``4,000 of 5,000 pictures``."""
         return f"{len(self):,} pictures"
 
 
+CACHE_BYTES = 1 << 30
+"""Memory of the cache in each loading process; other pictures are decoded or averaged again."""
+
+
 class Cache:
-    """Decoded pictures and averages of scenes, until the budget is spent."""
+    """A cache of decoded pictures and averages of scenes; nothing is added once it is full."""
 
     def __init__(self) -> None:
         self._pictures: dict[ImageRef, RGB8] = {}
-        self._averages: dict[Hashable, AllButOne] = {}
+        self._averages: dict[Hashable, LeaveOneOutAverage] = {}
         self._free = CACHE_BYTES
 
-    def read(self, picture_of: ImageRef | Path, *, keep: bool = True) -> RGB8:
-        """A picture; ``keep`` = False of one that is not likely to be wanted again soon.
+    def read(self, place: ImageRef | Path, *, keep: bool = True) -> RGB8:
+        """Return a picture, and keep it unless ``keep`` is False and if there is room.
 
         Raises:
-            ImageError, DatasetError: it cannot be read.
+            ImageError, DatasetError: the picture cannot be read.
         """
-        stored = ImageRef(picture_of) if isinstance(picture_of, Path) else picture_of
-        if stored in self._pictures:
-            return self._pictures[stored]
-        picture = stored.read()
+        ref = ImageRef(place) if isinstance(place, Path) else place
+        if ref in self._pictures:
+            return self._pictures[ref]
+        picture = ref.read()
         if keep and picture.nbytes <= self._free:
-            self._pictures[stored] = picture
+            self._pictures[ref] = picture
             self._free -= picture.nbytes
         return picture
 
-    def average(self, key: Hashable) -> AllButOne | None:
-        """What was kept under a key."""
+    def average(self, key: Hashable) -> LeaveOneOutAverage | None:
+        """Return the average kept under a key, or None."""
         return self._averages.get(key)
 
-    def keep(self, key: Hashable, average: AllButOne) -> None:
-        """Keep what took many pictures to make, rather than single pictures, if it fits."""
+    def keep(self, key: Hashable, average: LeaveOneOutAverage) -> None:
+        """Keep an average if it fits; single pictures, which are read faster, make room for it."""
         if average.nbytes > self._free + sum(each.nbytes for each in self._pictures.values()):
             return
         while average.nbytes > self._free:
@@ -86,15 +197,15 @@ class Cache:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class SourceContext:
     """What the sources of a run share.
 
     Attributes:
-        request: what was asked for.
-        training: crops or whole pictures, and how they are augmented.
-        seed: of the run; decides which pairs are taken where only some are.
-        multiple_of: sides of whole pictures are multiples of this.
-        cache: of pictures.
+        request: the request for training pictures.
+        training: settings for crops, whole pictures and augmentation.
+        seed: seed of the run; it decides which pairs are used if a count limits them.
+        multiple_of: number that the sides of whole pictures are multiples of.
+        cache: cache of pictures.
     """
 
     request: DataRequest
@@ -104,20 +215,20 @@ class Common:
     cache: Cache = field(default_factory=Cache)
 
     def augmentation(self) -> Augmentation:
-        """One of its own for each source."""
+        """Return a new augmentation, since each source needs its own."""
         return Augmentation(self.training, multiple_of=self.multiple_of)
 
 
 def draw_seed(rng: np.random.Generator) -> int:
-    """A seed for something that draws by itself."""
+    """Draw a seed for another random generator."""
     return int(rng.integers(2**31))
 
 
 def refuse_sizes(one: ImageRef | Path, first: RGB8, other: ImageRef | Path, second: RGB8) -> None:
-    """Refuse two pictures that belong together and differ in size.
+    """Refuse two pictures that belong together but differ in size.
 
     Raises:
-        DatasetError: naming both.
+        DatasetError: the sizes differ; the message names both pictures.
     """
     if first.shape != second.shape:
         raise DatasetError(

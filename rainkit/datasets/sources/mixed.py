@@ -1,4 +1,4 @@
-"""All sources of a run as one dataset of samples, and batches of them."""
+"""All sources of a run as one dataset of samples, and their batches."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rainkit.api import Training
-from rainkit.datasets.sampling_spec import CountedFolder, weighted_input
-from rainkit.datasets.sources.base import Common, Source
+from rainkit.datasets.sampling_spec import SampledFolder, split_share
+from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
+from rainkit.datasets.sources.disk import FrameScenes, PairFolder, SceneAverages
 from rainkit.datasets.sources.photos import Photos
-from rainkit.datasets.sources.request import DataRequest
-from rainkit.datasets.sources.stored import FrameScenes, PairFolder, SceneAverages
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.images import RGB8
 from rainkit.rain.batched import paint_batch
@@ -23,7 +22,7 @@ from rainkit.rain.render import SampledRain
 
 __all__ = [
     "Batch",
-    "Mixed",
+    "MixedDataset",
     "Redrawn",
     "Sample",
     "collate",
@@ -32,14 +31,16 @@ __all__ = [
 
 
 Sample = tuple[Tensor | SampledRain, Tensor]
-"""Degraded and clean picture, or two frames of one scene, uint8 [3, H, W]; or the rain to paint
-over a clean picture, and that picture. Crops are of one size, whole pictures of many."""
+"""A degraded and a clean picture, or two frames of one scene, uint8 [3,H,W]; or sampled rain and
+the clean picture to paint it over. Crops have one size, while whole pictures may have several."""
 
 
 class Redrawn(NamedTuple):
-    """A sample that stands for pictures which could not be read, and why each could not.
+    """A sample that was drawn in place of pictures that cannot be read.
 
-    ``skipped`` holds a line for each, which begins with the picture's name.
+    Attributes:
+        sample: the sample.
+        skipped: a line for each of these pictures, which begins with its name and says why.
     """
 
     sample: Sample
@@ -47,11 +48,15 @@ class Redrawn(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Samples stacked, uint8 [B, 3, H, W] twice, and the rain that ``first`` still lacks.
+    """A batch of samples.
 
-    ``rains`` has an entry for each sample, or none at all; so has ``uncut``: the whole clean
-    pictures, [3, h, w], where those of the batch differ in size and rain is to be painted on.
-    ``skipped`` tells of each picture that could not be read, and in whose place another was drawn.
+    Attributes:
+        first: degraded pictures, uint8 [B,3,H,W]; clean ones where rain is still to be painted.
+        second: clean pictures, uint8 [B,3,H,W].
+        rains: the rain to paint for each sample, or nothing if there is none.
+        uncut: the whole clean pictures, [3,h,w], if they differ in size and there is rain to
+            paint; otherwise nothing.
+        skipped: a line for each picture that cannot be read and was replaced by another.
     """
 
     first: Tensor
@@ -61,14 +66,14 @@ class Batch(NamedTuple):
     skipped: tuple[str, ...] = ()
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Both stacks on a device, with all rain painted there."""
+        """Move both stacks to a device, paint all rain there, and return them."""
         first = self.first.to(device, non_blocking=True)
         second = self.second.to(device, non_blocking=True)
         wet = {n: rain for n, rain in enumerate(self.rains) if rain is not None}
         if wet and not self.uncut:
             first[list(wet)] = paint_batch(second[list(wet)], list(wet.values()))
         elif wet:
-            # Rain was drawn for the whole picture: it is painted there, and cut with it.
+            # Rain was sampled for the whole picture, so it is painted there and then cut with it.
             for n, rain in wet.items():
                 whole = self.uncut[n].to(device, non_blocking=True)
                 rainy = paint_batch(whole.unsqueeze(0), [rain])[0]
@@ -77,9 +82,9 @@ class Batch(NamedTuple):
 
 
 def collate(samples: Sequence[Sample | Redrawn | RainkitError]) -> Batch | RainkitError:
-    """Samples as one batch, or the first error among them.
+    """Return the samples as one batch, or the first error among them.
 
-    Pictures of several sizes are cut to the middle that all of them have.
+    Pictures of several sizes are cut to their common size in the middle.
     """
     whole: list[Sample] = []
     skipped: list[str] = []
@@ -105,28 +110,28 @@ def collate(samples: Sequence[Sample | Redrawn | RainkitError]) -> Batch | Raink
 
 
 def _picture(sample: Sample) -> Tensor:
-    """The degraded picture or, where its rain is still to be painted, the clean one."""
+    """Return the degraded picture, or the clean one if its rain is still to be painted."""
     first, second = sample
     return second if isinstance(first, SampledRain) else first
 
 
 def _middle(picture: Tensor, height: int, width: int) -> Tensor:
-    """The middle of [3, H, W], of that height and width."""
+    """Return the middle of a picture [3,H,W]."""
     top, left = (picture.shape[1] - height) // 2, (picture.shape[2] - width) // 2
     return picture[:, top : top + height, left : left + width]
 
 
 _ATTEMPTS = 10
-"""Pictures drawn for one sample, at most, where those that cannot be read are skipped."""
+"""Largest number of pictures drawn for one sample if those that cannot be read are skipped."""
 
 
-class Mixed(Dataset[Sample | Redrawn | RainkitError]):
-    """Several sources as one endless, indexable run of samples.
+class MixedDataset(Dataset[Sample | Redrawn | RainkitError]):
+    """Several sources as one endless, indexable dataset of samples.
 
     Args:
-        sources: what is drawn from.
-        shares: how often each is, of any sum.
-        seed: of the run.
+        sources: the sources.
+        shares: how often each is drawn from, relative to the others.
+        seed: seed of the run.
         skip: draw another picture in place of one that cannot be read.
     """
 
@@ -140,14 +145,14 @@ class Mixed(Dataset[Sample | Redrawn | RainkitError]):
         self._attempts = _ATTEMPTS if skip else 1
 
     def __getitem__(self, k: int) -> Sample | Redrawn | RainkitError:
-        """Sample ``k``, or why there is none.
+        """Return sample ``k``, or the error that prevents it.
 
-        An error is given back, not raised: a loading process would wrap it in its traceback. Where
-        pictures are skipped, that is the first of ten in a row.
+        Errors are returned since a loading process would wrap a raised one in its traceback. If
+        pictures are skipped, it is the first error of ten pictures in a row.
         """
         failures: list[RainkitError] = []
         for attempt in range(self._attempts):
-            # The first draw is that of a run which skips nothing.
+            # The first draw is the same as without skipping.
             rng = np.random.default_rng([self._seed, k, *([attempt] if attempt else [])])
             try:
                 sample = self._draw(rng)
@@ -167,7 +172,7 @@ class Mixed(Dataset[Sample | Redrawn | RainkitError]):
         return first, _to_channels_first(second)
 
     def describe(self) -> str:
-        """For the log: each source with its number of pictures and, of several, its share."""
+        """Describe the sources for the log, with their numbers of pictures and their shares."""
         shares = [f", {100 * share:.3g}%" for share in self._shares]
         if len(shares) == 1:
             shares = [""]
@@ -182,76 +187,77 @@ def open_sources(
     *,
     kind: Literal["pairs", "frames"] = "frames",
     multiple_of: int = 1,
-) -> Mixed:
-    """Everything a request names, as one dataset.
+) -> MixedDataset:
+    """Open all sources of a request as one dataset.
 
     Args:
-        request: where pictures come from.
-        training: crops or whole pictures, and how they are augmented.
-        seed: of the run.
-        kind: what the method learns from; of scenes, ``frames`` are two of them, and ``pairs`` a
-            frame and the average of the others.
-        multiple_of: sides of whole pictures are multiples of this; of crops they are as they are.
+        request: the request for training pictures.
+        training: settings for crops, whole pictures and augmentation.
+        seed: seed of the run.
+        kind: kind of samples that the method learns from. A scene gives two frames for ``frames``,
+            and a frame and the average of the others for ``pairs``.
+        multiple_of: number that the sides of whole pictures are multiples of; crops are not cut.
 
     Raises:
-        UsageError: nothing to train on, a folder without pictures or with fewer than are asked
-            for, or weights of some folders only.
-        DatasetError: a folder that cannot be read.
+        UsageError: there is nothing to train on, a folder has fewer pictures than asked for, or
+            only some folders have a share.
+        DatasetError: a folder cannot be read.
     """
-    common = Common(request=request, training=training, seed=seed, multiple_of=multiple_of)
+    context = SourceContext(request=request, training=training, seed=seed, multiple_of=multiple_of)
     if request.enlarge and training.whole:
         raise UsageError(
             f"data.enlarge = {request.enlarge}: whole pictures cannot be enlarged; "
             "set data.enlarge = 0 or training.whole = 0"
         )
-    clean = [weighted_input(text) for text in request.clean]
-    pairs = [CountedFolder.parse(text) for text in request.pairs]
-    scenes = [CountedFolder.parse(text) for text in request.scenes]
+    clean = [split_share(text) for text in request.clean]
+    pairs = [SampledFolder.parse(text) for text in request.pairs]
+    scenes = [SampledFolder.parse(text) for text in request.scenes]
     folders = [*pairs, *scenes]
-    # With weights of clean photos, weights say all shares; otherwise those of the folders alone.
-    weighed = any(weight is not None for _, weight in clean)
+    # If clean photos have shares, these and the folders' are the shares of all sources; otherwise
+    # the folders' shares divide what clean_share leaves.
+    clean_has_shares = any(share is not None for _, share in clean)
     texts = (*request.pairs, *request.scenes)
-    weights = dict(zip(texts, (folder.weight for folder in folders), strict=True))
-    _refuse_some_weights(
-        {**dict(zip(request.clean, (weight for _, weight in clean), strict=True)), **weights}
-        if weighed
-        else weights,
-        "--clean, --pairs and --scenes" if weighed else "--pairs and --scenes",
-    )
-    if weighed and request.clean_share != DataRequest().clean_share:
+    given = dict(zip(texts, (folder.share for folder in folders), strict=True))
+    options = "--pairs and --scenes"
+    if clean_has_shares:
+        given = {**dict(zip(request.clean, (share for _, share in clean), strict=True)), **given}
+        options = "--clean, --pairs and --scenes"
+    _refuse_missing_shares(given, options)
+    if clean_has_shares and request.clean_share != DataRequest().clean_share:
         raise UsageError(
-            f"data.clean_share = {request.clean_share}: the weights of --clean say every share; "
-            "leave it out, or name --clean without @WEIGHT"
+            f"data.clean_share = {request.clean_share}: the shares of --clean replace it; "
+            "leave it out, or name --clean without @SHARE"
         )
     sources: list[Source] = []
     shares: list[float] = []
-    for text, weight in clean if weighed else ():
-        sources.append(Photos((text,), common, label=text))
-        shares.append(weight or 0.0)
-    if clean and not weighed:
-        sources.append(Photos(request.clean, common))
+    for text, share in clean if clean_has_shares else ():
+        sources.append(Photos((text,), context, label=text))
+        shares.append(share or 0.0)
+    if clean and not clean_has_shares:
+        sources.append(Photos(request.clean, context))
         shares.append(request.clean_share if folders else 1.0)
     of_scenes = FrameScenes if kind == "frames" else SceneAverages
-    opened: list[Source] = [PairFolder(folder, common) for folder in pairs]
-    opened += [of_scenes(folder, common) for folder in scenes]
+    opened: list[Source] = [PairFolder(folder, context) for folder in pairs]
+    opened += [of_scenes(folder, context) for folder in scenes]
     parts = [
-        len(source) if folder.weight is None else folder.weight
+        len(source) if folder.share is None else folder.share
         for folder, source in zip(folders, opened, strict=True)
     ]
     rest = 1.0 - request.clean_share if clean else 1.0
     sources += opened
-    shares += parts if weighed else [rest * part / sum(parts) for part in parts]
+    shares += parts if clean_has_shares else [rest * part / sum(parts) for part in parts]
     if not sources:
         raise UsageError("nothing to train on: name clean photos (--clean) or pairs (--pairs)")
-    return Mixed(sources, shares, seed, skip=request.unreadable == "skip")
+    return MixedDataset(sources, shares, seed, skip=request.unreadable == "skip")
 
 
-def _refuse_some_weights(weights: Mapping[str, float | None], options: str) -> None:
-    without = [text for text, weight in weights.items() if weight is None]
-    if without and len(without) < len(weights):
-        given = next(text for text in weights if text not in without)
+def _refuse_missing_shares(shares: Mapping[str, float | None], options: str) -> None:
+    """Refuse inputs of which only some have a share."""
+    without = [text for text, share in shares.items() if share is None]
+    if without and len(without) < len(shares):
+        given = next(text for text in shares if text not in without)
         raise UsageError(
-            f"{without[0]} has no weight, but {given} has: write FOLDER@WEIGHT for every one "
+            f"{without[0]} has no share, but {given} has: write FOLDER@SHARE for every one "
             f"of {options}, or for none"
         )
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from rainkit import images
-from rainkit.datasets.sources.base import Common, Source, draw_seed
+from rainkit.datasets.sources.base import Source, SourceContext, draw_seed
 from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.images import RGB8
 from rainkit.rain import render
@@ -19,27 +19,27 @@ __all__ = ["Photos"]
 
 
 class Photos(Source):
-    """Clean photographs with fresh rain or noise: no picture is ever seen twice alike.
+    """Clean photographs with new rain or noise in every sample.
 
     Args:
         inputs: files, folders or globs.
-        common: what the sources of the run share.
-        label: stands before the source's name, if there are several sources of photographs.
+        context: what the sources of the run share.
+        label: text before the source's name, if there are several sources of photographs.
     """
 
-    def __init__(self, inputs: Sequence[str], common: Common, *, label: str = "") -> None:
-        self.name = f"{label}, " * bool(label) + f"{common.request.degradation} on the fly"
+    def __init__(self, inputs: Sequence[str], context: SourceContext, *, label: str = "") -> None:
+        self.name = f"{label}, " * bool(label) + f"{context.request.degradation} on the fly"
         self._paths = [found.path for found in images.find(inputs)]
-        self._request = common.request
-        self._patch, self._whole = common.training.patch, common.training.whole
-        self._augment = common.augmentation()
-        self._cache = common.cache
+        self._request = context.request
+        self._patch, self._whole = context.training.patch, context.training.whole
+        self._augment = context.augmentation()
+        self._cache = context.cache
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | SampledRain, RGB8]:
-        """Crop, turn and recolour, then rain, enlarged or compressed at times, or noise."""
+        """Crop, turn and recolour a photograph; then add noise, or rain, enlargement and JPEG."""
         request = self._request
         photo = self._cache.read(self._paths[item])
         scale = rng.uniform(request.shrink, 1.0)

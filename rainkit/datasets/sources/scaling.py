@@ -1,4 +1,4 @@
-"""Random scales of training pictures: made smaller before they are cropped, larger afterwards."""
+"""Random scales of training pictures: they are shrunk before the crop and enlarged after it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rainkit.images import RGB8
 
 __all__ = ["Enlargement", "shrunk_pieces"]
 
-_ENLARGEMENT = 3  # what a sample's seed is extended by; see rainkit.datasets.sources.augmentation
+_ENLARGEMENT = 3  # extends a sample's seed, see rainkit.datasets.sources.augmentation
 _LEAST, _MOST = 1.1, 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Enlargement:
-    """How a degraded crop and its clean crop are enlarged together.
+    """An enlargement of a degraded crop together with its clean crop.
 
-    Photographs on the web have often been enlarged after the rain fell: their streaks are wide and
-    soft.
+    Photographs on the web have often been enlarged after they were taken in the rain, so that their
+    streaks are wide and soft.
 
     Attributes:
-        patch: side of the enlarged crop.
-        factor: how many times as long its sides are.
-        interpolation: OpenCV's number of it.
+        patch: side of the enlarged crop in px.
+        factor: factor by which the sides grow.
+        interpolation: OpenCV's constant for the interpolation.
     """
 
     patch: int
@@ -36,7 +36,7 @@ class Enlargement:
 
     @classmethod
     def draw(cls, share: float, patch: int, seed: int) -> Enlargement | None:
-        """Draw one for a share of samples; the others' draws do not depend on the share."""
+        """Draw an enlargement for a share of samples; other draws do not depend on the share."""
         if not share:
             return None
         rng = np.random.default_rng([seed, _ENLARGEMENT])
@@ -46,13 +46,13 @@ class Enlargement:
         return cls(patch, factor, cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR)
 
     def cut(self, crop: RGB8) -> RGB8:
-        """Return the middle of a crop: what fills the patch once it is enlarged."""
+        """Return the middle of a crop, which fills the patch once it is enlarged."""
         side = math.ceil(self.patch / self.factor)
         start = (self.patch - side) // 2
         return np.ascontiguousarray(crop[start : start + side, start : start + side])
 
     def apply(self, crop: RGB8) -> RGB8:
-        """Enlarge what :meth:`cut` returned."""
+        """Enlarge the middle that :meth:`cut` returned."""
         size = (self.patch, self.patch)
         return np.asarray(cv2.resize(crop, size, interpolation=self.interpolation), np.uint8)
 
@@ -60,11 +60,11 @@ class Enlargement:
 def shrunk_pieces(
     *pictures: RGB8, scale: float, patch: int, rng: np.random.Generator
 ) -> tuple[tuple[RGB8, ...], int]:
-    """Return the same piece of pictures of one size, made smaller, and their longest side then.
+    """Return the same piece of several pictures of one size, shrunk, and the new longest side.
 
-    The pieces are ``patch`` x ``patch``; only they are resized, which is most of a large picture's
-    cost. Pictures that keep their size are returned whole: the scale is never one at which the
-    shorter side would be less than ``patch``.
+    The pieces are ``patch`` x ``patch``. Only they are resized, since resizing takes most of the
+    time for a large picture. The scale is raised if the shorter side would be less than ``patch``;
+    pictures that keep their size are returned whole.
     """
     height, width = pictures[0].shape[:2]
     scale = max(scale, min(1.0, patch / min(height, width)))

@@ -1,4 +1,4 @@
-"""The tone of a pair: the curve from its clean side to the dry part of its rainy side."""
+"""Matching the tone of a pair: the clean picture gets the tone of the rainy one."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from rainkit.images import RGB8
 
 __all__ = ["apply_curve", "tone_curve"]
 
-Curve = NDArray[np.uint8]
+_Curve = NDArray[np.uint8]
 
 _BINS = 32
 _PERCENTILE = 25.0
-_LEAST_SHARE = 1 / 2000
-"""Bins with fewer pixels than this share of the picture are joined with the next one."""
+_SMALLEST_BIN = 1 / 2000
+"""Bins with a smaller fraction of the picture's pixels are joined with the next one."""
 
 
-def tone_curve(clean: RGB8, rainy: RGB8) -> Curve:
-    """Return the monotone curve of each channel that gives the clean side the rainy side's tone.
+def tone_curve(clean: RGB8, rainy: RGB8) -> _Curve:
+    """Return the monotone curve of each channel that gives the clean picture the rainy one's tone.
 
-    In some datasets (Rain800) the rainy sides are darker than the clean ones, each by another
-    curve, although rain only adds light. A network that learns from such pairs learns to undo that
-    tone, and changes the tone of every other photograph, too. If the clean side goes through this
-    curve first, rain is all that is left between the two sides.
+    In some datasets (Rain800), rainy pictures are darker than the clean ones, each by another
+    curve, although rain only adds light. A network that is trained on such pairs learns to undo
+    that tone, and changes the tone of every other photograph, too. After this curve is applied to
+    the clean picture, the two pictures differ by the rain alone.
 
-    Rain adds light, so the dry pixels are the darker ones of all that have the same clean value:
+    Since rain adds light, the dry pixels are the darker ones among those with the same clean value:
     the curve leads from the 25th percentile of each bin of clean values to the 25th percentile of
-    the rainy values of the same pixels. Beyond the outermost bins it goes on with the slope it has.
+    the rainy values of the same pixels. It continues beyond the outermost bins with their slope.
 
     Args:
-        clean: uint8 [H,W,3].
+        clean: the clean picture, uint8 [H,W,3].
         rainy: the same scene with rain, of the same size.
 
     Returns:
-        uint8 [3,256]: the new level of each level of each channel; see :func:`apply_curve`.
+        The new level of each level of each channel, uint8 [3,256]; see :func:`apply_curve`.
     """
     if clean.shape != rainy.shape:
         raise ValueError(f"two pictures of one size are needed, not {clean.shape}, {rainy.shape}")
     return np.stack([_curve(clean[..., k].ravel(), rainy[..., k].ravel()) for k in range(3)])
 
 
-def apply_curve(picture: RGB8, curve: Curve) -> RGB8:
-    """Send each channel of an HWC picture through its curve of :func:`tone_curve`."""
+def apply_curve(picture: RGB8, curve: _Curve) -> RGB8:
+    """Apply the curves of :func:`tone_curve` to the channels of a picture, uint8 [H,W,3]."""
     table = np.ascontiguousarray(curve.T).reshape(1, 256, 3)
     return np.asarray(cv2.LUT(np.ascontiguousarray(picture), table), np.uint8)
 
@@ -51,11 +51,11 @@ def apply_curve(picture: RGB8, curve: Curve) -> RGB8:
 def _curve(clean: NDArray[np.uint8], rainy: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from scipy.optimize import isotonic_regression
 
-    # Row = clean level, column = rainy level: percentiles of a bin follow from its rows alone.
+    # Rows are clean levels and columns rainy ones, so a bin's percentiles follow from its rows.
     joint = np.bincount(clean.astype(np.intp) * 256 + rainy, minlength=1 << 16)
     joint = joint.reshape(_BINS, 256 // _BINS, 256)
     before, after, counts = [], [], []
-    for rows, first in _joined(joint, max(clean.size * _LEAST_SHARE, 1.0)):
+    for rows, first in _joined(joint, max(clean.size * _SMALLEST_BIN, 1.0)):
         before.append(first + _percentile(rows.sum(1)))
         after.append(_percentile(rows.sum(0)))
         counts.append(int(rows.sum()))
@@ -73,7 +73,7 @@ def _curve(clean: NDArray[np.uint8], rainy: NDArray[np.uint8]) -> NDArray[np.uin
 
 
 def _joined(joint: NDArray[np.intp], least: float) -> list[tuple[NDArray[np.intp], int]]:
-    """Return runs of bins with ``least`` pixels or more, and the first clean level of each."""
+    """Return runs of bins with at least ``least`` pixels, each with its first clean level."""
     width = joint.shape[1]
     runs: list[tuple[int, int]] = []
     start = 0
@@ -90,7 +90,7 @@ def _joined(joint: NDArray[np.intp], least: float) -> list[tuple[NDArray[np.intp
 def _percentile(counts: NDArray[np.intp]) -> float:
     """Return the percentile of levels 0, 1, 2, ... that occur ``counts`` times.
 
-    Each level stands for the interval around it, so that the result is no whole number.
+    A level stands for the interval around it, so that the result is not an integer.
     """
     ends = np.cumsum(counts)
     wanted = ends[-1] * _PERCENTILE / 100

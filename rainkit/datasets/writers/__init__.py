@@ -1,4 +1,4 @@
-"""Writing datasets: names of files and folders as those who read them expect."""
+"""The layouts in which datasets are written."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ LAYOUTS: Mapping[str, Layout] = {
     layout.name: layout
     for layout in (Restormer(), Rain100(), Ddn(), Did(), Spa(), HuggingFace(), WebDataset())
 }
-"""By name; the first is the default."""
+"""Layouts by name; the first is the default."""

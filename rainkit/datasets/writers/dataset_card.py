@@ -14,7 +14,7 @@ from rainkit.files import atomic_path
 __all__ = ["CARD", "write_card"]
 
 CARD = "README.md"
-"""The card's name in a dataset folder, where Hugging Face looks for it."""
+"""Name of the card in a dataset folder, as Hugging Face expects it."""
 
 _SIZES = {
     1_000: "n<1K",
@@ -23,11 +23,10 @@ _SIZES = {
     1_000_000: "100K<n<1M",
     10_000_000: "1M<n<10M",
 }
-"""Hugging Face's classes of size, by their upper bounds."""
-
+"""Hugging Face's size categories by their upper bounds."""
 
 _NAMED = 8
-"""Kinds that a line spells out before it says how many more there are."""
+"""Number of names that a line spells out before it says how many more there are."""
 
 
 def write_card(
@@ -38,25 +37,25 @@ def write_card(
     layout: Layout,
     overwrite: bool = False,
 ) -> None:
-    """Write a dataset's card, with Hugging Face's front matter.
+    """Write a dataset's card with Hugging Face's front matter.
 
-    The same records and command give the same bytes, whatever the records' order.
+    The same records and command give the same bytes, whatever the order of the records.
 
     Args:
         out: the dataset's folder.
-        records: of all its pairs, at least one.
-        command: what made it; empty where no command did.
-        layout: of its files.
-        overwrite: replace a card.
+        records: records of all its pairs, at least one.
+        command: the command that made the dataset; empty if no command did.
+        layout: layout of the dataset.
+        overwrite: replace an existing card.
 
     Raises:
-        FileError: there is a card and ``overwrite`` is False, or the system refuses to write.
+        FileError: a card exists and ``overwrite`` is False, or the system refuses to write.
     """
     lines = [*_front_matter(records, layout), *_contents(records, layout)]
     lines += [*_making(records, command), *_reading(records), *_licence()]
     with atomic_path(out / CARD, overwrite=overwrite) as temporary:
         text = "".join(f"{line}\n" for line in lines)
-        # File names in the command may hold bytes that are no UTF-8.
+        # File names in the command may hold bytes that are not UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
@@ -150,7 +149,7 @@ def _licence() -> Iterator[str]:
 
 
 def _splits(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records by split, the one to train on first."""
+    """Return the records by split, ``train`` first."""
     names = sorted({record.split or "" for record in records}, key=lambda s: (s != "train", s))
     return {name: [r for r in records if (r.split or "") == name] for name in names}
 
@@ -169,7 +168,7 @@ def _measures(records: Sequence[Record]) -> dict[str, list[float]]:
 
 
 def _kinds(records: Sequence[Record]) -> dict[str, list[str]]:
-    """What each record is of, for all lists of which one has something to say."""
+    """Return the named properties of the records by kind; kinds without any are left out."""
     kinds = {
         "preset": [record.preset for record in records if record.degradation == "rain"],
         "level": [record.level for record in records if record.level],
@@ -181,7 +180,7 @@ def _kinds(records: Sequence[Record]) -> dict[str, list[str]]:
 
 
 def _counts(names: Iterable[str]) -> str:
-    """The name they all have, or each with how many there are of it, the most frequent first."""
+    """Return the single name, or each name with its count, the most frequent first."""
     counts = Counter(names)
     if len(counts) == 1:
         return next(iter(counts))

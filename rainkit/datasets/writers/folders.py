@@ -1,4 +1,4 @@
-"""Layouts of plain files in folders, as the sets that the field trains and tests on have them."""
+"""Layouts of plain files in folders, as published datasets have them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from rainkit.datasets.manifest import Record
-from rainkit.datasets.writers.base import RGB, Entry, Layout, Place, portable, save
+from rainkit.datasets.writers.base import Entry, Layout, Place, portable, save
+from rainkit.images import RGB8
 
 __all__ = ["Ddn", "Did", "Rain100", "Restormer", "Spa"]
 
 
 class Restormer(Layout):
-    """Equal names in two folders, the variants' targets one file by hard links."""
+    """Equal names in two folders; the targets of a scene's variants are hard links to one file."""
 
     name = "restormer"
     doc = "input/ and target/ with equal names, as Restormer and BasicSR read them; sequences"
@@ -32,7 +33,7 @@ class Restormer(Layout):
 
 
 class Rain100(Layout):
-    """Numbers beside each other, the variants' targets one file by hard links."""
+    """Numbered pairs in one folder; the targets of a scene's variants are hard links."""
 
     name = "rain100"
     doc = "rain-001.png beside norain-001.png, as Rain100L and Rain100H"
@@ -44,7 +45,7 @@ class Rain100(Layout):
 
 
 class Ddn(Layout):
-    """Many rainy pictures to one clean one, by the number before the last underscore."""
+    """Many rainy pictures to one clean one, matched by the number before the last underscore."""
 
     name = "ddn"
     doc = "rainy_image/901_1.png to ground_truth/901.png, one target a scene, as Rain1400"
@@ -58,7 +59,7 @@ class Ddn(Layout):
 
 
 class Did(Layout):
-    """Both pictures in one file. JPEG lets colour leak across the seam: PNG is better."""
+    """Both pictures in one file. PNG is better than JPEG, whose colours leak across the seam."""
 
     name = "did"
     doc = "one picture a pair, rainy on the left, as DID-MDN (better as PNG: JPEG blurs the seam)"
@@ -68,14 +69,14 @@ class Did(Layout):
         path = _folder(entry.split) + name
         return Place(f"{path}::left", f"{path}::right")
 
-    def write(self, out: Path, entry: Entry, rainy: RGB, clean: RGB, *, overwrite: bool) -> None:
+    def write(self, out: Path, entry: Entry, rainy: RGB8, clean: RGB8, *, overwrite: bool) -> None:
         """Write the pair as one picture; see :meth:`Layout.write`."""
         path = self.place(entry).input.removesuffix("::left")
         save(np.hstack((rainy, clean)), out / path, overwrite=overwrite)
 
 
 class Spa(Layout):
-    """Lists of pairs. Spaces in names become ``%20``: readers split lines at spaces."""
+    """Lists of pairs. Spaces in names become ``%20``, since readers split lines at spaces."""
 
     name = "spa"
     doc = "lists of rainy and clean paths (train.txt, test.txt or pairs.txt), as SPA-Data"

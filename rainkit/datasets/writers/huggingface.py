@@ -1,4 +1,4 @@
-"""Hugging Face's ImageFolder: pictures, and a table of them in each split."""
+"""Hugging Face's ImageFolder: pictures with a table in each split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rainkit.datasets.writers.base import (
     Place,
     parameters,
     portable,
-    refuse_others,
+    refuse_other_pairs,
     write_list,
 )
 from rainkit.errors import FileError
@@ -25,15 +25,15 @@ __all__ = ["HuggingFace"]
 
 _LINES, _PARQUET = "metadata.jsonl", "metadata.parquet"
 _WHOLE = "train"
-"""Split of a dataset without one: ``datasets`` looks for folders of such names."""
+"""Folder of a dataset without splits, since ``datasets`` looks for folders named like splits."""
 
 
 class HuggingFace(Layout):
-    """``load_dataset("imagefolder", data_dir=...)`` gives columns ``image``, ``target`` and more.
+    """Tables for ``load_dataset("imagefolder", data_dir=...)``: ``image``, ``target`` and more.
 
     A table lies in the folder of its split and names files relative to itself. ``file_name`` is
-    the picture, any other ``*_file_name`` a further one, which several rows may share (``datasets``
-    from 3.4).
+    the rainy picture, and any other ``*_file_name`` another one, which several rows may share
+    (``datasets`` 3.4 or newer).
     """
 
     name = "hf"
@@ -42,24 +42,24 @@ class HuggingFace(Layout):
     def finish(
         self, out: Path, records: Sequence[Record], *, overwrite: bool, parquet: bool = False
     ) -> None:
-        """Write each split's table; see :meth:`Layout.finish`. There must not be two of them."""
+        """Write the only table of each split; see :meth:`Layout.finish`."""
         for split, rows in _tables(records).items():
             path, other = out / split / _LINES, out / split / _PARQUET
             if parquet:
                 path, other = other, path
             if other.exists() and not overwrite:
-                raise FileError(f"{other}: is a table already; pass --overwrite, or remove it")
+                raise FileError(f"{other}: exists as a table; pass --overwrite, or remove it")
             other.unlink(missing_ok=True)
             texts = [json.dumps(row, allow_nan=False) for row in rows]
             if not parquet:
                 write_list(path, texts, overwrite=overwrite)
                 continue
             if path.exists() and not overwrite:
-                refuse_others(path, map(json.dumps, read_parquet(path)), texts)
+                refuse_other_pairs(path, map(json.dumps, read_parquet(path)), texts)
             write_parquet(path, rows, overwrite=True)
 
     def pattern(self, split: str) -> str:
-        """The folder of the split."""
+        """Return a glob for the folder of the split."""
         return f"{split or _WHOLE}/**"
 
     def _place(self, entry: Entry) -> Place:
@@ -71,7 +71,7 @@ class HuggingFace(Layout):
 
 
 def _tables(records: Sequence[Record]) -> Mapping[str, Sequence[dict[str, Any]]]:
-    """Rows by split; ``datasets`` demands the same types in all of them."""
+    """Return the rows by split; ``datasets`` requires the same types in all of them."""
     tables = defaultdict(list)
     for record in sorted(records, key=lambda record: record.input):
         split, _, name = record.input.partition("/")

@@ -1,4 +1,4 @@
-"""WebDataset: tar files of a few hundred samples each, to be read from end to end."""
+"""WebDataset: tar files of a few hundred samples each, which are read sequentially."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from io import BytesIO
 from pathlib import Path
 
 from rainkit.datasets.manifest import Record
-from rainkit.datasets.writers.base import Entry, Layout, Place, parameters, portable, refuse_others
+from rainkit.datasets.writers.base import (
+    Entry,
+    Layout,
+    Place,
+    parameters,
+    portable,
+    refuse_other_pairs,
+)
 from rainkit.errors import DatasetError
 from rainkit.files import atomic_path
 
 __all__ = ["STAGING", "WebDataset"]
 
 STAGING = ".staging"
-"""Folder in the dataset where pictures wait until they are packed."""
+"""Folder in the dataset for pictures that are not packed yet."""
 
 _WHOLE = "pairs"
-"""What tar files of a dataset without a split are called."""
+"""Name of the tar files of a dataset without splits."""
 
 _SAMPLES = 500
-"""In one tar file: about 500 MB of 512 x 512 PNG."""
+"""Number of samples in a tar file: about 500 MB of 512 x 512 PNG."""
 
 
 class WebDataset(Layout):
-    """Samples ``<key>.input.png``, ``<key>.json`` (main parameters) and ``<key>.target.png``.
+    """Samples of ``<key>.input.png``, ``<key>.json`` (main parameters) and ``<key>.target.png``.
 
-    Keys hold no dot, since readers take what follows the first one for the field. Which tar file
-    a pair goes to follows from its number alone.
+    Keys hold no dot, since for readers a key ends at the first dot. The tar file of a pair follows
+    from its number alone.
     """
 
     name = "wds"
@@ -44,23 +51,24 @@ class WebDataset(Layout):
     def finish(
         self, out: Path, records: Sequence[Record], *, overwrite: bool, parquet: bool = False
     ) -> None:
-        """Pack what was written; see :meth:`Layout.finish`.
+        """Pack the pictures that were written; see :meth:`Layout.finish`.
 
-        A tar file is made from the pictures that wait for it and those that it holds already, and
-        only then do they cease to wait: wherever this is stopped, it can be done again.
+        A tar file is made from the waiting pictures and from those that it holds already. The
+        waiting pictures are deleted only afterwards, so that packing can be repeated after a stop
+        at any point.
         """
         shards = defaultdict(list)
         for record in records:
             shards[record.input.partition("::")[0]].append(record)
         for name in sorted(shards):
             _pack(out / name, _waiting(out, name), _members(shards[name]), overwrite=overwrite)
-        if overwrite:  # a former run may have left what nobody waits for
+        if overwrite:  # an earlier run may have left pictures that belong to no tar file
             shutil.rmtree(out / STAGING, ignore_errors=True)
-        with suppress(OSError):  # not there, or not empty
+        with suppress(OSError):  # it does not exist, or is not empty
             (out / STAGING).rmdir()
 
     def pattern(self, split: str) -> str:
-        """The tar files of the split."""
+        """Return a glob for the tar files of the split."""
         return f"{split or _WHOLE}-*.tar"
 
     def _place(self, entry: Entry) -> Place:
@@ -82,7 +90,7 @@ def _waiting(out: Path, name: str) -> Path:
 
 
 def _members(records: Sequence[Record]) -> dict[str, bytes | None]:
-    """Names in order, with their data where it is no picture; a sample's stand together."""
+    """Return member names in order, each sample's together, with the data of JSON members."""
     members: dict[str, bytes | None] = {}
     for record in records:
         member = record.input.partition("::")[2]
@@ -95,12 +103,12 @@ def _members(records: Sequence[Record]) -> dict[str, bytes | None]:
 def _pack(
     path: Path, waiting: Path, members: Mapping[str, bytes | None], *, overwrite: bool
 ) -> None:
-    """Make a tar file of what waits for it and what it holds already."""
+    """Make a tar file of the waiting pictures and of those that it holds already."""
     fresh = {name for name in members if (waiting / name).is_file()}
     with _open(path) as old:
         held = {} if old is None else {info.name: info for info in old}
         if not overwrite:
-            refuse_others(path, held, members)
+            refuse_other_pairs(path, held, members)
 
         def read(name: str) -> bytes:
             if name in fresh:
@@ -108,7 +116,7 @@ def _pack(
             file = old.extractfile(held[name]) if old is not None and name in held else None
             if file is None:
                 raise DatasetError(
-                    f"{path}: {name} is neither there nor in {waiting}; make the dataset again"
+                    f"{path}: {name} is neither in it nor in {waiting}; make the dataset again"
                 )
             return file.read()
 
@@ -126,12 +134,12 @@ def _pack(
                     _add(new, name, known[name] if name in known else read(name))
     for name in fresh:
         (waiting / name).unlink()
-    with suppress(OSError):  # not there, or not empty
+    with suppress(OSError):  # it does not exist, or is not empty
         waiting.rmdir()
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Without time and owner, so that equal members make equal files."""
+    """Add a member without time and owner, so that equal members make equal files."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, BytesIO(data))

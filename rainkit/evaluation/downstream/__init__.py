@@ -1,4 +1,4 @@
-"""Whether deraining helps what comes after it: a detector or a segmenter, before and after."""
+"""Measure whether deraining helps a detector or a segmenter: ``rainkit downstream``."""
 
 from __future__ import annotations
 

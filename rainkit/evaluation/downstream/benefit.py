@@ -1,4 +1,4 @@
-"""Does deraining help a detector or a segmenter? ``rainkit eval --downstream`` as one call."""
+"""Run a detector or a segmenter before and after deraining, and compare its figures."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from rainkit.images import RGB8
 __all__ = ["DownstreamRequest", "check", "measure"]
 
 _LITTLE = 0.01
-"""Of a figure; where rain costs less, shares of it say little."""
+"""Smallest loss of a figure by rain of which shares are meaningful."""
 
 Key = tuple[str, str]
-"""Role and name of a row: a folder of results may be called ``clean``, too."""
+"""Role and name of a row; the role is needed since results may be called ``clean``, too."""
 _INPUT, _CLEAN = ("rainy", INPUT), ("target", CLEAN)
 Files = dict[Key, ImageRef]
-"""The files of one picture, by row."""
+"""Files of one picture, by row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DownstreamRequest:
-    """Which model to run, and what is true.
+    """The model to run, and the labels that count as true.
 
     Attributes:
         task: ``detection`` or ``segmentation``.
-        model: a ``.pt`` file of TorchScript, an ``.onnx`` file, or ``NAME=FILE``: a torchvision
-            model's name and a file of weights.
-        labels: a COCO file or a folder of KITTI files; a folder of PNG files of class ids. None =
-            the model's own answer on the clean picture is true.
+        model: a ``.pt`` file of TorchScript, an ``.onnx`` file, or ``NAME=FILE``: the name of a
+            torchvision model and a file of weights.
+        labels: a COCO file or a folder of KITTI files for detection; a folder of PNG files of class
+            ids for segmentation. If None, the model's own answer on the clean picture counts as
+            true.
         classes: names of the detector's classes in the order of their ids, from 1 on.
-        device: as for :func:`rainkit.networks.choose`.
+        device: device as for :func:`rainkit.networks.choose`.
         ignore: class ids of pixels that are not counted.
     """
 
@@ -55,7 +56,7 @@ class DownstreamRequest:
 
 
 class _Tally(Protocol):
-    """Counts up a dataset, picture by picture."""
+    """Figures of a dataset, counted picture by picture."""
 
     def add(self, truth: Any, found: Any) -> None: ...
 
@@ -64,7 +65,13 @@ class _Tally(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Task:
-    """What differs between the tasks: reading an answer, believing it, counting."""
+    """The functions that differ between tasks.
+
+    Attributes:
+        read: reads the model's answer to a picture.
+        believe: turns an answer into labels, for use in place of labels.
+        tally: returns an empty tally for a dataset.
+    """
 
     read: Callable[[Any, RGB8, str], Any]
     believe: Callable[[Any], Any]
@@ -72,11 +79,11 @@ class _Task:
 
 
 def check(request: DownstreamRequest) -> None:
-    """Refuse what cannot work before anything is derained; the model and labels are read.
+    """Refuse what cannot work before anything is derained, by reading the model and the labels.
 
     Raises:
-        UsageError: an unknown task, model or kind of file, a file or package that is missing.
-        WeightsError: the model's file is damaged or does not fit.
+        UsageError: the task, model or kind of file is unknown, or a file or package is missing.
+        WeightsError: the model's file is damaged or does not fit the model.
         DatasetError: a label file is damaged.
     """
     _prepared(request)
@@ -89,19 +96,19 @@ def measure(
 ) -> Downstream:
     """Run the model on the input, on each result and on the clean pictures, and compare.
 
-    Every file is looked at once, whatever the number of comparisons that share it. A picture of
-    which one file cannot be read is left out of all rows of its dataset.
+    The model runs on every file once, whatever the number of comparisons that share it. If a file
+    of a picture cannot be read, the picture is left out of all rows of its dataset.
 
     Args:
-        comparisons: with the files of their restored pictures.
-        request: the model and what is true.
-        advance: told after every picture.
+        comparisons: results with the files of their restored pictures.
+        request: the model to run, and the labels.
+        advance: called after every picture.
 
     Raises:
-        UsageError: as :func:`check`, or a comparison whose restored pictures were not kept.
-        PairingError: a picture without labels, or with labels of another size.
-        MethodError: the model fails, or gives something else than its task's answer.
-        WeightsError, DatasetError: as :func:`check`.
+        UsageError: as in :func:`check`, or the restored pictures of a comparison were not kept.
+        PairingError: a picture has no labels, or labels of another size.
+        MethodError: the model fails, or its answer is not that of the task.
+        WeightsError, DatasetError: as in :func:`check`.
     """
     datasets, failures = _grouped(comparisons)
     model, labels = _prepared(request)
@@ -150,7 +157,7 @@ def measure(
 
 
 class _Memo:
-    """Answers to files, each kept as long as it will be asked for again."""
+    """The model's answers to files, each kept as long as it will be asked for again."""
 
     def __init__(self, answer: Callable[[RGB8], Any], asked: Iterable[ImageRef]) -> None:
         self._answer = answer
@@ -169,16 +176,20 @@ class _Memo:
 
 def _prepared(request: DownstreamRequest) -> tuple[models.Model, Labels[Any] | None]:
     if request.task not in FIGURES:
-        raise UsageError(f"--downstream {request.task}: choose {' or '.join(FIGURES)}")
+        raise UsageError(f"--task {request.task}: choose {' or '.join(FIGURES)}")
     if request.task == "detection":
-        models.need("pycocotools", "--downstream detection")
+        models.need("pycocotools", "--task detection")
     if request.classes and (request.labels is None or request.task != "detection"):
-        raise UsageError("--class: names the classes of a detector's --labels; leave it out")
+        raise UsageError(
+            "--class: names classes of --labels for detection, which are not given; leave it out"
+        )
     file = models.model_file(request.model, request.task)
     labels: Labels[Any] | None = None
     if request.labels is not None:
         if not request.labels.exists():
-            raise UsageError(f"--labels {request.labels}: does not exist")
+            raise UsageError(
+                f"--labels {request.labels}: does not exist; give the file or folder of the labels"
+            )
         if request.task == "detection":
             labels = read_boxes(request.labels, request.classes)
         else:
@@ -193,7 +204,7 @@ def _task(request: DownstreamRequest) -> _Task:
             believe=lambda found: found,
             tally=lambda: segmentation.Confusion(request.ignore),
         )
-    # Of its own detections all are to be found again, however many.
+    # The model should find all of its own detections again, however many they are.
     most = {} if request.labels is not None else {"most": 1_000_000}
     return _Task(
         read=lambda answer, _, name: detection.detections(answer, name),
@@ -205,7 +216,7 @@ def _task(request: DownstreamRequest) -> _Task:
 def _grouped(
     comparisons: Sequence[Comparison],
 ) -> tuple[dict[str, dict[str, Files]], list[tuple[str, Failure]]]:
-    """Files by dataset and picture; and the pictures that not all rows have."""
+    """Return the files by dataset and picture, and the pictures that not all rows have."""
     names = [each.restored for each in comparisons]
     if len(set(names)) < len(names):
         raise UsageError(f"{', '.join(names)}: two results of one name cannot be told apart")
@@ -213,10 +224,10 @@ def _grouped(
     for comparison in comparisons:
         roles = {each.role for each in comparison.files}
         if "target" not in roles:
-            raise UsageError(f"{comparison.restored}: --downstream needs the clean pictures")
+            raise UsageError(f"{comparison.restored}: the clean pictures are needed, too")
         if "restored" not in roles:
             raise UsageError(
-                f"{comparison.restored}: --downstream needs the restored pictures; pass --output"
+                f"{comparison.restored}: the restored pictures were not kept; pass --output"
             )
         keys = {"rainy": _INPUT, "target": _CLEAN, "restored": ("restored", comparison.restored)}
         for each in comparison.files:
@@ -238,7 +249,7 @@ def _grouped(
 def _matched(
     labels: Labels[Any], datasets: Mapping[str, Mapping[str, Files]]
 ) -> dict[tuple[str, str], int]:
-    """The number of each picture's label."""
+    """Return the number of each picture's label."""
     pictures = {
         (dataset, name): _wanted(dataset, name, files)
         for dataset, pictures in datasets.items()
@@ -250,9 +261,9 @@ def _matched(
 def _wanted(dataset: str, name: str, files: Files) -> Wanted:
     stored = [files[key] for key in (_INPUT, _CLEAN) if key in files]
     size = None
-    # What lies side by side or was cut has another size than what was labelled.
+    # A half of a side-by-side picture, or a crop, has another size than the labelled picture.
     if not (files[_CLEAN].half or files[_CLEAN].crop):
-        with suppress(ImageError, DatasetError):  # told when it is read
+        with suppress(ImageError, DatasetError):  # reported when the picture is read
             size = files[_CLEAN].size()
     return Wanted(
         shown=f"{dataset}/{name}",
@@ -287,12 +298,12 @@ def _rows(dataset: str, count: int, figures: Mapping[Key, dict[str, float]]) -> 
 
 
 def _order(key: Key) -> int:
-    """The input first, the clean pictures last, the results between them as they come."""
+    """Return a row's place: the input comes first, then the results, then the clean pictures."""
     return ("rainy", "restored", "target").index(key[0])
 
 
 def _notices(request: DownstreamRequest, rows: Sequence[Row]) -> list[str]:
-    """What is odd about the figures of a dataset."""
+    """Say what a reader must know about the figures of a dataset."""
     if not rows:
         return []
     first, last, main = rows[0], rows[-1], FIGURES[request.task][0]

@@ -1,4 +1,4 @@
-"""Boxes that a detector finds, and their average precision, which pycocotools computes."""
+"""Read the boxes that a detector finds, and compute their average precision by pycocotools."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rainkit.evaluation.downstream.models import shown
 __all__ = ["CERTAIN", "FIGURES", "Detections", "Precision", "certain", "detections"]
 
 FIGURES = ("AP", "AP50", "AP75")
-"""Mean over the overlaps .50 to .95, and at .50 and .75 alone."""
+"""Average precision: the mean over the overlaps .50 to .95, and at .50 and .75 alone."""
 
 CERTAIN = 0.5
-"""Score from which on a detection on the clean picture counts as true."""
+"""Lowest score of a detection on the clean picture that counts as true."""
 
 _MOST = 100
-"""Detections per picture and class that COCO looks at."""
+"""Largest number of detections per picture and class that COCO considers."""
 _PARTS = ("boxes", "scores", "labels")
 _EXPECTED = (
     "expected boxes [N,4] and scores [N] (float) and labels [N] (int), as a tuple in this order or"
@@ -35,12 +35,12 @@ _EXPECTED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """What a detector found in one picture.
+    """The detections in one picture.
 
     Attributes:
-        corners: [N,4] float left, top, right, bottom in px.
-        scores: [N] float.
-        classes: [N] int.
+        corners: [N,4] float; left, top, right and bottom in pixels.
+        scores: [N] float; scores.
+        classes: [N] int; class ids.
     """
 
     corners: NDArray[np.float64]
@@ -51,11 +51,12 @@ class Detections:
 def detections(answer: Any, model: str) -> Detections:
     """Read a detector's answer to one picture.
 
-    It is boxes, scores and labels, as a tuple in this order or a dict; or, as torchvision's
-    detectors answer, a list of one such dict, or a tuple of losses and such a list.
+    The answer consists of boxes, scores and labels, as a tuple in this order or a dict. It may also
+    be what torchvision's detectors return: a list of one such dict, or a tuple of losses and such a
+    list.
 
     Raises:
-        MethodError: it is something else; ``model`` is the name in the message.
+        MethodError: the answer is something else; the message names ``model``.
     """
     found = answer
     if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], list):
@@ -82,16 +83,16 @@ def detections(answer: Any, model: str) -> Detections:
 
 
 def certain(found: Detections) -> Boxes:
-    """The detections of a score of :data:`CERTAIN` or more, as if they were true."""
+    """Return the detections with a score of :data:`CERTAIN` or more as true boxes."""
     rows = zip(found.corners.tolist(), found.scores, found.classes.tolist(), strict=True)
     return Boxes.of((box, label, False) for box, score, label in rows if score >= CERTAIN)
 
 
 class Precision:
-    """Average precision of a dataset, picture by picture.
+    """The average precision of a dataset, to which pictures are added one by one.
 
     Args:
-        most: detections looked at per picture and class, those with the highest scores.
+        most: largest number of detections per picture and class, those with the highest scores.
     """
 
     def __init__(self, most: int = _MOST) -> None:
@@ -99,17 +100,17 @@ class Precision:
         self._pictures: list[tuple[Boxes, Detections]] = []
 
     def add(self, truth: Boxes, found: Detections) -> None:
-        """One more picture."""
+        """Add a picture."""
         self._pictures.append((truth, found))
 
     def figures(self) -> dict[str, float]:
-        """:data:`FIGURES`, 0 to 1: means over the classes with true boxes; NaN without any."""
+        """Return :data:`FIGURES`, 0 to 1: means over the classes with true boxes; NaN without."""
         classes = sorted(
             {int(c) for truth, _ in self._pictures for c in truth.classes[~truth.ignored]}
         )
         if not classes:
             return dict.fromkeys(FIGURES, math.nan)
-        # It prints what it does.
+        # pycocotools prints what it does.
         with contextlib.redirect_stdout(io.StringIO()):
             precision, overlaps = self._evaluated(classes)
         at = {
@@ -120,12 +121,12 @@ class Precision:
         return {name: _mean(at[name]) for name in FIGURES}
 
     def _evaluated(self, classes: list[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Precision [overlap, recall, class], -1 where undefined, and the overlaps."""
+        """Return the precision [overlap, recall, class], -1 if undefined, and the overlaps."""
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
 
         images = [{"id": number} for number in range(1, len(self._pictures) + 1)]
-        # Annotations count from 1 on, too: 0 would stand for "matched with none".
+        # Annotations count from 1 on, since 0 stands for "matched with none".
         true: list[dict[str, Any]] = []
         found: list[dict[str, Any]] = []
         for number, (truth, answer) in enumerate(self._pictures, 1):

@@ -1,4 +1,4 @@
-"""What is true: boxes of COCO and KITTI files, maps of class ids, found by the pictures' names."""
+"""Labels, found by the pictures' names: boxes of COCO and KITTI files, and maps of class ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ClassMap = NDArray[np.uint16]
 """[H,W] class ids."""
 
 EVERY_CLASS = -1
-"""The class of a region in which detections of no class count."""
+"""Class of a region in which detections of any class are ignored."""
 
 _DONT_CARE = "DontCare"
 _ENDINGS = SUFFIXES | {".txt"}
@@ -32,12 +32,12 @@ _ENDINGS = SUFFIXES | {".txt"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """The objects of one picture.
+    """The true objects of one picture.
 
     Attributes:
-        corners: [N,4] float left, top, right, bottom in px.
-        classes: [N] int, or :data:`EVERY_CLASS`.
-        ignored: [N] bool; regions in which detections do not count.
+        corners: [N,4] float; left, top, right and bottom in pixels.
+        classes: [N] int; class ids, or :data:`EVERY_CLASS`.
+        ignored: [N] bool; true for regions in which detections do not count.
     """
 
     corners: NDArray[np.float64]
@@ -46,7 +46,7 @@ class Boxes:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[Sequence[float], int, bool]]) -> Boxes:
-        """Of corners, class and whether it is ignored; those without an area are left out."""
+        """Return boxes of corners, class and whether each is ignored, without those of no area."""
         kept = [each for each in rows if each[0][2] > each[0][0] and each[0][3] > each[0][1]]
         return cls(
             np.array([each[0] for each in kept], np.float64).reshape(-1, 4),
@@ -61,8 +61,8 @@ class Wanted:
 
     Attributes:
         shown: its name in messages.
-        names: what its labels may be called, the surest first.
-        size: width and height in px; None where it is not to be compared.
+        names: names that its labels may have, the most certain first.
+        size: width and height in pixels; None if it cannot be compared.
     """
 
     shown: str
@@ -76,9 +76,10 @@ class Labels(Generic[Truth]):
 
     Attributes:
         path: the file or folder.
-        names: of the labels, paths with ``/``.
-        size: width and height of what the label of that number is for; None = not known.
-        read: the label of that number.
+        names: names of the labels, as paths with ``/``.
+        size: returns the width and height of the picture of a label, by its number; None if they
+            are not known.
+        read: returns a label by its number.
     """
 
     path: Path
@@ -87,10 +88,10 @@ class Labels(Generic[Truth]):
     read: Callable[[int], Truth]
 
     def find(self, pictures: Sequence[Wanted]) -> tuple[int, ...]:
-        """The number of each picture's label; labels of other pictures are passed over.
+        """Return the number of each picture's label; labels of other pictures are passed over.
 
         Raises:
-            PairingError: a picture has none, more than one, or one for another size.
+            PairingError: a picture has no label, more than one, or one for another size.
             DatasetError: a label cannot be read.
         """
         tables: list[dict[str, list[int]]] = [defaultdict(list), defaultdict(list)]
@@ -121,7 +122,7 @@ class Labels(Generic[Truth]):
         return tuple(hit[0] for hit in hits)
 
     def _hits(self, picture: Wanted, tables: Sequence[dict[str, list[int]]]) -> list[int]:
-        for part, table in enumerate(tables):  # paths before names alone
+        for part, table in enumerate(tables):  # paths come before bare names
             for name in picture.names:
                 if (key := _keys(name)[part]) in table:
                     return table[key]
@@ -129,7 +130,7 @@ class Labels(Generic[Truth]):
 
 
 def read_boxes(path: Path, classes: Sequence[str] = ()) -> Labels[Boxes]:
-    """Boxes of a COCO file, or of a folder of KITTI files.
+    """Read the boxes of a COCO file, or of a folder of KITTI files.
 
     Args:
         path: a ``.json`` file, or a folder of one ``.txt`` file per picture.
@@ -137,7 +138,7 @@ def read_boxes(path: Path, classes: Sequence[str] = ()) -> Labels[Boxes]:
             category ids of a COCO file are the model's.
 
     Raises:
-        UsageError: neither, or no class of ``classes`` has a box.
+        UsageError: the path is neither, or no class of ``classes`` has a box.
         DatasetError: a file is damaged.
     """
     twice = [name for name in classes if classes.count(name) > 1]
@@ -154,10 +155,10 @@ def read_boxes(path: Path, classes: Sequence[str] = ()) -> Labels[Boxes]:
 
 
 def read_maps(path: Path) -> Labels[ClassMap]:
-    """Class ids of pixels: a folder of 8-bit PNG files of one channel, grey or with a palette.
+    """Read class ids of pixels from a folder of 8-bit PNG files of one channel, grey or palette.
 
     Raises:
-        UsageError: no such folder, or no PNG file in it.
+        UsageError: the folder does not exist, or holds no PNG file.
     """
     names = _files(path, ".png", "PNG files of class ids")
     return Labels(
@@ -170,7 +171,7 @@ def read_maps(path: Path) -> Labels[ClassMap]:
 
 def _files(folder: Path, suffix: str, kind: str) -> tuple[str, ...]:
     if not folder.is_dir():
-        raise UsageError(f"--labels {folder}: is no folder; give a folder of {kind}")
+        raise UsageError(f"--labels {folder}: is not a folder; give a folder of {kind}")
     found = (path.relative_to(folder).as_posix() for path in folder.rglob(f"*{suffix}"))
     names = tuple(sorted(name for name in found if not PurePosixPath(name).name.startswith(".")))
     if not names:
@@ -179,7 +180,7 @@ def _files(folder: Path, suffix: str, kind: str) -> tuple[str, ...]:
 
 
 def _keys(name: str) -> tuple[str, str]:
-    """The path and the file's name, without a suffix of pictures or labels."""
+    """Return the path and the file's name, without a suffix of pictures or labels."""
     path = PurePosixPath(name)
     bare = path.with_suffix("") if path.suffix.casefold() in _ENDINGS else path
     return bare.as_posix(), bare.name
@@ -222,8 +223,8 @@ def _kitti_rows(path: Path) -> Iterable[tuple[str, list[float]]]:
             corners = []
         if len(corners) < 4 or not np.isfinite(corners).all():
             raise DatasetError(
-                f"{path}, line {number}: is not KITTI's: type, three figures, left, top, right,"
-                " bottom"
+                f"{path}, line {number}: is not a line of KITTI: type, three figures, left, top,"
+                " right, bottom"
             )
         yield fields[0], corners
 
@@ -246,8 +247,9 @@ def _coco(path: Path, ids: dict[str, int]) -> Labels[Boxes]:
                 boxes[each["image_id"]].append((box, own, bool(each.get("iscrowd", 0))))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(
-            f"--labels {path}: is not COCO's: lists images (id, file_name), categories (id, name)"
-            f" and annotations (image_id, category_id, bbox) ({type(error).__name__}: {error})"
+            f"--labels {path}: is not a COCO file, which lists images (id, file_name), categories"
+            " (id, name) and annotations (image_id, category_id, bbox)"
+            f" ({type(error).__name__}: {error})"
         ) from error
     if ids:
         _refuse_strangers(path, ids, set(categories.values()))
@@ -266,10 +268,10 @@ def _side(picture: Any) -> tuple[int, int] | None:
 
 
 def _refuse_strangers(path: Path, ids: dict[str, int], found: set[str]) -> None:
-    """A slip in all names would make every detection wrong."""
+    """Refuse names of which the labels have none: every detection would be wrong."""
     if not found & ids.keys():
         raise UsageError(
-            f"--class {', '.join(ids)}: {path} has none of them, but"
+            f"--class {', '.join(ids)}: {path} has none of these classes, but"
             f" {listed(sorted(found)) or 'no classes'}"
         )
 
@@ -282,7 +284,7 @@ def _map_image(path: Path) -> Image.Image:
     if image.mode not in ("L", "P"):
         image.close()
         raise DatasetError(
-            f"{path}: is of the kind {image.mode}; class ids are 8-bit PNG files of one channel"
+            f"{path}: has the mode {image.mode}; class ids are 8-bit PNG files of one channel"
         )
     return image
 
@@ -296,5 +298,9 @@ def _map(path: Path) -> ClassMap:
     try:
         with _map_image(path) as image:
             return np.asarray(image, np.uint16)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow has all of them for damage
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as error:  # of damaged files
         raise DatasetError(f"{path}: cannot be read as PNG ({error})") from error

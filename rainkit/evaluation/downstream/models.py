@@ -1,6 +1,6 @@
-"""The user's model: a TorchScript or ONNX file, or a torchvision model with a file of weights.
+"""Load the user's model: a TorchScript or ONNX file, or a torchvision model with its weights.
 
-Nothing is ever downloaded. A TorchScript file is code; weights are read as tensors alone.
+Nothing is ever downloaded. A TorchScript file is code; weights are read as tensors only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import difflib
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 __all__ = ["Model", "ModelFile", "load", "model_file", "need", "shown"]
 
 Answer = Any
-"""What a model gives for one picture: tensors in tuples, lists or dicts."""
+"""A model's answer to one picture: tensors in tuples, lists or dicts."""
 
 _SUFFIXES = {".pt": "torchscript", ".onnx": "onnx"}
 _WEIGHTS = (".pth", ".pt", ".safetensors")
 _WRAPPED = ("model", "state_dict")
-"""Where the checkpoints of torchvision's and other training scripts keep the weights."""
+"""Keys under which checkpoints of torchvision's and other training scripts keep the weights."""
 _SAVE = "save it by torch.save(model.state_dict(), FILE)"
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, of R, G and B, which torchvision's segmenters expect to be taken away."""
+"""Mean and deviation of ImageNet in R, G and B, by which torchvision's segmenters normalise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFile:
-    """A model that is there, not loaded yet.
+    """A model that exists and is not loaded yet.
 
     Attributes:
         kind: ``torchscript``, ``onnx`` or ``torchvision``.
         path: the file.
-        architecture: torchvision's name of it; else empty.
+        architecture: torchvision's name of the model; empty for other kinds.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class ModelFile:
 
     @property
     def name(self) -> str:
-        """For tables: the file's name, with the architecture's in front."""
+        """Name in tables: the file's name, with the architecture's name in front."""
         return f"{self.architecture}={self.path.name}" if self.architecture else self.path.name
 
 
@@ -62,10 +62,10 @@ class Model:
     """A model ready to run.
 
     Attributes:
-        name: for tables.
-        sha256: of its file.
+        name: its name in tables.
+        sha256: SHA-256 of its file.
         runtime: where it runs, such as ``cpu``.
-        call: a picture [1,3,H,W] float RGB in [0,1] to the model's answer.
+        call: returns the model's answer to a picture [1,3,H,W] float RGB in [0,1].
     """
 
     name: str
@@ -74,7 +74,7 @@ class Model:
     call: Callable[[Tensor], Answer]
 
     def __call__(self, rgb: RGB8) -> Answer:
-        """The answer to one picture, HWC uint8 RGB.
+        """Return the answer to one picture, HWC uint8 RGB.
 
         Raises:
             MethodError: the model stops with an error.
@@ -94,15 +94,15 @@ class Model:
 
 
 def model_file(text: str, task: str) -> ModelFile:
-    """What ``--model`` names, checked without loading it.
+    """Return the model that ``--model`` names, checked without loading it.
 
     Args:
         text: a path that ends in ``.pt`` or ``.onnx``, or ``NAME=FILE``.
         task: ``detection`` or ``segmentation``.
 
     Raises:
-        UsageError: no such file, an unknown suffix or name, a model for another task, or a
-            package that is not installed.
+        UsageError: the file does not exist, the suffix or name is unknown, the model is for another
+            task, or a package is not installed.
     """
     name, equals, file = text.partition("=")
     if Path(text).is_file() or not equals or "/" in name:
@@ -117,6 +117,7 @@ def model_file(text: str, task: str) -> ModelFile:
         if kind == "onnx":
             need("onnxruntime", f"--model {text}")
         return ModelFile(kind=kind, path=path)
+    need("torchvision", f"--model {text}")
     _check_architecture(name, task)
     path = Path(file)
     if path.suffix.casefold() not in _WEIGHTS:
@@ -131,11 +132,11 @@ def load(file: ModelFile, task: str, device: str = "auto") -> Model:
     Args:
         file: what to load.
         task: ``detection`` or ``segmentation``.
-        device: as for :func:`rainkit.networks.choose`.
+        device: device as for :func:`rainkit.networks.choose`.
 
     Raises:
-        UsageError: an unknown or absent device.
-        WeightsError: the file is damaged, something else, or does not fit the architecture.
+        UsageError: the device is unknown or absent, or a package is not installed.
+        WeightsError: the file is damaged, of another kind, or does not fit the architecture.
     """
     from rainkit import networks
 
@@ -146,17 +147,17 @@ def load(file: ModelFile, task: str, device: str = "auto") -> Model:
 
 
 def need(package: str, what: str) -> None:
-    """Refuse to go on without a package that only some installations have.
+    """Refuse to go on without a package of the extra ``downstream``.
 
     Raises:
-        UsageError: it is not installed; ``what`` needs it.
+        UsageError: the package, which ``what`` needs, is not installed.
     """
     if importlib.util.find_spec(package) is None:
         raise UsageError(f'{what}: needs {package}; pip install "rainkit[downstream]"')
 
 
 def shown(answer: Answer) -> str:
-    """Types and shapes of an answer, for messages: ``(float32 [5,4], int64 [5])``."""
+    """Return types and shapes of an answer for messages: ``(float32 [5,4], int64 [5])``."""
     if isinstance(answer, Mapping):
         return "{" + ", ".join(f"{key}: {shown(value)}" for key, value in answer.items()) + "}"
     if isinstance(answer, tuple | list):
@@ -170,7 +171,7 @@ def shown(answer: Answer) -> str:
 
 def _there(path: Path, text: str) -> None:
     if not path.is_file():
-        raise UsageError(f"--model {text}: {path} is no file; give the file of the model")
+        raise UsageError(f"--model {text}: {path} is not a file; give the file of the model")
 
 
 def _check_architecture(name: str, task: str) -> None:
@@ -192,19 +193,23 @@ def _check_architecture(name: str, task: str) -> None:
 
 def _torchscript(file: ModelFile, task: str, device: torch.device) -> tuple[Any, str]:
     import torch
-    import torchvision  # noqa: F401  # brings the operators that its detectors call
+
+    with suppress(ImportError):
+        import torchvision  # noqa: F401  # registers the operators that its detectors call
 
     try:
         with _quiet():
             script = torch.jit.load(file.path, map_location=device).eval()  # type: ignore[no-untyped-call]
             arguments = script.forward.schema.arguments
-    except Exception as error:  # a damaged file makes the reader stumble in any way
+    except Exception as error:  # a damaged file makes the reader fail in many ways
+        if "torchvision::" in str(error):
+            need("torchvision", f"--model {file.path}")
         why, _, _ = _line(error, 0).partition(". ")
         raise WeightsError(
             f"{file.path}: cannot be read as TorchScript ({why}); for the weights of a torchvision"
             f" model write --model NAME={file.path}"
         ) from error
-    # Those that torchvision's detectors become take a list of pictures, and declare so.
+    # Scripts of torchvision's detectors take a list of pictures, and declare it.
     listed = len(arguments) > 1 and str(arguments[1].type) == "List[Tensor]"
 
     def call(picture: Tensor) -> Answer:
@@ -223,7 +228,7 @@ def _onnx(file: ModelFile, task: str, device: torch.device) -> tuple[Any, str]:
     if device.type == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers():
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
     options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = runtime.InferenceSession(str(file.path), options, providers=providers)
@@ -266,7 +271,7 @@ def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
 
     def call(picture: Tensor) -> Answer:
         placed = picture.to(device)
-        if task == "detection":  # normalises its pictures itself
+        if task == "detection":  # detectors normalise the pictures themselves
             return network([placed[0]])
         return network((placed - mean) / deviation)
 
@@ -281,10 +286,10 @@ def _state(path: Path) -> Mapping[str, Any]:
     if path.suffix.casefold() == ".safetensors":
         return read(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # on old formats and TorchScript
+        with warnings.catch_warnings(action="ignore"):  # about old formats and TorchScript
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{path}: cannot be read as tensors alone; {_SAVE}") from error
+        raise WeightsError(f"{path}: cannot be read as tensors only; {_SAVE}") from error
     for key in _WRAPPED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -296,10 +301,10 @@ def _state(path: Path) -> Mapping[str, Any]:
 
 
 def _class_count(file: ModelFile, state: Mapping[str, Any]) -> int:
-    """How many classes the weights are for, by how the network's sides grow with their number."""
+    """Return the number of classes of weights, by how the network's sides grow with it."""
     import torch
 
-    with torch.device("meta"):  # shapes alone
+    with torch.device("meta"):  # only shapes are needed
         two, three = (_built(file.architecture, num_classes=k).state_dict() for k in (2, 3))
     for name, tensor in two.items():
         if name not in state or not tensor.dim() or tensor.shape[0] == three[name].shape[0]:
@@ -324,7 +329,7 @@ def _built(architecture: str, **options: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """PyTorch calls TorchScript deprecated whenever it is used."""
+    """Silence the warning that TorchScript is deprecated, which PyTorch gives at every use."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit")
         warnings.filterwarnings("ignore", message=".*in scripting")  # torchvision's detectors
@@ -332,6 +337,6 @@ def _quiet() -> Iterator[None]:
 
 
 def _line(error: Exception, which: int = -1) -> str:
-    """One line of a long message; most say it last."""
+    """Return one line of a long message, by default the last one, which mostly gives the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[which][:200] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""What a downstream run found, as data, as tables, and as files."""
+"""The figures of a downstream run, as data, as tables, and as files."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "detection": detection.FIGURES,
     "segmentation": segmentation.FIGURES,
 }
-"""Of each task; the first is the main one."""
+"""Names of the figures of each task; the first one is the main figure."""
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     task: ("dataset", "result", "images", *(c for f in figures for c in (f"{f} %", "recovered %")))
     for task, figures in FIGURES.items()
 }
-"""Headings of each task's table."""
+"""Headings of the table of each task."""
 
 FILES = ("downstream.md", "downstream.json", "downstream.tex")
-"""What :func:`write` makes."""
+"""Files that :func:`write` makes."""
 
 INPUT, CLEAN = "input", "clean"
 _TEXTS = 2
@@ -62,15 +62,15 @@ _RECOVERED = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """How well the model does on one kind of pictures of a dataset.
+    """The model's figures on one kind of pictures of a dataset.
 
     Attributes:
-        dataset: its name.
+        dataset: name of the dataset.
         result: ``input``, ``clean``, or the name of a restored result.
-        images: how many pictures.
-        figures: by name, 0 to 1; NaN where undefined.
-        recovered: of a restored result, the share of the loss recovered, by figure; NaN where the
-            clean pictures do no better than the input.
+        images: number of pictures.
+        figures: figures by name, 0 to 1; NaN if undefined.
+        recovered: the share of the loss by rain that a restored result recovers, by figure; NaN if
+            the figure is no higher on the clean pictures than on the input.
     """
 
     dataset: str
@@ -82,16 +82,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Downstream:
-    """What a downstream run found.
+    """The result of a downstream run.
 
     Attributes:
         task: ``detection`` or ``segmentation``.
         model: ``name``, ``sha256`` and ``runtime``.
         truth: ``labels``, or ``agreement`` with the model's own answer on the clean picture.
-        rows: of every dataset the input, the results, the clean pictures.
+        rows: the rows of every dataset: the input, the results, the clean pictures.
         failures: pictures left out of all rows, with the name of their dataset.
         notices: what a reader of the figures must know.
-        about: what defines the figures, and versions.
+        about: what defines the figures, and the versions of what computed them.
     """
 
     task: str
@@ -109,7 +109,7 @@ class Downstream:
 
     @property
     def cells(self) -> tuple[tuple[str, ...], ...]:
-        """The table as text; a dataset's name and number of pictures stand in its first row."""
+        """Table as text; only the first row of a dataset has its name and number of pictures."""
         rows, last = [], None
         for row in self.rows:
             first, last = row.dataset != last, row.dataset
@@ -122,12 +122,12 @@ class Downstream:
 
     @property
     def title(self) -> str:
-        """What the table shows."""
+        """Title of the table."""
         truth = "labels" if self.truth == "labels" else "its own answer on the clean pictures"
         return f"Downstream {self.task}: {self.model['name']} against {truth}"
 
     def to_data(self) -> dict[str, Any]:
-        """For JSON, where NaN is null; the key order is stable."""
+        """Return everything for JSON, with null for NaN, in a stable order of keys."""
         return {
             "task": self.task,
             "model": dict(self.model),
@@ -149,12 +149,12 @@ class Downstream:
 
 
 def recovered(result: float, rainy: float, clean: float) -> float:
-    """The share of what rain costs that a result gets back; NaN where it costs nothing."""
+    """Return the share of the loss by rain that a result recovers; NaN if rain costs nothing."""
     return (result - rainy) / (clean - rainy) if clean > rainy else math.nan
 
 
 def markdown(found: Downstream) -> str:
-    """The table as Markdown, with what defines and qualifies its figures."""
+    """Return the table as Markdown, with what defines and qualifies its figures."""
     table = text_tables.markdown(found.columns, found.cells, _TEXTS)
     lines = [f"**{found.title}**", "", *table, ""]
     lines.append(f"{_WHAT[found.task]}; {_RECOVERED}.")
@@ -167,14 +167,14 @@ def markdown(found: Downstream) -> str:
 
 
 def latex(found: Downstream) -> str:
-    """The table as LaTeX, a thin line between datasets; it needs the package booktabs."""
+    """Return the table as LaTeX for the package booktabs, with thin rules between datasets."""
     starts = [number for number, cells in enumerate(found.cells) if cells[0] and number]
     lines = text_tables.latex(found.columns, found.cells, _TEXTS, rules=starts)
     return "\n".join(lines) + "\n"
 
 
 def write(found: Downstream, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
-    """Write :data:`FILES` to a folder, which is made if it is missing.
+    """Write :data:`FILES` to a folder, which is made if it does not exist, and return their paths.
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off.

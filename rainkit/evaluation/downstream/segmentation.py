@@ -1,4 +1,4 @@
-"""Classes that a segmenter gives pixels, and how far they are right."""
+"""Read the classes that a segmenter gives to pixels, and compute their accuracy."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from rainkit.evaluation.downstream.models import shown
 __all__ = ["FIGURES", "Confusion", "class_map"]
 
 FIGURES = ("mIoU", "accuracy")
-"""Mean over classes of intersection over union; share of the pixels that are right."""
+"""Mean over classes of intersection over union; share of the pixels with the right class."""
 
 ClassMap = NDArray[np.uint16]
 """[H,W] class ids."""
 
 _MOST = 1024
-"""More classes than any model has; the table of confusions is this wide at most."""
+"""Largest number of classes, more than any model has, which limits the confusion matrix."""
 
 
 def class_map(answer: Any, shape: Sequence[int], model: str) -> ClassMap:
     """Read a segmenter's answer to one picture, whose shape begins with height and width.
 
-    Logits [1,K,H,W] are resized bilinearly where they are of another size, class maps [1,H,W] by
-    the nearest neighbour. A dict has either under ``out``.
+    The answer consists of logits [1,K,H,W] or a class map [1,H,W], alone or as ``out`` of a dict.
+    If it has another size than the picture, logits are resized bilinearly and class maps by the
+    nearest neighbour.
 
     Raises:
-        MethodError: it is something else; ``model`` is the name in the message.
+        MethodError: the answer is something else; the message names ``model``.
     """
     import torch
     import torch.nn.functional as F
@@ -62,7 +63,7 @@ def class_map(answer: Any, shape: Sequence[int], model: str) -> ClassMap:
 
 
 class Confusion:
-    """How often which class was taken for which, over a dataset.
+    """The confusion matrix of a dataset, to which pictures are added one by one.
 
     Args:
         ignore: classes whose true pixels are not counted.
@@ -73,7 +74,7 @@ class Confusion:
         self._counts = np.zeros((0, 0), np.int64)  # [true, found]
 
     def add(self, truth: ClassMap, found: ClassMap) -> None:
-        """One more picture.
+        """Add a picture.
 
         Raises:
             PairingError: the maps differ in size.
@@ -91,9 +92,9 @@ class Confusion:
         self._counts += np.bincount(true * side + seen, minlength=side * side).reshape(side, side)
 
     def figures(self) -> dict[str, float]:
-        """:data:`FIGURES`, 0 to 1; NaN without pixels.
+        """Return :data:`FIGURES`, 0 to 1; NaN without pixels.
 
-        A class counts where it is true or found, but for ignored ones.
+        The mean is over the classes that are true or found somewhere and are not ignored.
         """
         right = np.diag(self._counts)
         union = self._counts.sum(0) + self._counts.sum(1) - right

@@ -1,4 +1,4 @@
-"""Measures that need trained weights: LPIPS, DISTS and BRISQUE, as piq computes them.
+"""Metrics that need trained weights: LPIPS, DISTS and BRISQUE, as piq computes them.
 
 Nothing is ever downloaded. The files lie in one folder, whose ``SHA256SUMS`` (what ``sha256sum``
 prints) says which of them are meant: a file that is not listed there, or differs, is not loaded.
@@ -35,17 +35,17 @@ __all__ = [
 SUMS = "SHA256SUMS"
 
 Figure = Callable[..., "Tensor"]
-"""Pictures [B,3,H,W] float32 RGB in [0,1] to a scalar."""
+"""A function of pictures [B,3,H,W], float32 RGB in [0,1], that returns a scalar."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file that a measure needs.
+    """A file that a metric needs.
 
     Attributes:
-        name: in the folder of weights.
+        name: its name in the folder of weights.
         url: where it is published.
-        sha256_prefix: how its SHA-256 begins, where its publisher says so; else empty.
+        sha256_prefix: the beginning of its SHA-256 if its publisher tells it; else empty.
     """
 
     name: str
@@ -69,7 +69,7 @@ _CHANNELS = (3, 64, 128, 256, 512, 512)  # the picture's and theirs
 
 
 def checked(file: WeightFile, folder: Path | None) -> tuple[Path, str]:
-    """Where a file lies, and its SHA-256.
+    """Return where a file lies, and its SHA-256.
 
     Raises:
         WeightsError: it is not there, not listed in ``SHA256SUMS``, or not what it says.
@@ -98,7 +98,7 @@ def checked(file: WeightFile, folder: Path | None) -> tuple[Path, str]:
 
 
 def all_checked(files: Iterable[WeightFile], folder: Path | None) -> list[tuple[Path, str]]:
-    """Several files as :func:`checked` gives them; what is wrong with each is told at once.
+    """Check several files as :func:`checked` does; one error says what is wrong with each.
 
     Raises:
         WeightsError: one or more of them are not as they should be.
@@ -115,7 +115,7 @@ def all_checked(files: Iterable[WeightFile], folder: Path | None) -> list[tuple[
 
 
 def lpips(vgg16: Path, linear: Path) -> Figure:
-    """LPIPS, VGG16, piq's linear weights; 0 for equal pictures, lower is better.
+    """Return LPIPS with VGG16 and piq's linear weights; it is 0 for equal pictures.
 
     Raises:
         WeightsError: a file holds something else.
@@ -132,7 +132,7 @@ def lpips(vgg16: Path, linear: Path) -> Figure:
 
 
 def dists(vgg16: Path, weights: Path) -> Figure:
-    """DISTS, VGG16, piq's weights; 0 for equal pictures, lower is better.
+    """Return DISTS with VGG16 and piq's weights; it is 0 for equal pictures.
 
     Raises:
         WeightsError: a file holds something else.
@@ -162,7 +162,7 @@ def dists(vgg16: Path, weights: Path) -> Figure:
 
 
 def brisque(weights: Path) -> Figure:
-    """BRISQUE of one picture, piq's support vectors; lower is better.
+    """Return BRISQUE with piq's support vectors; lower is better.
 
     Raises:
         WeightsError: the file holds something else.
@@ -194,7 +194,7 @@ def brisque(weights: Path) -> Figure:
 
 
 def _features(vgg16: Path) -> nn.Module:
-    """VGG16's convolutions, without the 120 million weights that only classify."""
+    """Return VGG16's convolutions, without the 120 million weights that only classify."""
     import torch
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -221,7 +221,7 @@ def _load(path: Path) -> Any:
 
 
 def _listed(sums: Path) -> dict[str, str]:
-    """Names and hashes of ``sha256sum``'s output; nothing where there is no such file."""
+    """Return names and hashes of ``sha256sum``'s output; empty if there is no such file."""
     if not sums.is_file():
         return {}
     lines = (line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines())

@@ -46,7 +46,7 @@ class Protocol:
 
     Attributes:
         name: what ``--protocol`` takes and every table prints.
-        version: changes when a figure would.
+        version: it changes when a figure would.
         source: whose scripts it follows.
         channel: what is scored: ``Y``, or ``RGB`` with the errors of all three pooled and SSIM
             averaged over them.
@@ -76,7 +76,7 @@ class Protocol:
 
     @property
     def window(self) -> Window:
-        """SSIM's; a picture smaller than it has none."""
+        """The window of SSIM; a smaller picture has no SSIM."""
         return UNIFORM if self.uniform else GAUSSIAN
 
     @property
@@ -107,11 +107,11 @@ class Protocol:
         }
 
     def luma(self, rgb: RGB8) -> npt.NDArray[np.float64]:
-        """Y [H,W] float64 in 16 to 235 of an HWC uint8 RGB picture, rounded or not."""
+        """Return Y [H,W], float64 in 16 to 235, of an HWC uint8 RGB picture, rounded or not."""
         return psnr_ssim.luma(rgb, rounded=self.rounded, exact=True)
 
     def psnr(self, restored: RGB8, target: RGB8, *, exact: bool = False) -> float:
-        """Peak signal-to-noise ratio in dB; ``inf`` when the channels scored are equal.
+        """Return the PSNR in dB; ``inf`` if the scored channels are equal.
 
         Raises:
             PairingError: the pictures differ in size.
@@ -120,7 +120,7 @@ class Protocol:
         return self._psnr(pair, self._planes(pair, exact))
 
     def ssim(self, restored: RGB8, target: RGB8, *, exact: bool = False) -> float:
-        """Mean structural similarity, at most 1; NaN where the window does not fit.
+        """Return the mean SSIM, at most 1; NaN if the window does not fit.
 
         Raises:
             PairingError: the pictures differ in size.
@@ -128,7 +128,7 @@ class Protocol:
         return self.scores(restored, target, exact)[1]
 
     def scores(self, restored: RGB8, target: RGB8, exact: bool = False) -> tuple[float, float]:
-        """``(psnr, ssim)``, with the channels of each picture computed once.
+        """Return PSNR and SSIM, with the channels of each picture computed once.
 
         Raises:
             PairingError: the pictures differ in size.
@@ -229,7 +229,9 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
 
 
 def protocol(name: str, *, crop: int = 0) -> Protocol:
-    """The protocol of that name, ``crop`` pixels of border left out (BasicSR's ``crop_border``).
+    """Return the protocol of a name, with a border of ``crop`` pixels left out.
+
+    The border is what BasicSR calls ``crop_border``.
 
     Raises:
         UsageError: there is none, or the border is negative.

@@ -1,4 +1,4 @@
-"""What PSNR and SSIM are made of: planes, squared errors and windowed statistics.
+"""PSNR and SSIM of planes: luma and channels, squared errors and windowed statistics.
 
 Everything works in the depth of its planes: float64 for figures of record, float32 where time
 counts. Large planes are worked through in strips that stay in the processor's cache.
@@ -38,7 +38,7 @@ __all__ = [
 PEAK = 255.0
 K1, K2 = 0.01, 0.03
 REDUCED_SIDE = 256
-"""SSIM of ``ssim.m`` looks at pictures whose shorter side is near this (Wang's suggestion)."""
+"""``ssim.m`` shrinks pictures until their shorter side is about this (Wang's suggestion)."""
 
 _WEIGHTS, _SCALE = (65481.0, 128553.0, 24966.0), 255_000.0
 """Y = 16 + (weights . RGB) / scale, all of them whole numbers."""
@@ -56,12 +56,12 @@ Plane = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Over what SSIM takes its means and variances.
+    """The window over which SSIM takes its means and variances.
 
     Attributes:
         side: in pixels, odd.
-        sigma: of the Gaussian that weighs them, in pixels; None = all alike.
-        sample: variances over n - 1 samples instead of n.
+        sigma: of the Gaussian weights, in pixels; None if all pixels weigh alike.
+        sample: whether variances divide by n - 1 instead of n.
     """
 
     side: int
@@ -69,7 +69,10 @@ class Window:
     sample: bool
 
     def means(self, plane: Plane) -> Plane:
-        """Around each pixel of a plane [H,W]; ``side // 2`` pixels at each border are no use."""
+        """Return the means around each pixel of a plane [H,W].
+
+        They are meaningless within ``side // 2`` pixels of the border.
+        """
         if self.sigma is None:
             return np.asarray(cv2.blur(plane, (self.side, self.side)))
         kernel = cv2.getGaussianKernel(self.side, self.sigma, cv2.CV_64F)
@@ -89,9 +92,9 @@ UNIFORM = Window(7, None, sample=True)
 
 
 def luma(rgb: RGB8, *, rounded: bool, exact: bool) -> Plane:
-    """Y [H,W] of BT.601 in studio swing, 16 to 235, of an HWC uint8 RGB picture.
+    """Return Y [H,W] of BT.601 in studio swing, 16 to 235, of an HWC uint8 RGB picture.
 
-    Float64 where ``exact``, else float32. Rounding is exact in both.
+    It is float64 if ``exact``, else float32. Rounding is exact in both.
     """
     depth = np.float64 if exact else np.float32
     if rounded:
@@ -107,19 +110,19 @@ def luma(rgb: RGB8, *, rounded: bool, exact: bool) -> Plane:
 
 
 def channels(rgb: RGB8, *, exact: bool) -> tuple[Plane, ...]:
-    """R, G and B [H,W]; float64 where ``exact``, else float32."""
+    """Return R, G and B [H,W]; float64 if ``exact``, else float32."""
     depth = np.float64 if exact else np.float32
     return tuple(cv2.extractChannel(rgb, i).astype(depth) for i in range(3))
 
 
 def squared_error(x: tuple[Plane, ...], y: tuple[Plane, ...]) -> float:
-    """Mean over all samples of all planes, in squared levels; summed in float64."""
+    """Return the mean squared error over all planes, in squared levels; summed in float64."""
     total = sum(cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in zip(x, y, strict=True))
     return float(total) / sum(a.size for a in x)
 
 
 def psnr(mse: float) -> float:
-    """In dB against a peak of 255; inf for no error."""
+    """Return the PSNR in dB against a peak of 255; ``inf`` for no error."""
     return math.inf if mse == 0 else 10.0 * math.log10(PEAK**2 / mse)
 
 
@@ -137,7 +140,7 @@ def reduced(plane: Plane) -> Plane:
 
 
 def padded(plane: Plane, window: Window) -> Plane:
-    """With its border repeated, so that every pixel is the middle of a window."""
+    """Repeat the border of a plane, so that every pixel is the middle of a window."""
     margin = window.side // 2
     edges = (margin, margin, margin, margin)
     return np.asarray(cv2.copyMakeBorder(plane, *edges, cv2.BORDER_REPLICATE))
@@ -156,7 +159,7 @@ def ssim(x: Plane, y: Plane, window: Window) -> float:
 
 
 def _similarity(x: Plane, y: Plane, window: Window) -> float:
-    """The sum of SSIM's map over the windows inside."""
+    """Return the sum of SSIM's map over the windows inside the plane."""
     # With s = x + y and d = x - y, and S and D their squared means, Wang's terms are
     # 2 mu_x mu_y = (S - D) / 2 and mu_x^2 + mu_y^2 = (S + D) / 2; the variances alike. That takes
     # four filters instead of five, and d keeps the digits that x and y would lose in float32.

@@ -1,4 +1,4 @@
-"""Measures of rain itself, for photographs that have no ground truth.
+"""Metrics of rain itself, for photographs that have no ground truth.
 
 Streaks lie along one direction. A structure tensor (Bigün and Granlund 1987) finds it in the rainy
 picture; restoring should take the energy along it away.
@@ -18,7 +18,7 @@ from rainkit.images import LUMA_WEIGHTS, RGB8
 __all__ = ["SEEN", "Streaks", "brighter_share", "direction", "directional_energy", "streaks"]
 
 SEEN = 8.0
-"""Grey levels; less is hardly visible."""
+"""Threshold in grey levels; smaller differences are hardly visible."""
 
 _FINE_SD = 2.5  # px; the details finer than this are streaks and texture, not the scene's shading
 _TENSOR_SD = 1.5  # px
@@ -40,7 +40,7 @@ class Streaks(NamedTuple):
 
 
 def brighter_share(brighter: RGB8, darker: RGB8) -> float:
-    """Share of the pixels whose luma is more than 8 levels above the other picture's.
+    """Return the share of the pixels whose luma is more than 8 levels above the other picture's.
 
     Of a restored picture over its target it is the rain left; of a rainy picture over the restored
     one, the rain taken out.
@@ -54,18 +54,18 @@ def brighter_share(brighter: RGB8, darker: RGB8) -> float:
 
 
 def streaks(rainy: RGB8) -> Streaks:
-    """Where the streaks of a picture [H,W,3] point, by its structure tensor; NaN if flat."""
+    """Return where the streaks of a picture [H,W,3] point; the tilt is NaN if it is flat."""
     tilt, weight = _oriented(rainy)
     return direction(tilt, weight)
 
 
 def directional_energy(restored: RGB8, rainy: RGB8) -> float:
-    """What is left of the energy along the rainy picture's streaks: 1 all, 0 none.
+    """Return the share of the energy along the rainy picture's streaks that is left.
 
-    The energy of gradients across the streaks' direction, found in the rainy picture, of the
-    restored picture over that of the rainy one. Pictures that gain such lines go above 1. NaN
-    where the rainy picture has no energy there. The scene's own lines in that direction count
-    too: compare methods on the same photographs, not photographs.
+    The direction of the streaks is found in the rainy picture. The result is the energy of the
+    gradients across that direction in the restored picture, divided by that in the rainy one: 1 if
+    all is left, more if there are new lines, NaN if the rainy picture has none. The scene's own
+    lines in that direction count, too: compare methods on the same photographs, not photographs.
 
     Args:
         restored: [H,W,3].
@@ -80,7 +80,7 @@ def directional_energy(restored: RGB8, rainy: RGB8) -> float:
 
 
 def direction(tilt_deg: Plane, weight: Plane) -> Streaks:
-    """The direction up to 60 degrees from the vertical with the most energy around it.
+    """Return the direction, up to 60 degrees from the vertical, with the most energy around it.
 
     Args:
         tilt_deg: [H,W], -90 to 90.
@@ -106,7 +106,7 @@ def _within(tilt_deg: Plane, weight: Plane, along: float) -> float:
 
 
 def _oriented(rgb: RGB8) -> tuple[Plane, Plane]:
-    """Tilt in degrees [H,W] of the lines through each pixel, and the energy of their gradients."""
+    """Return the tilt in degrees [H,W] of the lines through each pixel, and their energy."""
     luma = cv2.transform(rgb.astype(np.float32), LUMA_WEIGHTS)
     luma = cv2.subtract(luma, cv2.GaussianBlur(luma, (0, 0), _FINE_SD))
     # Sobel's operator would turn thin streaks by up to 2.3 degrees towards the axes.

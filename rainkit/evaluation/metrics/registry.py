@@ -1,4 +1,4 @@
-"""Measures beside PSNR and SSIM, by name: which way is better, what they need, how they are made.
+"""Metrics beside PSNR and SSIM, by name: which way is better, what they need, how to load them.
 
 Figures of different implementations do not compare, so each has a label with a version, and those
 of piq with piq's. They work on RGB in [0,1] with their library's default parameters.
@@ -26,24 +26,25 @@ from rainkit.images import RGB8, to_tensor
 __all__ = ["METRICS", "LoadedMetric", "Metric", "load_metrics", "metric"]
 
 Compute = Callable[..., float]
-"""Pictures HWC uint8 RGB, in the order of :attr:`Metric.needs` after the restored one."""
+"""A function of the restored picture and those of :attr:`Metric.needs`, all HWC uint8 RGB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """One measure of a restored picture.
+    """A metric of restored pictures.
 
     Attributes:
         name: what the command line takes.
         title: what tables print.
-        version: changes when a figure would.
-        higher_is_better: which way is better; None = neither.
-        smallest: px; the shorter side from which on it is defined.
-        needs: pictures beside the restored one: ``target``, ``input`` (the rainy picture).
-        weights: files it needs.
-        library: who computes it; empty = rainkit.
+        version: it changes when a figure would.
+        higher_is_better: which way is better; None for neither.
+        smallest: the shortest side in pixels for which it is defined.
+        needs: the pictures that it needs beside the restored one: ``target`` or ``input``, the
+            rainy picture.
+        weights: the files that it needs.
+        library: the library that computes it; empty for rainkit.
         about: what it measures, with its range or unit.
-        load: the files' paths, in order, to the function that computes it.
+        load: takes the files' paths, in order, and returns the function that computes it.
     """
 
     name: str
@@ -65,14 +66,14 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """Which way is better, for the head of a column; empty for neither."""
+        """An arrow for the head of a column that shows which way is better; empty for neither."""
         if self.higher_is_better is None:
             return ""
         return "↑" if self.higher_is_better else "↓"
 
 
 class LoadedMetric:
-    """A metric that can be computed: its weights, if any, are loaded.
+    """A metric whose weights, if it needs any, are loaded.
 
     Attributes:
         metric: which.
@@ -88,7 +89,7 @@ class LoadedMetric:
     def measure(
         self, restored: RGB8, *, target: RGB8 | None = None, rainy: RGB8 | None = None
     ) -> float:
-        """The figure, NaN where the picture is too small or lacks what is measured.
+        """Return the figure; NaN if the picture is too small or lacks what is measured.
 
         Args:
             restored: HWC uint8 RGB.
@@ -115,7 +116,7 @@ class LoadedMetric:
         return self._compute(*pictures)
 
     def to_data(self) -> dict[str, Any]:
-        """What defines its figures, for metrics.json."""
+        """Return what defines its figures, for metrics.json."""
         each = self.metric
         return {
             "name": each.name,
@@ -134,7 +135,7 @@ class _Loaded(NamedTuple):
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name.
+    """Return the metric of a name.
 
     Raises:
         UsageError: there is none.
@@ -150,7 +151,7 @@ def load_metrics(
     weights_dir: Path | None = None,
     have: Iterable[str] = ("target", "input"),
 ) -> _Loaded:
-    """Load metrics: ``(metrics, skipped)``, one line for each that cannot be computed.
+    """Load metrics, and return them with a line for each that cannot be computed.
 
     Args:
         names: names of :data:`METRICS`, each taken once; ``lpips=FOLDER`` names the folder of the
@@ -194,7 +195,7 @@ def _on_tensors(figure: Callable[..., Any], *pictures: RGB8) -> float:
 
 
 def _piq(name: str) -> Callable[..., Compute]:
-    """A function of piq, which brings torchvision: imported when the metric is loaded."""
+    """Return the loader of a function of piq, which is imported when the metric is loaded."""
 
     def load() -> Compute:
         import piq

@@ -1,4 +1,4 @@
-"""What the page, tables and plots of an evaluation show: its scores, and what belongs to them."""
+"""Data of an evaluation's report: its scores, and what belongs to them."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Column:
         name: psnr, ssim, psnr_gain, ssim_gain, milliseconds, or that of an extra metric.
         title: the heading.
         form: a format specification.
-        higher: whether more is better; None = not ranked.
+        higher: whether more is better; None if the quantity is not ranked.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SummaryRow:
-    """A method or a part of it on a dataset, the input, or what a paper prints."""
+    """A row of a table: a method, a part of it, the input or a published result on a dataset."""
 
     method: str
     dataset: str
@@ -80,9 +80,9 @@ class SummaryRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SummaryTable:
-    """All rows under one protocol, dataset by dataset, the mean over datasets last.
+    """The rows under one protocol, dataset by dataset; the mean over datasets comes last.
 
-    ``notes`` say what makes rows not comparable.
+    ``notes`` say why rows may not be compared.
     """
 
     protocol: str
@@ -92,12 +92,12 @@ class SummaryTable:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Each once, in order, the mean among them."""
+        """The names of the datasets, each once, in order, the mean among them."""
         return tuple(dict.fromkeys(row.dataset for row in self.rows))
 
 
 def summary(report: EvalReport, protocol: str) -> SummaryTable:
-    """The table of one protocol.
+    """Return the table of one protocol.
 
     Every dataset has its input row first, then the measured methods, then published rows. These
     are not ranked, since their protocol need not be this one, nor are parts of methods.
@@ -121,7 +121,10 @@ def summary(report: EvalReport, protocol: str) -> SummaryTable:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Of the finite ones; ``inf`` where all are, NaN where none is a number, None of nothing."""
+    """Return the mean of the finite values.
+
+    Without any it is ``inf`` if all are infinite, else NaN; it is None if there are no values.
+    """
     some = [value for value in values if value is not None]
     finite = [value for value in some if math.isfinite(value)]
     if finite:
@@ -174,7 +177,7 @@ def _summary_rows(results: Sequence[EvalResult], columns: Sequence[Column]) -> l
 
 
 def _means(groups: Sequence[Sequence[SummaryRow]], columns: Sequence[Column]) -> list[SummaryRow]:
-    """Of what was measured on every dataset."""
+    """Return the means over datasets, of methods that were measured on every dataset."""
     methods = dict.fromkeys((row.method, row.kind) for group in groups for row in group)
     means = []
     for method, kind in methods:
@@ -204,7 +207,7 @@ def _published(report: EvalReport, dataset: str, columns: Sequence[Column]) -> l
 
 
 def _plain(dataset: str) -> str:
-    """``rain100h`` for ``Rain-100 H``: papers and folders write names their own way."""
+    """Return ``rain100h`` for ``Rain-100 H``: papers and folders spell names differently."""
     return "".join(letter for letter in dataset.casefold() if letter.isalnum())
 
 
@@ -220,7 +223,7 @@ def _value(score: Score, name: str) -> float | None:
 
 
 def _before(score: Score, name: str) -> float | None:
-    """The rainy picture's own figure."""
+    """Return the rainy picture's own figure."""
     own = {"psnr": score.input_psnr, "ssim": score.input_ssim}
     return own[name] if name in own else dict(score.input_extras).get(name)
 
@@ -241,7 +244,7 @@ def _row(
 
 
 def shown(value: float | None, form: str) -> str:
-    """A figure as text; empty for none."""
+    """Return a figure as text; empty for None."""
     if value is None:
         return ""
     return "n/a" if math.isnan(value) else format(value, form)
@@ -278,7 +281,7 @@ def _ranked(cells: Sequence[Cell], ranked: Sequence[bool], higher: bool | None) 
 
 
 def eval_markdown(report: EvalReport, quantities: Sequence[str] = ()) -> str:
-    """One table per protocol: a row per method, and PSNR and SSIM of every dataset.
+    """Return a table per protocol, with a row per method and columns of every dataset.
 
     The best is bold and the second best underlined; published rows are marked and not ranked.
 
@@ -306,7 +309,7 @@ def eval_markdown(report: EvalReport, quantities: Sequence[str] = ()) -> str:
 
 
 def eval_latex(report: EvalReport, quantities: Sequence[str] = ("psnr", "ssim")) -> str:
-    """The tables of :func:`eval_markdown` as ``tabular`` for the package booktabs."""
+    """Return the tables of :func:`eval_markdown` as ``tabular`` for the package booktabs."""
     lines: list[str] = []
     for protocol in report.labels:
         table = summary(report, protocol)
@@ -328,7 +331,7 @@ def eval_latex(report: EvalReport, quantities: Sequence[str] = ("psnr", "ssim"))
 
 
 def _about(report: EvalReport) -> list[str]:
-    """What holds for all tables: how many pictures, what made them, what to know."""
+    """Return lines about all tables: the numbers of pictures, what made them, notes."""
     counts = {
         dataset: max(len(each.pictures) for each in report.results if each.dataset == dataset)
         for dataset in report.datasets
@@ -366,7 +369,7 @@ def _titles(table: SummaryTable, quantities: Sequence[str]) -> list[str]:
 
 
 def _cell_rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[list[str]], list[int]]:
-    """Rows of cells, and which of them a line stands above."""
+    """Return rows of cells, and the numbers of the rows that have a line above them."""
     names = [column.name for column in table.columns]
     indices = [names.index(name) for name in quantities if name in names]
     by_method: dict[tuple[str, str], dict[str, SummaryRow]] = {}
@@ -391,7 +394,7 @@ def _cell_rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[lis
 
 
 def emphasised(cell: Cell) -> str:
-    """A cell's text, bold for the best and underlined for the second best."""
+    """Return a cell's text, bold for the best and underlined for the second best."""
     if cell.mark == "best":
         return bold(cell.text)
     return underlined(cell.text) if cell.mark == "second" else cell.text

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
@@ -35,8 +34,8 @@ from rainkit.evaluation.report.plots import (
 from rainkit.evaluation.scores import Score
 from rainkit.files import write_text
 from rainkit.images import RGB8, shrink
+from rainkit.render.html import render, thumbnail
 from rainkit.render.text_tables import write_texts
-from rainkit.render.thumbnails import thumbnail
 
 __all__ = [
     "REPORT_FILES",
@@ -53,6 +52,8 @@ __all__ = [
 ]
 
 
+_PACKAGE = "rainkit.evaluation.report"
+
 SCALE = 32
 """Grey levels at the upper end of every error map, so that maps of different pages compare."""
 
@@ -67,8 +68,8 @@ class Panel:
     """One picture of the page.
 
     Attributes:
-        method: whose result it is.
-        dataset: where the picture is from.
+        method: the method whose result it is.
+        dataset: the picture's dataset.
         pick: worst, median, best or only.
         score: its figures.
         size: width and height of the pictures as embedded.
@@ -85,7 +86,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panels:
-    """All pictures of the page; what several panels show is held once.
+    """All pictures of the page; a picture that several panels show is held once.
 
     Attributes:
         panels: in order.
@@ -101,9 +102,9 @@ class Panels:
 
 
 def choose(scores: Sequence[Score]) -> list[tuple[str, Score]]:
-    """The worst, median and best by gain in PSNR, by PSNR itself where there is no input.
+    """Return the worst, median and best pictures by gain in PSNR, or by PSNR without an input.
 
-    Two pictures are worst and best; one is the only.
+    Of two pictures there is no median, and a single one is called ``only``.
     """
     gains = all(score.psnr_gain is not None for score in scores)
 
@@ -126,9 +127,9 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
 
     Args:
         results: of one protocol.
-        most: panels at most; medians go first, then the last results.
-        side: longest side of a picture; less where all would not fit the budget.
-        budget: bytes of all pictures together, as embedded.
+        most: the largest number of panels; medians are left out first, then the last results.
+        side: longest side of a picture in pixels; it is reduced to fit the budget.
+        budget: the largest size of all embedded pictures together, in bytes.
     """
     chosen = [(r, pick, s) for r in results if r.load for pick, s in choose(r.pictures)]
     notes = []
@@ -171,19 +172,19 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
 
 
 def error_map(restored: RGB8, target: RGB8) -> npt.NDArray[np.float32]:
-    """Mean of the three channels' absolute differences [H,W], in levels of 255."""
+    """Return the mean of the channels' absolute differences [H,W], in grey levels (0 to 255)."""
     difference = cv2.absdiff(restored, target).astype(np.float32)
     return np.asarray(difference.mean(axis=2), np.float32)
 
 
 def rain_layer(rainy: RGB8, restored: RGB8) -> RGB8:
-    """Input minus result around mid-grey: what the method took away, [H,W,3]."""
+    """Return what the method took away, input minus result around mid-grey, [H,W,3]."""
     difference = rainy.astype(np.int16) - restored.astype(np.int16) + 128
     return np.clip(difference, 0, 255).astype(np.uint8)
 
 
 def colour_bar(steps: int = 16) -> list[str]:
-    """Colours of the error map from 0 to :data:`SCALE` levels, as CSS."""
+    """Return the colours of the error map from 0 to :data:`SCALE` levels, as CSS."""
     grey = np.linspace(0, 255, steps + 1).round().astype(np.uint8)[None]
     bgr = cv2.applyColorMap(grey, _MAP)[0]
     return [f"#{r:02x}{g:02x}{b:02x}" for b, g, r in bgr.tolist()]
@@ -192,14 +193,14 @@ def colour_bar(steps: int = 16) -> list[str]:
 def _thinned(
     chosen: Sequence[tuple[EvalResult, str, Score]], most: int
 ) -> list[tuple[EvalResult, str, Score]]:
-    """Without as many medians, from the last, as are too many."""
+    """Leave out as many medians, from the last on, as there are too many panels."""
     medians = [i for i, each in enumerate(chosen) if each[1] == "median"]
     dropped = set(medians[len(medians) - (len(chosen) - most) :])
     return [each for i, each in enumerate(chosen) if i not in dropped]
 
 
 def _pictures(result: EvalResult, name: str, side: int) -> dict[str, RGB8]:
-    """By kind, shrunk to the largest side that may be shown; the error map is grey still.
+    """Return the pictures by kind, shrunk to the longest side; the error map is still grey.
 
     Raises:
         RainkitError: they cannot be read, or do not belong together.
@@ -226,7 +227,7 @@ def _pictures(result: EvalResult, name: str, side: int) -> dict[str, RGB8]:
 
 
 def _embed(kind: str, pixels: RGB8, side: int, jpegs: dict[str, str]) -> str:
-    """The key under which a picture is held; equal pictures share it."""
+    """Embed a picture and return its key, which equal pictures share."""
     if kind == "error":
         bgr = cv2.applyColorMap(np.asarray(shrink(pixels, side), np.uint8), _MAP)
         pixels = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
@@ -248,15 +249,15 @@ def eval_page(
     side: int = 640,
     budget: int = 6_500_000,
 ) -> None:
-    """Write a self-contained page; it asks the network for nothing, and says so to the browser.
+    """Write a self-contained page, which forbids the browser to load anything.
 
     Args:
         report: what to show.
         path: the file to make.
         overwrite: replace an existing file.
-        most_panels: pictures with slider, error map and rain layer at most.
-        side: longest side of their pictures in pixels; less where the budget needs it.
-        budget: bytes of all pictures of the page together.
+        most_panels: the largest number of panels with slider, error map and rain layer.
+        side: longest side of their pictures in pixels; it is reduced to fit the budget.
+        budget: the largest size of all pictures of the page together, in bytes.
 
     Raises:
         FileError: the file exists, or the system refuses to write.
@@ -264,17 +265,12 @@ def eval_page(
     protocol = report.labels[0] if report.labels else ""
     leading = report.leading
     shown = panels(leading, most=most_panels, side=side, budget=budget)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rainkit.evaluation.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = _signed
-    script = environment.get_template("eval.js.j2").render()
+    script = render(_PACKAGE, "eval.js.j2")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    html = environment.get_template("eval.html.j2").render(
+    html = render(
+        _PACKAGE,
+        "eval.html.j2",
+        {"signed": _signed},
         report=report,
         protocol=protocol,
         tables=[summary(report, label) for label in report.labels],
@@ -296,7 +292,7 @@ def eval_page(
 def _sections(
     report: EvalReport, leading: tuple[EvalResult, ...], shown: Panels
 ) -> list[dict[str, Any]]:
-    """One per dataset: its plots and, by method, its panels."""
+    """Return a section per dataset: its plots and, by method, its panels."""
     sections = []
     for dataset in dict.fromkeys(each.dataset for each in leading):
         own = [each for each in leading if each.dataset == dataset]
@@ -311,7 +307,7 @@ def _sections(
 
 
 def _rows(report: EvalReport, leading: tuple[EvalResult, ...], shown: Panels) -> dict[str, Any]:
-    """The per-image table as data: what the page's script fills it from."""
+    """Return the data from which the page's script fills the per-image table."""
     table: SummaryTable | None = summary(report, leading[0].protocol) if leading else None
     columns = [
         {"name": column.name, "title": column.title, "digits": int(column.form[-2])}
@@ -346,7 +342,7 @@ def _value(score: Score, name: str) -> float | None:
 
 
 def _json_number(value: float | None) -> float | str | None:
-    """JSON knows no infinity; six digits are more than the page shows."""
+    """Return a figure for JSON, which has no infinity; the page shows fewer than six digits."""
     if value is None or math.isnan(value):
         return None
     return round(value, 6) if math.isfinite(value) else ("inf" if value > 0 else "-inf")
@@ -360,7 +356,7 @@ REPORT_FILES = (
     *("index.html", "table.tex"),
     *("boxplot.svg", "gain.svg", "rain_rate.svg", PARTS_FILE),
 )
-"""What :func:`write_report` may make."""
+"""The files that :func:`write_report` may make."""
 
 
 def write_report(report: EvalReport, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:

@@ -55,7 +55,7 @@ class EvalPlot:
 
 
 def eval_plots(results: Sequence[EvalResult], methods: Sequence[str]) -> list[EvalPlot]:
-    """All plots of one dataset that there is something to show in.
+    """Return the plots of one dataset, without empty ones.
 
     Args:
         results: of one dataset under one protocol.
@@ -79,7 +79,7 @@ def write_plots(
 ) -> tuple[Path, ...]:
     """Write ``boxplot``, ``gain`` and ``rain_rate``, each with a row of axes per dataset.
 
-    Plots that there is nothing to show in are not written.
+    Empty plots are not written.
 
     Args:
         results: of several datasets and protocols; the protocol of the first is shown, and parts
@@ -124,7 +124,7 @@ def write_plots(
 def box_plot(
     results: Sequence[EvalResult], quantity: str, methods: Sequence[str]
 ) -> EvalPlot | None:
-    """A box per method, the input first: quartiles, median, and what lies far out.
+    """Return a box plot with a box per method, the input first; None if it would be empty.
 
     Args:
         results: of one dataset under one protocol.
@@ -145,7 +145,9 @@ def box_plot(
 
 
 def gain_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot | None:
-    """Gain in PSNR against the input's PSNR: whether a method helps where there is little rain.
+    """Return a plot of the gain in PSNR against the input's PSNR; None if it would be empty.
+
+    It shows whether a method helps where there is little rain.
 
     Args:
         results: of one dataset under one protocol.
@@ -169,7 +171,7 @@ def gain_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot
 
 
 def rate_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot | None:
-    """PSNR against rain rate, with a line of medians per method; None without rates.
+    """Return a plot of PSNR against rain rate, with a line of medians; None without rates.
 
     Args:
         results: of one dataset under one protocol.
@@ -269,7 +271,7 @@ def _rates(results: Sequence[EvalResult], methods: Sequence[str]) -> _Draw | Non
 def _box_values(
     results: Sequence[EvalResult], quantity: str, methods: Sequence[str]
 ) -> list[tuple[str, list[float], str]]:
-    """Name, finite values and colour of each box."""
+    """Return the name, finite values and colour of each box."""
     colours = palette(methods)
     boxes = []
     inputs = max(
@@ -342,14 +344,14 @@ def _short(name: str) -> str:
 
 
 PARTS_FILE = "parts.svg"
-"""What :func:`write_parts` makes."""
+"""The file that :func:`write_parts` makes."""
 
 _FORMS = {"psnr": ".2f", "ssim": ".4f"}
 _LEAST_SPAN = {"psnr": 1.0, "ssim": 0.02}
 
 
 def parts_plots(results: Sequence[EvalResult]) -> list[EvalPlot]:
-    """PSNR and SSIM over the parts of each method that was scored with them.
+    """Return plots of PSNR and SSIM over the parts of each method that was scored with them.
 
     Args:
         results: under one protocol.
@@ -369,7 +371,7 @@ def parts_plots(results: Sequence[EvalResult]) -> list[EvalPlot]:
 def write_parts(
     results: Sequence[EvalResult], folder: Path, *, overwrite: bool = False
 ) -> tuple[Path, ...]:
-    """Write ``parts.svg``, a row for each method; nothing where no parts were scored.
+    """Write ``parts.svg`` with a row for each method; nothing if no parts were scored.
 
     Raises:
         FileError: the file exists and ``overwrite`` is off, or cannot be written.

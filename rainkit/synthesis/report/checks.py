@@ -117,7 +117,7 @@ def measure_pictures(
 
 
 def _measure_picture(dataset: Path, scorer: Scorer, record: Record) -> Sample:
-    rainy = ImageRef.at(dataset, record.input).read()
+    rainy = ImageRef.from_locator(dataset, record.input).read()
     clean = read_clean(dataset, record)
     psnr, ssim = scorer.scores(rainy, clean)
     sample = Sample(record=record, psnr=psnr, ssim=ssim)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 
 import rainkit
@@ -20,7 +18,7 @@ from rainkit.datasets import manifest
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import Record
 from rainkit.files import write_json, write_text
-from rainkit.render.thumbnails import thumbnail
+from rainkit.render.html import render, thumbnail
 from rainkit.synthesis.report.checks import Check, Sample, Scorer, checks, choose, measure_pictures
 from rainkit.synthesis.report.plots import plots
 from rainkit.synthesis.verify import read_clean, read_depth
@@ -92,17 +90,7 @@ def write_rain_page(
 
 
 def _page(**parts: Any) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rainkit.synthesis.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["jpeg"] = lambda data: (
-        "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
-    )
-    return environment.get_template("rain.html.j2").render(**parts)
+    return render("rainkit.synthesis.report", "rain.html.j2", **parts)
 
 
 def _facts(records: Sequence[Record], samples: Sequence[Sample], protocol: str) -> dict[str, str]:
@@ -184,7 +172,7 @@ def _caption(record: Record) -> str:
 
 def _pictures(dataset: Path, record: Record) -> tuple[tuple[str, bytes], ...]:
     """Return the pictures of a record by kind."""
-    rainy = ImageRef.at(dataset, record.input).read()
+    rainy = ImageRef.from_locator(dataset, record.input).read()
     found = [
         ("clean", thumbnail(read_clean(dataset, record), _SIDE)),
         ("rainy", thumbnail(rainy, _SIDE)),

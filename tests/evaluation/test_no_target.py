@@ -16,16 +16,17 @@ from rainkit.evaluation import PROTOCOLS, DerainerRequest, MethodRequest
 from rainkit.evaluation.metrics.registry import load_metrics
 from rainkit.evaluation.no_target import (
     FILES,
-    Unpaired,
-    UnpairedRequest,
-    evaluate_unpaired,
+    NoTargetRequest,
+    NoTargetResult,
+    evaluate,
+    markdown,
     metrics_without_target,
-    run_unpaired,
-    unpaired_markdown,
-    unpaired_table,
-    write_unpaired,
+    run,
+    table,
+    write,
 )
 from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 
 def darken(image: np.ndarray) -> np.ndarray:
@@ -41,7 +42,7 @@ def halve(image: np.ndarray) -> np.ndarray:
 METHODS = {"darkener": darken, "halver": halve}
 
 
-def write(path: Path, rgb: np.ndarray) -> Path:
+def save(path: Path, rgb: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), rgb[..., ::-1])
     return path
@@ -63,7 +64,7 @@ def stripes(step: int) -> np.ndarray:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     for i in (1, 2, 10):
-        write(tmp_path / f"photos/{i}.png", scene(i))
+        save(tmp_path / f"photos/{i}.png", scene(i))
     return tmp_path / "photos"
 
 
@@ -71,7 +72,9 @@ class StandIn:
     """In place of a trained method."""
 
     def __init__(self, name: str, weights: Path, seen: list[str]) -> None:
-        self.weights = SimpleNamespace(name="standin.test", variant="default", path=weights)
+        self.weights = WeightsFile(
+            path=weights, name="standin.test", variant="default", network=None, header={}
+        )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.effort = Effort()
         self._name, self._seen = name, seen
@@ -99,15 +102,15 @@ def method(name: str = "darkener", **options: object) -> DerainerRequest:
     return DerainerRequest(method=name, **options)
 
 
-def measured(*folders: Path, **options: object) -> Unpaired:
+def measured(*folders: Path, **options: object) -> NoTargetResult:
     options.setdefault("methods", (method(),))
     metrics, _ = metrics_without_target()
-    return evaluate_unpaired(UnpairedRequest(folders=folders, metrics=metrics, **options))
+    return evaluate(NoTargetRequest(folders=folders, metrics=metrics, **options))
 
 
 def test_a_picture_darkened_by_15_levels_lost_rain_everywhere_and_no_step(tmp_path, derained):
-    write(tmp_path / "photos/a.png", stripes(10))
-    write(tmp_path / "photos/b.png", stripes(30))
+    save(tmp_path / "photos/a.png", stripes(10))
+    save(tmp_path / "photos/b.png", stripes(30))
     (scores,) = measured(tmp_path / "photos").scores
     assert (scores.dataset, scores.result) == ("photos", "darkener")
     assert [row.name for row in scores.rows] == ["a", "b"]
@@ -122,24 +125,24 @@ def test_a_picture_darkened_by_15_levels_lost_rain_everywhere_and_no_step(tmp_pa
 
 
 def test_tables_begin_with_the_input_and_mark_the_best_of_each_dataset(tmp_path, photos, derained):
-    write(tmp_path / "stripes/1.png", stripes(40))
+    save(tmp_path / "stripes/1.png", stripes(40))
     found = measured(tmp_path / "stripes", photos, methods=(method(), method("halver")))
-    table = unpaired_table(found)
-    assert table.title.startswith("No ground truth")
-    assert table.columns[:5] == (
+    shown = table(found)
+    assert shown.title.startswith("No ground truth")
+    assert shown.columns[:5] == (
         "dataset", "result", "images", "streak_energy/1 ↓", "rain_removed/1"
     )  # fmt: skip
-    assert [row[:3] for row in table.rows] == [
+    assert [row[:3] for row in shown.rows] == [
         ("stripes", "input", "1"), ("", "darkener", "1"), ("", "halver", "1"),
         ("photos", "input", "3"), ("", "darkener", "3"), ("", "halver", "3"),
     ]  # fmt: skip
     # Half the steps have a quarter of the energy; 9 steps of 40 levels in 20 samples are 18.
-    assert [row[3:6] for row in table.rows[:3]] == [
+    assert [row[3:6] for row in shown.rows[:3]] == [
         ("", "", "18.0000"),
         ("1.0000", "1.0000", "18.0000"),
         ("0.2500", "1.0000", "9.0000"),
     ]
-    lines = unpaired_markdown(found).splitlines()
+    lines = markdown(found).splitlines()
     assert lines[0] == "**No ground truth: means over photographs**"
     assert lines[4].startswith("| stripes | input | 1 |  |  | 18.0000 |")
     assert lines[5].startswith("|  | darkener | 1 | <ins>1.0000</ins> | 1.0000 |")
@@ -151,8 +154,8 @@ def test_pictures_are_kept_and_used_again_by_whatever_derains_the_same_ones(
 ):
     keep = tmp_path / "kept"
     for i in (1, 2, 10):
-        write(tmp_path / f"x/photos/clean/{i}.png", scene(i))
-        write(tmp_path / f"x/photos/rainy/{i}.png", scene(i))
+        save(tmp_path / f"x/photos/clean/{i}.png", scene(i))
+        save(tmp_path / f"x/photos/rainy/{i}.png", scene(i))
     pairs = MethodRequest(
         method="darkener",
         datasets=(tmp_path / "x/photos",),
@@ -164,7 +167,7 @@ def test_pictures_are_kept_and_used_again_by_whatever_derains_the_same_ones(
     first = measured(photos, methods=(method(keep=keep),))
     assert len(derained) == 3
     assert (keep / "restored/darkener/photos/10.png").is_file()
-    write(photos / "2.png", scene(3))
+    save(photos / "2.png", scene(3))
     second = measured(photos, methods=(method(keep=keep),))
     assert len(derained) == 4
     changed = [a == b for a, b in zip(first.scores[0].rows, second.scores[0].rows, strict=True)]
@@ -182,13 +185,13 @@ def test_a_broken_picture_and_one_that_a_method_refuses_cost_their_rows(photos, 
     (photos / "2.png").write_text("not a picture")
     black = scene(10)
     black[0, 0] = 0
-    write(photos / "10.png", black)
+    save(photos / "10.png", black)
     ticks = []
     metrics, _ = metrics_without_target()
-    request = UnpairedRequest(
+    request = NoTargetRequest(
         folders=(photos,), metrics=metrics, methods=(method(), method("halver"))
     )
-    found = evaluate_unpaired(request, lambda *tick: ticks.append(tick))
+    found = evaluate(request, lambda *tick: ticks.append(tick))
     assert [[row.name for row in each.rows] for each in found.scores] == [["1", "10"], ["1"]]
     (_, broken), (_, refused) = found.failures
     assert {where for where, _ in found.failures} == {"photos"}
@@ -198,7 +201,7 @@ def test_a_broken_picture_and_one_that_a_method_refuses_cost_their_rows(photos, 
     assert found.notices == ("photos: the results were not measured on the same pictures",)
     assert found.exit_code == 1
     assert ticks == [(i, 6) for i in range(1, 7)]
-    assert "Not measured: photos/2: " in unpaired_markdown(found)
+    assert "Not measured: photos/2: " in markdown(found)
 
 
 def test_where_nothing_can_be_read_the_table_is_empty_and_the_files_are_whole(
@@ -207,14 +210,14 @@ def test_where_nothing_can_be_read_the_table_is_empty_and_the_files_are_whole(
     for path in photos.iterdir():
         path.write_text("not a picture")
     found = measured(photos)
-    assert [row[1:4] for row in unpaired_table(found).rows] == [("darkener", "0", "")]
-    data = json.loads(write_unpaired(found, tmp_path / "scores")[3].read_text())
+    assert [row[1:4] for row in table(found).rows] == [("darkener", "0", "")]
+    data = json.loads(write(found, tmp_path / "scores")[3].read_text())
     assert len(data["results"][0]["failed"]) == 3
 
 
 def test_results_made_elsewhere_are_matched_by_name(tmp_path, photos):
     for i, darker in ((10, 3), (2, 15), (1, 15)):
-        write(tmp_path / f"ours/{i}.png", scene(i) - np.uint8(darker))
+        save(tmp_path / f"ours/{i}.png", scene(i) - np.uint8(darker))
     (scores,) = measured(photos, methods=(), restored=tmp_path / "ours").scores
     assert (scores.dataset, scores.result) == ("photos", "ours")
     shares = {row.name: row.figures["rain_removed"] for row in scores.rows}
@@ -227,10 +230,10 @@ def test_results_made_elsewhere_are_matched_by_name(tmp_path, photos):
 
 def test_a_result_without_a_photograph_or_of_another_size_is_refused(tmp_path, photos):
     for i in (1, 2):
-        write(tmp_path / f"ours/{i}.png", scene(i))
+        save(tmp_path / f"ours/{i}.png", scene(i))
     with pytest.raises(PairingError, match=r"no partner for .*10\.png"):
         measured(photos, methods=(), restored=tmp_path / "ours")
-    write(tmp_path / "ours/10.png", scene(10, height=39))
+    save(tmp_path / "ours/10.png", scene(10, height=39))
     with pytest.raises(PairingError, match=r"ours/10\.png 48x39 against .*photos/10\.png 48x40"):
         measured(photos, methods=(), restored=tmp_path / "ours")
     cut = measured(photos, methods=(), restored=tmp_path / "ours", crop_to_common=True)
@@ -239,8 +242,8 @@ def test_a_result_without_a_photograph_or_of_another_size_is_refused(tmp_path, p
 
 
 def test_small_and_flat_pictures_are_left_out_of_means_and_that_is_said(photos, derained):
-    write(photos / "2.png", scene(2, height=15))
-    write(photos / "10.png", np.full((40, 40, 3), 90, np.uint8))
+    save(photos / "2.png", scene(2, height=15))
+    save(photos / "10.png", np.full((40, 40, 3), 90, np.uint8))
     found = measured(photos)
     (scores,) = found.scores
     summary = scores.summary("streak_energy")
@@ -259,7 +262,7 @@ def test_small_and_flat_pictures_are_left_out_of_means_and_that_is_said(photos, 
 def test_files_trace_every_figure_and_say_that_there_is_no_ground_truth(tmp_path, photos, derained):
     both = (method(keep=tmp_path / "kept"), method("halver", weights="standin.safetensors"))
     found = measured(photos, methods=both)
-    written = write_unpaired(found, tmp_path / "new/scores")
+    written = write(found, tmp_path / "new/scores")
     assert [path.name for path in written] == list(FILES)
     texts = [path.read_text() for path in written]
     assert all("no ground truth" in text.lower() for text in texts)
@@ -294,29 +297,29 @@ def test_files_are_not_replaced_unasked_and_that_is_said_before_deraining(
     folder.mkdir()
     (folder / "per_image.csv").touch()  # of an evaluation with ground truth: not in the way
     metrics, _ = metrics_without_target()
-    request = UnpairedRequest(folders=(photos,), metrics=metrics, methods=(method(),))
-    found, paths = run_unpaired(request, folder)
+    request = NoTargetRequest(folders=(photos,), metrics=metrics, methods=(method(),))
+    found, paths = run(request, folder)
     assert len(derained) == found.scores[0].summary("tv").count == 3
     with pytest.raises(UsageError, match=r"no_target\.md exists; pass --overwrite"):
-        run_unpaired(request, folder)
+        run(request, folder)
     with pytest.raises(UsageError, match=r"no_target\.md is a file"):
-        run_unpaired(request, paths[0])
+        run(request, paths[0])
     assert len(derained) == 3
     paths[0].write_text("old")
-    run_unpaired(request, folder, overwrite=True)
+    run(request, folder, overwrite=True)
     assert "photographs" in paths[0].read_text()
-    assert run_unpaired(request)[1] == ()
+    assert run(request)[1] == ()
 
 
 def test_metrics_that_compare_with_a_target_are_refused_by_name(photos, derained):
     for names in (["mae"], ["tv", "mae", "lpips"]):
         with pytest.raises(UsageError, match=r"--metric mae(, lpips)?: compares with ground truth"):
             metrics_without_target(names)
-    request = UnpairedRequest(
+    request = NoTargetRequest(
         folders=(photos,), metrics=load_metrics(["mae"]).metrics, methods=(method(),)
     )
     with pytest.raises(UsageError, match="--metric mae"):
-        evaluate_unpaired(request)
+        evaluate(request)
     assert not derained
 
 
@@ -324,13 +327,13 @@ def test_brisque_is_asked_for_where_weights_are(tmp_path):
     metrics, skipped = metrics_without_target()
     assert [each.metric.name for each in metrics] == ["streak_energy", "rain_removed", "tv"]
     assert skipped == ()
-    _, (line,) = metrics_without_target(weights_dir=tmp_path)
+    _, (line,) = metrics_without_target([f"brisque={tmp_path}"])
     assert line.startswith("brisque skipped: ")
     assert "brisque_svm_weights.pt is missing" in line
 
 
 def test_photographs_named_one_by_one_belong_to_their_folder(photos, derained):
-    write(photos / "1.jpg", scene(1))
+    save(photos / "1.jpg", scene(1))
     (scores,) = measured(photos / "2.png", photos / "1.png", photos / "1.jpg").scores
     assert scores.dataset == "photos"
     assert [row.name for row in scores.rows] == ["1-jpg", "1-png", "2"]
@@ -340,14 +343,14 @@ def test_folders_of_one_name_are_told_apart_and_limited_each(tmp_path, derained)
     folders = [tmp_path / parent / "photos" for parent in ("x", "y")]
     for folder in folders:
         for i in (1, 2):
-            write(folder / f"{i}.png", scene(i))
+            save(folder / f"{i}.png", scene(i))
     found = measured(*folders, limit=1)
     assert [(each.dataset, len(each.rows)) for each in found.scores] == [
         ("x/photos", 1),
         ("y/photos", 1),
     ]
     third = tmp_path / "z/x/photos"
-    write(third / "1.png", scene(1))
+    save(third / "1.png", scene(1))
     with pytest.raises(UsageError, match="two folders are called x/photos"):
         measured(*folders, third)
 
@@ -355,7 +358,7 @@ def test_folders_of_one_name_are_told_apart_and_limited_each(tmp_path, derained)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ()}, "give --method, or results"),
+        ({"methods": ()}, "give --method NAME, or results"),
         ({"restored": Path("ours")}, "and not both"),
         ({"methods": (method(keep=Path("photos/scores")),)}, "outside of it"),
     ],

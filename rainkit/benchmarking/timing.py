@@ -1,8 +1,7 @@
-"""One row in a process of its own: ``python -m rainkit.benchmarking.worker``.
+"""The process that times one row: ``python -m rainkit.benchmarking.timing``.
 
-A fresh process gives a clean memory figure, and one method that runs out of memory or crashes
-costs its row and not the table. The job comes as JSON on standard input, the row goes as JSON to
-standard output; what plugins print goes to standard error.
+It reads the job as JSON from standard input and writes the row as JSON to standard output; what
+plugins print goes to standard error.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -23,14 +20,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rainkit import networks, plugins
-from rainkit.benchmarking.job import Job, Row, Timing
+from rainkit.benchmarking.rows import Job, Row, Timing
 from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
 
 __all__ = [
     "main",
     "measure",
-    "row",
 ]
 
 
@@ -40,13 +36,12 @@ _MIB = 2**20
 def measure(job: Job) -> Timing:
     """Build the job's network and time it.
 
-    Its memory figure is clean only in a process that has run no network before: see
-    :mod:`rainkit.benchmarking.worker`.
+    The memory figure is clean only in a process that has run no network before.
 
     Raises:
         UsageError: an unknown method, variant, device or precision.
         MethodError: the method cannot be imported or built.
-        RainkitError: the device's memory does not suffice.
+        RainkitError: the device has too little memory.
     """
     method = plugins.get(job.method)
     if job.variant not in method.variants:
@@ -66,7 +61,7 @@ def measure(job: Job) -> Timing:
             return _measured(job, network, rainy, networks.parameters(built))
     except torch.OutOfMemoryError as error:
         raise RainkitError(
-            f"{job.method}: the device's memory does not suffice for {job.batch} x"
+            f"{job.method}: the device has too little memory for {job.batch} x"
             f" {job.height}x{job.width}; take a smaller --size or --batch"
         ) from error
 
@@ -107,7 +102,7 @@ def _measured(job: Job, network: ImageOnly, rainy: Tensor, parameters: int) -> T
 
 
 def _synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -115,7 +110,7 @@ def _synchronise(device: torch.device) -> None:
 
 
 def _watch_memory(device: torch.device) -> Callable[[], float | None]:
-    """Start watching; the result gives the peak in bytes, None where nothing tells it."""
+    """Start watching; return a function that gives the peak in bytes, or None if unknown."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return lambda: float(torch.cuda.max_memory_allocated(device))
@@ -136,7 +131,7 @@ def _watch_memory(device: torch.device) -> Callable[[], float | None]:
 
 
 def _status(key: str) -> float | None:
-    """A size in bytes out of /proc/self/status."""
+    """Return a size in bytes from /proc/self/status."""
     for line in Path("/proc/self/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == key:
@@ -158,44 +153,9 @@ def _name(device: torch.device) -> str:
     return platform.processor() or platform.machine() or "cpu"
 
 
-def row(job: Job) -> Row:
-    """Run a job in a fresh interpreter; whatever goes wrong there becomes the row's problem."""
-    environment = os.environ.copy()
-    # Spinning threads slow small networks up to ten times where the machine is shared.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    environment.setdefault("GOMP_SPINCOUNT", "0")
-    done = subprocess.run(
-        [sys.executable, "-m", "rainkit.benchmarking.worker"],
-        input=json.dumps(asdict(job)),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        return Row(job=job, problem=_death(done.returncode, done.stderr))
-    timing = answer["timing"]
-    return Row(
-        job=job,
-        timing=timing and Timing(**timing),
-        problem=answer["problem"],
-        usage=answer["usage"],
-    )
-
-
-def _death(code: int, stderr: str) -> str:
-    if code == -9:
-        return "killed by the system, most likely for want of memory: take a smaller --size"
-    last = stderr.strip().splitlines()[-1:] or ["it said nothing"]
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return f"its process ended with {how}: {last[0]}"
-
-
 def main() -> None:
-    """The child's side."""
-    # Our answer keeps the real standard output; prints of plugins and libraries do not reach it.
+    """Read a job, time it, and write its row."""
+    # The row keeps the real standard output, which prints of plugins and libraries do not reach.
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     job = Job(**json.load(sys.stdin))

@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from rainkit import images
-from rainkit.datasets.sequences import merge
+from rainkit.datasets.sequences import average_frames
 from rainkit.evaluation import protocol
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render
@@ -77,7 +77,7 @@ def test_pairs_never_hold_a_frame_in_its_own_target(rainkit, scenes, tmp_path):
 def test_merging_rounds_halves_up_and_keeps_the_depth(dtype: type, by: str) -> None:
     top = np.iinfo(dtype).max
     frames = [np.full((70, 3, 3), level, dtype) for level in (top, top - 1)]
-    merged = merge(frames, by)
+    merged = average_frames(frames, by)
     assert merged.dtype == dtype
     assert (merged == top).all()
 
@@ -86,7 +86,7 @@ def test_wrong_use_is_one_line(rainkit, scenes, tmp_path):
     for arguments, told in (
         ((scenes, "--frames", "6"), "has 5 frames"),
         ((scenes, "--frames", "5", "--pairs"), "has 4 other frames"),
-        ((scenes, "--by", "mode"), "choose mean or median"),
+        ((scenes, "--by", "mode"), "choose from mean, median"),
         ((tmp_path / "nowhere",), "is not a folder"),
     ):
         code, _, err = rainkit("data", "average", *arguments, "-o", tmp_path / "out")

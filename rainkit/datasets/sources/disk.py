@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from rainkit.datasets.matching import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
-from rainkit.datasets.sampling_spec import CountedFolder, choose
-from rainkit.datasets.sequences import AllButOne, FrameScene, find_scenes, pair_of_frames
-from rainkit.datasets.sources.base import Common, Source, draw_seed, refuse_sizes
+from rainkit.datasets.sampling_spec import SampledFolder, choose
+from rainkit.datasets.sequences import FrameScene, LeaveOneOutAverage, find_scenes, pair_of_frames
+from rainkit.datasets.sources.base import Source, SourceContext, draw_seed, refuse_sizes
 from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.datasets.sources.tone import apply_curve, tone_curve
 from rainkit.errors import DatasetError, ImageError
@@ -26,32 +26,37 @@ __all__ = [
 
 
 class PairFolder(Source):
-    """The pairs of a dataset, or some of them."""
+    """Pairs of a dataset folder, all of them or a chosen number.
 
-    def __init__(self, folder: CountedFolder, common: Common) -> None:
-        there = find_pairs(folder.path, prefer=("train",), options=common.request.reading())
-        chosen = choose([pair.name for pair in there], folder, common.seed, kind="pairs")
+    Args:
+        folder: the folder and the number of pairs.
+        context: what the sources of the run share.
+    """
+
+    def __init__(self, folder: SampledFolder, context: SourceContext) -> None:
+        there = find_pairs(folder.path, prefer=("train",), options=context.request.reading())
+        chosen = choose([pair.name for pair in there], folder, context.seed, kind="pairs")
         self._pairs: Sequence[PairFiles] = [there[number] for number in chosen]
         self._there = len(there)
         sides = [(pair.rainy, pair.clean) for pair in self._pairs]
         check_sizes(sides)
         self.name = "; ".join((str(folder.path), *notice_of_crops(sides)))
-        self._request = common.request
-        self._patch, self._whole = common.training.patch, common.training.whole
-        self._augment = common.augmentation()
+        self._request = context.request
+        self._patch, self._whole = context.training.patch, context.training.whole
+        self._augment = context.augmentation()
         self._curves: dict[int, NDArray[np.uint8]] = {}
-        self._cache = common.cache
+        self._cache = context.cache
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def amount(self) -> str:
-        """How many pairs, and out of how many."""
+        """Return the number of pairs, and that of all pairs if it is larger."""
         of = f" of {self._there:,}" if self._there > len(self) else ""
         return f"{len(self):,}{of} pictures"
 
     def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
-        """The same piece, scale, turn and enlargement of both pictures."""
+        """Crop, scale, turn and enlarge both pictures of a pair alike."""
         files = self._pairs[item]
         rainy, clean = self._cache.read(files.rainy), self._cache.read(files.clean)
         refuse_sizes(files.rainy, rainy, files.clean, clean)
@@ -75,31 +80,31 @@ class PairFolder(Source):
 
 
 class _Scenes(Source):
-    """Scenes of a folder, or some of them; the test scenes of a split dataset are left out."""
+    """Scenes of a folder, all of them or a chosen number; of a split dataset those of ``train``."""
 
-    def __init__(self, folder: CountedFolder, common: Common) -> None:
-        skip = common.request.unreadable == "skip"
+    def __init__(self, folder: SampledFolder, context: SourceContext) -> None:
+        skip = context.request.unreadable == "skip"
         there = find_scenes(folder.path, split="train", leave_unreadable=skip)
-        chosen = choose([scene.name for scene in there], folder, common.seed, kind="scenes")
+        chosen = choose([scene.name for scene in there], folder, context.seed, kind="scenes")
         self.name = str(folder.path)
         self._scenes = [there[number] for number in chosen]
         self._there = len(there)
         self._ends = np.cumsum([len(scene.frames) for scene in self._scenes])
-        self._augment = common.augmentation()
-        self._cache = common.cache
+        self._augment = context.augmentation()
+        self._cache = context.cache
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
     def amount(self) -> str:
-        """How many frames, and of which scenes if not of all."""
+        """Return the number of frames, and that of the scenes if not all of them are used."""
         pictures = f"{len(self):,} pictures"
         if len(self._scenes) == self._there:
             return pictures
         return f"{len(self._scenes):,} of {self._there:,} scenes, {pictures}"
 
     def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
-        """The same crop and turn of two pictures of the scene that frame ``item`` belongs to."""
+        """Crop and turn two pictures of the scene that frame ``item`` belongs to, both alike."""
         number = int(np.searchsorted(self._ends, item, side="right"))
         scene = self._scenes[number]
         place = item - int(self._ends[number]) + len(scene.frames)
@@ -108,7 +113,7 @@ class _Scenes(Source):
 
     @abstractmethod
     def _two(self, scene: FrameScene, place: int, rng: np.random.Generator) -> tuple[RGB8, RGB8]:
-        """Two whole pictures of a scene of which frame ``place`` was drawn."""
+        """Return two whole pictures of a scene whose frame ``place`` was drawn."""
 
     def _read(self, scene: FrameScene, place: int, *, keep: bool = True) -> RGB8:
         return self._cache.read(scene.frames[place], keep=keep)
@@ -127,14 +132,13 @@ class FrameScenes(_Scenes):
 class SceneAverages(_Scenes):
     """A frame and the average of the other frames of its scene, for methods that learn from pairs.
 
-    What is needed of a scene is prepared when it is first drawn, and kept as long as the cache has
-    room: a frame is never in its own target. A scene with a frame that cannot be read has no
-    averages.
+    The averages of a scene are prepared when it is first drawn, and kept if the cache has room. A
+    frame is never part of its own target. A scene with a frame that cannot be read has no averages.
     """
 
-    def __init__(self, folder: CountedFolder, common: Common) -> None:
-        super().__init__(folder, common)
-        self._by = common.request.scene_target
+    def __init__(self, folder: SampledFolder, context: SourceContext) -> None:
+        super().__init__(folder, context)
+        self._by = context.request.scene_target
         self.name = f"{folder.path}, frames and the {self._by} of the others"
         self._broken: dict[FrameScene, ImageError | DatasetError] = {}
 
@@ -143,13 +147,13 @@ class SceneAverages(_Scenes):
         frame = self._read(scene, place)
         return frame, averages.without(frame)
 
-    def _averages(self, scene: FrameScene) -> AllButOne:
+    def _averages(self, scene: FrameScene) -> LeaveOneOutAverage:
         if (known := self._cache.average((self._by, scene))) is not None:
             return known
-        if scene in self._broken:  # otherwise all frames before the broken one were read again
+        if scene in self._broken:  # or else all frames before the broken one would be read again
             raise self._broken[scene].with_traceback(None)
         try:
-            made = AllButOne.of(self._frames(scene), by=self._by)
+            made = LeaveOneOutAverage.of(self._frames(scene), by=self._by)
         except (ImageError, DatasetError) as error:
             self._broken[scene] = error
             raise
@@ -157,7 +161,7 @@ class SceneAverages(_Scenes):
         return made
 
     def _frames(self, scene: FrameScene) -> Iterator[RGB8]:
-        """All frames; they are not kept, as their average is."""
+        """Yield all frames; they are not cached, since their average is."""
         first: RGB8 | None = None
         for place, path in enumerate(scene.frames):
             frame = self._read(scene, place, keep=False)

@@ -1,4 +1,4 @@
-"""One dataset of several."""
+"""Several datasets are merged into one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skimage import data
 
 from rainkit import images
 from rainkit.datasets import merge
-from rainkit.datasets.merge import MixRequest, MixResult, MixSource, mix
+from rainkit.datasets.merge import MergeRequest, MergeResult, MergeSource, merge_datasets
 from rainkit.datasets.pairs import find_pairs
 from rainkit.datasets.phash import pixel_hash
 from rainkit.errors import UsageError
@@ -45,9 +45,9 @@ def sides(folder: Path, count: int) -> Path:
     return folder
 
 
-def run(out: Path, *sources: str, **options) -> MixResult:
-    asked = tuple(map(MixSource.parse, sources))
-    return mix(MixRequest(sources=asked, out=out, workers=1, **options))
+def run(out: Path, *sources: str, **options) -> MergeResult:
+    asked = tuple(map(MergeSource.parse, sources))
+    return merge_datasets(MergeRequest(sources=asked, out=out, workers=1, **options))
 
 
 def about(out: Path) -> dict:
@@ -58,7 +58,7 @@ def files(out: Path) -> set[str]:
     return {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
 
 
-def test_a_mix_has_what_was_asked_for(tmp_path: Path) -> None:
+def test_a_merged_dataset_has_what_was_asked_for(tmp_path: Path) -> None:
     a, b = pairs(tmp_path / "a", 6), pairs(tmp_path / "b", 5, first=100)
     result = run(tmp_path / "m", f"{a}:3", f"{b}:4")
     assert result.pairs == 7
@@ -133,7 +133,7 @@ def test_asking_for_too_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["a:0", "a:x", ":3", "a:-1"])
 def test_odd_counts(text: str) -> None:
     with pytest.raises(UsageError, match="write FOLDER:COUNT"):
-        MixSource.parse(text)
+        MergeSource.parse(text)
 
 
 def test_scenes_of_another_set_are_left_out(tmp_path: Path) -> None:
@@ -173,13 +173,13 @@ def test_a_folder_that_is_in_use_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not empty"):
         run(tmp_path / "m", f"{a}:2")
     with pytest.raises(UsageError, match="lies in"):
-        run(a / "mixed", f"{a}:2")
+        run(a / "merged", f"{a}:2")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
         run(tmp_path / "file", f"{a}:2")
 
 
-def test_overwriting_deletes_what_the_former_mix_listed_and_nothing_else(tmp_path: Path) -> None:
+def test_overwriting_deletes_what_the_former_merge_listed_and_nothing_else(tmp_path: Path) -> None:
     a, b = pairs(tmp_path / "a", 3), pairs(tmp_path / "b", 2, first=9)
     run(tmp_path / "m", str(a))
     (tmp_path / "m" / "input" / "mine.txt").write_text("x")
@@ -192,10 +192,10 @@ def test_overwriting_deletes_what_the_former_mix_listed_and_nothing_else(tmp_pat
     assert "input/mine.txt" in files(tmp_path / "m")
 
 
-def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
+def test_a_merge_that_was_interrupted_continues(tmp_path: Path, monkeypatch) -> None:
     a = pairs(tmp_path / "a", 5)
     run(tmp_path / "whole", f"{a}:4")
-    whole, count = merge.take, 0
+    whole, count = merge.take_pair, 0
 
     def dies(*arguments, **options):
         nonlocal count
@@ -204,39 +204,39 @@ def test_a_mix_that_was_ended_goes_on(tmp_path: Path, monkeypatch) -> None:
             raise KeyboardInterrupt
         return whole(*arguments, **options)
 
-    monkeypatch.setattr("rainkit.datasets.merge.take", dies)
+    monkeypatch.setattr("rainkit.datasets.merge.take_pair", dies)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "m", f"{a}:4")
     monkeypatch.undo()
     assert not (tmp_path / "m" / "mix.json").exists()
-    with pytest.raises(UsageError, match="another mix, unfinished"):
+    with pytest.raises(UsageError, match="another merged dataset, unfinished"):
         run(tmp_path / "m", f"{a}:3")
     taken = []
 
-    def notes(out: Path, copy: bool, chosen: merge.Chosen) -> merge.Hashes | str:
+    def notes(out: Path, copy: bool, chosen: merge.ChosenPair) -> merge.PairHashes | str:
         taken.append(chosen.name)
         return whole(out, copy, chosen)
 
-    monkeypatch.setattr("rainkit.datasets.merge.take", notes)
+    monkeypatch.setattr("rainkit.datasets.merge.take_pair", notes)
     run(tmp_path / "m", f"{a}:4")
     assert len(taken) == 2, "what was finished is not taken again"
     assert files(tmp_path / "m") == files(tmp_path / "whole")
     assert about(tmp_path / "m") == about(tmp_path / "whole")
 
 
-def test_two_mixes_are_not_written_to_one_folder(tmp_path: Path) -> None:
+def test_two_merges_are_not_written_to_one_folder(tmp_path: Path) -> None:
     a = pairs(tmp_path / "a", 3)
-    source = MixSource.parse(f"{a}:2")
+    source = MergeSource.parse(f"{a}:2")
 
     def start_another(what: str, done: int, total: int) -> None:
         with pytest.raises(UsageError, match=r"another rainkit data merge .*is writing there"):
             run(tmp_path / "m", f"{a}:2")
 
-    result = mix(MixRequest(sources=(source,), out=tmp_path / "m"), start_another)
+    result = merge_datasets(MergeRequest(sources=(source,), out=tmp_path / "m"), start_another)
     assert result.pairs == 2
 
 
-def test_starting_over_leaves_nothing_of_an_unfinished_mix(tmp_path: Path, monkeypatch) -> None:
+def test_starting_over_leaves_nothing_of_an_unfinished_merge(tmp_path: Path, monkeypatch) -> None:
     a, b = pairs(tmp_path / "a", 3), pairs(tmp_path / "b", 2, first=9)
 
     def dies(*_: object) -> None:

@@ -14,7 +14,7 @@ from skimage import data
 
 from rainkit.errors import FileError
 from rainkit.inference.report import Compared, ComparePage, compare_page
-from rainkit.render.thumbnails import MOST_SHOWN, thumbnail, thumbnail_side
+from rainkit.render.html import MOST_SHOWN, thumbnail, thumbnail_side
 
 
 class Page(HTMLParser):

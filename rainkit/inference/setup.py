@@ -1,0 +1,119 @@
+"""The set-up of a run: method, weights and options, checked before torch is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rainkit import plugins
+from rainkit import weights as weight_files
+from rainkit.api import ImageSpec, Method
+from rainkit.errors import UsageError, WeightsError
+from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
+
+__all__ = ["Setup", "only_method", "set_up"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """A method with weights, and how its network is to run.
+
+    Attributes:
+        method: the method.
+        weights: its weights.
+        spec: what pictures the network of these weights takes.
+        options: device, precision, tiles and effort.
+    """
+
+    method: Method
+    weights: WeightsFile
+    spec: ImageSpec
+    options: RuntimeOptions
+
+    @property
+    def blocks(self) -> int | None:
+        """Number of blocks of the network; None if the method is not an anytime method."""
+        return self.method.blocks and self.method.blocks(self.weights.network)
+
+
+def set_up(
+    name: str | Method,
+    options: RuntimeOptions,
+    *,
+    weights: str | Path | None = None,
+    variant: str | None = None,
+) -> Setup:
+    """Find a method and its weights, and check them against the options.
+
+    Args:
+        name: an installed method.
+        options: device, precision, tiles and effort.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first
+            weights, or its first of the variant.
+        variant: the variant that the weights must be of; None for any.
+
+    Raises:
+        UsageError: an unknown method, weights tag or variant, or a tile or effort that the method
+            does not offer.
+        MethodError: the method is broken.
+        WeightsError: it has no such weights, or they are damaged.
+    """
+    method = plugins.get(name) if isinstance(name, str) else name
+    file = _find_weights(method, None if weights is None else str(weights), variant)
+    spec = method.image(file.network)
+    if spec.tiling == "never" and options.tile:
+        raise UsageError(f"--tile {options.tile}: {method.name} needs whole pictures; leave it out")
+    _check_effort(options.effort, method, file.network)
+    return Setup(method=method, weights=file, spec=spec, options=options)
+
+
+def only_method() -> str:
+    """Return the name of the one method that is installed.
+
+    Raises:
+        UsageError: there are several, or none.
+    """
+    names = [found.name for found in plugins.installed() if found.problem is None]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(plugins.none_installed())
+    raise UsageError(f"no method named: add --method with one of {', '.join(names)}")
+
+
+def _find_weights(
+    method: Method, which: str | None, variant: str | None
+) -> weight_files.WeightsFile:
+    if variant is not None and variant not in method.variants:
+        raise UsageError(
+            f"--variant {variant}: {method.name} has the variants {', '.join(method.variants)}"
+        )
+    if which is None and variant is not None:
+        which = next((w.tag for w in method.weights if w.variant == variant), None)
+        if which is None:
+            raise WeightsError(
+                f"{method.name} ships no weights of the variant {variant}: "
+                "train some and pass --weights FILE.safetensors"
+            )
+    file = weight_files.find(method, which)
+    if variant is not None and file.variant != variant:
+        raise UsageError(
+            f"--variant {variant}: the weights {file.name} are of the variant {file.variant}; "
+            "leave --variant out"
+        )
+    return file
+
+
+def _check_effort(effort: Effort, method: Method, network: Any) -> None:
+    if effort.whole:
+        return
+    if method.blocks is None:
+        raise UsageError(
+            f"--effort {effort}: {method.name} always runs as a whole; leave the option out, or "
+            "take an anytime method (`rainkit methods show` says which are)"
+        )
+    most = method.blocks(network)
+    if effort.blocks is not None and effort.blocks > most:
+        raise UsageError(f"--effort {effort}: the network of these weights has 1 to {most} blocks")
