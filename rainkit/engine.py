@@ -475,13 +475,8 @@ def _serve(connection: Connection, threads: int | None) -> None:
             connection.send_bytes(state.answer(connection.recv_bytes()))
 
 
-<<<<<<< HEAD
 class _WorkerState:
-    """What a worker process holds between two messages: the function that was set up."""
-=======
-class _Desk:
     """State of a worker process between two messages: the function that was set up."""
->>>>>>> main
 
     def __init__(self, threads: int | None) -> None:
         self._threads = threads
