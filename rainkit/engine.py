@@ -469,13 +469,13 @@ def _serve(connection: Connection, threads: int | None) -> None:
     if threads is not None:
         os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     keep_large_blocks()
-    desk = _Desk(threads)
+    state = _WorkerState(threads)
     with suppress(EOFError, OSError):
         while True:
-            connection.send_bytes(desk.answer(connection.recv_bytes()))
+            connection.send_bytes(state.answer(connection.recv_bytes()))
 
 
-class _Desk:
+class _WorkerState:
     """State of a worker process between two messages: the function that was set up."""
 
     def __init__(self, threads: int | None) -> None:

@@ -26,4 +26,4 @@ else
     --set training.steps="$steps" --set training.epoch_steps=$(((steps + 6) / 7)) "$@"
 fi
 rainkit eval "$out/test" --method "graspp-gan=$out/run/last.safetensors" \
-  --save "$out/dehazed" -o "$out/scores" --overwrite --fail-below psnr_gain=0
+  -o "$out/scores" --overwrite --fail-below psnr_gain=0

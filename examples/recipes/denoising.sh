@@ -22,5 +22,5 @@ for sigma in ${SIGMAS:-10 30 70}; do
       --set training.steps="${STEPS:-4500}" "$@"
   fi
   rainkit eval "$to/test" --method "resguidenet=$to/run/last.safetensors" \
-    --save "$to/denoised" -o "$to/scores" --overwrite --fail-below psnr_gain=0
+    -o "$to/scores" --overwrite --fail-below psnr_gain=0
 done

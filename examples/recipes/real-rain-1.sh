@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
 # Three methods trained on from their shipped weights, on tone-matched pairs and rain on the fly.
 #
-#   bash examples/recipes/real-rain-1.sh PHOTOS RAIN800 PAIRS WEIGHTS OUT METHOD [OPTION OF rainkit train...]
+#   bash examples/recipes/real-rain-1.sh PHOTOS RAIN PAIRS WEIGHTS OUT [OPTION OF rainkit train...]
+#   METHOD=granet bash examples/recipes/real-rain-1.sh ...
 #
-# PHOTOS are clean photographs; RAIN800 holds the training pairs of Rain800, side by side as
-# published; PAIRS is validated on and shares no scene with either; WEIGHTS is the safetensors file to
-# start from; METHOD is graspp-gan, resguidenet or granet. A run that was stopped goes on.
+# PHOTOS are clean photographs. RAIN holds the training pairs of Rain800, side by side as published.
+# PAIRS is validated on and shares no scene with either. WEIGHTS is the safetensors file to start
+# from. METHOD is graspp-gan (the default), resguidenet or granet. A run that was stopped is resumed.
 #
-# 35 % of the samples are pairs whose clean side gets the tone of the rainy one, 65 % are
-# photographs with rain on the fly, without dimming and without darkening tone curves; of both, 30 % are
-# enlarged. No critic.
+# 35 % of the samples are pairs whose clean side gets the tone of the rainy one; 65 % are photographs
+# with rain on the fly, without dimming and without darkening tone curves. 30 % of both are enlarged.
+# There is no critic.
 set -euo pipefail
-[ $# -ge 6 ] || {
-  echo "usage: bash $0 PHOTOS RAIN800 PAIRS WEIGHTS OUT METHOD [OPTION...]" >&2; exit 2; }
-photos=$1 rain800=$2 pairs=$3 weights=$4 out=$5 method=$6
-shift 6
+[ $# -ge 5 ] || {
+  echo "usage: bash $0 PHOTOS RAIN PAIRS WEIGHTS OUT [OPTION...]" >&2; exit 2; }
+photos=$1 rain=$2 pairs=$3 weights=$4 out=$5 method=${METHOD:-graspp-gan}
+shift 5
 here=$(cd "$(dirname "$0")" && pwd)
 
 steps=20000 batch=8
@@ -30,7 +31,8 @@ if [ -e "$out/run.json" ]; then
   rainkit train --resume "$out"
 else
   rainkit train --config "$here/$method.toml" --init "$weights" -o "$out" \
-    --clean "$photos@0.65" --pairs "$rain800@0.35" --set data.layout=side-by-side --set data.rainy_side=right \
+    --clean "$photos@0.65" --pairs "$rain@0.35" \
+    --set data.layout=side-by-side --set data.rainy_side=right \
     --validate "$pairs" --max-steps $steps --set run.save_every=500 \
     --set training.batch=$batch --set training.patch=96 --set training.epoch_steps=1000 \
     --set training.lr=8e-4 --set training.schedule=cosine --set training.warmup_steps=200 \

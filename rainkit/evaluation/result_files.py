@@ -27,6 +27,7 @@ from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.report.data import EvalReport, report_of
 from rainkit.evaluation.report.means import SummaryTable, emphasised, eval_markdown, summary
 from rainkit.evaluation.scores import Comparison, Score, SourceFile
+from rainkit.files import system_reason
 from rainkit.render.text_tables import TextTable, json_text, write_texts
 
 __all__ = [
@@ -254,7 +255,7 @@ def read(path: Path) -> tuple[StoredResult, ...]:
             f"{file} does not exist; give a metrics.json that rainkit eval --output wrote"
         ) from error
     except OSError as error:
-        raise _not_one(file, error.strerror or str(error)) from error
+        raise _not_one(file, system_reason(error)) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         # The first part says which of the two kinds of file it was taken for.
