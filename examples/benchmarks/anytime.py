@@ -27,7 +27,7 @@ from rainkit.datasets.pairs import named_datasets
 from rainkit.evaluation import PairArrays, protocol, read_pair
 from rainkit.images import Picture
 from rainkit.inference import Derainer
-from rainkit.runtime import STOP_BELOW
+from rainkit.runtime_options import STOP_BELOW
 
 THRESHOLDS = (1.0, 2.0, 3.0, STOP_BELOW, 6.0)
 

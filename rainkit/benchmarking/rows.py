@@ -22,7 +22,7 @@ from typing import Any
 import rainkit
 from rainkit import plugins
 from rainkit.errors import MethodError, UsageError
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
     "BenchRequest",
@@ -47,8 +47,8 @@ class Job:
         height: height of the pictures in pixels.
         width: width of the pictures in pixels.
         batch: number of pictures per pass.
-        device: as in :class:`rainkit.runtime.RuntimeOptions`.
-        precision: as in :class:`rainkit.runtime.RuntimeOptions`.
+        device: as in :class:`rainkit.runtime_options.RuntimeOptions`.
+        precision: as in :class:`rainkit.runtime_options.RuntimeOptions`.
         runs: number of timed passes.
         warmup: number of passes before them, one of which counts the arithmetic.
         threads: CPU threads of one operation; None for torch's choice.
@@ -138,8 +138,8 @@ class BenchRequest:
         methods: names of installed methods; empty for all.
         variants: time every variant of each method instead of its default.
         sizes: (height, width) of pictures in pixels.
-        precisions: as in :class:`rainkit.runtime.RuntimeOptions`.
-        device: as in :class:`rainkit.runtime.RuntimeOptions`.
+        precisions: as in :class:`rainkit.runtime_options.RuntimeOptions`.
+        device: as in :class:`rainkit.runtime_options.RuntimeOptions`.
         batch: number of pictures per pass.
         runs: number of timed passes per row.
         warmup: number of passes before them, at least one.

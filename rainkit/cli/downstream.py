@@ -23,7 +23,7 @@ from rainkit.cli.options import (
     Tile,
     choice,
 )
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 __all__ = ["downstream"]
 

@@ -22,7 +22,7 @@ from rainkit.cli.options import (
     Tile,
 )
 from rainkit.errors import UsageError
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 __all__ = ["evaluate"]
 

@@ -25,7 +25,7 @@ from rainkit.cli.options import (
 )
 from rainkit.errors import UsageError
 from rainkit.files import counted
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.inference import InferResult, Outcome

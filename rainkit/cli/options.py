@@ -39,7 +39,7 @@ INPUT = "Input"
 OUTPUT = "Output"
 """Panel of the options that say what a command writes and prints."""
 RUNNING = "How networks run"
-"""Panel of the options of :class:`rainkit.runtime.RuntimeOptions`."""
+"""Panel of the options of :class:`rainkit.runtime_options.RuntimeOptions`."""
 READING = "How pairs are read"
 """Panel of the options of :class:`rainkit.datasets.pairs.ReadOptions`."""
 

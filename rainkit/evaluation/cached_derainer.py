@@ -21,7 +21,7 @@ from rainkit.evaluation.scores import versions
 from rainkit.files import counted
 from rainkit.images import RGB8
 from rainkit.ledger import Ledger
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.weights import WeightsFile

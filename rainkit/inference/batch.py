@@ -22,7 +22,7 @@ from rainkit.inference.outputs import Job, Plan, check_writable, plan
 from rainkit.inference.report import Compared, before_after, compare_page
 from rainkit.inference.setup import only_method, set_up
 from rainkit.render.html import thumbnail, thumbnail_side
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer, Result

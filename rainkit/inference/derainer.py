@@ -25,7 +25,7 @@ from rainkit.inference import tiles
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.networks import ImageOnly
-from rainkit.runtime import SMALLEST_TILE, Effort, RuntimeOptions
+from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = [

@@ -10,7 +10,7 @@ from rainkit import plugins
 from rainkit import weights as weight_files
 from rainkit.api import ImageSpec, Method
 from rainkit.errors import UsageError, WeightsError
-from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = ["Setup", "only_method", "set_up"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rainkit.networks import ImageOnly
 from rainkit.objective import Derained
-from rainkit.runtime import Effort
+from rainkit.runtime_options import Effort
 
 __all__ = [
     "Canvas",

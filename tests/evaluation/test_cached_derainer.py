@@ -9,7 +9,7 @@ import pytest
 from rainkit.api import Part
 from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
-from rainkit.runtime import Effort
+from rainkit.runtime_options import Effort
 from rainkit.weights import WeightsFile
 
 CLEAN = np.random.default_rng(0).integers(0, 156, (8, 9, 3), np.uint8)

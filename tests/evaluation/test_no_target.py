@@ -25,7 +25,7 @@ from rainkit.evaluation.no_target import (
     table,
     write,
 )
-from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 

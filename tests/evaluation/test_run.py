@@ -17,7 +17,7 @@ from rainkit import evaluation
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.errors import FileError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, EvalRequest, FoldersRequest, MethodRequest
-from rainkit.runtime import Effort, RuntimeOptions
+from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 BOTH = (PROTOCOLS["prenet"], PROTOCOLS["restormer"])

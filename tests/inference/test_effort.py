@@ -14,7 +14,7 @@ from skimage import data
 from rainkit import images, inference
 from rainkit.errors import UsageError
 from rainkit.images import Picture
-from rainkit.runtime import Effort
+from rainkit.runtime_options import Effort
 
 
 @pytest.fixture

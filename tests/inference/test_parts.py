@@ -10,7 +10,7 @@ import pytest
 from rainkit import images, inference
 from rainkit.images import Picture
 from rainkit.inference import InferRequest, InferResult
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 from rainkit import images, inference
 from rainkit.errors import FileError, UsageError
 from rainkit.inference import InferRequest, InferResult, Outcome, batch
-from rainkit.runtime import RuntimeOptions
+from rainkit.runtime_options import RuntimeOptions
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from rainkit.datasets.matching import PairFiles
 from rainkit.datasets.readers.archives import lmdb_folders, tar_files
-from rainkit.datasets.readers.base import ReadOptions
 from rainkit.datasets.readers.folders import one_folder, side_by_side, two_folders
 from rainkit.datasets.readers.lists import meta_info, metadata_table, path_list
 from rainkit.datasets.readers.manifests import manifest_records
+from rainkit.datasets.readers.rows import ReadOptions
 from rainkit.errors import UsageError
 
 __all__ = ["LAYOUTS", "ReadOptions", "read"]

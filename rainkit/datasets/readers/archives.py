@@ -15,7 +15,7 @@ from rainkit.datasets.matching import (
     listed,
     with_unique_names,
 )
-from rainkit.datasets.readers.base import ReadOptions
+from rainkit.datasets.readers.rows import ReadOptions
 from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
 

@@ -23,7 +23,7 @@ from rainkit.datasets.matching import (
     sub_folder,
     with_unique_names,
 )
-from rainkit.datasets.readers.base import ReadOptions
+from rainkit.datasets.readers.rows import ReadOptions
 from rainkit.errors import ImageError, PairingError
 from rainkit.files import natural
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from rainkit.datasets import parquet
 from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, sub_folder
-from rainkit.datasets.readers.base import (
+from rainkit.datasets.readers.rows import (
     ReadOptions,
     Row,
     pairs_from_rows,

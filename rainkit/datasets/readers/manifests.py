@@ -7,7 +7,7 @@ from pathlib import Path
 from rainkit.datasets import image_ref
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.matching import PairFiles, listed, with_unique_names
-from rainkit.datasets.readers.base import ReadOptions
+from rainkit.datasets.readers.rows import ReadOptions
 from rainkit.errors import PairingError
 
 __all__ = ["has_manifest", "manifest_records"]

@@ -9,7 +9,7 @@ import pytest
 
 from rainkit.choices import Precision
 from rainkit.errors import UsageError
-from rainkit.runtime import STOP_BELOW, Effort, RuntimeOptions
+from rainkit.runtime_options import STOP_BELOW, Effort, RuntimeOptions
 
 
 def test_texts_of_the_command_line_are_read():
