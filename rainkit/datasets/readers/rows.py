@@ -1,4 +1,4 @@
-"""What the readers of all layouts share: reading options, and pairs from rows that name files."""
+"""Rows of lists and tables, which name the files of pairs, and the options of all readers."""
 
 from __future__ import annotations
 
