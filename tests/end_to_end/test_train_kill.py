@@ -192,7 +192,7 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(
     )  # fmt: skip
     assert failed.returncode == 1, failed.stderr[-3000:]
     last = failed.stderr.strip().splitlines()[-1]
-    assert "checkpoint not written" in last
+    assert "the checkpoint cannot be written" in last
     assert f"--resume {cut}" in last
     assert "Traceback" not in failed.stderr
     assert check.checkpointing.latest(cut) == _checkpoint(cut, EPOCH)

@@ -149,7 +149,7 @@ def test_a_network_that_gives_no_picture(make, tmp_path: Path) -> None:
     weights.save(path, state, method=METHOD, variant="default", network=small)
     (found,) = weights.verify(path)
     assert found.held == ("whole", "method", "fits", "finite")
-    assert "gives no picture" in found.problem
+    assert "nan or infinity instead of a picture" in found.problem
 
 
 def test_a_changed_shipped_file(monkeypatch: pytest.MonkeyPatch) -> None:
