@@ -1,9 +1,9 @@
 """PSNR and SSIM as the deraining papers computed them: named, versioned protocols.
 
 They differ in the channels scored (luma Y of ITU-R BT.601, in studio swing or in full range, or
-RGB), in whether Y is rounded, whether SSIM shrinks large pictures first, and in SSIM's window and border. A choice of
-Y moves PSNR by 1.3 dB and the shrinking SSIM by up to 0.06 on one picture; so a score means
-nothing without its protocol's name.
+RGB), in whether Y is rounded, whether SSIM shrinks large pictures first, and in SSIM's window and
+border. A choice of Y moves PSNR by 1.3 dB and the shrinking SSIM by up to 0.06 on one picture; so a
+score means nothing without its protocol's name.
 """
 
 from __future__ import annotations
