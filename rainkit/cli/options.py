@@ -165,7 +165,7 @@ CropToCommon: TypeAlias = Annotated[
     typer.Option(
         "--crop-to-common",
         help="Crop the pictures of a pair that differ in size to their common size, from the top "
-        "left.",
+        "left, or from the centre if one lies in a folder hazy/ (RESIDE).",
         rich_help_panel=READING,
     ),
 ]
