@@ -23,7 +23,7 @@ LEVELS = (
     {"cli", "testing", "doctor", "__main__"},
     {"training", "inference", "evaluation", "benchmarking", "synthesis"},
     {"datasets", "weights", "render"},
-    {"networks", "rain", "depth", "images"},
+    {"networks", "precision", "rain", "depth", "images"},
     {"plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},
 )

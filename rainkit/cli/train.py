@@ -14,7 +14,7 @@ import typer
 from rainkit import choices
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
 from rainkit.cli.options import choice, refuse_together
-from rainkit.errors import UsageError
+from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -246,10 +246,6 @@ def train(
         _show_result(result, as_json=as_json)
 
 
-SIGNALLED = 130
-"""Exit code after Ctrl-C."""
-
-
 @contextmanager
 def _continuing(run: Path) -> Iterator[None]:
     """Say how to continue a training that is broken off at once."""
@@ -257,7 +253,7 @@ def _continuing(run: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         _continue(run, "the last checkpoint")
-        raise typer.Exit(SIGNALLED) from stop
+        raise typer.Exit(INTERRUPTED) from stop
 
 
 def _show_result(result: TrainResult, *, as_json: bool) -> None:
@@ -269,7 +265,7 @@ def _show_result(result: TrainResult, *, as_json: bool) -> None:
     elif _speaks():
         _describe(result)
     if result.stopped == "signal":
-        raise typer.Exit(SIGNALLED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _explain(request: TrainRequest, *, dry_run: bool, as_json: bool) -> None:
@@ -344,7 +340,7 @@ def _ablate(
     if _speaks():
         _ablation(result, as_json=as_json)
     if len(result.runs) < len(requests):
-        raise typer.Exit(SIGNALLED)
+        raise typer.Exit(INTERRUPTED)
     raise typer.Exit(1 if result.failed else 0)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rainkit import plugins
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.datasets.readers.manifests import has_manifest
-from rainkit.errors import UsageError
+from rainkit.errors import BAR_MISSED, UsageError
 from rainkit.evaluation import downstream
 from rainkit.evaluation.cached_derainer import check_derainers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
@@ -104,7 +104,7 @@ class Evaluation:
     def exit_code(self) -> int:
         """3 when a bar was missed, else 1 when a picture failed, else 0."""
         if self.missed:
-            return 3
+            return BAR_MISSED
         return 1 if self.failures else 0
 
     def to_data(self) -> dict[str, Any]:
