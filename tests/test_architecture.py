@@ -22,7 +22,7 @@ HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "timm", "albumentations"
 LEVELS = (
     {"cli", "testing", "doctor", "__main__"},
     {"training", "inference", "evaluation", "benchmarking", "synthesis"},
-    {"datasets", "weights", "render"},
+    {"datasets", "weights", "render", "published"},
     {"networks", "rain", "depth", "images"},
     {"plugins", "hyperparameters", "engine", "ledger", "files", "allocator"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},

@@ -10,7 +10,11 @@ PAPER = Paper(
     title="Frequency decomposition, recurrent attention generator and relativistic GAN",
     results=(
         PublishedResult(
-            dataset="not named", psnr=29.1035, ssim=0.9661, note="the paper's only table"
+            table="Table 1",
+            dataset="not named",
+            psnr="29.1035",
+            ssim="0.9661",
+            note="the paper's only table",
         ),
     ),
 )

@@ -12,17 +12,67 @@ PAPER = Paper(
     venue="IEEE Transactions on Image Processing",
     year=2020,
     results=(
-        PublishedResult(dataset="SPANet test set", psnr=38.54, ssim=0.989),
-        PublishedResult(dataset="SPANet test set", psnr=37.98, ssim=0.983, note="fusion sum"),
-        PublishedResult(dataset="SPANet test set", psnr=38.02, ssim=0.984, note="fusion prod"),
-        PublishedResult(dataset="SPANet test set", psnr=38.11, ssim=0.986, note="concat"),
-        PublishedResult(dataset="SPANet test set", psnr=37.68, ssim=0.981, note="Lr, Lb"),
-        PublishedResult(dataset="SPANet test set", psnr=37.92, ssim=0.985, note="Lr, Lb, Ls"),
-        PublishedResult(dataset="SPANet test set", psnr=38.01, ssim=0.986, note="Lb, Ls, Lv"),
-        PublishedResult(dataset="DDN test set", psnr=33.73, ssim=0.94),
-        PublishedResult(dataset="Rain100L", psnr=37.89, ssim=0.98),
-        PublishedResult(dataset="DID test set", psnr=33.25, ssim=0.93),
-        PublishedResult(dataset="512x512 picture", seconds=0.39),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="38.54",
+            ssim="0.989",
+        ),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="37.98",
+            ssim="0.983",
+            variant="fusion sum",
+        ),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="38.02",
+            ssim="0.984",
+            variant="fusion prod",
+        ),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="38.11",
+            ssim="0.986",
+            variant="concat",
+        ),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="37.68",
+            ssim="0.981",
+            variant="Lr, Lb",
+        ),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="37.92",
+            ssim="0.985",
+            variant="Lr, Lb, Ls",
+        ),
+        PublishedResult(
+            dataset="SPANet test set",
+            psnr="38.01",
+            ssim="0.986",
+            variant="Lb, Ls, Lv",
+        ),
+        PublishedResult(
+            dataset="DDN test set",
+            psnr="33.73",
+            ssim="0.94",
+        ),
+        PublishedResult(
+            dataset="Rain100L",
+            psnr="37.89",
+            ssim="0.98",
+        ),
+        PublishedResult(
+            dataset="DID test set",
+            psnr="33.25",
+            ssim="0.93",
+        ),
+        PublishedResult(
+            dataset="512x512 picture",
+            seconds="0.39",
+            device="not named",
+        ),
     ),
 )
 
