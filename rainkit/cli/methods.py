@@ -125,9 +125,10 @@ def _print_paper(about: dict[str, Any]) -> None:
     _line(f"{about['title']} ({about['name']}): {about['summary']}", style="bold")
     _line(": ".join(filter(None, (", ".join(paper["authors"]), f"{paper['title']}."))))
     doi = f"https://doi.org/{paper['doi']}" if paper["doi"] else ""
-    where = [str(part) for part in (paper["venue"], paper["year"], doi) if part]
-    if where:
-        _line(", ".join(where))
+    unknown = [f"no {name}" for name in ("venue", "year") if not paper[name]]
+    where = [str(part) for part in (paper["venue"], paper["year"]) if part]
+    where += [f"{' and '.join(unknown)} given"] if unknown else []
+    _line(", ".join(filter(None, (*where, doi))))
     data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
     _line(f"Code under {about['licence']}; learns from {data}.")
 

@@ -6,8 +6,11 @@ from rainkit.api import MeasuredResult, Paper, PublishedResult, Weights
 
 __all__ = ["PAPER", "WEIGHTS"]
 
+# The text states no venue and no year. Both authors are at the School of Computer Science and
+# Engineering of Xi'an Technological University.
 PAPER = Paper(
-    title="Frequency decomposition, recurrent attention generator and relativistic GAN",
+    authors=("Dong Wang", "Zhongsheng Wang"),
+    title="Research and Implementation of Image Rain Removal Based on Deep Learning",
     results=(
         PublishedResult(
             table="Table 1",
