@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rainkit import plugins
-from rainkit.allocator import keep_large_blocks
 from rainkit.api import ImageSpec, Method
+from rainkit.environment import keep_large_blocks
 from rainkit.errors import MethodError, UsageError
 from rainkit.objective import Derained
 

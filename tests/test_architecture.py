@@ -24,7 +24,7 @@ LEVELS = (
     {"training", "inference", "evaluation", "benchmarking", "synthesis"},
     {"datasets", "weights", "render"},
     {"networks", "rain", "depth", "images"},
-    {"plugins", "hyperparameters", "engine", "ledger", "files", "allocator"},
+    {"plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},
 )
 """From the top down: a room imports from its own level or from below."""

@@ -13,7 +13,7 @@ import typer
 
 from rainkit import choices
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
-from rainkit.cli.options import choice
+from rainkit.cli.options import choice, refuse_together
 from rainkit.errors import UsageError
 from rainkit.files import counted
 
@@ -196,23 +196,20 @@ def train(
 
     Ctrl-C ends the running step and writes a checkpoint. A second Ctrl-C stops at once.
     """
-    if ablation is not None and (variant is not None or profile):
-        other = "--variant" if variant is not None else "--profile"
-        raise UsageError(f"--ablation names its variants itself: leave out {other}")
+    if ablation is not None:
+        refuse_together("--ablation", {"--variant": variant, "--profile": profile})
     if resume is not None:
         fixed = {
             "--method": method, "--clean": clean, "--pairs": pairs, "--scenes": scenes,
             "--validate": validate, "--config": config, "--variant": variant, "--init": init,
             "--output": run, "--max-time": max_time, "--seed": seed, "--precision": precision,
-            "--ablation": ablation, "--dry-run": dry_run or None, "--profile": profile or None,
+            "--ablation": ablation, "--dry-run": dry_run, "--profile": profile,
         }  # fmt: skip
-        given = [name for name, value in fixed.items() if value is not None]
-        if given:
-            raise UsageError(
-                f"{given[0]} does not go with --resume, which takes everything but --device, "
-                "--max-steps and --set run.NAME=VALUE from the run; to train on with other "
-                "settings, start a new run with --init"
-            )
+        remedy = (
+            "all but --device, --max-steps and --set run.NAME=VALUE comes from the run; to train on"
+            " with other settings, start a new run with --init"
+        )
+        refuse_together("--resume", fixed, remedy)
     from rainkit import training
 
     if resume is not None:

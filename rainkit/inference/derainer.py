@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from rainkit import images, networks
 from rainkit import weights as weight_files
-from rainkit.api import RAIN, ImageSpec, Method, Part
+from rainkit.api import RAIN, Method, Part
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
@@ -82,7 +81,7 @@ class Derainer:
         self.weights = weights
         self.network = network
         self.runtime = network.runtime
-        self._grid = grid
+        self.grid = grid
         blocks = method.blocks and method.blocks(weights.network)
         self._plan = tiles.Plan(effort=effort, blocks=blocks)
 
@@ -275,7 +274,7 @@ class Derainer:
         on_tile: tiles.OnTile | None = None,
     ) -> NetworkOutput:
         """Run the network; on lack of memory start again with tiles of half the side."""
-        grid, plan = self._grid, dataclasses.replace(self._plan, parts=parts)
+        grid, plan = self.grid, dataclasses.replace(self._plan, parts=parts)
         while True:
             try:
                 output = tiles.run_network(self.network, plan, cut, size, grid, on_tile, device)
@@ -327,14 +326,6 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )
-
-
-_AUTO_SIDE = {"cpu": 768, "mps": 1024, "cuda": 2048}
-"""Sides at which the halo costs little, and which fit most memories and the caches of CPUs."""
-
-_HALO, _FEATHER = 48, 32
-"""For methods whose tiles are approximate: their receptive field is larger than any halo, but most
-of the error lies near the cut."""
 
 
 def load(
@@ -412,7 +403,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         method=method,
         weights=file,
         network=_compiled(prepare) if compiled else prepare(False),
-        grid=_grid(setup.spec, options.tile, runtime.device.type),
+        grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
         effort=options.effort,
     )
 
@@ -428,21 +419,6 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
         options: further arguments of :func:`load`.
     """
     return load(only_method() if method is None else method, **options).derain(image)
-
-
-def _grid(spec: ImageSpec, tile: int | None, device: str) -> Grid:
-    side = _AUTO_SIDE[device] if tile is None else tile
-    if spec.tiling == "never":
-        side = 0
-    radius = spec.receptive_radius
-    exact = spec.tiling == "exact" and radius is not None
-    return Grid(
-        side=side,
-        halo=radius if exact and radius is not None else min(radius or _HALO, _HALO),
-        feather=0 if exact else _FEATHER,
-        multiple_of=math.lcm(spec.multiple_of, spec.tile_step),
-        min_size=spec.min_size,
-    )
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:

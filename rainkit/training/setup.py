@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from rainkit import networks, plugins, weights
-from rainkit.allocator import keep_large_blocks
 from rainkit.api import Training
 from rainkit.datasets.sources import open_sources
+from rainkit.environment import keep_large_blocks
 from rainkit.errors import TrainingError, UsageError
 from rainkit.objective import Objective
 from rainkit.training import logging

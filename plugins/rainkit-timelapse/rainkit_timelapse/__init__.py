@@ -81,6 +81,13 @@ _PAPER = Hyperparameters(
     ),
 )
 _LOSSES = ("background", "structure", "direction", "reconstruction")
+_WITHOUT_DYN = {
+    "rb": ("reconstruction", "background"),
+    "rbs": ("reconstruction", "background", "structure"),
+    "bsv": ("background", "structure", "direction"),
+}
+"""Losses of the rows of Table VI that have neither all four nor the dynamic filter."""
+
 
 METHOD = Method(
     api=2,
@@ -100,8 +107,21 @@ METHOD = Method(
         "concat": replace(_DEFAULT, network={"fusion": "concat"}),
         "dyn-full": replace(_DEFAULT, network={"fusion": "dyn_full"}),
         **{f"no-{loss}": replace(_DEFAULT, objective={loss: 0.0}) for loss in _LOSSES},
+        **{
+            name: replace(
+                _DEFAULT,
+                network={"fusion": "concat"},
+                objective={loss: 0.0 for loss in _LOSSES if loss not in losses},
+            )
+            for name, losses in _WITHOUT_DYN.items()
+        },
     },
-    ablation=(*(f"no-{loss}" for loss in _LOSSES), "sum", "prod", "concat", "default"),
+    # Table VI, in which {r,b,s,v} is concat and the last row is default, and then Table VII.
+    ablation=(
+        *_WITHOUT_DYN,
+        *("concat", "no-direction", "no-reconstruction"),
+        *("sum", "prod", "default"),
+    ),
     network="rainkit_timelapse.network:TimeLapse",
     objective="rainkit_timelapse.objective:TimeLapseObjective",
     image=_image,

@@ -15,10 +15,17 @@ PAPER = Paper(
         PublishedResult(dataset="SPANet test set", psnr=38.54, ssim=0.989),
         PublishedResult(dataset="SPANet test set", psnr=37.98, ssim=0.983, note="fusion sum"),
         PublishedResult(dataset="SPANet test set", psnr=38.02, ssim=0.984, note="fusion prod"),
-        PublishedResult(dataset="SPANet test set", psnr=38.11, ssim=0.986, note="concat"),
-        PublishedResult(dataset="SPANet test set", psnr=37.68, ssim=0.981, note="Lr, Lb"),
-        PublishedResult(dataset="SPANet test set", psnr=37.92, ssim=0.985, note="Lr, Lb, Ls"),
-        PublishedResult(dataset="SPANet test set", psnr=38.01, ssim=0.986, note="Lb, Ls, Lv"),
+        PublishedResult(dataset="SPANet test set", psnr=38.11, ssim=0.986, note="fusion concat"),
+        *(
+            PublishedResult(dataset="SPANet test set", psnr=psnr, ssim=ssim, note=note)
+            for note, psnr, ssim in (
+                ("Lr, Lb, without Dyn", 37.68, 0.981),
+                ("Lr, Lb, Ls, without Dyn", 37.92, 0.985),
+                ("Lb, Ls, Lv, without Dyn", 38.01, 0.986),
+                ("Lr, Lb, Ls, with Dyn", 38.29, 0.987),
+                ("Lb, Ls, Lv, with Dyn", 38.46, 0.988),
+            )
+        ),
         PublishedResult(dataset="DDN test set", psnr=33.73, ssim=0.94),
         PublishedResult(dataset="Rain100L", psnr=37.89, ssim=0.98),
         PublishedResult(dataset="DID test set", psnr=33.25, ssim=0.93),

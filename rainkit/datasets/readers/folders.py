@@ -45,7 +45,7 @@ def two_folders(
     rainy, clean = sub_folder(root, RAINY_FOLDERS), sub_folder(root, CLEAN_FOLDERS)
     if split is not None or rainy is None or clean is None:
         return None
-    return match_by_name(rainy, pictures_in(rainy), clean, pictures_in(clean))
+    return match_by_name(rainy, pictures_in(rainy), clean, pictures_in(clean), in_parts=True)
 
 
 def one_folder(
