@@ -248,11 +248,12 @@ class Setup:
 
     def _network(self) -> nn.Module:
         request = self.request
-        network = networks.build(request.method, request.hyperparameters.network)
+        settings = request.hyperparameters.network
+        network = networks.build(request.method, settings)
         self._started = (
             None
             if request.init is None
-            else weights.initialise(network, request.method, request.init)
+            else weights.initialise(network, request.method, request.init, settings)
         )
         network.to(  # type: ignore[call-overload]
             self.accelerator.device, memory_format=self.runtime.memory_format

@@ -122,6 +122,7 @@ METHOD = Method(
         *("concat", "no-direction", "no-reconstruction"),
         *("sum", "prod", "default"),
     ),
+    own_ablation=(*(f"no-{loss}" for loss in _LOSSES), "default"),
     network="rainkit_timelapse.network:TimeLapse",
     objective="rainkit_timelapse.objective:TimeLapseObjective",
     image=_image,
