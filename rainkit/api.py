@@ -14,6 +14,7 @@ are run.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -47,6 +48,7 @@ __all__ = [
     "Training",
     "Weights",
     "option",
+    "published_table",
     "replace",
 ]
 
@@ -71,14 +73,123 @@ def option(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedResult:
-    """One row of figures that the paper prints; rainkit shows it as published, not measured."""
+    """One row of figures that the paper prints; rainkit shows it as published, not measured.
 
+    Figures are text with the digits that the paper prints: the float 38.10 would be shown as 38.1,
+    and rounding 29.1035 to two digits would be a figure that no paper prints.
+
+    Attributes:
+        table: where the paper prints the row, such as ``Table 2``; empty for its running text.
+        method: name of a rival; empty for the paper's own method.
+        variant: form of the method, such as ``coarse picture``; empty for the method itself.
+        dataset: what was scored; for times, the size of the picture. A second name of a dataset
+            stands in brackets: ``Rain-II (Rain100H)``.
+        psnr: PSNR in dB.
+        ssim: SSIM.
+        ap: average precision, at most 1, of a detector on the results.
+        seconds: time of one picture.
+        parameters: number of parameters.
+        device: what ``seconds`` was taken on, as far as the paper says.
+        trained_on: what the method was trained on, where the paper says so.
+        note: what a reader must know, such as a contradiction in the paper.
+    """
+
+    table: str = ""
+    method: str = ""
+    variant: str = ""
     dataset: str
-    psnr: float | None = None
-    ssim: float | None = None
-    seconds: float | None = None
+    psnr: str | None = None
+    ssim: str | None = None
+    ap: str | None = None
+    seconds: str | None = None
     parameters: int | None = None
+    device: str = ""
+    trained_on: str = ""
     note: str = ""
+
+
+_OF_ROWS = ("parameters", "device", "trained on")
+_NOTE = re.compile(r"\[(\w+)\]")
+
+
+def published_table(
+    table: str,
+    text: str,
+    *,
+    figures: str = "psnr/ssim",
+    device: str = "",
+    trained_on: str = "",
+    note: str = "",
+    notes: Mapping[str, str] | None = None,
+) -> tuple[PublishedResult, ...]:
+    """Return the results of a table that is written as the paper prints it.
+
+    >>> published_table(
+    ...     "Table 1",
+    ...     '''
+    ...               | Rain100L      | Rain100H     | parameters
+    ...     DDN       | 25.99/.8141   | 23.93/.7430  | 58,175
+    ...     JORDER    | 35.23/.9676   | -            |
+    ...     *         | 37.55/.9806   | 33.16[a]     |
+    ...     * coarse  | 23.10/.7947   | 18.02/.4791  |
+    ...     ''',
+    ...     notes={"a": "the paper prints no SSIM"},
+    ... )  # doctest: +SKIP
+
+    The first line names the datasets, and each further one is a method. A name that begins with
+    ``*`` is a form of the paper's own method. The columns ``parameters``, ``device`` and
+    ``trained on`` belong to the whole row. A dash or nothing is no figure.
+
+    Args:
+        table: the paper's own number of the table.
+        text: the table.
+        figures: attributes of :class:`PublishedResult` that a cell holds, with ``/`` between them.
+        device: device of all rows that do not name one.
+        trained_on: training data of all rows that do not name any.
+        note: note on all rows.
+        notes: further notes by the mark that points to them: ``[a]`` in a cell, a method's name or
+            a dataset's name.
+
+    Raises:
+        ValueError: a line has another number of cells than the first, or a cell has too many
+            figures.
+        KeyError: a mark has no note.
+    """
+    head, *lines = (
+        [cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.strip()
+    )
+    names = figures.split("/")
+    results = []
+    for line in lines:
+        cells = dict(zip(head, line, strict=True))
+        label = _NOTE.sub("", line[0]).strip()
+        ours = label.startswith("*")
+        row: dict[str, Any] = {
+            "table": table,
+            "method": "" if ours else label,
+            "variant": label[1:].strip() if ours else "",
+            "device": cells.get("device") or device,
+            "trained_on": cells.get("trained on") or trained_on,
+        }
+        if counted := cells.get("parameters"):
+            row["parameters"] = int(counted.replace(",", ""))
+        for column in head[1:]:
+            printed = _NOTE.sub("", cells[column]).strip()
+            if column in _OF_ROWS or printed in ("", "-"):
+                continue
+            values = [f"0{each}" if each.startswith(".") else each for each in printed.split("/")]
+            if len(values) > len(names):
+                raise ValueError(f"{table}, {label} on {column}: {printed} is more than {figures}")
+            marks = _NOTE.findall(f"{column} {line[0]} {cells[column]}")
+            told = [note, *((notes or {})[mark] for mark in marks)]
+            row |= {
+                "dataset": _NOTE.sub("", column).strip(),
+                "note": "; ".join(dict.fromkeys(filter(None, told))),
+                **dict.fromkeys(names),
+                **dict(zip(names, values, strict=False)),
+            }
+            results.append(PublishedResult(**row))
+    return tuple(results)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,7 +397,9 @@ class Method:
             after each block in turn and, if something follows the last block, the final result.
         weights: trained weights; the first are the default.
         training_data: what a batch of the objective holds: clean pairs or time-lapse frames.
-        ablation: variants that the paper compares with one another, in its order.
+        ablation: variants that the paper compares with one another, in its order; empty if it
+            compares none.
+        own_ablation: variants that the plugin's authors compare beyond the paper.
     """
 
     api: int
@@ -304,6 +417,7 @@ class Method:
     weights: tuple[Weights, ...] = ()
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()
+    own_ablation: tuple[str, ...] = ()
 
     @property
     def default(self) -> Hyperparameters[Any, Any]:

@@ -22,8 +22,8 @@ HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "timm", "albumentations"
 LEVELS = (
     {"cli", "testing", "doctor", "__main__"},
     {"training", "inference", "evaluation", "benchmarking", "synthesis"},
-    {"datasets", "weights", "render"},
-    {"networks", "rain", "depth", "images"},
+    {"datasets", "weights", "render", "published"},
+    {"networks", "precision", "rain", "depth", "images"},
     {"plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},
 )

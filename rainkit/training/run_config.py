@@ -23,7 +23,7 @@ from rainkit.api import Hyperparameters, ImageSpec, Method, option
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
 from rainkit.files import system_reason, write_json
-from rainkit.networks import Runtime
+from rainkit.precision import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rainkit.api import Method, Part
 from rainkit_timelapse.card import PAPER, WEIGHTS
-from rainkit_timelapse.settings import ABLATION, VARIANTS, Network, Objective, image
+from rainkit_timelapse.settings import ABLATION, OWN_ABLATION, VARIANTS, Network, Objective, image
 
 __all__ = ["METHOD", "Network", "Objective"]
 
@@ -17,6 +17,7 @@ METHOD = Method(
     paper=PAPER,
     variants=VARIANTS,
     ablation=ABLATION,
+    own_ablation=OWN_ABLATION,
     network="rainkit_timelapse.network:TimeLapse",
     objective="rainkit_timelapse.objective:TimeLapseObjective",
     image=image,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from rainkit.api import Hyperparameters, ImageSpec, Training, option, replace
 
-__all__ = ["ABLATION", "VARIANTS", "Network", "Objective", "image"]
+__all__ = ["ABLATION", "OWN_ABLATION", "VARIANTS", "Network", "Objective", "image"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,3 +129,6 @@ ABLATION = (
     *("sum", "prod"),
 )
 """Rows of Table VI, where ``concat`` has all losses without Dyn, and the others of Table VII."""
+
+OWN_ABLATION = (*(f"no-{loss}" for loss in _LOSSES), "default")
+"""Each loss left out in turn, all of them with the dynamic filter."""

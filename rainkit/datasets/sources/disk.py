@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit import images
-from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sampling_spec import SampledFolder, choose
 from rainkit.datasets.sequences import FrameScene, LeaveOneOutAverage, find_scenes, pair_of_frames
