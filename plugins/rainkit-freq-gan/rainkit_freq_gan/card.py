@@ -21,7 +21,11 @@ PAPER = Paper(
     title="Research and Implementation of Image Rain Removal Based on Deep Learning",
     results=(
         PublishedResult(
-            dataset="not named", psnr=29.1035, ssim=0.9661, note="the paper's only table"
+            table="Table 1",
+            dataset="not named",
+            psnr="29.1035",
+            ssim="0.9661",
+            note="the paper's only table",
         ),
     ),
 )
