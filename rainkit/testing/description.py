@@ -85,12 +85,39 @@ class Description(Contract):
         )
 
     def test_variants_to_compare_exist(self) -> None:
-        """The variants that ``rainkit train --ablation published`` trains exist."""
+        """The variants that ``rainkit train --ablation`` trains as published and ours exist."""
         method = self.described()
-        if not method.ablation:
+        if not (method.ablation or method.own_ablation):
             pytest.skip("Method.ablation is empty: no variants are compared")
-        absent = set(method.ablation) - set(method.variants)
-        assert not absent, f"ablation names {', '.join(sorted(absent))}: no such variants"
+        for name in ("ablation", "own_ablation"):
+            listed = getattr(method, name)
+            absent = set(listed) - set(method.variants)
+            assert not absent, f"{name} names {', '.join(sorted(absent))}: no such variants"
+            assert len(set(listed)) == len(listed), f"{name} names a variant twice"
+
+    def test_published_figures_are_text_as_printed(self) -> None:
+        """Every published row has figures, as text with the paper's digits, and no row is twice."""
+        seen = set()
+        for row in self.described().paper.results:
+            place = f"{row.table or 'the text'}, {row.method or 'own'} {row.variant}".strip()
+            where = f"Paper.results, {place} on {row.dataset!r}"
+            assert row.dataset.strip(), f"{where}: PublishedResult.dataset is empty"
+            figures = {
+                name: getattr(row, name)
+                for name in ("psnr", "ssim", "ap", "seconds")
+                if getattr(row, name) is not None
+            }
+            assert figures or row.parameters, f"{where}: the row has no figure"
+            for name, value in figures.items():
+                printed = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)
+                assert printed, f"{where}: {name} is {value!r}; give it as text, as it is printed"
+                share = name in ("ssim", "ap")
+                assert not share or float(value) <= 1, f"{where}: {name} is {value}, above 1"
+            assert row.seconds is None or row.device, f"{where}: name the device of the time"
+            key = (row.table, row.method, row.variant, row.dataset, row.device, row.trained_on)
+            for name in figures:
+                assert (*key, name) not in seen, f"{where}: {name} is there twice"
+                seen.add((*key, name))
 
     def test_unknown_settings_are_refused_at_every_level(self) -> None:
         """A mistyped setting is refused by name, so that it cannot train another network."""

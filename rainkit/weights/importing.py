@@ -7,6 +7,7 @@ tensors fit the network by name and shape.
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,8 @@ from torch import Tensor, nn
 
 from rainkit.api import Method
 from rainkit.errors import UsageError, WeightsError
-from rainkit.weights.store import not_finite, opened, read
+from rainkit.hyperparameters import differences
+from rainkit.weights.store import not_finite, open_file, opened, read
 
 __all__ = ["Initialised", "initialise"]
 
@@ -47,12 +49,15 @@ class Initialised:
         missing: names in the network that the file does not have.
         unused: names in the file that the network does not have.
         resized: names that both have, with different shapes; these tensors were not filled.
+        differing: settings of the network that the file's network does not share, such as
+            ``network.stages = 3 (6 in the file)``.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     resized: tuple[str, ...]
+    differing: tuple[str, ...] = ()
 
     def line(self) -> str:
         """Return a line for the log."""
@@ -65,16 +70,20 @@ class Initialised:
         ):
             if names:
                 parts.append(f"{len(names)} {what} ({_few(names)})")
-        return "; ".join(parts)
+        return "; ".join((*parts, *self.differing))
 
 
-def initialise(network: nn.Module, method: Method, source: Path) -> Initialised:
+def initialise(
+    network: nn.Module, method: Method, source: Path, settings: Any = None
+) -> Initialised:
     """Fill a network with every tensor of a file whose name and shape fit.
 
     Args:
         network: the network to fill; its other tensors are not changed.
         method: the method that the network belongs to.
         source: a ``.safetensors`` file, or a checkpoint of PyTorch (``.pth``, ``.pt``, ``.ckpt``).
+        settings: the network's hyperparameters; if given, they are compared with those in the
+            header of the file, since tensors may fit a network that uses them in another way.
 
     Raises:
         UsageError: no such file.
@@ -110,6 +119,7 @@ def initialise(network: nn.Module, method: Method, source: Path) -> Initialised:
         missing=tuple(name for name in wanted if name not in best.fitting | best.resized),
         unused=best.unused,
         resized=tuple(name for name in wanted if name in best.resized),
+        differing=() if settings is None else _differing(method, source, settings),
     )
 
 
@@ -152,6 +162,23 @@ def _refuse_other_method(method: Method, source: Path) -> None:
         named = (file.metadata() or {}).get("method", method.name)
     if named != method.name:
         raise WeightsError(f"{source}: these weights are of {named}, not of {method.name}")
+
+
+def _differing(method: Method, source: Path, settings: Any) -> tuple[str, ...]:
+    """Return the settings that differ from those of a file, or nothing if the file names none."""
+    try:
+        theirs = open_file(method, source).network
+    except WeightsError:  # a file of another program
+        return ()
+    before = differences(theirs, settings)
+    return tuple(
+        f"network.{name} = {_written(value)} ({_written(before[name])} in the file)"
+        for name, value in differences(settings, theirs).items()
+    )
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).strip('"')
 
 
 def _unpickle(source: Path) -> Any:

@@ -54,6 +54,51 @@ def test_json_is_the_result_alone(infer, photos: Path):
     assert Path(data["report"]).is_file()
 
 
+def test_several_methods_are_told_one_by_one(photos: Path, tiny_weights: Path):
+    chosen = ["-m", f"graspp-gan={tiny_weights}@one", "-m", f"graspp-gan={tiny_weights}@two"]
+    command = ["infer", str(photos), *chosen, "--device", "cpu"]
+    (photos / "[bad].jpg").write_bytes(b"not a picture")
+    result = CliRunner().invoke(app, [*command, "--report"])
+    assert result.exit_code == 1, result.stderr
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line in ("one", "two")] == ["one", "two"]
+    assert lines[-1] == f"report: {photos}-report.html"
+    assert result.stderr.count("[bad].jpg: is not a JPEG") == 1
+    data = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert [(each["title"], each["skipped"]) for each in data["methods"]] == [
+        ("one", 2),
+        ("two", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["-m", "granet", "-m", "graspp-gan", "--weights", "x"],
+            "--weights is for a single method",
+        ),
+        (
+            ["-m", "granet", "-m", "graspp-gan", "--variant", "x"],
+            "--variant is for a single method",
+        ),
+        (
+            ["-m", "granet=rain-v1", "--weights", "x"],
+            "names weights already; leave out --weights x",
+        ),
+        (["-m", "granet", "-m", "graspp-gan", "-o", "x.png"], "names a picture, but there are 2"),
+        (["-m", "granet=rain-v1", "-m", "granet=rain-v1@granet-rain-v1"], "label them: --method"),
+        (["-m", "granet", "-m", "grannet"], "grannet"),
+    ],
+)
+def test_several_methods_refuse_what_is_of_one(photos: Path, arguments: list[str], words: str):
+    result = CliRunner().invoke(app, ["infer", str(photos), *arguments])
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert words in line
+    assert [each.name for each in photos.parent.iterdir()] == ["photos"]
+
+
 def test_a_failure_is_one_line_and_exit_code_1(infer, photos: Path):
     (photos / "[bad].jpg").write_bytes(b"not a picture")
     result = infer(photos, "--quiet")
@@ -137,7 +182,7 @@ def test_a_report_that_fails_comes_after_the_summary(
     def full(*_: object, **__: object) -> None:
         raise ImageError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(batch, "compare_page", full)
+    monkeypatch.setattr(batch, "write_page", full)
     result = infer(photos, "--report")
     assert result.exit_code == 1
     assert "2 pictures derained" in result.stdout

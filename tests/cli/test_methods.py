@@ -40,7 +40,7 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
     for told in (
         "Yinglong Wang",
         "1910.03839",
-        "published in the paper",
+        "Published in the paper",
         "30.28",
         "network.width1 = 64",
         "training.schedule = plateau",
