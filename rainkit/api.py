@@ -317,6 +317,12 @@ class Training:
     )
     factor: float = option(0.1, "plateau, milestones: factor of each fall", gt=0, lt=1)
     patience: int = option(10, "plateau: epochs without improvement before a fall", ge=0)
+    plateau_on: Literal["loss", "psnr"] = option(
+        "loss", "plateau: what must improve, the training loss or the validation's PSNR"
+    )
+    stop_at_floor: bool = option(
+        False, "plateau: end the training where a rate at lr_floor would fall again"
+    )
     milestones: tuple[int, ...] = option((), "milestones: epochs at which the rate falls")
     steps: int = option(10_000, "number of optimiser steps", ge=1)
     epoch_steps: int = option(
@@ -325,14 +331,17 @@ class Training:
     batch: int = option(8, "pictures per step, over all processes", ge=1)
     accumulate: int = option(1, "number of parts that a batch is computed in, to save memory", ge=1)
     recompute: bool = option(False, "compute activations twice instead of keeping them")
-    patch: int = option(128, "side of the random square crop in pixels", ge=16, le=4096)
+    patch: int = option(128, "side of the square pictures to train on", ge=16, le=4096)
+    crop: int = option(
+        0, "side of the random crop, which is resized to patch; 0 is patch", ge=0, le=4096
+    )
     whole: int = option(0, "longest side of whole pictures to train on; 0 trains on crops", ge=0)
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1
     )
-    augment: Literal["flips", "d4", "none"] = option(
-        "flips", "random changes of the crop: d4 is flips and quarter turns"
+    augment: Literal["flips", "hflip", "d4", "none"] = option(
+        "flips", "random changes of the crop: hflip swaps left and right alone, d4 adds turns"
     )
     photometric: float = option(
         0.0, "share of samples whose brightness, contrast and colours change", ge=0, le=1

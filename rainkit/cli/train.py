@@ -386,8 +386,8 @@ def _describe(result: TrainResult) -> None:
     ends = {
         "time": f"ended at step {result.steps} of {result.planned}: this machine was slower than "
         "when its steps were timed",
-        "no gain": f"ended at step {result.steps} of {result.planned}: validation no longer "
-        "improved (training.stop_after)",
+        "no gain": f"ended at step {result.steps} of {result.planned}: nothing improved any "
+        "longer (training.stop_after or training.stop_at_floor)",
     }
     if result.stopped in ends:
         tell(ends[result.stopped])
