@@ -251,7 +251,9 @@ class Setup:
         self._started = (
             None
             if request.init is None
-            else weights.initialise(network, request.method, request.init)
+            else weights.initialise(
+                network, request.method, request.init, request.hyperparameters.network
+            )
         )
         network.to(  # type: ignore[call-overload]
             self.accelerator.device, memory_format=self.runtime.memory_format
