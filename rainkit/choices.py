@@ -158,6 +158,7 @@ class Protocol(StrEnum):
     RESTORMER_PY = "restormer-py"
     RGB = "rgb"
     SPANET = "spanet"
+    PIL_Y = "pil-y"
 
 
 class Metric(StrEnum):

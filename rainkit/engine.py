@@ -33,7 +33,7 @@ from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
 from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
-from rainkit.allocator import keep_large_blocks
+from rainkit.environment import keep_large_blocks
 from rainkit.errors import RainkitError, UsageError, WorkerError
 from rainkit.files import system_reason
 

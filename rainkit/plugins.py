@@ -98,7 +98,9 @@ def none_installed() -> str:
         return "no installed method can be used: rainkit doctor says why"
     hidden = len(metadata.entry_points(group=ENTRY_POINT_GROUP))
     if not hidden:
-        return "no method is installed; each is a package: pip install rainkit-METHOD"
+        return (
+            "no method is installed; each is a package of its own, and rainkit's README lists them"
+        )
     methods = "the one installed method" if hidden == 1 else f"all {hidden} installed methods"
     chosen = os.environ.get("RAINKIT_METHODS", "")
     return f"RAINKIT_METHODS={chosen} hides {methods}: correct or unset it"

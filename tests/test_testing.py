@@ -23,6 +23,7 @@ from rainkit.api import (
     Method,
     Paper,
     Part,
+    PublishedResult,
     Training,
     Weights,
     option,
@@ -239,6 +240,37 @@ def test_a_variant_out_of_its_own_bounds_is_refused(contract) -> None:
     kit = contract(variants={"default": mine(), "none": mine(network=Settings(width=0))})
     with pytest.raises(Exception, match=r"network\.width = 0: must be a whole number >= 1"):
         kit.test_variant_is_valid_and_survives_json("none")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"psnr": 30.1}, "psnr is 30.1; give it as text, as it is printed"),
+        ({"psnr": "about 30"}, "psnr is 'about 30'; give it as text"),
+        ({"ssim": "98.1"}, "ssim is 98.1, above 1"),
+        ({"seconds": "0.5"}, "name the device of the time"),
+        ({}, "Table 1, JORDER on 'Rain100L': the row has no figure"),
+    ],
+)
+def test_published_figures_must_be_as_printed(contract, rows: dict[str, Any], said: str) -> None:
+    row = PublishedResult(table="Table 1", method="JORDER", dataset="Rain100L", **rows)
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        contract(
+            paper=dataclasses.replace(GOOD.paper, results=(row,))
+        ).test_published_figures_are_text_as_printed()
+
+
+def test_a_published_figure_that_is_there_twice_is_found(contract) -> None:
+    row = PublishedResult(dataset="Rain100L", psnr="30.10")
+    with pytest.raises(AssertionError, match="psnr is there twice"):
+        contract(
+            paper=dataclasses.replace(GOOD.paper, results=(row, row))
+        ).test_published_figures_are_text_as_printed()
+
+
+def test_variants_that_are_compared_must_exist(contract) -> None:
+    with pytest.raises(AssertionError, match="own_ablation names wide: no such variants"):
+        contract(own_ablation=("wide", "default")).test_variants_to_compare_exist()
 
 
 def test_an_undocumented_setting_is_refused(contract) -> None:

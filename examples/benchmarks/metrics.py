@@ -27,7 +27,7 @@ import torch
 from skimage import data, metrics
 
 from rainkit import evaluation, images
-from rainkit.allocator import keep_large_blocks
+from rainkit.environment import keep_large_blocks
 from rainkit.evaluation.metrics.protocols import PROTOCOLS
 from rainkit.evaluation.metrics.registry import METRICS, load_metrics
 from rainkit.images import RGB8

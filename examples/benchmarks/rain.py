@@ -5,7 +5,7 @@ python examples/benchmarks/rain.py [--check] [--json]
 CPU time of the fastest of many rounds; all rows take turns, so that all see the same machine. The
 ratio is to a plain screen composition of two uint8 pictures. Rendering alone: no files. The depth
 map is a ramp from 0.6 m to 200 m, so that both slabs of rain are drawn. The C library keeps large
-arrays, as in rainkit's own processes (rainkit.allocator). --check exits 1 above 30 times the
+arrays, as in rainkit's own processes (rainkit.environment). --check exits 1 above 30 times the
 composition at 7 mm/h, 75 times at 80 mm/h, or 6 times for the bank.
 """
 
@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from rainkit.allocator import keep_large_blocks
+from rainkit.environment import keep_large_blocks
 from rainkit.rain import PRESETS, Bank, render
 
 SIDE = 512

@@ -37,9 +37,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from rainkit import hyperparameters, images, networks, plugins
-from rainkit.allocator import keep_large_blocks
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest
+from rainkit.environment import keep_large_blocks
 from rainkit.images import Picture
 from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.rain import PRESETS, render

@@ -24,7 +24,7 @@ from rainkit.cli import (
     weights,
 )
 from rainkit.cli.commands import CommandLine
-from rainkit.cli.environment import calm_openmp
+from rainkit.environment import calm_openmp
 
 __all__ = ["app", "main"]
 

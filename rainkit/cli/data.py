@@ -366,8 +366,7 @@ def rebuild(
     from rainkit.errors import UsageError
     from rainkit.synthesis.rebuild import RebuildRequest
     from rainkit.synthesis.rebuild import rebuild as run
-    from rainkit.synthesis.recipe import read_settings
-    from rainkit.synthesis.request import DepthChoice
+    from rainkit.synthesis.request import DepthChoice, read_settings
 
     if out is None:
         raise UsageError("no folder for the dataset: add -o DIR")

@@ -23,7 +23,7 @@ from rainkit.cli.options import (
     Tile,
     Weights,
 )
-from rainkit.errors import UsageError
+from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
 from rainkit.runtime_options import RuntimeOptions
 
@@ -195,7 +195,7 @@ def infer(
         except KeyboardInterrupt as stop:
             bar.stop()
             warn(f"stopped by Ctrl-C: {_stopped_at(over)}")
-            raise typer.Exit(130) from stop
+            raise typer.Exit(INTERRUPTED) from stop
     if as_json:
         print_json(result.to_data())
     elif not quiet:

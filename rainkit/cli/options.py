@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -29,8 +29,6 @@ __all__ = [
     "Tile",
     "Weights",
     "choice",
-    "given_options",
-    "need",
     "refuse_together",
 ]
 
@@ -167,7 +165,7 @@ CropToCommon: TypeAlias = Annotated[
     typer.Option(
         "--crop-to-common",
         help="Crop the pictures of a pair that differ in size to their common size, from the top "
-        "left.",
+        "left, or from the centre if one lies in a folder hazy/ (RESIDE).",
         rich_help_panel=READING,
     ),
 ]
@@ -184,59 +182,23 @@ Quiet: TypeAlias = Annotated[
 ]
 
 
-def given_options(context: typer.Context, *, besides: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the long names of the options and arguments that the command line contains.
-
-    Args:
-        context: of the command.
-        besides: names that are left out, such as ``--resume``.
-    """
-    given = []
-    for parameter in context.command.params:
-        source = context.get_parameter_source(str(parameter.name))
-        if source is not None and source.name == "COMMANDLINE":
-            long = [name for name in parameter.opts if name.startswith("--")]
-            given.append(long[0] if long else str(parameter.metavar or parameter.name).upper())
-    return tuple(name for name in given if name not in besides)
-
-
-def refuse_together(option: str, others: Mapping[str, object] | Iterable[str]) -> None:
+def refuse_together(option: str, others: Mapping[str, object], remedy: str = "") -> None:
     """Refuse options that have no meaning beside another one.
 
     Args:
         option: the option that was given, such as ``--resume``.
-        others: the values of the options that it excludes, by name (None, False and empty lists
-            count as not given); or the names of those that were given, for example by
-            :func:`given_options`.
+        others: the values of the options that it excludes, by name; None, False and empty lists
+            count as not given.
+        remedy: what the user may do; if empty, to leave the options out.
 
     Raises:
         UsageError: one of them was given, too.
     """
-    if given := _given(others):
-        them = "it" if len(given) == 1 else "them"
-        raise UsageError(f"{' and '.join(given)} cannot be used with {option}; leave {them} out")
-
-
-def need(option: str, others: Mapping[str, object] | Iterable[str]) -> None:
-    """Refuse options that have no meaning without another one, which was not given.
-
-    Args:
-        option: the option that is missing, such as ``--method NAME``.
-        others: the options that need it, as in :func:`refuse_together`.
-
-    Raises:
-        UsageError: one of them was given.
-    """
-    if given := _given(others):
-        verb = "needs" if len(given) == 1 else "need"
-        raise UsageError(f"{' and '.join(given)} {verb} {option}; add it")
-
-
-def _given(options: Mapping[str, object] | Iterable[str]) -> list[str]:
-    if not isinstance(options, Mapping):
-        return list(options)
-    return [
+    given = [
         name
-        for name, value in options.items()
+        for name, value in others.items()
         if value is not None and value is not False and value != [] and value != ()
     ]
+    if given:
+        remedy = remedy or f"leave {'it' if len(given) == 1 else 'them'} out"
+        raise UsageError(f"{' and '.join(given)} cannot be used with {option}; {remedy}")

@@ -193,7 +193,7 @@ def synth(
 
       rainkit synth photos/ -o pairs/ --rate light --rate heavy --variants 12 --test-scenes 25
     """
-    from rainkit.synthesis.recipe import Recipe, build_request, read_recipe
+    from rainkit.synthesis.request import Recipe, build_request, read_recipe
     from rainkit.synthesis.run import synthesise
 
     recipe = Recipe() if config is None else read_recipe(config)

@@ -13,11 +13,12 @@ import typer
 
 from rainkit import choices
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
-from rainkit.cli.options import choice
-from rainkit.errors import UsageError
+from rainkit.cli.options import choice, refuse_together
+from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
 
 if TYPE_CHECKING:
+    from rainkit.api import Method
     from rainkit.training import Ablation, Plan, Profile, TrainRequest, TrainResult
 
 __all__ = ["train"]
@@ -159,8 +160,8 @@ def train(
         str | None,
         _option(
             metavar="VARIANTS[@SEEDS]",
-            help="Train several variants alike and compare them: a,b,c, or published for the "
-            "paper's own list; @3 trains each with three seeds.",
+            help="Train several variants alike and compare them: a,b,c; published for the paper's "
+            "own list, or ours for the plugin's further one; @3 trains each with three seeds.",
             rich_help_panel=INSTEAD,
         ),
     ] = None,
@@ -196,23 +197,20 @@ def train(
 
     Ctrl-C ends the running step and writes a checkpoint. A second Ctrl-C stops at once.
     """
-    if ablation is not None and (variant is not None or profile):
-        other = "--variant" if variant is not None else "--profile"
-        raise UsageError(f"--ablation names its variants itself: leave out {other}")
+    if ablation is not None:
+        refuse_together("--ablation", {"--variant": variant, "--profile": profile})
     if resume is not None:
         fixed = {
             "--method": method, "--clean": clean, "--pairs": pairs, "--scenes": scenes,
             "--validate": validate, "--config": config, "--variant": variant, "--init": init,
             "--output": run, "--max-time": max_time, "--seed": seed, "--precision": precision,
-            "--ablation": ablation, "--dry-run": dry_run or None, "--profile": profile or None,
+            "--ablation": ablation, "--dry-run": dry_run, "--profile": profile,
         }  # fmt: skip
-        given = [name for name, value in fixed.items() if value is not None]
-        if given:
-            raise UsageError(
-                f"{given[0]} does not go with --resume, which takes everything but --device, "
-                "--max-steps and --set run.NAME=VALUE from the run; to train on with other "
-                "settings, start a new run with --init"
-            )
+        remedy = (
+            "all but --device, --max-steps and --set run.NAME=VALUE comes from the run; to train on"
+            " with other settings, start a new run with --init"
+        )
+        refuse_together("--resume", fixed, remedy)
     from rainkit import training
 
     if resume is not None:
@@ -249,10 +247,6 @@ def train(
         _show_result(result, as_json=as_json)
 
 
-SIGNALLED = 130
-"""Exit code after Ctrl-C."""
-
-
 @contextmanager
 def _continuing(run: Path) -> Iterator[None]:
     """Say how to continue a training that is broken off at once."""
@@ -260,7 +254,7 @@ def _continuing(run: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         _continue(run, "the last checkpoint")
-        raise typer.Exit(SIGNALLED) from stop
+        raise typer.Exit(INTERRUPTED) from stop
 
 
 def _show_result(result: TrainResult, *, as_json: bool) -> None:
@@ -272,7 +266,7 @@ def _show_result(result: TrainResult, *, as_json: bool) -> None:
     elif _speaks():
         _describe(result)
     if result.stopped == "signal":
-        raise typer.Exit(SIGNALLED)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _explain(request: TrainRequest, *, dry_run: bool, as_json: bool) -> None:
@@ -303,7 +297,7 @@ def _ablate(
 
     Args:
         make: makes a request from ``run``, ``variant`` and ``seed``.
-        named: variants with commas between them, or ``published``, and perhaps ``@SEEDS``.
+        named: variants with commas between them, ``published`` or ``ours``, and perhaps ``@SEEDS``.
         first_seed: the first seed; None for the recipe's.
         folder: folder of the runs; None for ``runs/METHOD-ablation``.
         dry_run: show the plan of each training instead.
@@ -321,8 +315,8 @@ def _ablate(
     asked = make(run=None, variant="default", seed=first_seed)
     method = asked.method
     variants = [name.strip() for name in listed.split(",") if name.strip()]
-    if listed == "published":
-        variants = list(method.ablation)
+    if listed in ("published", "ours"):
+        variants = list(_listed(method, listed))
     if not variants:
         known = ", ".join(method.variants)
         raise UsageError(f"--ablation {named}: name variants of {method.name}: {known}")
@@ -347,8 +341,31 @@ def _ablate(
     if _speaks():
         _ablation(result, as_json=as_json)
     if len(result.runs) < len(requests):
-        raise typer.Exit(SIGNALLED)
+        raise typer.Exit(INTERRUPTED)
     raise typer.Exit(1 if result.failed else 0)
+
+
+def _listed(method: Method, whose: str) -> tuple[str, ...]:
+    """Return the variants that the paper compares, or those that its plugin compares beyond it.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if whose == "published":
+        if not method.ablation:
+            other = f"; --ablation ours trains {', '.join(method.own_ablation)}"
+            raise UsageError(
+                f"--ablation published: the paper of {method.name} compares no variants"
+                f"{other if method.own_ablation else ''}"
+            )
+        return method.ablation
+    if not method.own_ablation:
+        other = f"; --ablation published trains {', '.join(method.ablation)}"
+        raise UsageError(
+            f"--ablation ours: {method.name} lists no variants beyond its paper's"
+            f"{other if method.ablation else ''}"
+        )
+    return method.own_ablation
 
 
 def _speaks() -> bool:
@@ -369,8 +386,8 @@ def _describe(result: TrainResult) -> None:
     ends = {
         "time": f"ended at step {result.steps} of {result.planned}: this machine was slower than "
         "when its steps were timed",
-        "no gain": f"ended at step {result.steps} of {result.planned}: validation no longer "
-        "improved (training.stop_after)",
+        "no gain": f"ended at step {result.steps} of {result.planned}: nothing improved any "
+        "longer (training.stop_after or training.stop_at_floor)",
     }
     if result.stopped in ends:
         tell(ends[result.stopped])

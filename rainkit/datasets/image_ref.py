@@ -32,13 +32,13 @@ class ImageRef:
         path: file that holds the picture.
         member: member name if the file is a tar archive, or key if it is an LMDB folder.
         half: ``left`` or ``right`` if the file holds two pictures side by side.
-        crop: height and width to crop the picture to from the top left; None for all of it.
+        crop: top, left, height and width of the part that is meant; None for all of it.
     """
 
     path: Path
     member: str = ""
     half: str = ""
-    crop: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
 
     @classmethod
     def from_locator(cls, root: Path, locator: str) -> ImageRef:
@@ -87,7 +87,8 @@ class ImageRef:
             middle = self._middle(rgb.shape[1])
             rgb = rgb[:, :middle] if self.half == "left" else rgb[:, middle:]
         if self.crop is not None:
-            rgb = rgb[: self.crop[0], : self.crop[1]]
+            top, left, height, width = self.crop
+            rgb = rgb[top : top + height, left : left + width]
         return np.ascontiguousarray(rgb)
 
     def size(self) -> tuple[int, int]:
@@ -97,7 +98,7 @@ class ImageRef:
             ImageError, DatasetError: as :meth:`read`.
         """
         if self.crop is not None:
-            return self.crop[1], self.crop[0]
+            return self.crop[3], self.crop[2]
         with self.open() as file:
             width, height = images.size(file, self._file)
         return (self._middle(width) if self.half else width), height

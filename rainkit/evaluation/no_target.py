@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import (
+from rainkit.datasets.pairing import (
     PairFiles,
     check_sizes,
     cropped_to_common,

@@ -27,7 +27,7 @@ from rainkit.runtime_options import RuntimeOptions
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer, Result
     from rainkit.inference.tiles import OnTile
-    from rainkit.networks import Runtime
+    from rainkit.precision import Runtime
 
 __all__ = [
     "InferRequest",

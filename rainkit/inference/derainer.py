@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +17,14 @@ from torch import Tensor
 
 from rainkit import images, networks
 from rainkit import weights as weight_files
-from rainkit.api import RAIN, ImageSpec, Method, Part
+from rainkit.api import RAIN, Method, Part
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.networks import ImageOnly
+from rainkit.precision import choose_runtime
 from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
@@ -82,7 +82,7 @@ class Derainer:
         self.weights = weights
         self.network = network
         self.runtime = network.runtime
-        self._grid = grid
+        self.grid = grid
         blocks = method.blocks and method.blocks(weights.network)
         self._plan = tiles.Plan(effort=effort, blocks=blocks)
 
@@ -275,7 +275,7 @@ class Derainer:
         on_tile: tiles.OnTile | None = None,
     ) -> NetworkOutput:
         """Run the network; on lack of memory start again with tiles of half the side."""
-        grid, plan = self._grid, dataclasses.replace(self._plan, parts=parts)
+        grid, plan = self.grid, dataclasses.replace(self._plan, parts=parts)
         while True:
             try:
                 output = tiles.run_network(self.network, plan, cut, size, grid, on_tile, device)
@@ -327,14 +327,6 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )
-
-
-_AUTO_SIDE = {"cpu": 768, "mps": 1024, "cuda": 2048}
-"""Sides at which the halo costs little, and which fit most memories and the caches of CPUs."""
-
-_HALO, _FEATHER = 48, 32
-"""For methods whose tiles are approximate: their receptive field is larger than any halo, but most
-of the error lies near the cut."""
 
 
 def load(
@@ -402,7 +394,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         WeightsError: the weights do not fit it.
     """
     method, file, options = setup.method, setup.weights, setup.options
-    runtime = networks.choose(options.device, options.precision, setup.spec)
+    runtime = choose_runtime(options.device, options.precision, setup.spec)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)
@@ -412,7 +404,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         method=method,
         weights=file,
         network=_compiled(prepare) if compiled else prepare(False),
-        grid=_grid(setup.spec, options.tile, runtime.device.type),
+        grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
         effort=options.effort,
     )
 
@@ -428,21 +420,6 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
         options: further arguments of :func:`load`.
     """
     return load(only_method() if method is None else method, **options).derain(image)
-
-
-def _grid(spec: ImageSpec, tile: int | None, device: str) -> Grid:
-    side = _AUTO_SIDE[device] if tile is None else tile
-    if spec.tiling == "never":
-        side = 0
-    radius = spec.receptive_radius
-    exact = spec.tiling == "exact" and radius is not None
-    return Grid(
-        side=side,
-        halo=radius if exact and radius is not None else min(radius or _HALO, _HALO),
-        feather=0 if exact else _FEATHER,
-        multiple_of=math.lcm(spec.multiple_of, spec.tile_step),
-        min_size=spec.min_size,
-    )
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rainkit.api import ImageSpec
 from rainkit.networks import ImageOnly
 from rainkit.objective import Derained
 from rainkit.runtime_options import Effort
@@ -27,6 +29,13 @@ __all__ = [
     "run_tiles",
 ]
 
+
+_AUTO_SIDE = {"cpu": 768, "mps": 1024, "cuda": 2048}
+"""Sides at which the halo costs little, and which fit most memories and the caches of CPUs."""
+
+_HALO, _FEATHER = 48, 32
+"""Of methods whose tiles are approximate: their receptive field is larger than any halo, but most
+of the error lies near the cut."""
 
 OnTile: TypeAlias = Callable[[int, int], None]
 """Called after each tile with the number of tiles done and the number of all tiles."""
@@ -49,6 +58,29 @@ class Grid:
     feather: int = 0
     multiple_of: int = 1
     min_size: int = 1
+
+    @classmethod
+    def of_method(cls, spec: ImageSpec, tile: int | None, device: str) -> Grid:
+        """Return the grid that suits a method's network.
+
+        If its tiles are exact, the halo is its receptive radius, so that they join without a seam.
+
+        Args:
+            spec: what the method states about its network.
+            tile: side of the tiles in pixels; 0 for whole pictures; None for one that suits the
+                device.
+            device: type of the device: ``cpu``, ``cuda`` or ``mps``.
+        """
+        side = _AUTO_SIDE[device] if tile is None else tile
+        radius = spec.receptive_radius
+        exact = spec.tiling == "exact" and radius is not None
+        return cls(
+            side=0 if spec.tiling == "never" else side,
+            halo=radius if exact and radius is not None else min(radius or _HALO, _HALO),
+            feather=0 if exact else _FEATHER,
+            multiple_of=math.lcm(spec.multiple_of, spec.tile_step),
+            min_size=spec.min_size,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.errors import ImageError, UsageError
-from rainkit.rain import drops, physics, streaks, veil, weather
+from rainkit.rain import composition, drops, physics, streaks, weather
 from rainkit.rain.composition import compose
 from rainkit.rain.drops import Drops
 from rainkit.rain.settings import RainSettings
@@ -85,7 +85,7 @@ class SceneGeometry:
     def ranges(self) -> Map | None:
         """Return the distances along the lines of sight in metres, [H, W], or None if unknown."""
         if self.depth is not None:
-            return veil.to_range(self.depth, self.focal_px)
+            return composition.to_range(self.depth, self.focal_px)
         if self.distance is not None:
             return np.full((self.height, self.width), self.distance, np.float32)
         return None
@@ -240,7 +240,7 @@ def paint(clean: npt.NDArray[np.uint8], rain: SampledRain, seed: Sequence[int]) 
     ranges = geometry.ranges()
     through = None
     if ranges is not None:
-        through = veil.transmission(ranges, drawn.rate_mm_h, settings.fog_gain)
+        through = composition.transmission(ranges, drawn.rate_mm_h, settings.fog_gain)
     rainy = compose(
         clean,
         clear=clear,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.errors import UsageError
-from rainkit.rain import veil
+from rainkit.rain import composition
 from rainkit.rain.settings import LEVELS, RainSettings
 
 __all__ = ["Weather", "draw", "generator"]
@@ -98,7 +98,7 @@ def _rate(settings: RainSettings, share: float) -> float:
 
 def _airlight(clean: npt.NDArray[np.uint8], given: Sequence[float] | None, jitter: float) -> Colour:
     if given is None:
-        return np.minimum(veil.estimate_airlight(clean) * jitter, 255.0)
+        return np.minimum(composition.estimate_airlight(clean) * jitter, 255.0)
     colour = np.asarray(given, np.float64)
     if colour.shape != (3,) or not np.all((colour >= 0) & (colour <= 255)):
         raise UsageError(f"rain: airlight must be three values from 0 to 255, not {given!r}")

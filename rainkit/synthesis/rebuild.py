@@ -26,10 +26,16 @@ from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.files import write_json
 from rainkit.images import RGB8
 from rainkit.synthesis.degradation import Degradation
-from rainkit.synthesis.plan import find_photos
 from rainkit.synthesis.request import DepthChoice, OnProgress, SynthResult, check_layout
 from rainkit.synthesis.run import write_lists
-from rainkit.synthesis.scene import MadeScene, as_stored, encoding, made_or_reason, save_depth
+from rainkit.synthesis.scene import (
+    MadeScene,
+    as_stored,
+    encoding,
+    find_photos,
+    made_or_reason,
+    save_depth,
+)
 from rainkit.synthesis.verify import read_clean, read_depth
 
 __all__ = ["RebuildRequest", "rebuild"]

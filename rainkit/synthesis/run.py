@@ -15,9 +15,17 @@ from rainkit.datasets.writers import LAYOUTS, write_card
 from rainkit.engine import Engine, Work, open_engine, paying_workers
 from rainkit.files import alone_in, remove_temporary, write_json
 from rainkit.ledger import Ledger
-from rainkit.synthesis.plan import Photo, Plan, Scene, find_photos, make_plan
 from rainkit.synthesis.request import OnProgress, SynthRequest, SynthResult
-from rainkit.synthesis.scene import SceneMaker, made_or_reason, make_scene
+from rainkit.synthesis.scene import (
+    Photo,
+    Plan,
+    Scene,
+    SceneMaker,
+    find_photos,
+    made_or_reason,
+    make_plan,
+    make_scene,
+)
 
 __all__ = ["synthesise", "write_lists"]
 

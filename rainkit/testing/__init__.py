@@ -14,9 +14,8 @@ of a claim that the method does not make is skipped.
 
 from __future__ import annotations
 
-from rainkit.testing.description import Description
+from rainkit.testing.description import Description, Shipping
 from rainkit.testing.network import Behaviour
-from rainkit.testing.shipping import Shipping
 from rainkit.testing.training import Learning
 
 __all__ = ["MethodContract"]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rainkit import networks, plugins, weights
 from rainkit.api import Hyperparameters, ImageSpec, Method, Part
+from rainkit.precision import choose_runtime
 
 __all__ = [
     "NOISE",
@@ -102,7 +103,7 @@ def seeded(method: Method, settings: Any, seed: int) -> nn.Module:
 
 def wrapped(network: nn.Module, spec: ImageSpec, precision: str = "fp32") -> networks.ImageOnly:
     """Prepare a network as rainkit runs it on the CPU, with its parameters frozen."""
-    run = networks.prepare(network, spec, networks.choose("cpu", precision, spec))
+    run = networks.prepare(network, spec, choose_runtime("cpu", precision, spec))
     return run.requires_grad_(False)
 
 

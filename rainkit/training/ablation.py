@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-_BUDGET = ("steps", "epoch_steps", "batch", "patch", "whole")
+_BUDGET = ("steps", "epoch_steps", "batch", "accumulate", "crop", "patch", "whole")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rainkit.allocator import keep_large_blocks
 from rainkit.api import Training
 from rainkit.datasets.sources import MixedDataset
 from rainkit.datasets.sources.mixed import collate
+from rainkit.environment import keep_large_blocks
 from rainkit.errors import RainkitError
-from rainkit.networks import Runtime
 from rainkit.objective import Frames, Pair
+from rainkit.precision import Runtime
 
 __all__ = ["Feed", "Parts"]
 

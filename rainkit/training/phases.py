@@ -14,6 +14,7 @@ from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Phase, Progress, weighted_sum
+from rainkit.precision import Runtime
 from rainkit.training.schedules import Plateau, learning_rate
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Phases:
         network: nn.Module,
         objective: Objective[Any],
         training: Training,
-        runtime: networks.Runtime,
+        runtime: Runtime,
         accelerator: Accelerator,
         seed: int,
     ) -> None:

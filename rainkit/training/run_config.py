@@ -23,7 +23,7 @@ from rainkit.api import Hyperparameters, ImageSpec, Method, option
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
 from rainkit.files import system_reason, write_json
-from rainkit.networks import Runtime
+from rainkit.precision import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
 
@@ -121,10 +121,35 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
             f"training.patch = {patch}: {method.name} takes multiples of {spec.multiple_of} "
             f"from {spec.min_size} on"
         )
+    if training.whole and training.crop:
+        raise UsageError(
+            f"training.crop = {training.crop}: whole pictures are not cropped; set "
+            "training.crop = 0 or training.whole = 0"
+        )
+    if training.schedule == "plateau":
+        _refuse_plateau(request)
     if not 0 <= request.seed < 2**32:
         raise UsageError(f"seed {request.seed}: choose 0 to {2**32 - 1}")
     if runtime.precision == "fp16" and runtime.device.type == "cpu":
         raise UsageError("--precision fp16 does not train on the CPU: choose bf16 or fp32")
+
+
+def _refuse_plateau(request: TrainRequest) -> None:
+    training, every = request.hyperparameters.training, request.settings.validate_every
+    if training.plateau_on == "psnr" and not request.data.validation:
+        raise UsageError(
+            "training.plateau_on = psnr: there is nothing to validate on; name a dataset with "
+            "--validate, or set training.plateau_on = loss"
+        )
+    if training.plateau_on == "psnr" and every > 1:
+        raise UsageError(
+            f"run.validate_every = {every}: with training.plateau_on = psnr every epoch ends with "
+            "a validation; set run.validate_every = 1 and a larger training.epoch_steps"
+        )
+    if training.stop_at_floor and not training.lr_floor:
+        raise UsageError(
+            "training.stop_at_floor: the rate never reaches training.lr_floor = 0; set a higher one"
+        )
 
 
 def _refuse_other_data(method: Method, data: DataRequest) -> None:

@@ -14,11 +14,12 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from rainkit import networks, plugins, weights
-from rainkit.allocator import keep_large_blocks
 from rainkit.api import Training
 from rainkit.datasets.sources import open_sources
+from rainkit.environment import keep_large_blocks
 from rainkit.errors import TrainingError, UsageError
 from rainkit.objective import Objective
+from rainkit.precision import choose_runtime, keep_fp32
 from rainkit.training import logging
 from rainkit.training.data import Feed
 from rainkit.training.phases import Phases
@@ -116,7 +117,7 @@ class Setup:
     """Everything that a run needs: its processes, data, network, objective and optimisers.
 
     Accelerate starts and connects the processes of a run. Mixed precision is left to
-    :class:`rainkit.networks.Runtime` and :class:`rainkit.training.phases.Phases`, since Accelerate
+    :class:`rainkit.precision.Runtime` and :class:`rainkit.training.phases.Phases`, since Accelerate
     fixes it once for a whole process.
 
     Attributes:
@@ -147,7 +148,7 @@ class Setup:
         self.training: Training = request.hyperparameters.training
         method = request.method
         self.spec = method.image(request.hyperparameters.network)
-        self.runtime = networks.choose(request.device, request.precision, self.spec)
+        self.runtime = choose_runtime(request.device, request.precision, self.spec)
         refuse_impossible(request, self.spec, self.runtime)
         trackers = list(request.settings.trackers)
         logging.refuse_unknown(trackers)
@@ -247,18 +248,17 @@ class Setup:
 
     def _network(self) -> nn.Module:
         request = self.request
-        network = networks.build(request.method, request.hyperparameters.network)
+        settings = request.hyperparameters.network
+        network = networks.build(request.method, settings)
         self._started = (
             None
             if request.init is None
-            else weights.initialise(
-                network, request.method, request.init, request.hyperparameters.network
-            )
+            else weights.initialise(network, request.method, request.init, settings)
         )
         network.to(  # type: ignore[call-overload]
             self.accelerator.device, memory_format=self.runtime.memory_format
         )
-        networks.keep_fp32(network, self.spec)
+        keep_fp32(network, self.spec)
         self._frozen = freeze(network, self.training.freeze)
         if self.training.recompute:
             recompute(network)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from rainkit import hyperparameters, networks
 from rainkit.api import Method
 from rainkit.errors import MethodError, UsageError, WeightsError, one_line
-from rainkit.weights.store import not_finite, opened, read, save, sha256
+from rainkit.weights.store import not_finite, open_file, opened, read, save, sha256
 
 __all__ = ["Imported", "Initialised", "import_checkpoint", "initialise"]
 
@@ -49,12 +49,15 @@ class Initialised:
         missing: names in the network that the file does not have.
         unused: names in the file that the network does not have.
         resized: names that both have, with different shapes; these tensors were not filled.
+        differing: settings of the network that the file's network does not share, such as
+            ``network.stages = 3 (6 in the file)``.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unused: tuple[str, ...]
     resized: tuple[str, ...]
+    differing: tuple[str, ...] = ()
 
     def line(self) -> str:
         """Return a line for the log."""
@@ -67,7 +70,7 @@ class Initialised:
         ):
             if names:
                 parts.append(f"{len(names)} {what} ({_few(names)})")
-        return "; ".join(parts)
+        return "; ".join((*parts, *self.differing))
 
 
 def initialise(
@@ -79,8 +82,9 @@ def initialise(
         network: the network to fill; its other tensors are not changed.
         method: the method that the network belongs to.
         source: a ``.safetensors`` file, or a checkpoint of PyTorch (``.pth``, ``.pt``, ``.ckpt``).
-        settings: the network hyperparameters, which the names in files that the paper's authors
-            released depend on; None if the file has the network's own names.
+        settings: the network's hyperparameters; if given, they are compared with those in the
+            header of the file, since tensors may fit a network that uses them in another way. The
+            names in files that the paper's authors released depend on them, too.
 
     Raises:
         UsageError: no such file.
@@ -103,6 +107,7 @@ def initialise(
         missing=tuple(name for name in wanted if name not in best.fitting | best.resized),
         unused=best.unused,
         resized=tuple(name for name in wanted if name in best.resized),
+        differing=() if settings is None else _differing(method, source, settings),
     )
 
 
@@ -362,6 +367,23 @@ def _refusal(
 def _refuse_not_finite(source: Path, tensors: Mapping[str, Tensor]) -> None:
     if broken := not_finite(tensors):
         raise WeightsError(f"{source}: {_few(broken)} hold nan or infinity")
+
+
+def _differing(method: Method, source: Path, settings: Any) -> tuple[str, ...]:
+    """Return the settings that differ from those of a file, or nothing if the file names none."""
+    try:
+        theirs = open_file(method, source).network
+    except WeightsError:  # a file of another program
+        return ()
+    before = hyperparameters.differences(theirs, settings)
+    return tuple(
+        f"network.{name} = {_written(value)} ({_written(before[name])} in the file)"
+        for name, value in hyperparameters.differences(settings, theirs).items()
+    )
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).strip('"')
 
 
 def _unpickle(source: Path) -> Any:

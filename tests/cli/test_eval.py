@@ -207,7 +207,7 @@ def test_folders_that_would_do_harm_are_refused_before_deraining(
         ((), "--method NAME"),
         (("-m", "granet", "--tile", "big"), "--tile big: give auto"),
         (("-m", "granet", "--report"), "--output"),
-        (("-m", "granet", "--also", "published"), "--report"),
+        (("--restored", "x", "--also", "published"), "--method NAME"),
         (("-m", "granet", "--metric", "gmds"), "gmsd"),
         (("-m", "granet", "--protocol", "y"), "spanet"),
         (("-m", "granet=nothing"), "rain-v1"),

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rainkit.cli import app
-from rainkit.cli.options import need, refuse_together
+from rainkit.cli.options import refuse_together
 from rainkit.errors import MethodError, UsageError
 
 SLOW = """
@@ -118,6 +118,6 @@ def test_options_that_exclude_each_other_are_named():
     with pytest.raises(UsageError, match=r"^--seed cannot be used with --resume; leave it out$"):
         refuse_together("--resume", {"--seed": 0, "--config": ()})
     with pytest.raises(UsageError, match=r"^--a and --b cannot be used with --c; leave them out$"):
-        refuse_together("--c", ["--a", "--b"])
-    with pytest.raises(UsageError, match=r"^--parts needs --method NAME; add it$"):
-        need("--method NAME", {"--parts": True, "--save": None})
+        refuse_together("--c", {"--a": True, "--b": "x"})
+    with pytest.raises(UsageError, match=r"^--a cannot be used with --c; rename it$"):
+        refuse_together("--c", {"--a": 1}, "rename it")

@@ -40,7 +40,7 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
     for told in (
         "Yinglong Wang",
         "1910.03839",
-        "published in the paper",
+        "Published in the paper",
         "30.28",
         "network.width1 = 64",
         "training.schedule = plateau",
@@ -51,14 +51,15 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
         assert told in done.stdout
 
 
-def test_a_paper_known_by_its_title_alone_is_shown_without_gaps(odd_plugin) -> None:
+def test_a_paper_known_by_its_title_alone_is_shown_with_what_is_missing(odd_plugin) -> None:
     folder = odd_plugin(
         'Paper(authors=("A. Author",), title="Tiny nets", venue="Nowhere", year=2020)',
         'Paper(title="Tiny nets")',
     )
     lines = folder.run("methods", "show", "odd").stdout.splitlines()
     assert lines[1] == "Tiny nets."
-    assert lines[2].startswith("Code under")
+    assert lines[2] == "no venue and no year given"
+    assert lines[3].startswith("Code under")
 
 
 @pytest.mark.parametrize("columns", ["80", "40"])

@@ -117,10 +117,13 @@ def test_a_mistake_in_a_recipe_is_named(
         (("-m", "graspp-gan", "--ablation", "raspp@none"), "write VARIANTS@SEEDS"),
         (("-m", "graspp-gan", "--ablation", "raspp,grasp"), "did you mean"),
         (("-m", "graspp-gan", "--ablation", "raspp,graspp"), "--validate"),
-        (("-m", "graspp-gan", "--ablation", "raspp", "--variant", "graspp"), "names its variants"),
+        (
+            ("-m", "graspp-gan", "--ablation", "raspp", "--variant", "graspp"),
+            "--variant cannot be used with --ablation",
+        ),
         (("-m", "graspp-gan", "--set", "run.worker=2"), "run.workers"),
         (("-m", "graspp-gan", "--set", "run.save_every=-1"), "run.save_every"),
-        (("--resume", "runs/x", "--max-time", "1h"), "--max-time does not go with --resume"),
+        (("--resume", "runs/x", "--max-time", "1h"), "--max-time cannot be used with --resume"),
     ],
 )
 def test_wrong_options_are_usage_errors(

@@ -33,6 +33,8 @@ def pairing(root: Path, **options: str) -> dict[str, str]:
         ("rainy_image", "ground_truth"),
         ("lq", "gt"),
         ("rain", "norain"),
+        ("hazy", "clear"),
+        ("hazy", "GT"),
     ],
 )
 def test_two_folders_under_their_usual_names(tmp_path, rainy, clean):
@@ -52,6 +54,11 @@ def test_natural_order_and_unique_names(tmp_path):
         ("norain-7.png", "norain-7.png"),  # JORDER-E: the folder's name outranks the file's
         ("901_14.jpg", "901.jpg"),
         ("im_0001_s80_a04.png", "im_0001.png"),
+        ("1_1_0.90179.png", "1.png"),  # RESIDE: ITS, OTS, SOTS
+        ("part1/0005_0.8_0.04.jpg", "0005.jpg"),
+        ("part1/0005_0.8_0.04.jpg", "clear_images/0005.jpg"),
+        ("0001_0.8_0.2.jpg", "0001.png"),
+        ("1400_10.png", "1400.png"),
         ("x_leftImg8bit_rain_alpha_0.01_beta_0.005.png", "x_leftImg8bit.png"),
         ("x_rain_alpha_0.01_beta_0.005.png", "x_leftImg8bit.png"),
         ("street/5.png", "street/5.png"),
@@ -71,6 +78,14 @@ def test_many_rainy_pictures_share_one_clean_picture(tmp_path):
     touch(tmp_path, "rainy/1_1.png", "rainy/1_2.png", "clean/1.png")
     assert [pair.name for pair in find_pairs(tmp_path)] == ["1_1", "1_2"]
     assert {pair.clean.path.name for pair in find_pairs(tmp_path)} == {"1.png"}
+
+
+def test_parts_share_clean_pictures_only_if_these_lie_in_one_folder(tmp_path):
+    touch(tmp_path, "hazy/part1/1_1_0.9.png", "hazy/part2/1_2_0.8.png", "clear/1.png")
+    assert set(pairing(tmp_path).values()) == {"clear/1.png"}
+    touch(tmp_path, "hazy/part1/2_1_0.9.png", "clear/other/2.png")
+    with pytest.raises(PairingError, match="no partner"):
+        find_pairs(tmp_path)
 
 
 def test_one_folder_of_rain_and_norain(tmp_path):

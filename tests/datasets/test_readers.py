@@ -13,6 +13,7 @@ from skimage import data
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.pairing import notice_of_crops
 from rainkit.datasets.pairs import ReadOptions, find_datasets, find_pairs, find_unpaired
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
 from rainkit.rain import PRESETS, render
@@ -295,3 +296,20 @@ def test_pairs_of_two_sizes_can_be_cropped(tmp_path: Path) -> None:
     (pair,) = find_pairs(tmp_path, options=ReadOptions(crop_to_common=True))
     assert pair.clean.size() == pair.rainy.size() == (clean.shape[1] - 2, clean.shape[0] - 1)
     assert np.array_equal(pair.clean.read(), pair.rainy.read())
+
+
+def test_hazy_pictures_are_the_middle_of_the_clear_ones(tmp_path: Path) -> None:
+    clean = PHOTOS[0][:60]
+    save(tmp_path / "SOTS/indoor/hazy/1400_1.png", clean[10:-10, 10:-10])
+    save(tmp_path / "SOTS/indoor/gt/1400.png", clean)
+    save(tmp_path / "SOTS/outdoor/hazy/0001_0.8_0.2.jpg", clean)
+    save(tmp_path / "SOTS/outdoor/gt/0001.png", clean)
+    found = find_datasets(tmp_path / "SOTS", options=ReadOptions(crop_to_common=True))
+    assert [each.name for each in found] == ["indoor", "outdoor"]
+    (indoor,), (outdoor,) = (each.pairs for each in found)
+    assert indoor.clean.size() == indoor.rainy.size() == (44, 40)
+    assert np.array_equal(indoor.clean.read(), indoor.rainy.read())
+    assert outdoor.clean.crop is None
+    assert notice_of_crops([(indoor.rainy, indoor.clean)]) == (
+        "1 pair of two sizes was cut to the common size, from the centre",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -10,12 +11,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import typer
 
-from rainkit import plugins
+from rainkit import images, plugins
 from rainkit.cli import app
-from rainkit.networks import choose
+from rainkit.datasets.pairs import find_pairs
+from rainkit.precision import choose_runtime
 from rainkit.synthesis.request import SynthRequest
 from rainkit.training import TrainRequest
 from rainkit.training.run_config import refuse_impossible
@@ -55,7 +59,7 @@ def check_training(words: list[str]) -> TrainRequest:
     request = asked(words)
     assert isinstance(request, TrainRequest)
     spec = request.method.image(request.hyperparameters.network)
-    refuse_impossible(request, spec, choose("cpu", "fp32", spec))
+    refuse_impossible(request, spec, choose_runtime("cpu", "fp32", spec))
     return request
 
 
@@ -127,3 +131,54 @@ def test_a_script_runs_what_exists(script: Path, tmp_path: Path) -> None:
             command = command.commands[rest.pop(0)]
         assert not hasattr(command, "commands"), f"no command rainkit {words[0]}"
         command.make_context(words[0], rest)  # parses the options, and reads a synthesis' recipe
+
+
+def scene(path: Path, seed: int, kind: str) -> None:
+    """Write a picture of its own scene: clean, rainy, or both side by side in an order."""
+    draw = np.random.default_rng(seed)
+    clean = cv2.resize(draw.integers(20, 180, (5, 5, 3), np.uint8), (48, 48))
+    rainy = np.clip(clean.astype(int) + 60 * (draw.random((48, 48, 1)) < 0.2), 0, 255)
+    sides = {"clean": clean, "rainy": rainy.astype(np.uint8)}
+    images.write(path, images.Picture(np.hstack([sides[side] for side in kind.split()])))
+
+
+def published(root: Path) -> None:
+    """Tiny datasets with the names of folders and files under which the papers' were published."""
+    for number in (901, 902, 903):
+        scene(root / f"DDN/ground_truth/{number}.jpg", number, "clean")
+        for rain in (1, 2):
+            scene(root / f"DDN/rainy_image/{number}_{rain}.jpg", number, "rainy")
+    for number in range(1, 7):
+        scene(root / f"RESCAN/{number}.jpg", 10 + number, "clean rainy")
+        scene(root / f"DID/{number}.jpg", 20 + number, "rainy clean")
+        scene(root / f"PHOTOS/{number}.png", 30 + number, "clean")
+        scene(root / f"TRAIN/clear/{number}.png", 40 + number, "clean")
+        scene(root / f"TRAIN/hazy/{number}_1_0.90179.png", 40 + number, "rainy")
+        scene(root / f"TEST/outdoor/gt/{number:04}.png", 45 + number, "clean")
+        scene(root / f"TEST/outdoor/hazy/{number:04}_0.8_0.2.jpg", 45 + number, "rainy")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("graspp-gan-data.sh", {"OUTPUT": 4}),
+        ("graspp-gan-tests.sh", {"OUTPUT/rain-i": 6, "OUTPUT/rain-iii": 8}),
+        ("reside.sh", {"OUT/train": 2}),
+    ],
+)
+def test_sets_of_the_papers_are_made_of_published_folders(
+    name: str, made: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # this is done
+    monkeypatch.setenv("COUNT", "2")
+    monkeypatch.setenv("VARIANTS", "2")
+    published(tmp_path)
+    for old, new in (("DDN", "FIRST"), ("DID", "SECOND"), ("RESCAN", "TESTED")):
+        (tmp_path / new).symlink_to(tmp_path / old)
+    for words in commands(RECIPES / name, tmp_path):
+        if words[0] in ("data", "synth"):
+            typer.main.get_command(app)([*words, "-q"], standalone_mode=False)
+    assert {folder: len(find_pairs(tmp_path / folder)) for folder in made} == made
+    if name == "reside.sh":
+        (source,) = json.loads((tmp_path / "OUT/train/mix.json").read_text())["sources"]
+        assert source["left_out"] == 1, "one scene of TRAIN is in TEST, too"

@@ -16,7 +16,7 @@ from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, FoldersRequest, evaluate_folders
 from rainkit.evaluation import downstream as d
 from rainkit.evaluation.downstream import DownstreamRequest
-from rainkit.evaluation.downstream.detection import Detections, Precision
+from rainkit.evaluation.downstream.accuracy import Detections, Precision
 from rainkit.evaluation.downstream.labels import Boxes
 
 SIDE = 48

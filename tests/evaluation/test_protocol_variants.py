@@ -7,6 +7,7 @@ import numpy as np
 import piq
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -45,6 +46,7 @@ GOLDEN = {
     "restormer-py": ((24.391521613638, 0.639691319269), (24.393557823906, 0.644163377282)),
     "rgb": ((22.977471700578, 0.691744074877), (22.966715099413, 0.694501094634)),
     "spanet": ((22.977471700578, 0.655748106965), (22.966715099413, 0.666935015411)),
+    "pil-y": ((23.068981815511, 0.600630499010), (23.069978703950, 0.600169246251)),
 }
 
 
@@ -107,6 +109,26 @@ def test_rgb_and_spanet_are_scikit_images(photo_pair):
     assert spanet.scores(restored, clean, exact=True) == pytest.approx((psnr, uniform), abs=1e-9)
     gaussian = full[5:-5, 5:-5].mean()
     assert rgb.scores(restored, clean, exact=True) == pytest.approx((psnr, gaussian), abs=1e-9)
+
+
+def test_pil_y_is_pils_luma_and_scikit_images_ssim(photo_pair):
+    each = PROTOCOLS["pil-y"]
+    levels = np.arange(256, dtype=np.uint8)
+    draw = np.random.default_rng(3)
+    colours = [levels[:, None].repeat(256, axis=1), levels[None].repeat(256, axis=0)]
+    colours.append(draw.integers(0, 256, (256, 256), np.uint8))
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        rgb = np.stack([colours[i] for i in order], axis=2)
+        theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr"))[..., 0]
+        assert np.array_equal(each.luma(rgb), theirs)
+    restored, clean = (
+        np.asarray(Image.fromarray(picture).convert("YCbCr"))[..., 0] for picture in photo_pair
+    )
+    psnr = peak_signal_noise_ratio(clean, restored, data_range=255)
+    ssim = structural_similarity(clean, restored, data_range=255)
+    assert each.scores(*photo_pair, exact=True) == pytest.approx((psnr, ssim), abs=1e-9)
+    # Studio swing makes 219 levels of 255, which is 1.32 dB.
+    assert PROTOCOLS["prenet"].psnr(*photo_pair) - psnr == pytest.approx(1.32, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["prenet", "restormer", "basicsr", "rgb"])
@@ -189,7 +211,7 @@ def test_equal_pictures_are_perfect(photo_pair, each, exact):
 @each_protocol
 def test_a_picture_under_the_window_has_psnr_alone(each):
     side = each.window.side
-    assert side == (7 if each.name == "spanet" else 11)
+    assert side == (7 if each.name in ("spanet", "pil-y") else 11)
     pair = seeded_pair(40, 40)
     fits = [picture[:side, :30] for picture in pair]
     assert math.isfinite(each.ssim(*fits))

@@ -156,7 +156,7 @@ def _small(derainer: inference.Derainer, most: int) -> inference.Derainer:
         method=derainer.method,
         weights=derainer.weights,
         network=_Small(derainer.network, most),
-        grid=dataclasses.replace(derainer._grid, side=1024),
+        grid=dataclasses.replace(derainer.grid, side=1024),
     )
 
 
@@ -182,7 +182,7 @@ def test_numbers_that_are_none_are_no_picture(derainer: inference.Derainer):
         method=derainer.method,
         weights=derainer.weights,
         network=Broken(derainer.network, 0),
-        grid=derainer._grid,
+        grid=derainer.grid,
     )
     with pytest.raises(MethodError, match="--precision fp32"):
         broken.derain(RGB)
@@ -216,7 +216,7 @@ def test_methods_that_need_whole_pictures_are_never_tiled(tiny_weights: Path):
     derainer = inference.load(whole, weights=tiny_weights, device="cpu", precision="fp32")
     small = _Small(derainer.network, 10**9)
     one = inference.Derainer(
-        method=whole, weights=derainer.weights, network=small, grid=derainer._grid
+        method=whole, weights=derainer.weights, network=small, grid=derainer.grid
     )
     one.derain(rgb)
     assert small.seen == [70 * 150]

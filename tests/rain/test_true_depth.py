@@ -11,8 +11,8 @@ from skimage import data
 
 from rainkit.depth import decode, encode
 from rainkit.rain import PRESETS, render
+from rainkit.rain.composition import to_range
 from rainkit.rain.realism import fog_fit
-from rainkit.rain.veil import to_range
 
 FOCAL_PX, BASELINE_M, SCALE = 994.978, 0.193001, 20.0
 """The scene's calibration at this size. Everything is SCALE times as far away as it was, because

@@ -144,16 +144,24 @@ def test_both_frames_pass_at_once_and_no_clean_picture_enters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "absent"),
+    ("variant", "losses", "fusion"),
     [
-        ("no-background", "background"),
-        ("no-structure", "structure"),
-        ("no-direction", "direction"),
-        ("no-reconstruction", "reconstruction"),
+        ("rb", "rb", "concat"),
+        ("rbs", "rbs", "concat"),
+        ("bsv", "bsv", "concat"),
+        ("concat", "rbsv", "concat"),
+        ("no-direction", "rbs", "dyn_lowrank"),
+        ("no-reconstruction", "bsv", "dyn_lowrank"),
+        ("default", "rbsv", "dyn_lowrank"),
+        ("no-background", "rsv", "dyn_lowrank"),
+        ("no-structure", "rbv", "dyn_lowrank"),
     ],
 )
-def test_the_ablations_leave_their_term_out(variant: str, absent: str) -> None:
-    frames = _frames()
-    terms = _terms(METHOD.variants[variant].objective, frames, torch.zeros(4, 1, 16, 16))
-    everything = {"background", "structure", "direction", "reconstruction"}
-    assert set(terms) == everything - {absent}
+def test_the_rows_of_table_vi_have_their_losses_and_fusion(
+    variant: str, losses: str, fusion: str
+) -> None:
+    values, frames = METHOD.variants[variant], _frames()
+    terms = _terms(values.objective, frames, torch.zeros(4, 1, 16, 16))
+    letters = {"r": "reconstruction", "b": "background", "s": "structure", "v": "direction"}
+    assert set(terms) == {letters[letter] for letter in losses}
+    assert values.network.fusion == fusion

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import (
+from rainkit.datasets.pairing import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,
@@ -45,7 +45,7 @@ def two_folders(
     rainy, clean = sub_folder(root, RAINY_FOLDERS), sub_folder(root, CLEAN_FOLDERS)
     if split is not None or rainy is None or clean is None:
         return None
-    return match_by_name(rainy, pictures_in(rainy), clean, pictures_in(clean))
+    return match_by_name(rainy, pictures_in(rainy), clean, pictures_in(clean), in_parts=True)
 
 
 def one_folder(

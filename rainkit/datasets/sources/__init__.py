@@ -7,9 +7,8 @@ rain. It does not depend on the number of workers or processes, or on a resume.
 from __future__ import annotations
 
 from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
-from rainkit.datasets.sources.disk import FrameScenes, PairFolder, SceneAverages
+from rainkit.datasets.sources.disk import FrameScenes, PairFolder, Photos, SceneAverages
 from rainkit.datasets.sources.mixed import MixedDataset, open_sources
-from rainkit.datasets.sources.photos import Photos
 
 __all__ = [
     "DataRequest",

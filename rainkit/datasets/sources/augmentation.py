@@ -1,4 +1,4 @@
-"""Paired augmentation through albumentations: both pictures of a pair are changed alike.
+"""Paired augmentation: flips and turns, shrinking before the crop, and enlarging after it.
 
 Every draw comes from the sample's own seed, so that a sample has the same pixels for any number of
 workers.
@@ -6,8 +6,10 @@ workers.
 
 from __future__ import annotations
 
+import math
 import os
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -18,7 +20,12 @@ from rainkit.images import RGB8, shrink
 if TYPE_CHECKING:
     import albumentations as A
 
-__all__ = ["Augmentation"]
+__all__ = [
+    "Augmentation",
+    "Enlargement",
+    "shrunk_pieces",
+]
+
 
 # Numbers that extend a sample's seed; albumentations takes the seed itself, enlargement takes 3.
 _CUT, _COLOURS, _FLIPS = 1, 2, 4
@@ -28,9 +35,11 @@ class Augmentation:
     """A random square crop of both pictures, followed by flips, or by flips and quarter turns.
 
     Quarter turns make rain horizontal, so that a network learns to take horizontal lines of the
-    scene for rain. Flips keep rain near the vertical.
+    scene for rain. Flips keep rain near the vertical, and a horizontal flip alone lets it fall
+    down, too.
 
-    Pictures smaller than the crop are extended by reflection. With ``training.whole``, pictures
+    Pictures smaller than the crop are extended by reflection. A crop whose side is
+    ``training.crop`` is resized to ``training.patch``. With ``training.whole``, pictures
     are not cropped to squares but shrunk to that longest side, and their sides are cut to a
     multiple. In the share ``training.photometric`` of samples, brightness, contrast, gamma, hue and
     saturation of both pictures change alike.
@@ -50,11 +59,16 @@ class Augmentation:
         steps: list[A.BasicTransform] = []
         if not training.whole:
             patch = training.patch
+            crop = training.crop or patch
             steps += [
-                A.PadIfNeeded(patch, patch, border_mode=cv2.BORDER_REFLECT_101),
-                A.RandomCrop(patch, patch),
+                A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101),
+                A.RandomCrop(crop, crop),
             ]
-        self._flips = training.augment == "flips"
+            if crop != patch:
+                how = cv2.INTER_AREA if crop > patch else cv2.INTER_CUBIC
+                steps.append(A.Resize(patch, patch, interpolation=how))
+        self._flips = training.augment in ("flips", "hflip")
+        self._down = training.augment == "flips"
         if training.augment == "d4":
             steps.append(A.D4(p=1.0))
         both = {"clean": "image"}
@@ -77,6 +91,7 @@ class Augmentation:
         if self._flips:
             # albumentations would draw both flips and the place of the crop from equal numbers.
             down, right = np.random.default_rng([seed, _FLIPS]).choice((1, -1), 2)
+            down = down if self._down else 1
             rainy, clean = (np.ascontiguousarray(each[::down, ::right]) for each in (rainy, clean))
         if self._share:
             rng = np.random.default_rng([seed, _COLOURS])
@@ -106,3 +121,74 @@ def _apply(steps: A.Compose, rainy: RGB8, clean: RGB8, seed: int) -> tuple[RGB8,
     steps.set_random_seed(seed)
     both = steps(image=rainy, clean=clean)
     return both["image"], both["clean"]
+
+
+_ENLARGEMENT = 3  # extends a sample's seed, see rainkit.datasets.sources.augmentation
+_LEAST, _MOST = 1.1, 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Enlargement:
+    """An enlargement of a degraded crop together with its clean crop.
+
+    Photographs on the web have often been enlarged after they were taken in the rain, so that their
+    streaks are wide and soft.
+
+    Attributes:
+        patch: side of the enlarged crop in px.
+        factor: factor by which the sides grow.
+        interpolation: OpenCV's constant for the interpolation.
+    """
+
+    patch: int
+    factor: float
+    interpolation: int
+
+    @classmethod
+    def draw(cls, share: float, patch: int, seed: int) -> Enlargement | None:
+        """Draw an enlargement for a share of samples; other draws do not depend on the share."""
+        if not share:
+            return None
+        rng = np.random.default_rng([seed, _ENLARGEMENT])
+        if rng.random() >= share:
+            return None
+        factor = float(rng.uniform(_LEAST, _MOST))
+        return cls(patch, factor, cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR)
+
+    def cut(self, crop: RGB8) -> RGB8:
+        """Return the middle of a crop, which fills the patch once it is enlarged."""
+        side = math.ceil(self.patch / self.factor)
+        start = (self.patch - side) // 2
+        return np.ascontiguousarray(crop[start : start + side, start : start + side])
+
+    def apply(self, crop: RGB8) -> RGB8:
+        """Enlarge the middle that :meth:`cut` returned."""
+        size = (self.patch, self.patch)
+        return np.asarray(cv2.resize(crop, size, interpolation=self.interpolation), np.uint8)
+
+
+def shrunk_pieces(
+    *pictures: RGB8, scale: float, patch: int, rng: np.random.Generator
+) -> tuple[tuple[RGB8, ...], int]:
+    """Return the same piece of several pictures of one size, shrunk, and the new longest side.
+
+    The pieces are ``patch`` x ``patch``. Only they are resized, since resizing takes most of the
+    time for a large picture. The scale is raised if the shorter side would be less than ``patch``;
+    pictures that keep their size are returned whole.
+    """
+    height, width = pictures[0].shape[:2]
+    scale = max(scale, min(1.0, patch / min(height, width)))
+    size = (round(width * scale), round(height * scale))
+    if size == (width, height):
+        return pictures, max(size)
+    side = min(math.ceil(patch / scale), height, width)
+    top, left = (int(rng.integers(length - side + 1)) for length in (height, width))
+    small: list[Any] = [
+        cv2.resize(
+            picture[top : top + side, left : left + side],
+            (patch, patch),
+            interpolation=cv2.INTER_AREA,
+        )
+        for picture in pictures
+    ]
+    return tuple(np.asarray(each, np.uint8) for each in small), max(size)

@@ -1,28 +1,98 @@
-"""Training pictures from disk: pairs, and frames of static scenes."""
+"""Training pictures from disk: clean photographs, pairs, and frames of static scenes."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit import images
+from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sampling_spec import SampledFolder, choose
 from rainkit.datasets.sequences import FrameScene, LeaveOneOutAverage, find_scenes, pair_of_frames
+from rainkit.datasets.sources.augmentation import Enlargement, shrunk_pieces
 from rainkit.datasets.sources.base import Source, SourceContext, draw_seed, refuse_sizes
-from rainkit.datasets.sources.scaling import Enlargement, shrunk_pieces
 from rainkit.datasets.sources.tone import apply_curve, tone_curve
 from rainkit.errors import DatasetError, ImageError
 from rainkit.images import RGB8
+from rainkit.rain import render
+from rainkit.rain.noise import add_noise
+from rainkit.rain.render import SampledRain, sample_rain
 
 __all__ = [
     "FrameScenes",
     "PairFolder",
+    "Photos",
     "SceneAverages",
 ]
+
+
+class Photos(Source):
+    """Clean photographs with new rain or noise in every sample.
+
+    Args:
+        inputs: files, folders or globs.
+        context: what the sources of the run share.
+        label: text before the source's name, if there are several sources of photographs.
+    """
+
+    def __init__(self, inputs: Sequence[str], context: SourceContext, *, label: str = "") -> None:
+        self.name = f"{label}, " * bool(label) + f"{context.request.degradation} on the fly"
+        self._paths = [found.path for found in images.find(inputs)]
+        self._request = context.request
+        self._patch, self._whole = context.training.patch, context.training.whole
+        self._crop = context.training.crop or self._patch
+        self._augment = context.augmentation()
+        self._cache = context.cache
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | SampledRain, RGB8]:
+        """Crop, turn and recolour a photograph; then add noise, or rain, enlargement and JPEG."""
+        request = self._request
+        photo = self._cache.read(self._paths[item])
+        scale = rng.uniform(request.shrink, 1.0)
+        if self._whole:
+            photo = images.shrink(photo, self._whole)
+            frame_width = max(photo.shape[:2])
+        else:
+            (photo,), frame_width = shrunk_pieces(photo, scale=scale, patch=self._crop, rng=rng)
+            frame_width = round(frame_width * self._patch / self._crop)
+        chosen = draw_seed(rng)
+        clean, _ = self._augment(photo, photo, chosen)
+        untouched = rng.random() < request.rain_free
+        if request.degradation == "noise":
+            sigma = 0.0 if untouched else request.noise.draw(rng)
+            return add_noise(clean, sigma, (draw_seed(rng),)), clean
+        larger = Enlargement.draw(request.enlarge, self._patch, chosen)
+        if larger is not None:
+            clean = larger.cut(clean)
+        rainy = clean
+        if not untouched:
+            settings, distance = request.rain.draw(rng)
+            seed = (draw_seed(rng),)
+            if request.rain_on == "device":
+                sampled = sample_rain(
+                    clean, settings, seed, distance=distance, frame_width=frame_width
+                )
+                return sampled, clean
+            rainy = render(clean, settings, seed, distance=distance, frame_width=frame_width).rainy
+        if larger is not None:
+            rainy, clean = larger.apply(rainy), larger.apply(clean)
+        return _jpeg(rainy, rng, request.jpeg), clean
+
+
+def _jpeg(picture: RGB8, rng: np.random.Generator, share: float) -> RGB8:
+    if rng.random() >= share:
+        return picture
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
+    _, code = cv2.imencode(".jpg", picture[..., ::-1], quality)
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR_RGB), np.uint8)
 
 
 class PairFolder(Source):
@@ -43,6 +113,7 @@ class PairFolder(Source):
         self.name = "; ".join((str(folder.path), *notice_of_crops(sides)))
         self._request = context.request
         self._patch, self._whole = context.training.patch, context.training.whole
+        self._crop = context.training.crop or self._patch
         self._augment = context.augmentation()
         self._curves: dict[int, NDArray[np.uint8]] = {}
         self._cache = context.cache
@@ -64,7 +135,7 @@ class PairFolder(Source):
             clean = apply_curve(clean, self._curve(item, rainy, clean))
         if self._request.shrink < 1 and not self._whole:
             scale = rng.uniform(self._request.shrink, 1.0)
-            (rainy, clean), _ = shrunk_pieces(rainy, clean, scale=scale, patch=self._patch, rng=rng)
+            (rainy, clean), _ = shrunk_pieces(rainy, clean, scale=scale, patch=self._crop, rng=rng)
         chosen = draw_seed(rng)
         rainy, clean = self._augment(rainy, clean, chosen)
         larger = Enlargement.draw(self._request.enlarge, self._patch, chosen)

@@ -13,8 +13,7 @@ from torch.utils.data import Dataset
 from rainkit.api import Training
 from rainkit.datasets.sampling_spec import SampledFolder, split_share
 from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
-from rainkit.datasets.sources.disk import FrameScenes, PairFolder, SceneAverages
-from rainkit.datasets.sources.photos import Photos
+from rainkit.datasets.sources.disk import FrameScenes, PairFolder, Photos, SceneAverages
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.images import RGB8
 from rainkit.rain.batched import paint_batch

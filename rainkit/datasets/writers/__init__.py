@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from rainkit.datasets.writers.base import Entry, Layout, Place, portable
 from rainkit.datasets.writers.dataset_card import CARD, write_card
-from rainkit.datasets.writers.folders import Ddn, Did, Rain100, Restormer, Spa
-from rainkit.datasets.writers.huggingface import HuggingFace
+from rainkit.datasets.writers.folders import Ddn, Did, HuggingFace, Rain100, Restormer, Spa
 from rainkit.datasets.writers.webdataset import STAGING, WebDataset
 
 __all__ = [

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from rainkit.evaluation.downstream.benefit import DownstreamRequest, check, measure
-from rainkit.evaluation.downstream.results import (
+from rainkit.evaluation.downstream.benefit import (
     COLUMNS,
     FILES,
     Downstream,
+    DownstreamRequest,
     Row,
+    check,
     latex,
     markdown,
+    measure,
     write,
 )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +14,191 @@ from typing import Any, Protocol
 
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
-from rainkit.evaluation.downstream import detection, models, segmentation
+from rainkit.evaluation.downstream import accuracy, models
 from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
-from rainkit.evaluation.downstream.results import CLEAN, FIGURES, INPUT, Downstream, Row, recovered
 from rainkit.evaluation.scores import Advance, Comparison, Failure, versions
 from rainkit.images import RGB8
+from rainkit.render import text_tables
+from rainkit.render.text_tables import finite, json_text, write_texts
 
-__all__ = ["DownstreamRequest", "check", "measure"]
+__all__ = [
+    "CLEAN",
+    "COLUMNS",
+    "FIGURES",
+    "FILES",
+    "INPUT",
+    "Downstream",
+    "DownstreamRequest",
+    "Row",
+    "check",
+    "latex",
+    "markdown",
+    "measure",
+    "recovered",
+    "write",
+]
+
+
+FIGURES: Mapping[str, tuple[str, ...]] = {
+    "detection": accuracy.DETECTION_FIGURES,
+    "segmentation": accuracy.SEGMENTATION_FIGURES,
+}
+"""Names of the figures of each task; the first one is the main figure."""
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    task: ("dataset", "result", "images", *(c for f in figures for c in (f"{f} %", "recovered %")))
+    for task, figures in FIGURES.items()
+}
+"""Headings of the table of each task."""
+
+FILES = ("downstream.md", "downstream.json", "downstream.tex")
+"""Files that :func:`write` makes."""
+
+INPUT, CLEAN = "input", "clean"
+_TEXTS = 2
+_WHAT = {
+    "detection": (
+        "AP is the mean average precision over the overlaps .50 to .95, AP50 and AP75 are at one"
+        " overlap, as pycocotools computes them"
+    ),
+    "segmentation": (
+        "mIoU is the mean over classes of intersection over union of all pixels of the dataset,"
+        " accuracy the share of pixels that are right"
+    ),
+}
+_RECOVERED = (
+    "recovered is (result - input) / (clean - input): 100 if the model does as well as on the clean"
+    " pictures, 0 if deraining does not help, less if it harms; n/a where rain costs nothing"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """The model's figures on one kind of pictures of a dataset.
+
+    Attributes:
+        dataset: name of the dataset.
+        result: ``input``, ``clean``, or the name of a restored result.
+        images: number of pictures.
+        figures: figures by name, 0 to 1; NaN if undefined.
+        recovered: the share of the loss by rain that a restored result recovers, by figure; NaN if
+            the figure is no higher on the clean pictures than on the input.
+    """
+
+    dataset: str
+    result: str
+    images: int
+    figures: Mapping[str, float]
+    recovered: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Downstream:
+    """The result of a downstream run.
+
+    Attributes:
+        task: ``detection`` or ``segmentation``.
+        model: ``name``, ``sha256`` and ``runtime``.
+        truth: ``labels``, or ``agreement`` with the model's own answer on the clean picture.
+        rows: the rows of every dataset: the input, the results, the clean pictures.
+        failures: pictures left out of all rows, with the name of their dataset.
+        notices: what a reader of the figures must know.
+        about: what defines the figures, and the versions of what computed them.
+    """
+
+    task: str
+    model: Mapping[str, str]
+    truth: str
+    rows: tuple[Row, ...]
+    failures: tuple[tuple[str, Failure], ...] = ()
+    notices: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Headings of :attr:`cells`."""
+        return COLUMNS[self.task]
+
+    @property
+    def cells(self) -> tuple[tuple[str, ...], ...]:
+        """Table as text; only the first row of a dataset has its name and number of pictures."""
+        rows, last = [], None
+        for row in self.rows:
+            first, last = row.dataset != last, row.dataset
+            cells = [row.dataset if first else "", row.result, str(row.images) if first else ""]
+            for name in FIGURES[self.task]:
+                cells.append(_percent(row.figures[name]))
+                cells.append(_percent(row.recovered[name]) if name in row.recovered else "")
+            rows.append(tuple(cells))
+        return tuple(rows)
+
+    @property
+    def title(self) -> str:
+        """Title of the table."""
+        truth = "labels" if self.truth == "labels" else "its own answer on the clean pictures"
+        return f"Downstream {self.task}: {self.model['name']} against {truth}"
+
+    def to_data(self) -> dict[str, Any]:
+        """Return everything for JSON, with null for NaN, in a stable order of keys."""
+        return {
+            "task": self.task,
+            "model": dict(self.model),
+            "truth": self.truth,
+            **self.about,
+            "notices": list(self.notices),
+            "failed": [{"dataset": dataset, **asdict(each)} for dataset, each in self.failures],
+            "rows": [
+                {
+                    "dataset": row.dataset,
+                    "result": row.result,
+                    "images": row.images,
+                    "figures": {name: finite(each) for name, each in row.figures.items()},
+                    "recovered": {name: finite(each) for name, each in row.recovered.items()},
+                }
+                for row in self.rows
+            ],
+        }
+
+
+def recovered(result: float, rainy: float, clean: float) -> float:
+    """Return the share of the loss by rain that a result recovers; NaN if rain costs nothing."""
+    return (result - rainy) / (clean - rainy) if clean > rainy else math.nan
+
+
+def markdown(found: Downstream) -> str:
+    """Return the table as Markdown, with what defines and qualifies its figures."""
+    table = text_tables.markdown(found.columns, found.cells, _TEXTS)
+    lines = [f"**{found.title}**", "", *table, ""]
+    lines.append(f"{_WHAT[found.task]}; {_RECOVERED}.")
+    lines.append(f"Model {found.model['name']}, SHA-256 {found.model['sha256']}.")
+    versions = found.about.get("versions", {})
+    lines.append("Made with " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".")
+    lines += [f"Note: {notice}." for notice in found.notices]
+    lines += [f"Left out: {dataset}/{each.name}: {each.reason}" for dataset, each in found.failures]
+    return "\n".join(lines) + "\n"
+
+
+def latex(found: Downstream) -> str:
+    """Return the table as LaTeX for the package booktabs, with thin rules between datasets."""
+    starts = [number for number, cells in enumerate(found.cells) if cells[0] and number]
+    lines = text_tables.latex(found.columns, found.cells, _TEXTS, rules=starts)
+    return "\n".join(lines) + "\n"
+
+
+def write(found: Downstream, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write :data:`FILES` to a folder, which is made if it does not exist, and return their paths.
+
+    Raises:
+        UsageError: a file exists and ``overwrite`` is off.
+        FileError: the folder cannot be written.
+    """
+    texts = (markdown(found), json_text(found.to_data()), latex(found))
+    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
+
+
+def _percent(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{100 * value:.1f}"
+
 
 _LITTLE = 0.01
 """Smallest loss of a figure by rain of which shares are meaningful."""
@@ -43,7 +222,7 @@ class DownstreamRequest:
             ids for segmentation. If None, the model's own answer on the clean picture counts as
             true.
         classes: names of the detector's classes in the order of their ids, from 1 on.
-        device: device as for :func:`rainkit.networks.choose`.
+        device: device as for :func:`rainkit.precision.choose_runtime`.
         ignore: class ids of pixels that are not counted.
     """
 
@@ -200,16 +379,16 @@ def _prepared(request: DownstreamRequest) -> tuple[models.Model, Labels[Any] | N
 def _task(request: DownstreamRequest) -> _Task:
     if request.task == "segmentation":
         return _Task(
-            read=lambda answer, rgb, name: segmentation.class_map(answer, rgb.shape, name),
+            read=lambda answer, rgb, name: accuracy.class_map(answer, rgb.shape, name),
             believe=lambda found: found,
-            tally=lambda: segmentation.Confusion(request.ignore),
+            tally=lambda: accuracy.Confusion(request.ignore),
         )
     # The model should find all of its own detections again, however many they are.
     most = {} if request.labels is not None else {"most": 1_000_000}
     return _Task(
-        read=lambda answer, _, name: detection.detections(answer, name),
-        believe=detection.certain,
-        tally=partial(detection.Precision, **most),
+        read=lambda answer, _, name: accuracy.detections(answer, name),
+        believe=accuracy.certain,
+        tally=partial(accuracy.Precision, **most),
     )
 
 
@@ -323,7 +502,7 @@ def _notices(request: DownstreamRequest, rows: Sequence[Row]) -> list[str]:
 def _agreement(task: str) -> str:
     said = "the model's own answer on the clean picture counts as true"
     if task == "detection":
-        said += f", boxes with a score of {detection.CERTAIN} or more"
+        said += f", boxes with a score of {accuracy.CERTAIN} or more"
     return f"without labels {said}; so clean is 100 % by construction, right or wrong"
 
 
@@ -335,7 +514,7 @@ def _about(request: DownstreamRequest) -> dict[str, Any]:
         own: dict[str, Any] = {"classes": list(request.classes)}
         made["pycocotools"] = version("pycocotools")
         if request.labels is None:
-            own["certain"] = detection.CERTAIN
+            own["certain"] = accuracy.CERTAIN
     else:
         own = {"ignore": list(request.ignore)}
     labels = None if request.labels is None else str(request.labels)

@@ -1,9 +1,9 @@
 """PSNR and SSIM as the deraining papers computed them: named, versioned protocols.
 
-They differ in the channels scored (luma Y of ITU-R BT.601 in studio swing, or RGB), in whether Y
-is rounded, whether SSIM shrinks large pictures first, and in SSIM's window and border. A choice of
-Y moves PSNR by 1.3 dB and the shrinking SSIM by up to 0.06 on one picture; so a score means
-nothing without its protocol's name.
+They differ in the channels scored (luma Y of ITU-R BT.601, in studio swing or in full range, or
+RGB), in whether Y is rounded, whether SSIM shrinks large pictures first, and in SSIM's window and
+border. A choice of Y moves PSNR by 1.3 dB and the shrinking SSIM by up to 0.06 on one picture; so a
+score means nothing without its protocol's name.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Protocol:
         channel: what is scored: ``Y``, or ``RGB`` with the errors of all three pooled and SSIM
             averaged over them.
         rounded: Y is rounded to whole grey levels, as MATLAB's ``rgb2ycbcr`` does for uint8.
+        full_range: Y is PIL's, 0 to 255 and rounded down, instead of 16 to 235; implies
+            ``rounded``.
         reduced: SSIM shrinks pictures to a shorter side of about 256 px first (``ssim.m``, 2009);
             without, it is ``ssim_index.m`` (2003).
         padded: SSIM repeats the border, for as many windows as pixels; else windows lie inside.
@@ -64,6 +66,7 @@ class Protocol:
     source: str
     channel: Literal["Y", "RGB"] = "Y"
     rounded: bool = False
+    full_range: bool = False
     reduced: bool = False
     padded: bool = False
     uniform: bool = False
@@ -83,11 +86,14 @@ class Protocol:
     def parameters(self) -> dict[str, Any]:
         """All that defines the figures, for metrics.json."""
         luma = self.channel == "Y"
+        channel = "Y of BT.601, studio swing 16 to 235" if luma else "R, G and B"
+        if self.full_range:
+            channel = "Y of BT.601, full range 0 to 255, rounded down (PIL)"
         return {
             "name": self.name,
             "version": self.version,
             "source": self.source,
-            "channel": "Y of BT.601, studio swing 16 to 235" if luma else "R, G and B",
+            "channel": channel,
             "y_rounded_to_uint8": self.rounded if luma else None,
             "crop_border": self.crop,
             "psnr_peak": PEAK,
@@ -107,8 +113,8 @@ class Protocol:
         }
 
     def luma(self, rgb: RGB8) -> npt.NDArray[np.float64]:
-        """Return Y [H,W], float64 in 16 to 235, of an HWC uint8 RGB picture, rounded or not."""
-        return psnr_ssim.luma(rgb, rounded=self.rounded, exact=True)
+        """Return Y [H,W], float64 in grey levels, of an HWC uint8 RGB picture, as it is scored."""
+        return self._luma(rgb, True)
 
     def psnr(self, restored: RGB8, target: RGB8, *, exact: bool = False) -> float:
         """Return the PSNR in dB; ``inf`` if the scored channels are equal.
@@ -157,8 +163,13 @@ class Protocol:
         if self.channel == "RGB":
             x, y = (psnr_ssim.channels(each, exact=exact) for each in pair)
         else:
-            x, y = ((psnr_ssim.luma(each, rounded=self.rounded, exact=exact),) for each in pair)
+            x, y = ((self._luma(each, exact),) for each in pair)
         return x, y
+
+    def _luma(self, rgb: RGB8, exact: bool) -> Plane:
+        if self.full_range:
+            return psnr_ssim.pil_luma(rgb, exact=exact)
+        return psnr_ssim.luma(rgb, rounded=self.rounded, exact=exact)
 
     def _psnr(self, pair: _Pair, planes: _Planes) -> float:
         psnr = psnr_ssim.psnr(psnr_ssim.squared_error(*planes))
@@ -220,6 +231,14 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 version=1,
                 source="SPANet's own script: scikit-image on RGB (Python)",
                 channel="RGB",
+                uniform=True,
+            ),
+            Protocol(
+                name="pil-y",
+                version=1,
+                source="NLEDN's script: PIL's luma and scikit-image's SSIM (Python)",
+                rounded=True,
+                full_range=True,
                 uniform=True,
             ),
         )

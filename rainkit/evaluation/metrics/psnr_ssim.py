@@ -29,6 +29,7 @@ __all__ = [
     "channels",
     "luma",
     "padded",
+    "pil_luma",
     "psnr",
     "reduced",
     "squared_error",
@@ -42,6 +43,12 @@ REDUCED_SIDE = 256
 
 _WEIGHTS, _SCALE = (65481.0, 128553.0, 24966.0), 255_000.0
 """Y = 16 + (weights . RGB) / scale, all of them whole numbers."""
+_PIL_WEIGHTS, _PIL_BITS = (0.299, 0.587, 0.114), 6
+"""BT.601 without the studio swing; PIL adds up products rounded to 1/64 of a level."""
+_PIL_PRODUCTS = np.stack(
+    [np.floor(np.arange(256) * (w * 2**_PIL_BITS) + 0.5) for w in _PIL_WEIGHTS], axis=1
+).astype(np.int16)[None]
+"""[1,256,3]: a level times its weight, in units of 1/64."""
 _STRIP = 128
 """Rows at a time: the planes of a strip stay in the second-level cache."""
 
@@ -107,6 +114,16 @@ def luma(rgb: RGB8, *, rounded: bool, exact: bool) -> Plane:
         return np.asarray(whole / _SCALE + 16.0)
     weights = np.array([[*_WEIGHTS, 16.0 * _SCALE]]) / _SCALE
     return np.asarray(cv2.transform(rgb.astype(np.float32), weights.astype(np.float32)))
+
+
+def pil_luma(rgb: RGB8, *, exact: bool) -> Plane:
+    """Return Y [H,W], 0 to 255 in whole levels, as PIL converts an HWC uint8 RGB picture to YCbCr.
+
+    It is BT.601 in full range, rounded down. It is float64 if ``exact``, else float32.
+    """
+    products = cv2.LUT(rgb, _PIL_PRODUCTS)
+    total: Any = cv2.transform(products, np.ones((1, 3)))  # int16 holds it: at most 255 * 64 + 1
+    return np.asarray((total >> _PIL_BITS).astype(np.float64 if exact else np.float32))
 
 
 def channels(rgb: RGB8, *, exact: bool) -> tuple[Plane, ...]:

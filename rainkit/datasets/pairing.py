@@ -31,13 +31,14 @@ __all__ = [
 ]
 
 
-RAINY_FOLDERS = frozenset(
-    {"input", "rain", "rainy", "lq", "rainy_image", "input_val", "inputcrop", "in"}
-)
-"""Usual names of folders with rainy pictures."""
+_HAZY_FOLDERS = frozenset({"hazy", "haze"})
+RAINY_FOLDERS = _HAZY_FOLDERS | {
+    *("input", "rain", "rainy", "lq", "rainy_image", "input_val", "inputcrop", "in")
+}
+"""Usual names of folders with rainy pictures, or hazy ones."""
 CLEAN_FOLDERS = frozenset(
     {"target", "gt", "norain", "clean", "ground_truth", "label", "label_val", "cleancrop"}
-    | {"groundtruth", "hq"}
+    | {"groundtruth", "hq", "clear"}
 )
 """Usual names of folders with clean pictures."""
 
@@ -90,18 +91,33 @@ def _is_picture(relative: Path) -> bool:
 
 
 def match_by_name(
-    rainy_root: Path, rainy: Iterable[Path], clean_root: Path, clean: Sequence[Path]
+    rainy_root: Path,
+    rainy: Iterable[Path],
+    clean_root: Path,
+    clean: Sequence[Path],
+    *,
+    in_parts: bool = False,
 ) -> tuple[PairFiles, ...]:
     """Match every rainy file with its clean one; several rainy files may share a clean one.
+
+    Args:
+        rainy_root: folder of the rainy files; folders inside it count as part of their names.
+        rainy: the rainy files.
+        clean_root: folder of the clean files, likewise.
+        clean: the clean files.
+        in_parts: if all clean files lie in one folder, also match by names without folders, since
+            the rainy files may have been divided (RESIDE's ``hazy/part1``).
 
     Raises:
         PairingError: a file on either side has no partner, or a rainy one has more than one.
     """
     index: defaultdict[str, set[Path]] = defaultdict(set)
+    flat = in_parts and len({path.parent for path in clean}) == 1
     for path in clean:
         relative = path.relative_to(clean_root)
         stem = relative.with_suffix("").as_posix()
-        for key in (relative.as_posix(), stem, _plain(stem)):
+        bare = (path.name, path.stem, _plain(path.stem)) if flat else ()
+        for key in (relative.as_posix(), stem, _plain(stem), *bare):
             index[key].add(path)
     pairs: list[PairFiles] = []
     unmatched: list[str] = []
@@ -109,7 +125,8 @@ def match_by_name(
     for path in rainy:
         relative = path.relative_to(rainy_root)
         stem = relative.with_suffix("").as_posix()
-        partners = next((index[key] for key in _keys(relative) if key in index), set())
+        keys = (*_keys(relative), *(_keys(Path(path.name)) if flat else ()))
+        partners = next((index[key] for key in keys if key in index), set())
         if not partners:
             unmatched.append(str(path))
         elif len(partners) > 1:
@@ -204,24 +221,44 @@ def check_sizes(groups: Iterable[Sequence[ImageRef]]) -> None:
 
 
 def cropped_to_common(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
-    """Return the pictures cropped to their common size from the top left.
+    """Return the pictures cropped to their common size from the top left, as MSPFN's Rain100H is.
 
-    MSPFN's Rain100H is cropped in this way. Pictures that cannot be opened stay as they are.
+    If one of them lies in a folder of hazy pictures, they are cropped from the centre: RESIDE's
+    hazy pictures of SOTS are cut out of the middle of the clear ones. Pictures that cannot be
+    opened fail when they are read.
     """
-    sizes = [size for each in group if (size := _size(each)) is not None]
-    if len(set(sizes)) < 2:
+    sizes = {each: size for each in group if (size := _size(each)) is not None}
+    if len(set(sizes.values())) < 2:
         return tuple(group)
-    crop = min(h for _, h in sizes), min(w for w, _ in sizes)
-    return tuple(replace(each, crop=crop) for each in group)
+    width, height = (min(size[i] for size in sizes.values()) for i in (0, 1))
+    centred = any(_is_hazy(each) for each in group)
+
+    def crop(each: ImageRef) -> tuple[int, int, int, int]:
+        own_width, own_height = sizes.get(each, (width, height)) if centred else (width, height)
+        return (own_height - height) // 2, (own_width - width) // 2, height, width
+
+    return tuple(replace(each, crop=crop(each)) for each in group)
+
+
+def _is_hazy(ref: ImageRef) -> bool:
+    """Return whether the nearest folder with a usual name holds hazy pictures."""
+    parents = (parent.name.casefold() for parent in ref.path.parents)
+    nearest = next((name for name in parents if name in RAINY_FOLDERS | CLEAN_FOLDERS), "")
+    return nearest in _HAZY_FOLDERS
 
 
 def notice_of_crops(groups: Iterable[Sequence[ImageRef]]) -> tuple[str, ...]:
-    """Return a line that says how many groups are cropped, or nothing if none is."""
-    count = sum(any(each.crop for each in group) for group in groups)
-    if not count:
-        return ()
-    were = "pair of two sizes was" if count == 1 else "pairs of two sizes were"
-    return (f"{count} {were} cut to the common size, from the top left",)
+    """Return a line that says how many groups are cropped, and from where; empty if none is."""
+    cut = [[each.crop for each in group if each.crop is not None] for group in groups]
+    notices = []
+    for where, count in (
+        ("the top left", sum(bool(g) and all(c[:2] == (0, 0) for c in g) for g in cut)),
+        ("the centre", sum(any(c[:2] != (0, 0) for c in g) for g in cut)),
+    ):
+        if count:
+            were = "pair of two sizes was" if count == 1 else "pairs of two sizes were"
+            notices.append(f"{count} {were} cut to the common size, from {where}")
+    return tuple(notices)
 
 
 def _size(ref: ImageRef) -> tuple[int, int] | None:
