@@ -28,7 +28,7 @@ class PReNetObjective(Objective[Pair]):
 
         Names are ``ssim`` or ``mse``, and ``ssim1``, ``ssim2``... of earlier stages.
         """
-        name = self.settings.loss
+        name: str = self.settings.loss
         losses = {name: Loss(self._of(outputs.image, batch.clean), self.settings.last)}
         if self.settings.early > 0:
             *earlier, _ = outputs.parts.values()
