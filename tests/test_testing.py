@@ -287,6 +287,20 @@ def test_a_published_figure_that_is_there_twice_is_found(contract) -> None:
         ).test_published_figures_are_text_as_printed()
 
 
+def test_a_large_variant_is_checked_without_arithmetic(contract, monkeypatch) -> None:
+    class Half(Net):
+        def forward(self, rainy: Tensor) -> Derained:
+            assert rainy.is_meta
+            image, _ = super().forward(rainy)
+            return Derained(image, {})
+
+    huge = {"default": mine(), "huge": mine(Settings(width=100_000))}
+    monkeypatch.setattr(MethodContract, "large", ("huge",))
+    contract(variants=huge).test_large_networks_have_the_right_shapes()
+    with pytest.raises(AssertionError, match=r"huge gives set\(\), and declares \{'rain'\}"):
+        contract(Half, variants=huge).test_large_networks_have_the_right_shapes()
+
+
 def test_variants_that_are_compared_must_exist(contract) -> None:
     with pytest.raises(AssertionError, match="own_ablation names wide: no such variants"):
         contract(own_ablation=("wide", "default")).test_variants_to_compare_exist()
