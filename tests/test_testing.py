@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 import types
@@ -124,24 +125,44 @@ def _spec(**claims: Any) -> Callable[[Any], ImageSpec]:
     return lambda settings: dataclasses.replace(good, **claims)
 
 
-def test_pytest_runs_the_kit_on_an_installed_plugin(plugin_folder, tmp_path: Path) -> None:
+class Reports:
+    """Outcomes of the tests that pytest runs, and why it skips some of them."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+        self.reasons: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2]
+        if report.when == "call" or not report.passed:
+            self.outcomes[name] = report.outcome
+        if report.skipped:
+            self.reasons.append(str(report.longrepr))
+
+
+def test_pytest_runs_the_kit_on_an_installed_plugin(
+    tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Path(sys.modules["rainkit_tiny"].__file__ or "").parents[1]
+    monkeypatch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
     test = tmp_path / "test_contract.py"
     test.write_text(
         "from rainkit.testing import MethodContract\n"
-        "class TestTiny(MethodContract):\n    method = 'tiny'\n"
+        f"class TestTiny(MethodContract):\n    method = {tiny_method.name!r}\n"
     )
-    run = ("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path))
-    done = plugin_folder.python(*run, "-v", "-rs", str(test))
-    assert done.returncode == 0, done.stdout
-    assert "test_network_takes_any_size[paper] PASSED" in done.stdout  # every variant is run
-    for reason in ABSENT_CLAIMS:
-        assert reason in done.stdout
-    skipped = set(re.findall(r"::(test_\w+)\S* SKIPPED", done.stdout))
+    alone = ("-c", "/dev/null", "--rootdir", tmp_path, "-p", "no:cacheprovider", "-s", "-q")
+    reports = Reports()
+    code = pytest.main([*map(str, alone), "-W", "error", str(test)], plugins=[reports])
+    assert code == pytest.ExitCode.OK
+    assert reports.outcomes["test_network_takes_any_size[paper]"] == "passed"  # and each variant
+    skipped = {name.partition("[")[0] for name, end in reports.outcomes.items() if end == "skipped"}
     assert skipped == {
         "test_stages_end_with_the_result",
         "test_variants_to_compare_exist",
         "test_shipped_weights_are_whole",
     }
+    for reason in ABSENT_CLAIMS:
+        assert any(reason in given for given in reports.reasons)
 
 
 def test_a_spec_that_imports_numpy_is_refused(odd_plugin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +285,20 @@ def test_a_published_figure_that_is_there_twice_is_found(contract) -> None:
         contract(
             paper=dataclasses.replace(GOOD.paper, results=(row, row))
         ).test_published_figures_are_text_as_printed()
+
+
+def test_a_large_variant_is_checked_without_arithmetic(contract, monkeypatch) -> None:
+    class Half(Net):
+        def forward(self, rainy: Tensor) -> Derained:
+            assert rainy.is_meta
+            image, _ = super().forward(rainy)
+            return Derained(image, {})
+
+    huge = {"default": mine(), "huge": mine(Settings(width=100_000))}
+    monkeypatch.setattr(MethodContract, "large", ("huge",))
+    contract(variants=huge).test_large_networks_have_the_right_shapes()
+    with pytest.raises(AssertionError, match=r"huge gives set\(\), and declares \{'rain'\}"):
+        contract(Half, variants=huge).test_large_networks_have_the_right_shapes()
 
 
 def test_variants_that_are_compared_must_exist(contract) -> None:

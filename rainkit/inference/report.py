@@ -48,13 +48,14 @@ FIGURES = (
         about="energy along the rainy picture's streaks that is left: 1 if all of it is, and less "
         "is better. The scene's own lines in that direction count, too, so compare methods on one "
         "photograph, not photographs",
+        form=".3f",
     ),
     Figure(
         name="rain_removed",
-        title="made darker",
-        about="share of the pixels that became more than 8 of 255 levels darker: rain that was "
-        "taken away, and whatever was taken for rain",
-        form=".1%",
+        title="rain removed",
+        about="share of the pixels that became more than 8 of 255 levels darker: rain, and what "
+        "was taken for rain; neither way is better",
+        form=".3f",
     ),
 )
 """What is measured of each result; none of it needs ground truth."""
@@ -67,8 +68,9 @@ def measured(rainy: RGB8, result: RGB8) -> Mapping[str, float]:
         rainy: [H,W,3].
         result: of the same size.
     """
+    large = min(rainy.shape[:2]) >= streak_energy.SMALLEST
     return {
-        "streak_energy": streak_energy.directional_energy(result, rainy),
+        "streak_energy": streak_energy.directional_energy(result, rainy) if large else math.nan,
         "rain_removed": streak_energy.brighter_share(rainy, result),
     }
 

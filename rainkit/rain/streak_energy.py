@@ -15,12 +15,23 @@ from numpy.typing import NDArray
 
 from rainkit.images import LUMA_WEIGHTS, RGB8
 
-__all__ = ["SEEN", "Streaks", "brighter_share", "direction", "directional_energy", "streaks"]
+__all__ = [
+    "SEEN",
+    "SMALLEST",
+    "Streaks",
+    "brighter_share",
+    "direction",
+    "directional_energy",
+    "streaks",
+]
 
 _Plane: TypeAlias = NDArray[Any]
 
 SEEN = 8.0
 """Threshold in grey levels; smaller differences are hardly visible."""
+
+SMALLEST = 16
+"""Shortest side in pixels of pictures in which streaks have a direction."""
 
 _FINE_SD = 2.5  # px; the details finer than this are streaks and texture, not the scene's shading
 _TENSOR_SD = 1.5  # px

@@ -29,20 +29,29 @@ NOISE = 1e-5
 
 
 class Contract:
-    """A method under test; every group of tests derives from this class."""
+    """A method under test; every group of tests derives from this class.
+
+    Attributes:
+        method: name of the method.
+        large: variants that would take minutes on a CPU. Their networks are built and run on
+            torch's meta device alone, which checks shapes and parts without any arithmetic.
+    """
 
     method: ClassVar[str]
+    large: ClassVar[tuple[str, ...]] = ()
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Run a test for every variant, or for every distinct network or objective of them."""
         variants = plugins.get(self.method).variants
+        small = {name: values for name, values in variants.items() if name not in self.large}
         for argument, key in (
             ("variant", lambda values: values),
             ("network_variant", lambda values: values.network),
             ("objective_variant", lambda values: (values.network, values.objective)),
         ):
             if argument in metafunc.fixturenames:
-                metafunc.parametrize(argument, _distinct(variants, key))
+                run = variants if argument == "variant" else small
+                metafunc.parametrize(argument, _distinct(run, key))
 
     def described(self) -> Method:
         """Return the method under test."""

@@ -6,8 +6,6 @@ import errno
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -259,27 +257,25 @@ def test_names_are_printed_as_they_are(infer, tmp_path: Path):
     assert failed.startswith(f"failed: {tmp_path}/bad:rainbow:[red].jpg: is not a JPEG")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["missing.jpg", "-m", "graspp-gan"], 2, "missing.jpg: no such file or folder"),
-        (["photos", "-m", "grasp-gan"], 2, "grasp-gan"),
-        (["photos", "-m", "graspp-gan", "--weights", "none"], 2, "--weights none: no such file"),
-        (["photos", "-m", "graspp-gan", "--effort", "2"], 2, "always runs as a whole"),
-        (["photos", "-m", "graspp-gan", "-o", "photos"], 2, "is an input and would be lost"),
-        (["photos", "-m", "graspp-gan", "-o", "done"], 0, "nothing to do: all 2 results are there"),
-    ],
+NEEDS_NO_NETWORK = (
+    (["missing.jpg", "-m", "graspp-gan"], 2, "missing.jpg: no such file or folder"),
+    (["photos", "-m", "grasp-gan"], 2, "grasp-gan"),
+    (["photos", "-m", "graspp-gan", "--weights", "none"], 2, "--weights none: no such file"),
+    (["photos", "-m", "graspp-gan", "--effort", "2"], 2, "always runs as a whole"),
+    (["photos", "-m", "graspp-gan", "-o", "photos"], 2, "is an input and would be lost"),
+    (["photos", "-m", "graspp-gan", "-o", "done"], 0, "nothing to do: all 2 results are there"),
 )
-def test_what_needs_no_network_is_said_before_torch_is_imported(
-    photos: Path, arguments: list[str], code: int, words: str
-):
+
+
+def test_what_needs_no_network_is_said_before_torch_is_imported(fresh, photos: Path):
     for path in photos.iterdir():
         (photos.parent / "done").mkdir(exist_ok=True)
         (photos.parent / "done" / path.name).write_bytes(path.read_bytes())
-    command = [sys.executable, "-X", "importtime", "-m", "rainkit", "infer", *arguments]
-    done = subprocess.run(command, cwd=photos.parent, capture_output=True, text=True, check=False)
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert done.returncode == code
-    assert words in done.stdout + done.stderr
-    assert "rainkit.inference.batch" in imported
-    assert "torch" not in imported
+    commands = [["infer", *arguments] for arguments, _, _ in NEEDS_NO_NETWORK]
+    for (arguments, code, words), ended in zip(
+        NEEDS_NO_NETWORK, fresh(*commands, cwd=photos.parent), strict=True
+    ):
+        assert ended.code == code, arguments
+        assert words in ended.said
+        assert "rainkit.inference.batch" in ended.modules
+        assert "torch" not in ended.modules, arguments

@@ -127,15 +127,16 @@ def test_averages_are_preferred(make, tmp_path: Path, nest) -> None:
 
 def test_foreign_safetensors_in_half_precision(make, tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
+    wanted = make(3).state_dict()
     halves = {f"module.{n}": v.half() if v.is_floating_point() else v
-              for n, v in make(3).state_dict().items()}  # fmt: skip
+              for n, v in wanted.items()}  # fmt: skip
     save_file(halves, path, metadata={"format": "pt"})
     network = make(4)
     done = weights.initialise(network, METHOD, path)
     assert not done.missing
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(value, make(3).state_dict()[name], rtol=2e-3, atol=1e-4)
-        assert value.dtype == make(3).state_dict()[name].dtype
+        torch.testing.assert_close(value, wanted[name], rtol=2e-3, atol=1e-4)
+        assert value.dtype == wanted[name].dtype
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])

@@ -71,7 +71,7 @@ METHOD = Method(
         "t1": replace(_DEFAULT, network={"stages": 1}),
         "t3": replace(_DEFAULT, network={"stages": 3}),
     },
-    own_ablation=("freq-none", "freq-all", "no-attention", "no-gan", "default"),
+    own_ablation=("blocks-state", "freq-none", "freq-all", "no-attention", "no-gan", "default"),
     network="rainkit_freq_gan.network:FreqGAN",
     objective="rainkit_freq_gan.objective:FreqGanObjective",
     image=card.image,
