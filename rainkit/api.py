@@ -336,6 +336,9 @@ class Training:
         0, "side of the random crop, which is resized to patch; 0 is patch", ge=0, le=4096
     )
     whole: int = option(0, "longest side of whole pictures to train on; 0 trains on crops", ge=0)
+    distill_weight: float = option(
+        1.0, "weight of the mean absolute distance to the picture of --teacher", gt=0
+    )
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1
