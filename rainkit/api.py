@@ -399,6 +399,11 @@ class Method:
             and the network has a generator ``stages(rainy) -> Iterator[Derained]``: the result
             after each block in turn and, if something follows the last block, the final result.
         weights: trained weights; the first are the default.
+        released_names: function from the network hyperparameters to the names that the tensors of
+            the network have in the files that the paper's authors released, for ``rainkit weights
+            import``: one name for each tensor, or several if it joins the tensors of several names
+            along its first dimension. None if there are no such files, or if they use the network's
+            own names.
         training_data: what a batch of the objective holds: clean pairs or time-lapse frames.
         ablation: variants that the paper compares with one another, in its order; empty if it
             compares none.
@@ -418,6 +423,7 @@ class Method:
     parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
+    released_names: Callable[[Any], Mapping[str, tuple[str, ...]]] | None = None
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()
     own_ablation: tuple[str, ...] = ()
