@@ -45,10 +45,11 @@ class DenseBlock(nn.Module):
 
 
 class RegionAware(nn.Module):
-    """Non-local attention within each region of a grid; the identity before any training.
+    """The global block of section 3.2: attention within each region of a grid.
 
-    It is the embedded Gaussian, without the 1/sqrt(d) of transformers, with keys and values at half
-    resolution. The regions share the weights and do not overlap; the last ones may be smaller.
+    The attention is the embedded Gaussian, without the 1/sqrt(d) of transformers, with keys and
+    values at half resolution. The regions share the weights and do not overlap; the last ones may
+    be smaller. Before any training the block is the identity.
     """
 
     def __init__(self, width: int, grid: int) -> None:
@@ -122,7 +123,7 @@ class RegionAware(nn.Module):
 
 
 class CoarseStage(nn.Module):
-    """Local blocks down to H/8 and region-aware blocks back up (equations 1 to 4)."""
+    """Local blocks down to H/8 and region-aware blocks back up (section 3.2, equations 1 to 4)."""
 
     def __init__(self, settings: Network) -> None:
         super().__init__()
@@ -152,7 +153,7 @@ class CoarseStage(nn.Module):
 
 
 class FineStage(nn.Module):
-    """Contextual structure: four dense blocks in a row whose results are averaged (equation 8).
+    """Contextual structure (section 3.3): four dense blocks in a row, averaged (equation 8).
 
     Without context, the paper's ablation, only the first and the last convolution remain.
     """
