@@ -67,8 +67,8 @@ METHOD = Method(
         "l2": replace(_DEFAULT, objective={"ssim": 0.0}),
         "last-only": replace(_DEFAULT, objective={"intermediate": False}),
     },
-    # Table 1 compares block5 and default, Fig. 8 the two losses of Baseline-RR.
-    ablation=("block5", "default", "baseline", "baseline-rr-l2", "baseline-rr", "nrecur"),
+    # Section 3.2, with the losses of Fig. 8 on Baseline-RR; Fig. 9; and Table 1's two rows.
+    ablation=("baseline", "baseline-rr-l2", "baseline-rr", "nrecur", "block5", "default"),
     own_ablation=("l2", "last-only", "default"),
     network="rainkit_resguidenet.network:ResGuideNet",
     objective="rainkit_resguidenet.objective:DeepSupervision",
