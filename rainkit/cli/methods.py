@@ -1,4 +1,4 @@
-"""``rainkit methods``: list the installed methods, or show one. It needs no torch."""
+"""``rainkit methods``: list the installed methods, or show one; the list needs no torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rainkit.cli import features
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import output, print_json, print_table, warn
 from rainkit.cli.options import Json
@@ -92,6 +93,9 @@ def show(
     _print_variants(about)
     _print_hyperparameters(about)
     _print_weights(about)
+
+
+app.command()(features.features)
 
 
 def _about(method: Method) -> dict[str, Any]:
