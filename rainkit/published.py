@@ -148,7 +148,7 @@ def _paper_table(
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for result in results:
         head = (_who(result, title), *(_text(getattr(result, field)) for field in own.values()))
-        printed = [getattr(result, kind) or "-" for kind in kinds]
+        printed = [str(getattr(result, kind) or "-") for kind in kinds]
         rows.setdefault(head, {})[result.dataset] = " / ".join(printed)
     datasets = tuple(dict.fromkeys(result.dataset for result in results))
     columns = ("method", *own, *datasets)
