@@ -14,6 +14,7 @@ are run.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
@@ -47,6 +48,7 @@ __all__ = [
     "Training",
     "Weights",
     "option",
+    "published_table",
     "replace",
 ]
 
@@ -71,14 +73,123 @@ def option(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedResult:
-    """One row of figures that the paper prints; rainkit shows it as published, not measured."""
+    """One row of figures that the paper prints; rainkit shows it as published, not measured.
 
+    Figures are text with the digits that the paper prints: the float 38.10 would be shown as 38.1,
+    and rounding 29.1035 to two digits would be a figure that no paper prints.
+
+    Attributes:
+        table: where the paper prints the row, such as ``Table 2``; empty for its running text.
+        method: name of a rival; empty for the paper's own method.
+        variant: form of the method, such as ``coarse picture``; empty for the method itself.
+        dataset: what was scored; for times, the size of the picture. A second name of a dataset
+            stands in brackets: ``Rain-II (Rain100H)``.
+        psnr: PSNR in dB.
+        ssim: SSIM.
+        ap: average precision, at most 1, of a detector on the results.
+        seconds: time of one picture.
+        parameters: number of parameters.
+        device: what ``seconds`` was taken on, as far as the paper says.
+        trained_on: what the method was trained on, where the paper says so.
+        note: what a reader must know, such as a contradiction in the paper.
+    """
+
+    table: str = ""
+    method: str = ""
+    variant: str = ""
     dataset: str
-    psnr: float | None = None
-    ssim: float | None = None
-    seconds: float | None = None
+    psnr: str | None = None
+    ssim: str | None = None
+    ap: str | None = None
+    seconds: str | None = None
     parameters: int | None = None
+    device: str = ""
+    trained_on: str = ""
     note: str = ""
+
+
+_OF_ROWS = ("parameters", "device", "trained on")
+_NOTE = re.compile(r"\[(\w+)\]")
+
+
+def published_table(
+    table: str,
+    text: str,
+    *,
+    figures: str = "psnr/ssim",
+    device: str = "",
+    trained_on: str = "",
+    note: str = "",
+    notes: Mapping[str, str] | None = None,
+) -> tuple[PublishedResult, ...]:
+    """Return the results of a table that is written as the paper prints it.
+
+    >>> published_table(
+    ...     "Table 1",
+    ...     '''
+    ...               | Rain100L      | Rain100H     | parameters
+    ...     DDN       | 25.99/.8141   | 23.93/.7430  | 58,175
+    ...     JORDER    | 35.23/.9676   | -            |
+    ...     *         | 37.55/.9806   | 33.16[a]     |
+    ...     * coarse  | 23.10/.7947   | 18.02/.4791  |
+    ...     ''',
+    ...     notes={"a": "the paper prints no SSIM"},
+    ... )  # doctest: +SKIP
+
+    The first line names the datasets, and each further one is a method. A name that begins with
+    ``*`` is a form of the paper's own method. The columns ``parameters``, ``device`` and
+    ``trained on`` belong to the whole row. A dash or nothing is no figure.
+
+    Args:
+        table: the paper's own number of the table.
+        text: the table.
+        figures: attributes of :class:`PublishedResult` that a cell holds, with ``/`` between them.
+        device: device of all rows that do not name one.
+        trained_on: training data of all rows that do not name any.
+        note: note on all rows.
+        notes: further notes by the mark that points to them: ``[a]`` in a cell, a method's name or
+            a dataset's name.
+
+    Raises:
+        ValueError: a line has another number of cells than the first, or a cell has too many
+            figures.
+        KeyError: a mark has no note.
+    """
+    head, *lines = (
+        [cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.strip()
+    )
+    names = figures.split("/")
+    results = []
+    for line in lines:
+        cells = dict(zip(head, line, strict=True))
+        label = _NOTE.sub("", line[0]).strip()
+        ours = label.startswith("*")
+        row: dict[str, Any] = {
+            "table": table,
+            "method": "" if ours else label,
+            "variant": label[1:].strip() if ours else "",
+            "device": cells.get("device") or device,
+            "trained_on": cells.get("trained on") or trained_on,
+        }
+        if counted := cells.get("parameters"):
+            row["parameters"] = int(counted.replace(",", ""))
+        for column in head[1:]:
+            printed = _NOTE.sub("", cells[column]).strip()
+            if column in _OF_ROWS or printed in ("", "-"):
+                continue
+            values = [f"0{each}" if each.startswith(".") else each for each in printed.split("/")]
+            if len(values) > len(names):
+                raise ValueError(f"{table}, {label} on {column}: {printed} is more than {figures}")
+            marks = _NOTE.findall(f"{column} {line[0]} {cells[column]}")
+            told = [note, *((notes or {})[mark] for mark in marks)]
+            row |= {
+                "dataset": _NOTE.sub("", column).strip(),
+                "note": "; ".join(dict.fromkeys(filter(None, told))),
+                **dict.fromkeys(names),
+                **dict(zip(names, values, strict=False)),
+            }
+            results.append(PublishedResult(**row))
+    return tuple(results)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +317,12 @@ class Training:
     )
     factor: float = option(0.1, "plateau, milestones: factor of each fall", gt=0, lt=1)
     patience: int = option(10, "plateau: epochs without improvement before a fall", ge=0)
+    plateau_on: Literal["loss", "psnr"] = option(
+        "loss", "plateau: what must improve, the training loss or the validation's PSNR"
+    )
+    stop_at_floor: bool = option(
+        False, "plateau: end the training where a rate at lr_floor would fall again"
+    )
     milestones: tuple[int, ...] = option((), "milestones: epochs at which the rate falls")
     steps: int = option(10_000, "number of optimiser steps", ge=1)
     epoch_steps: int = option(
@@ -214,14 +331,20 @@ class Training:
     batch: int = option(8, "pictures per step, over all processes", ge=1)
     accumulate: int = option(1, "number of parts that a batch is computed in, to save memory", ge=1)
     recompute: bool = option(False, "compute activations twice instead of keeping them")
-    patch: int = option(128, "side of the random square crop in pixels", ge=16, le=4096)
+    patch: int = option(128, "side of the square pictures to train on", ge=16, le=4096)
+    crop: int = option(
+        0, "side of the random crop, which is resized to patch; 0 is patch", ge=0, le=4096
+    )
     whole: int = option(0, "longest side of whole pictures to train on; 0 trains on crops", ge=0)
+    distill_weight: float = option(
+        1.0, "weight of the mean absolute distance to the picture of --teacher", gt=0
+    )
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1
     )
-    augment: Literal["flips", "d4", "none"] = option(
-        "flips", "random changes of the crop: d4 is flips and quarter turns"
+    augment: Literal["flips", "hflip", "d4", "none"] = option(
+        "flips", "random changes of the crop: hflip swaps left and right alone, d4 adds turns"
     )
     photometric: float = option(
         0.0, "share of samples whose brightness, contrast and colours change", ge=0, le=1
@@ -276,8 +399,15 @@ class Method:
             and the network has a generator ``stages(rainy) -> Iterator[Derained]``: the result
             after each block in turn and, if something follows the last block, the final result.
         weights: trained weights; the first are the default.
+        released_names: function from the network hyperparameters to the names that the tensors of
+            the network have in the files that the paper's authors released, for ``rainkit weights
+            import``: one name for each tensor, or several if it joins the tensors of several names
+            along its first dimension. None if there are no such files, or if they use the network's
+            own names.
         training_data: what a batch of the objective holds: clean pairs or time-lapse frames.
-        ablation: variants that the paper compares with one another, in its order.
+        ablation: variants that the paper compares with one another, in its order; empty if it
+            compares none.
+        own_ablation: variants that the plugin's authors compare beyond the paper.
     """
 
     api: int
@@ -293,8 +423,10 @@ class Method:
     parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
+    released_names: Callable[[Any], Mapping[str, tuple[str, ...]]] | None = None
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()
+    own_ablation: tuple[str, ...] = ()
 
     @property
     def default(self) -> Hyperparameters[Any, Any]:

@@ -105,7 +105,7 @@ def _dependencies() -> Iterator[Check]:
 def _torch() -> Iterator[Check]:
     import torch
 
-    from rainkit import networks
+    from rainkit.precision import choose_runtime
 
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
@@ -113,9 +113,9 @@ def _torch() -> Iterator[Check]:
         yield Check(name=f"cuda:{index}", value=value)
     if torch.backends.mps.is_available():
         yield Check(name="mps", value="available")
-    runtime = networks.choose()
+    runtime = choose_runtime()
     yield Check(name="--device auto", value=f"{runtime.device.type}, {runtime.precision}")
-    native = networks.choose("cpu").precision == "bf16"
+    native = choose_runtime("cpu").precision == "bf16"
     yield Check(
         name="bfloat16 on the CPU",
         state="ok" if native else "note",

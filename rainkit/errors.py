@@ -1,4 +1,4 @@
-"""Every error rainkit raises on purpose.
+"""Every error rainkit raises on purpose, and the exit codes of its commands.
 
     RainkitError              exit code 1
     ├── UsageError            exit code 2: an option, a name or a combination that cannot work
@@ -11,12 +11,18 @@
     ├── TrainingError         a training run that cannot start, continue or be saved
     └── WorkerError           worker processes that cannot be set up, or that end early
 
+A command ends with 0 if all was done, with 1 if something failed (one bad picture does not end a
+run), with 2 if it was used wrongly, with 3 (:data:`BAR_MISSED`) if a score misses a bar that was
+set, and with 130 (:data:`INTERRUPTED`) after Ctrl-C.
+
 Messages are one line that names the file or option at fault and the remedy.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "BAR_MISSED",
+    "INTERRUPTED",
     "DatasetError",
     "FileError",
     "ImageError",
@@ -29,6 +35,13 @@ __all__ = [
     "WorkerError",
     "one_line",
 ]
+
+
+BAR_MISSED = 3
+"""Exit code of a command whose scores miss a bar, such as ``--max-drop``."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 class RainkitError(Exception):

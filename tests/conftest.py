@@ -1,12 +1,15 @@
-"""Real wheels of tiny plugins, and the installed command run beside them."""
+"""Real wheels of tiny plugins, and the command line run beside them."""
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,26 +92,84 @@ class Error(Objective[Pair]):
 
 @dataclass(frozen=True)
 class PluginFolder:
-    """A folder of installed plugins that is put in front of the path of subprocesses."""
+    """A folder of installed plugins that is put in front of the path."""
 
     path: Path
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """``rainkit`` with these plugins beside those of the environment."""
-        return self.python("-m", "rainkit", *arguments, **environment)
+        """``rainkit`` in this process, with these plugins beside those of the environment."""
+        out, err, known = io.StringIO(), io.StringIO(), set(sys.modules)
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name in set(os.environ) - set(_inherited()):
+                patch.delenv(name)
+            for name, value in (PLAIN | environment).items():
+                patch.setenv(name, value)
+            patch.syspath_prepend(str(self.path))
+            code = _run_main(patch, *arguments)
+        for name in set(sys.modules) - known:  # another folder may have a module of that name
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(self.path)):
+                del sys.modules[name]
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Python with these plugins on its path."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAINKIT_")}
+        """A Python of its own with these plugins on its path."""
         path = os.pathsep.join(filter(None, (str(self.path), os.environ.get("PYTHONPATH"))))
-        columns = {"COLUMNS": "200", "NO_COLOR": "1", "PYTHONPATH": path}
         return subprocess.run(
             [sys.executable, *arguments],
-            env=inherited | columns | environment,
+            env=_inherited() | PLAIN | {"PYTHONPATH": path} | environment,
             capture_output=True,
             text=True,
             check=False,
         )
+
+
+PLAIN = {"COLUMNS": "200", "NO_COLOR": "1"}
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAINKIT_")}
+
+
+def _run_main(patch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of the command line, run in this process."""
+    from rainkit.cli import main
+
+    patch.setattr(sys, "argv", ["rainkit", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+FRESH = """
+import contextlib, io, json, sys
+from rainkit.cli import main
+for arguments in json.loads(sys.argv[1]):
+    said = io.StringIO()
+    sys.argv, code = ["rainkit", *arguments], 0
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+    print(json.dumps([code, said.getvalue(), sorted(sys.modules)]))
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code, all that it said, and modules imported until then."""
+
+    code: int
+    said: str
+    modules: set[str]
+
+
+def _run_fresh(*commands: Sequence[str], cwd: Path | None = None) -> list[Ended]:
+    command = [sys.executable, "-c", FRESH, json.dumps(commands)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ended = [json.loads(line) for line in done.stdout.splitlines()]
+    return [Ended(code, said, set(modules)) for code, said, modules in ended]
 
 
 def write_plugin(
@@ -148,6 +209,12 @@ def _succeed(command: list[object], cwd: Path) -> None:
         [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def fresh() -> Callable[..., list[Ended]]:
+    """Run command lines one after another in one process that had nothing imported."""
+    return _run_fresh
 
 
 @pytest.fixture(scope="session")
@@ -243,14 +310,9 @@ def rainkit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: exit code, standard output, standard error."""
-    from rainkit.cli import main
-
     monkeypatch.setenv("COLUMNS", "140")
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rainkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
+        return _run_main(monkeypatch, *arguments), *capsys.readouterr()
 
     return run

@@ -18,6 +18,7 @@ from rainkit.cli import app
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
 PLUGIN_PAGE = ROOT / "docs" / "plugin-authors.md"
+COMMAND = typer.main.get_command(app)
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"(.+?)\")?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HELP = re.compile(r"<!-- help:.*?<!-- /help -->", re.DOTALL)
@@ -52,28 +53,34 @@ def test_help_texts_are_the_real_ones():
 
 
 def test_an_old_help_text_is_noticed(tmp_path: Path):
-    for name in ("help_texts.py", "guide.md"):
-        (tmp_path / name).write_text((ROOT / "docs" / name).read_text(encoding="utf-8"))
-    page = tmp_path / "guide.md"
-    page.write_text(page.read_text().replace("--overwrite", "--replace"))
-    script = [sys.executable, tmp_path / "help_texts.py"]
-    done = subprocess.run([*script, "--check"], capture_output=True, text=True, check=False)
+    script, page = tmp_path / "help_texts.py", tmp_path / "guide.md"
+    script.write_text((ROOT / "docs" / script.name).read_text(encoding="utf-8"))
+    guide = (ROOT / "docs" / page.name).read_text(encoding="utf-8")
+    (right,) = re.findall(r"<!-- help: infer -->.*?<!-- /help -->", guide, re.DOTALL)
+    page.write_text(f"Before.\n\n{right.replace('--overwrite', '--replace')}\n\nAfter.\n")
+    done = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "rainkit infer --help" in done.stdout
-    subprocess.run(script, capture_output=True, check=True)
-    assert "--replace" not in HELP.findall(page.read_text())[0]
+    assert "--replace" in page.read_text(), "a check changes nothing"
+    subprocess.run([sys.executable, script], capture_output=True, check=True)
+    renewed = page.read_text()
+    assert renewed.startswith("Before.\n\n<!-- help: infer -->")
+    assert renewed.endswith("<!-- /help -->\n\nAfter.\n")
+    assert "--overwrite" in renewed
+    assert "--replace" not in renewed
 
 
 def test_every_command_has_its_help_in_the_guide():
     told = set(re.findall(r"<!-- help: (.+?) -->", (ROOT / "docs/guide.md").read_text()))
-    group = typer.main.get_command(app)
-    assert set(group.commands) <= told
+    assert set(COMMAND.commands) <= told
 
 
 @pages
 def test_rainkit_commands_exist(page: Path):
     for words in commands(page, "rainkit"):
-        command = typer.main.get_command(app)
+        command = COMMAND
         rest = list(words)
         while rest and rest[0] in getattr(command, "commands", {}):
             command = command.commands[rest.pop(0)]

@@ -199,7 +199,9 @@ def test_what_data_leaves_out_has_its_default() -> None:
 def test_a_former_switch_of_augmentation_is_refused(former: bool) -> None:
     data = hyperparameters.to_data(METHOD.default)
     data["training"]["augment"] = former
-    with pytest.raises(UsageError, match=rf"augment = {former}: must be one of flips, d4, none"):
+    with pytest.raises(
+        UsageError, match=rf"augment = {former}: must be one of flips, hflip, d4, none"
+    ):
         hyperparameters.from_data(METHOD, data)
 
 

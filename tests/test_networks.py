@@ -13,8 +13,9 @@ from rainkit import networks
 from rainkit.api import ImageSpec
 from rainkit.errors import MethodError, UsageError
 from rainkit.objective import Derained
+from rainkit.precision import choose_runtime
 
-CPU32 = networks.choose("cpu", "fp32")
+CPU32 = choose_runtime("cpu", "fp32")
 
 
 class _Echo(nn.Module):
@@ -61,16 +62,16 @@ def test_a_device_or_precision_that_cannot_be_is_named(
     device: str, precision: str, named: str
 ) -> None:
     with pytest.raises(UsageError, match=named):
-        networks.choose(device, precision)
+        choose_runtime(device, precision)
 
 
 def test_a_precision_the_method_does_not_declare_is_refused() -> None:
     with pytest.raises(UsageError, match="choose fp32"):
-        networks.choose("cpu", "fp16", ImageSpec(half=("bf16",)))
+        choose_runtime("cpu", "fp16", ImageSpec(half=("bf16",)))
 
 
 def test_auto_precision_is_fp32_unless_the_method_allows_less() -> None:
-    assert networks.choose("cpu", "auto", ImageSpec()).precision == "fp32"
+    assert choose_runtime("cpu", "auto", ImageSpec()).precision == "fp32"
 
 
 def test_named_modules_stay_fp32_in_half_precision() -> None:
@@ -90,7 +91,7 @@ def test_named_modules_stay_fp32_in_half_precision() -> None:
     rainy = torch.rand(1, 3, 24, 24)
     with torch.inference_mode():
         whole = networks.prepare(network, spec, CPU32)(rainy)
-        half = networks.prepare(network, spec, networks.choose("cpu", "bf16", spec))(rainy)
+        half = networks.prepare(network, spec, choose_runtime("cpu", "bf16", spec))(rainy)
     assert half.dtype == torch.float32
     assert 0 < (whole - half).abs().max() < 1 / 255
     # A picture that was ever bfloat16 has steps of 1/256 above one half.
@@ -100,7 +101,7 @@ def test_named_modules_stay_fp32_in_half_precision() -> None:
 def test_a_module_that_does_not_exist_is_named() -> None:
     spec = ImageSpec(half=("bf16",), fp32_modules=("absent",))
     with pytest.raises(MethodError, match=r"fp32_modules names absent: no such module"):
-        networks.prepare(_Echo(), spec, networks.choose("cpu", "bf16", spec))
+        networks.prepare(_Echo(), spec, choose_runtime("cpu", "bf16", spec))
 
 
 def _gives(answer: Callable[[Tensor], Any]) -> networks.ImageOnly:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rainkit
-from rainkit import plugins
+from rainkit import images, networks, plugins, weights
+from rainkit.api import Method
 from rainkit.errors import MethodError, UsageError
 
 SERVED = "this rainkit serves contract 2"
@@ -110,7 +113,7 @@ def test_a_user_without_a_method_is_told_why(plugin_folder, chosen: str, said: s
 
 
 def test_strict_raises_what_the_plugin_raised(plugin_folder) -> None:
-    done = plugin_folder.run("methods", "show", "broken", RAINKIT_STRICT="1")
+    done = plugin_folder.python("-m", "rainkit", "methods", "show", "broken", RAINKIT_STRICT="1")
     assert done.returncode == 1
     assert "ModuleNotFoundError" in done.stderr
     assert "Traceback" in done.stderr
@@ -184,7 +187,7 @@ def test_resolve_gives_the_object_or_one_line() -> None:
 
 
 def test_infer_names_a_plugin_that_forgets_derained_in_one_line(
-    odd_plugin: Callable, tmp_path: Path
+    odd_plugin: Callable, tiny_method: Method, tmp_path: Path
 ) -> None:
     folder = odd_plugin("api=2", "api=2")
     network = folder.path / "rainkit_odd" / "network.py"
@@ -192,22 +195,10 @@ def test_infer_names_a_plugin_that_forgets_derained_in_one_line(
     forgetful = text.replace("return Derained(", "return (").replace(", {})", ")")
     assert forgetful != text
     network.write_text(forgetful)
-    script = """
-import sys
-from pathlib import Path
-import numpy as np
-from rainkit import images, networks, plugins, weights
-method, folder = plugins.get("odd"), Path(sys.argv[1])
-network = networks.build(method, method.default.network)
-weights.save(
-    folder / "odd.safetensors", network.state_dict(),
-    method=method, variant="default", network=method.default.network,
-)
-picture = images.Picture(rgb=np.full((12, 16, 3), 90, np.uint8))
-images.write(folder / "rainy.png", picture, overwrite=False)
-"""
-    made = folder.python("-c", script, str(tmp_path))
-    assert made.returncode == 0, made.stderr
+    state = networks.build(tiny_method, tiny_method.default.network).state_dict()
+    own = {"method": replace(tiny_method, name="odd"), "network": tiny_method.default.network}
+    weights.save(tmp_path / "odd.safetensors", state, variant="default", **own)
+    images.write(tmp_path / "rainy.png", images.Picture(np.full((12, 16, 3), 90, np.uint8)))
     options = ("--weights", str(tmp_path / "odd.safetensors"), "--device", "cpu")
     done = folder.run("infer", str(tmp_path / "rainy.png"), "-m", "odd", *options)
     assert done.returncode == 1

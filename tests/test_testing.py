@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 import types
@@ -23,6 +24,7 @@ from rainkit.api import (
     Method,
     Paper,
     Part,
+    PublishedResult,
     Training,
     Weights,
     option,
@@ -42,6 +44,7 @@ ABSENT_CLAIMS = (
     "Method.blocks is None: the method is not an anytime method",
     "Method.ablation is empty: no variants are compared",
     "Method.weights is empty: the method ships no weights",
+    "Method.released_names is None: checkpoints have the network's own names",
 )
 
 
@@ -123,24 +126,45 @@ def _spec(**claims: Any) -> Callable[[Any], ImageSpec]:
     return lambda settings: dataclasses.replace(good, **claims)
 
 
-def test_pytest_runs_the_kit_on_an_installed_plugin(plugin_folder, tmp_path: Path) -> None:
+class Reports:
+    """Outcomes of the tests that pytest runs, and why it skips some of them."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+        self.reasons: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2]
+        if report.when == "call" or not report.passed:
+            self.outcomes[name] = report.outcome
+        if report.skipped:
+            self.reasons.append(str(report.longrepr))
+
+
+def test_pytest_runs_the_kit_on_an_installed_plugin(
+    tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Path(sys.modules["rainkit_tiny"].__file__ or "").parents[1]
+    monkeypatch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
     test = tmp_path / "test_contract.py"
     test.write_text(
         "from rainkit.testing import MethodContract\n"
-        "class TestTiny(MethodContract):\n    method = 'tiny'\n"
+        f"class TestTiny(MethodContract):\n    method = {tiny_method.name!r}\n"
     )
-    run = ("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "--rootdir", str(tmp_path))
-    done = plugin_folder.python(*run, "-v", "-rs", str(test))
-    assert done.returncode == 0, done.stdout
-    assert "test_network_takes_any_size[paper] PASSED" in done.stdout  # every variant is run
-    for reason in ABSENT_CLAIMS:
-        assert reason in done.stdout
-    skipped = set(re.findall(r"::(test_\w+)\S* SKIPPED", done.stdout))
+    alone = ("-c", "/dev/null", "--rootdir", tmp_path, "-p", "no:cacheprovider", "-s", "-q")
+    reports = Reports()
+    code = pytest.main([*map(str, alone), "-W", "error", str(test)], plugins=[reports])
+    assert code == pytest.ExitCode.OK
+    assert reports.outcomes["test_network_takes_any_size[paper]"] == "passed"  # and each variant
+    skipped = {name.partition("[")[0] for name, end in reports.outcomes.items() if end == "skipped"}
     assert skipped == {
         "test_stages_end_with_the_result",
         "test_variants_to_compare_exist",
         "test_shipped_weights_are_whole",
+        "test_released_names_fill_the_network",
     }
+    for reason in ABSENT_CLAIMS:
+        assert any(reason in given for given in reports.reasons)
 
 
 def test_a_spec_that_imports_numpy_is_refused(odd_plugin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,6 +261,51 @@ def test_a_variant_out_of_its_own_bounds_is_refused(contract) -> None:
     kit = contract(variants={"default": mine(), "none": mine(network=Settings(width=0))})
     with pytest.raises(Exception, match=r"network\.width = 0: must be a whole number >= 1"):
         kit.test_variant_is_valid_and_survives_json("none")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"psnr": 30.1}, "psnr is 30.1; give it as text, as it is printed"),
+        ({"psnr": "about 30"}, "psnr is 'about 30'; give it as text"),
+        ({"ssim": "98.1"}, "ssim is 98.1, above 1"),
+        ({"seconds": "0.5"}, "name the device of the time"),
+        ({}, "Table 1, JORDER on 'Rain100L': the row has no figure"),
+    ],
+)
+def test_published_figures_must_be_as_printed(contract, rows: dict[str, Any], said: str) -> None:
+    row = PublishedResult(table="Table 1", method="JORDER", dataset="Rain100L", **rows)
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        contract(
+            paper=dataclasses.replace(GOOD.paper, results=(row,))
+        ).test_published_figures_are_text_as_printed()
+
+
+def test_a_published_figure_that_is_there_twice_is_found(contract) -> None:
+    row = PublishedResult(dataset="Rain100L", psnr="30.10")
+    with pytest.raises(AssertionError, match="psnr is there twice"):
+        contract(
+            paper=dataclasses.replace(GOOD.paper, results=(row, row))
+        ).test_published_figures_are_text_as_printed()
+
+
+def test_a_large_variant_is_checked_without_arithmetic(contract, monkeypatch) -> None:
+    class Half(Net):
+        def forward(self, rainy: Tensor) -> Derained:
+            assert rainy.is_meta
+            image, _ = super().forward(rainy)
+            return Derained(image, {})
+
+    huge = {"default": mine(), "huge": mine(Settings(width=100_000))}
+    monkeypatch.setattr(MethodContract, "large", ("huge",))
+    contract(variants=huge).test_large_networks_have_the_right_shapes()
+    with pytest.raises(AssertionError, match=r"huge gives set\(\), and declares \{'rain'\}"):
+        contract(Half, variants=huge).test_large_networks_have_the_right_shapes()
+
+
+def test_variants_that_are_compared_must_exist(contract) -> None:
+    with pytest.raises(AssertionError, match="own_ablation names wide: no such variants"):
+        contract(own_ablation=("wide", "default")).test_variants_to_compare_exist()
 
 
 def test_an_undocumented_setting_is_refused(contract) -> None:
@@ -440,6 +509,23 @@ def test_state_outside_buffers_is_found(contract, tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError, match="some of its state is in no buffer"):
         contract(Forgets).test_weights_survive_a_file(tmp_path)
+
+
+def test_released_names_must_be_those_of_the_network(contract, tmp_path: Path) -> None:
+    own = dict.fromkeys(Net(Settings()).state_dict())
+    cases: list[tuple[dict[str, tuple[str, ...]], str | None]] = [
+        ({name: (f"net.{name}.a", f"net.{name}.b") for name in own}, None),
+        ({name: (f"their_{name}",) for name in own if name != "last.bias"}, r"no names for .*last"),
+        ({name: (name,) for name in (*own, "gate.weight")}, "names for .*gate.weight"),
+        (dict.fromkeys(own, ("conv.weight",)), "uses conv.weight twice"),
+    ]
+    for names, said in cases:
+        kit = contract(released_names=lambda network, names=names: names)
+        if said is None:
+            kit.test_released_names_fill_the_network("default", tmp_path)
+            continue
+        with pytest.raises(AssertionError, match=said):
+            kit.test_released_names_fill_the_network("default", tmp_path / "none")
 
 
 def test_shipped_weights_are_checked(

@@ -20,6 +20,7 @@ from typing import Any
 
 from rainkit import plugins
 from rainkit.api import Method
+from rainkit.published import paper_tables
 
 PRECISIONS = ("fp32", "bf16")
 PROTOCOL = "prenet"
@@ -98,22 +99,14 @@ def quality(methods: list[Method], folders: list[Path]) -> str:
 
 
 def published(methods: list[Method]) -> str:
-    """Every figure of every paper."""
-    rows = [
-        (
-            f"`{method.name}`",
-            result.dataset,
-            "" if result.psnr is None else f"{result.psnr:.2f}",
-            "" if result.ssim is None else f"{result.ssim:.4g}",
-            "" if result.seconds is None else f"{result.seconds:g}",
-            "" if result.parameters is None else f"{result.parameters:,}",
-            result.note,
-        )
-        for method in methods
-        for result in method.paper.results
-    ]
-    headings = ("method", "data", "PSNR dB", "SSIM", "seconds", "parameters", "note")
-    return f"### Published in the papers, not measured by us\n\n{table(headings, rows)}"
+    """The tables of all papers, with the rivals in them."""
+    lines = ["### Published in the papers, not measured by us", "", "Figures as printed."]
+    for method in methods:
+        lines += ["", f"#### {method.title}", "", f"{method.paper.title}."]
+        for each in paper_tables(method, rivals=True):
+            lines += ["", f"*{each.table.title}*", "", table(each.table.columns, each.table.rows)]
+            lines += [f"\n{note}." for note in each.notes]
+    return "\n".join(lines)
 
 
 def rainkit(*arguments: object) -> Any:

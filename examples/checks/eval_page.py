@@ -32,17 +32,18 @@ import cv2
 import numpy as np
 
 from rainkit import images
+from rainkit.api import PublishedResult
 from rainkit.evaluation import Score, Scores, protocol
 from rainkit.evaluation.report.data import (
     EvalReport,
     EvalResult,
     PanelPictures,
-    PublishedScore,
 )
 from rainkit.evaluation.report.means import eval_latex, eval_markdown
 from rainkit.evaluation.report.page import eval_page
 from rainkit.evaluation.report.plots import write_plots
 from rainkit.images import RGB8
+from rainkit.published import PublishedRow
 from rainkit.rain import PRESETS, render
 
 WINDOWS = {"desktop": (1440, 900), "phone": (390, 844)}
@@ -271,12 +272,17 @@ def sample_report(photos: list[RGB8], rates: tuple[float, ...] = (4.0, 60.0)) ->
         results=tuple(results),
         facts={"Machine": "2 cores, no GPU", "Versions": "those of this check"},
         published=(
-            PublishedScore(
-                method="A paper's network",
-                dataset=f"rain of {rates[-1]:g} mm/h",
-                psnr=29.46,
-                ssim=0.899,
-                note="made up for this check; Y, MATLAB",
+            PublishedRow(
+                source="check",
+                title="A network",
+                paper="A paper that was made up for this check",
+                result=PublishedResult(
+                    table="Table 1",
+                    dataset=f"rain of {rates[-1]:g} mm/h",
+                    psnr="29.46",
+                    ssim="0.899",
+                    note="made up for this check; Y, MATLAB",
+                ),
             ),
         ),
         notes=("The filters are no deraining methods; they make this page look like one.",),

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Three methods trained on from their shipped weights, on tone-matched pairs and rain on the fly.
+# Four methods trained on from their shipped weights, on tone-matched pairs and rain on the fly.
 #
 #   bash examples/recipes/real-rain-1.sh PHOTOS RAIN PAIRS WEIGHTS OUT [OPTION OF rainkit train...]
 #   METHOD=granet bash examples/recipes/real-rain-1.sh ...
 #
 # PHOTOS are clean photographs. RAIN holds the training pairs of Rain800, side by side as published.
 # PAIRS is validated on and shares no scene with either. WEIGHTS is the safetensors file to start
-# from. METHOD is graspp-gan (the default), resguidenet or granet. A run that was stopped is resumed.
+# from. METHOD is graspp-gan (the default), resguidenet, granet or freq-gan. A run that was stopped is
+# resumed. freq-gan is trained in the paper's recurrence, whatever that of the weights is.
 #
 # 35 % of the samples are pairs whose clean side gets the tone of the rainy one; 65 % are photographs
 # with rain on the fly, without dimming and without darkening tone curves. 30 % of both are enlarged.
@@ -23,8 +24,9 @@ own=()
 case $method in
   graspp-gan) own=(--set objective.alone_epochs=1000) ;;
   granet) steps=10000 batch=4 ;;
+  freq-gan) steps=10000 batch=4 own=(--variant default --set objective.adversarial=0) ;;
   resguidenet) ;;
-  *) echo "$0: METHOD is graspp-gan, resguidenet or granet, not $method" >&2; exit 2 ;;
+  *) echo "$0: METHOD is graspp-gan, resguidenet, granet or freq-gan, not $method" >&2; exit 2 ;;
 esac
 
 if [ -e "$out/run.json" ]; then

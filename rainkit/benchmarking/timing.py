@@ -23,6 +23,7 @@ from rainkit import networks, plugins
 from rainkit.benchmarking.rows import Job, Row, Timing
 from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
+from rainkit.precision import choose_runtime
 
 __all__ = [
     "main",
@@ -49,7 +50,7 @@ def measure(job: Job) -> Timing:
         raise UsageError(f"{job.method} has no variant {job.variant}; it has {known}")
     settings = method.variants[job.variant].network
     spec = method.image(settings)
-    runtime = networks.choose(job.device, job.precision, spec)
+    runtime = choose_runtime(job.device, job.precision, spec)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from rainkit.cli.console import warn
-from rainkit.errors import RainkitError
+from rainkit.errors import INTERRUPTED, RainkitError
 from rainkit.files import system_reason
 
 __all__ = ["CommandLine", "RainkitCommand", "RainkitGroup"]
@@ -60,7 +60,7 @@ class RainkitGroup(TyperGroup):
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
             warn("stopped by Ctrl-C; files already written are whole")
-            raise typer.Exit(130) from stop
+            raise typer.Exit(INTERRUPTED) from stop
 
 
 class CommandLine(typer.Typer):

@@ -134,7 +134,7 @@ def downstream(
 
       rainkit downstream pairs/ -m granet --task detection --model m.pt -o out/
 
-      rainkit downstream photos/ -m all --task detection --model m.pt -o out/ --report
+      rainkit downstream photos/ -m all --task detection --model m.pt -o out/
 
     Exit codes: 0 all done, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up.

@@ -50,8 +50,8 @@ def evaluate(
         typer.Option(
             metavar="ROWS",
             help="Add rows: parts (what methods make on the way), mean or median (of the frames of"
-            " static scenes; mean=5 takes 5 frames), or published (the papers' own figures, in the"
-            " report). Repeatable.",
+            " static scenes; mean=5 takes 5 frames), or published (what the methods' papers"
+            " print of them and their rivals). Repeatable.",
             rich_help_panel=o.WHAT,
         ),
     ] = None,
@@ -88,11 +88,12 @@ def evaluate(
     Exit codes: 0 all scored, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up, 3 a bar missed.
     """
-    from rainkit import evaluation
+    from rainkit import evaluation, plugins
     from rainkit.datasets.pairs import ReadOptions
-    from rainkit.evaluation.methods import choose_methods, published_figures, split_label
+    from rainkit.evaluation.methods import choose_methods, split_label
     from rainkit.evaluation.metrics.protocols import chosen_protocols
     from rainkit.evaluation.run import further_rows
+    from rainkit.published import PublishedRow, published_rows
 
     rows = further_rows(also or ())
     if not (methods or restored or rows.averages):
@@ -100,10 +101,13 @@ def evaluate(
             "nothing to score: give --method NAME; rainkit score RESTORED TARGET scores pictures"
             " that were restored elsewhere"
         )
-    if rows.published and not (report and methods):
-        raise UsageError("--also published needs --report and methods")
+    if rows.published and not methods:
+        raise UsageError("--also published shows figures of methods' papers: give --method NAME")
     options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
     chosen = choose_methods(methods or ())
+    printed: tuple[PublishedRow, ...] = ()
+    if rows.published:
+        printed = published_rows(map(plugins.get, dict.fromkeys(row.method for row in chosen.rows)))
     which, exact = chosen_protocols(protocols or ["prenet"])
     scored: dict[str, Any] = {
         "datasets": tuple(pairs),
@@ -140,7 +144,7 @@ def evaluate(
         overwrite=overwrite,
         bars=tuple(fail_below or ()),
         report=report,
-        published=published_figures(row.method for row in chosen.rows) if rows.published else (),
+        published=printed,
         by=tuple(dict.fromkeys(by or ())),
         notices=chosen.notices,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,12 +25,12 @@ from rainkit.cli.options import (
     Tile,
     Weights,
 )
-from rainkit.errors import UsageError
+from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
 from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from rainkit.inference import InferResult, Outcome
+    from rainkit.inference import InferResult, MethodToRun, Outcome
 
 __all__ = ["infer"]
 
@@ -42,13 +44,15 @@ def infer(
             show_default=False,
         ),
     ],
-    method: Annotated[
-        str | None,
+    methods: Annotated[
+        list[str] | None,
         typer.Option(
             "--method",
             "-m",
-            metavar="NAME",
-            help="Method that takes the rain out; needed if several are installed.",
+            metavar="NAME[=WEIGHTS][@LABEL]",
+            help="Method that takes the rain out; needed if several are installed. WEIGHTS is a"
+            " tag, a file, or a folder with weights of several variants; NAME may be all."
+            " Repeatable: each method has its own folder of results.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -59,7 +63,8 @@ def infer(
             "-o",
             metavar="PATH",
             help="Folder, or file for a single picture. By default results are written beside the "
-            "inputs: photos-METHOD/ for photos/, photo-METHOD.jpg for photo.jpg.",
+            "inputs: photos-METHOD/ for photos/, photo-METHOD.jpg for photo.jpg. Several methods "
+            "have a folder each in it.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -86,7 +91,8 @@ def infer(
         bool,
         typer.Option(
             "--report",
-            help="Make a page of pictures before and after, OUTPUT/report.html.",
+            help="Make a page that shows the pictures side by side, a column for each method, "
+            "OUTPUT/report.html.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -130,6 +136,8 @@ def infer(
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
     there already is skipped.
 
+    With several methods, all take the same pictures one after another.
+
     Exit codes: 0 all done, 1 some failed, 2 wrong use, 130 stopped by Ctrl-C.
 
     For example:
@@ -137,6 +145,8 @@ def infer(
       rainkit infer photos/ --method graspp-gan --report
 
       rainkit infer rainy.jpg -m graspp-gan -o clean.png
+
+      rainkit infer photos/ -m granet -m freq-gan=rain-v1 --report
     """
     import warnings
 
@@ -145,16 +155,10 @@ def infer(
 
     # Of broken metadata that does not matter here; pictures that cannot be read raise errors.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    name = method
-    if name is None:
-        name = inference.only_method()
-        if not quiet:
-            warn(f"using {name}, the only method installed")
+    chosen = _methods(methods or (), weights, variant, quiet=quiet)
     request = inference.InferRequest(
         inputs=tuple(inputs),
-        method=name,
         output=_path("--output", out),
-        weights=weights,
         variant=variant,
         options=options,
         parts=parts,
@@ -171,44 +175,103 @@ def infer(
         TextColumn("{task.description}", markup=False),
     )
     over: Counter[str] = Counter()
+    told: set[str] = set()
     bar = progress_bars(*columns, quiet=quiet)
     task = bar.add_task("", total=None)
 
     class Shown(inference.Progress):
+        by = ""
+
         def start(self, total: int) -> None:
             over["all"] = total
             bar.update(task, total=total)
 
+        def method(self, title: str) -> None:
+            self.by = f"{title}: " if len(chosen) > 1 else ""
+
         def tile(self, picture: Path, done: int, total: int) -> None:
             if total > 1:
-                bar.update(task, description=f"{picture.name}, tile {done} of {total}")
+                now = f"{self.by}{picture.name}, tile {done} of {total}"
+                bar.update(task, description=now)
 
         def advance(self, outcome: Outcome) -> None:
             over[outcome.status] += 1
-            bar.update(task, advance=1, description=outcome.input.name)
-            if outcome.status == "failed":
-                warn(outcome.error or "", label="failed:", style="red")
+            bar.update(task, advance=1, description=f"{self.by}{outcome.input.name}")
+            error = outcome.error or ""
+            # What no method can read is told once.
+            if outcome.status == "failed" and error not in told:
+                told.add(error)
+                warn(error, label="failed:", style="red")
+
+        def page(self, done: int, total: int) -> None:
+            bar.update(task, description=f"picture {done} of {total} of the page")
 
     with bar:
         try:
-            result = inference.infer(request, Shown())
+            found = inference.infer_methods(request, chosen, Shown())
         except KeyboardInterrupt as stop:
             bar.stop()
             warn(f"stopped by Ctrl-C: {_stopped_at(over)}")
-            raise typer.Exit(130) from stop
+            raise typer.Exit(INTERRUPTED) from stop
     if as_json:
-        print_json(result.to_data())
+        print_json(found.to_data() if len(chosen) > 1 else found.first.to_data())
     elif not quiet:
-        _summarise(result)
-    if untried := result.not_attempted:
-        warn(
-            f"{counted(len(untried), 'picture')}, after: {untried[0].error}",
-            label="not attempted:",
-            style="red",
-        )
-    if result.report_error is not None:
-        warn(result.report_error, label="error:", style="red")
-    raise typer.Exit(result.exit_code)
+        for result in found.results:
+            if len(chosen) > 1:
+                tell(result.title, style="bold")
+            _summarise(result)
+        if found.report is not None:
+            tell(f"report: {found.report}")
+    for result in found.results:
+        if untried := result.not_attempted:
+            by = f"{result.title}: " if len(chosen) > 1 else ""
+            warn(
+                f"{by}{counted(len(untried), 'picture')}, after: {untried[0].error}",
+                label="not attempted:",
+                style="red",
+            )
+    if found.report_error is not None:
+        warn(found.report_error, label="error:", style="red")
+    raise typer.Exit(found.exit_code)
+
+
+def _methods(
+    named: Sequence[str], weights: str | None, variant: str | None, *, quiet: bool
+) -> tuple[MethodToRun, ...]:
+    """Return the methods that were named; the only one that is installed if none was."""
+    from rainkit import inference
+
+    if not named:
+        name = inference.only_method()
+        if not quiet:
+            warn(f"using {name}, the only method installed")
+        return (inference.MethodToRun(method=name, weights=weights),)
+    chosen: list[MethodToRun] = []
+    if all(name != "all" and not {"=", "@"} & set(name) for name in named):
+        chosen = [inference.MethodToRun(method=name) for name in dict.fromkeys(named)]
+    else:
+        from rainkit.evaluation.methods import choose_methods
+
+        found = choose_methods(named)
+        for notice in () if quiet else found.notices:
+            warn(notice, label="note:", style="yellow")
+        chosen = [
+            inference.MethodToRun(method=each.method, weights=each.weights, label=each.label)
+            for each in found.rows
+        ]
+    if len(chosen) > 1:
+        for option, given in (("--weights", weights), ("--variant", variant)):
+            if given is not None:
+                raise UsageError(
+                    f"{option} is for a single method; name weights by --method NAME=WEIGHTS"
+                )
+    elif weights is not None:
+        if chosen[0].weights is not None:
+            raise UsageError(
+                f"--method {named[0]} names weights already; leave out --weights {weights}"
+            )
+        chosen = [dataclasses.replace(chosen[0], weights=weights)]
+    return tuple(chosen)
 
 
 def _path(option: str, text: str | None) -> Path | None:
@@ -248,5 +311,3 @@ def _summarise(result: InferResult) -> None:
             tell(f"results: {place}")
         for place in result.parts:
             tell(f"parts: {place}")
-    if result.report is not None:
-        tell(f"report: {result.report}")

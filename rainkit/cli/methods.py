@@ -61,17 +61,34 @@ def show(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="An installed method, or PACKAGE:METHOD.")
     ],
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Show only what the paper prints: its tables, with its rivals, digit for digit.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show a method: its paper, variants, hyperparameters, parts and weights."""
     from rainkit import plugins
 
     method = plugins.get(name)
+    as_json = as_json or (context.obj or {}).get(_JSON, False)  # before the sub-command, too
+    if published:
+        from rainkit.published import published_rows
+
+        if as_json:
+            print_json([row.to_data() for row in published_rows([method])])
+        else:
+            _print_published(method, rivals=True)
+        return
     about = _about(method)
-    if as_json or (context.obj or {}).get(_JSON):  # before the name of the sub-command, too
+    if as_json:
         print_json(about)
         return
     _print_paper(about)
+    _print_published(method, rivals=False)
     _print_variants(about)
     _print_hyperparameters(about)
     _print_weights(about)
@@ -114,24 +131,29 @@ def _print_paper(about: dict[str, Any]) -> None:
     _line(", ".join(filter(None, (*where, doi))))
     data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
     _line(f"Code under {about['licence']}; learns from {data}.")
-    if paper["results"]:
+
+
+def _print_published(method: Method, *, rivals: bool) -> None:
+    from rainkit.published import paper_tables
+
+    tables = paper_tables(method, rivals=rivals)
+    if not tables:
+        _line("The plugin records no published result.")
+        return
+    _line("\nPublished in the paper, not measured by rainkit; figures as printed", style="bold")
+    for each in tables:
+        figures = set(each.table.columns) - each.texts
         print_table(
-            ("data", "PSNR dB", "SSIM", "seconds", "parameters", "note"),
-            (
-                (
-                    r["dataset"],
-                    _number(r["psnr"], ".2f"),
-                    _number(r["ssim"], ".3f"),
-                    _number(r["seconds"], "g"),
-                    _number(r["parameters"], ","),
-                    r["note"],
-                )
-                for r in paper["results"]
-            ),
-            folded={"data", "note"},
-            figures={"PSNR dB", "SSIM", "seconds", "parameters"},
-            title="Results published in the paper (not measured by rainkit)",
+            each.table.columns,
+            each.table.rows,
+            folded=each.texts,
+            figures=figures,
+            title=each.table.title,
         )
+        for note in each.notes:
+            _line(f"Note: {note}.")
+    if not rivals and (others := sum(bool(row.method) for row in method.paper.results)):
+        _line(f"--published shows the paper's {others} results of other methods, too.")
 
 
 def _print_variants(about: dict[str, Any]) -> None:
@@ -175,7 +197,10 @@ def _print_hyperparameters(about: dict[str, Any]) -> None:
 
 def _print_weights(about: dict[str, Any]) -> None:
     if not about["weights"]:
-        _line("Weights: the plugin ships none; train some with rainkit train.")
+        _line(
+            "Weights: the plugin ships none; train some with rainkit train, or import a checkpoint "
+            "with rainkit weights import."
+        )
         return
     for weights in about["weights"]:
         _line(f"\nWeights {about['name']}.{weights['tag']}", style="bold")
@@ -206,10 +231,6 @@ def _print_weights(about: dict[str, Any]) -> None:
 
 def _line(text: str, style: str = "") -> None:
     output.print(text, style=style)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def _value(value: Any) -> str:

@@ -59,6 +59,15 @@ def no_target(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Write a page to --output, too, no_target.html: photographs and results side by"
+            " side.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -71,7 +80,7 @@ def no_target(
 
     For example:
 
-      rainkit no-target photos/ -m granet -m resguidenet -o scores/
+      rainkit no-target photos/ -m granet -m resguidenet -o scores/ --report
 
       rainkit no-target photos/ --restored restored/
 
@@ -111,7 +120,9 @@ def no_target(
         notices=(*skipped, *chosen.notices),
     )
     with o.progress(quiet=quiet) as advance:
-        result, written = library.run(request, folder, overwrite=overwrite, advance=advance)
+        result, written = library.run(
+            request, folder, overwrite=overwrite, report=report, advance=advance
+        )
     if as_json:
         print_json(result.to_data())
     elif not quiet:

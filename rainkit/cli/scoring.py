@@ -130,7 +130,7 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(result.to_data())
     elif not quiet:
-        for table in evaluation.tables(*result.comparisons):
+        for table in evaluation.tables(*result.comparisons, published=result.published):
             print_table(
                 evaluation.COLUMNS,
                 _styled(table),

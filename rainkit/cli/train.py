@@ -14,10 +14,11 @@ import typer
 from rainkit import choices
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
 from rainkit.cli.options import choice, refuse_together
-from rainkit.errors import UsageError
+from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
 
 if TYPE_CHECKING:
+    from rainkit.api import Method
     from rainkit.training import Ablation, Plan, Profile, TrainRequest, TrainResult
 
 __all__ = ["train"]
@@ -91,6 +92,15 @@ def train(
             rich_help_panel=METHOD,
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        _option(
+            metavar="METHOD.TAG|METHOD=FILE",
+            help="Trained weights whose pictures are learnt from, too, with the weight "
+            "training.distill_weight.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -159,25 +169,21 @@ def train(
         str | None,
         _option(
             metavar="VARIANTS[@SEEDS]",
-            help="Train several variants alike and compare them: a,b,c, or published for the "
-            "paper's own list; @3 trains each with three seeds.",
+            help="Train several variants alike and compare them: a,b,c; published for the paper's "
+            "own list, or ours for the plugin's further one; @3 trains each with three seeds.",
             rich_help_panel=INSTEAD,
         ),
     ] = None,
     dry_run: Annotated[
-        bool,
-        _option(
-            "--dry-run", help="Say what would be done, and write nothing.", rich_help_panel=INSTEAD
+        choices.DryRun | None,
+        choice(
+            choices.DryRun,
+            "--dry-run",
+            help="Write nothing, and say what would be done, or where the time of a step goes.",
+            panel=INSTEAD,
+            show_default=False,
         ),
-    ] = False,
-    profile: Annotated[
-        bool,
-        _option(
-            "--profile",
-            help="Say where the time of a step goes, and write nothing.",
-            rich_help_panel=INSTEAD,
-        ),
-    ] = False,
+    ] = None,
     as_json: Annotated[
         bool, _option("--json", help="Print the result as JSON.", rich_help_panel=RUN)
     ] = False,
@@ -197,13 +203,14 @@ def train(
     Ctrl-C ends the running step and writes a checkpoint. A second Ctrl-C stops at once.
     """
     if ablation is not None:
-        refuse_together("--ablation", {"--variant": variant, "--profile": profile})
+        profile = dry_run == choices.DryRun.PROFILE
+        refuse_together("--ablation", {"--variant": variant, "--dry-run profile": profile})
     if resume is not None:
         fixed = {
             "--method": method, "--clean": clean, "--pairs": pairs, "--scenes": scenes,
             "--validate": validate, "--config": config, "--variant": variant, "--init": init,
             "--output": run, "--max-time": max_time, "--seed": seed, "--precision": precision,
-            "--ablation": ablation, "--dry-run": dry_run, "--profile": profile,
+            "--ablation": ablation, "--dry-run": dry_run, "--teacher": teacher,
         }  # fmt: skip
         remedy = (
             "all but --device, --max-steps and --set run.NAME=VALUE comes from the run; to train on"
@@ -232,22 +239,19 @@ def train(
             device=device or "auto",
             precision=precision or "auto",
             init=init,
+            teacher=teacher,
             max_seconds=None if max_time is None else training.parse_time(max_time),
         )
         if ablation is not None:
-            _ablate(make, ablation, seed, run, dry_run=dry_run, as_json=as_json)
+            _ablate(make, ablation, seed, run, dry_run=dry_run is not None, as_json=as_json)
             return
         request = make(run=run, variant=variant, seed=seed)
-    if dry_run or profile:
-        _explain(request, dry_run=dry_run, as_json=as_json)
+    if dry_run is not None:
+        _explain(request, dry_run, as_json=as_json)
         return
     with _continuing(request.run):
         result = training.train(request, console=errors)
         _show_result(result, as_json=as_json)
-
-
-SIGNALLED = 130
-"""Exit code after Ctrl-C."""
 
 
 @contextmanager
@@ -257,7 +261,7 @@ def _continuing(run: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         _continue(run, "the last checkpoint")
-        raise typer.Exit(SIGNALLED) from stop
+        raise typer.Exit(INTERRUPTED) from stop
 
 
 def _show_result(result: TrainResult, *, as_json: bool) -> None:
@@ -269,14 +273,15 @@ def _show_result(result: TrainResult, *, as_json: bool) -> None:
     elif _speaks():
         _describe(result)
     if result.stopped == "signal":
-        raise typer.Exit(SIGNALLED)
+        raise typer.Exit(INTERRUPTED)
 
 
-def _explain(request: TrainRequest, *, dry_run: bool, as_json: bool) -> None:
+def _explain(request: TrainRequest, what: choices.DryRun, *, as_json: bool) -> None:
     """Show what a training would do, or where its time goes."""
     from rainkit import training
 
-    shown = training.plan(request) if dry_run else training.profile(request)
+    explain = training.plan if what == choices.DryRun.PLAN else training.profile
+    shown = explain(request)
     if not _speaks():
         return
     if as_json:
@@ -300,7 +305,7 @@ def _ablate(
 
     Args:
         make: makes a request from ``run``, ``variant`` and ``seed``.
-        named: variants with commas between them, or ``published``, and perhaps ``@SEEDS``.
+        named: variants with commas between them, ``published`` or ``ours``, and perhaps ``@SEEDS``.
         first_seed: the first seed; None for the recipe's.
         folder: folder of the runs; None for ``runs/METHOD-ablation``.
         dry_run: show the plan of each training instead.
@@ -318,8 +323,8 @@ def _ablate(
     asked = make(run=None, variant="default", seed=first_seed)
     method = asked.method
     variants = [name.strip() for name in listed.split(",") if name.strip()]
-    if listed == "published":
-        variants = list(method.ablation)
+    if listed in ("published", "ours"):
+        variants = list(_listed(method, listed))
     if not variants:
         known = ", ".join(method.variants)
         raise UsageError(f"--ablation {named}: name variants of {method.name}: {known}")
@@ -337,15 +342,38 @@ def _ablate(
     )
     if dry_run:
         for request in requests:
-            _explain(request, dry_run=True, as_json=as_json)
+            _explain(request, choices.DryRun.PLAN, as_json=as_json)
         return
     with _continuing(home):
         result = training.ablate(requests, home, errors)
     if _speaks():
         _ablation(result, as_json=as_json)
     if len(result.runs) < len(requests):
-        raise typer.Exit(SIGNALLED)
+        raise typer.Exit(INTERRUPTED)
     raise typer.Exit(1 if result.failed else 0)
+
+
+def _listed(method: Method, whose: str) -> tuple[str, ...]:
+    """Return the variants that the paper compares, or those that its plugin compares beyond it.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if whose == "published":
+        if not method.ablation:
+            other = f"; --ablation ours trains {', '.join(method.own_ablation)}"
+            raise UsageError(
+                f"--ablation published: the paper of {method.name} compares no variants"
+                f"{other if method.own_ablation else ''}"
+            )
+        return method.ablation
+    if not method.own_ablation:
+        other = f"; --ablation published trains {', '.join(method.ablation)}"
+        raise UsageError(
+            f"--ablation ours: {method.name} lists no variants beyond its paper's"
+            f"{other if method.ablation else ''}"
+        )
+    return method.own_ablation
 
 
 def _speaks() -> bool:
@@ -366,8 +394,8 @@ def _describe(result: TrainResult) -> None:
     ends = {
         "time": f"ended at step {result.steps} of {result.planned}: this machine was slower than "
         "when its steps were timed",
-        "no gain": f"ended at step {result.steps} of {result.planned}: validation no longer "
-        "improved (training.stop_after)",
+        "no gain": f"ended at step {result.steps} of {result.planned}: nothing improved any "
+        "longer (training.stop_after or training.stop_at_floor)",
     }
     if result.stopped in ends:
         tell(ends[result.stopped])

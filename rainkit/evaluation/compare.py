@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rainkit.datasets.matching import listed
-from rainkit.errors import UsageError
+from rainkit.datasets.pairing import listed
+from rainkit.errors import BAR_MISSED, UsageError
 from rainkit.evaluation.result_files import StoredMetric, StoredResult, read, same_protocol
 from rainkit.evaluation.scores import Score
 from rainkit.files import counted
@@ -215,7 +215,7 @@ class Compared:
     @property
     def exit_code(self) -> int:
         """3 if a bar was missed, else 0."""
-        return 3 if self.missed else 0
+        return BAR_MISSED if self.missed else 0
 
     def to_data(self) -> dict[str, Any]:
         """Return everything for JSON, in a stable order of keys."""

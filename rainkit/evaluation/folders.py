@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import (
+from rainkit.datasets.pairing import (
     check_sizes,
     cropped_to_common,
     listed,

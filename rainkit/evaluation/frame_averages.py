@@ -15,7 +15,7 @@ import numpy as np
 
 from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import check_sizes
+from rainkit.datasets.pairing import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.datasets.sequences import average_frames
 from rainkit.errors import RainkitError, UsageError

@@ -13,7 +13,7 @@ import numpy as np
 
 from rainkit import plugins
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
@@ -42,7 +42,6 @@ from rainkit.images import RGB8
 
 if TYPE_CHECKING:
     from rainkit.api import Method
-    from rainkit.evaluation.report.data import PublishedScore
 
 __all__ = [
     "MethodChoice",
@@ -51,7 +50,6 @@ __all__ = [
     "VariantWeights",
     "choose_methods",
     "evaluate_method",
-    "published_figures",
     "split_label",
     "variants_in",
 ]
@@ -148,26 +146,6 @@ def _shipping() -> list[str]:
     return shipping
 
 
-def published_figures(methods: Iterable[str]) -> tuple[PublishedScore, ...]:
-    """Return the figures that the papers print of their own methods."""
-    from rainkit.evaluation.report.data import PublishedScore
-
-    return tuple(
-        PublishedScore(
-            # A paper prints several figures of a dataset: of its parts and its variants.
-            method=": ".join(filter(None, (method.title, each.note))),
-            dataset=each.dataset,
-            psnr=each.psnr,
-            ssim=each.ssim,
-            milliseconds=None if each.seconds is None else 1e3 * each.seconds,
-            note="; ".join(filter(None, (method.paper.title, each.dataset, each.note))),
-        )
-        for method in map(plugins.get, dict.fromkeys(methods))
-        for each in method.paper.results
-        if each.psnr is not None or each.ssim is not None
-    )
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VariantWeights:
     """The weights of a method's variants in a folder.
@@ -209,9 +187,9 @@ def variants_in(folder: Path, method: Method) -> VariantWeights:
         why = f" ({left_out[0]})" if left_out else ""
         raise UsageError(
             f"--method {method.name}={folder}: the folder holds no weights of {method.name}{why};"
-            f" make some with rainkit train -m {method.name} --ablation published"
+            f" make some with rainkit train -m {method.name} --ablation VARIANTS"
         )
-    order = dict.fromkeys([*method.ablation, *method.variants, *by_variant])
+    order = dict.fromkeys([*method.ablation, *method.own_ablation, *method.variants, *by_variant])
     files = [
         (variant if len(paths) == 1 else f"{variant} ({_place(path, folder)})", path)
         for variant in order

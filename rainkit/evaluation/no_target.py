@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import (
+from rainkit.datasets.pairing import (
     PairFiles,
     check_sizes,
     cropped_to_common,
@@ -48,6 +48,7 @@ from rainkit.render.text_tables import (
 )
 
 __all__ = [
+    "CAUTION",
     "DEFAULT_METRICS",
     "FILES",
     "NO_TARGET",
@@ -233,21 +234,37 @@ def run(
     output: Path | None = None,
     *,
     overwrite: bool = False,
+    report: bool = False,
     advance: Advance | None = None,
 ) -> tuple[NoTargetResult, tuple[Path, ...]]:
     """Measure, write the files to ``output`` if it is given, and return the result and their paths.
 
+    Args:
+        request: what to measure.
+        output: folder of the files; None for none.
+        overwrite: replace existing files.
+        report: write a page that shows the photographs and results side by side, too.
+        advance: called after each result with the number of those done and of all.
+
     Raises:
         UsageError, PairingError, MethodError, WeightsError: as in :func:`evaluate`; or
-            ``output`` holds results and ``overwrite`` is off, which is checked first.
+            ``output`` holds results and ``overwrite`` is off, which is checked first; or
+            ``report`` without ``output``.
         FileError: the files cannot be written.
     """
-    if output is not None:
-        check_folder(output, FILES, overwrite=overwrite)
-    found = evaluate(request, advance)
+    from rainkit.evaluation.no_target_page import PAGE, no_target_page
+
     if output is None:
-        return found, ()
-    return found, write(found, output, overwrite=overwrite)
+        if report:
+            raise UsageError("--report needs --output, the folder of the page; add it")
+        return evaluate(request, advance), ()
+    check_folder(output, (*FILES, PAGE) if report else FILES, overwrite=overwrite)
+    found = evaluate(request, advance)
+    written = write(found, output, overwrite=overwrite)
+    if report:
+        no_target_page(found, output / PAGE, overwrite=overwrite)
+        written = (*written, output / PAGE)
+    return found, written
 
 
 def evaluate(request: NoTargetRequest, advance: Advance | None = None) -> NoTargetResult:
@@ -577,20 +594,31 @@ _HEAD = ("dataset", "result", "images")
 _TIME = Column(name="milliseconds", title="time ms", form=".1f", higher=False)
 
 
-_CAUTION = (
+CAUTION = (
     "No ground truth: nothing here tells restored detail from lost detail, and blurring changes"
     " most figures as deraining does. Compare methods on the same photographs, and look at them."
 )
+"""What stands beside all figures of photographs without ground truth."""
 
 
-def table(found: NoTargetResult) -> TextTable:
-    """Return the means of every dataset: first the row of the input, then those of the results."""
+def table(found: NoTargetResult, *, emphasis: bool = False) -> TextTable:
+    """Return the means of every dataset: first the row of the input, then those of the results.
+
+    Args:
+        found: what was measured.
+        emphasis: whether the best cells are bold and the second best underlined.
+    """
     columns = _columns(found)
+    text = emphasised if emphasis else _plainly
     return TextTable(
         "No ground truth: means over photographs; the arrow points to better",
         (*_HEAD, *_arrowed(found, columns)),
-        tuple((*head, *(cell.text for cell in row.cells)) for head, row in _rows(found, columns)),
+        tuple((*head, *map(text, row.cells)) for head, row in _rows(found, columns)),
     )
+
+
+def _plainly(cell: Cell) -> str:
+    return cell.text
 
 
 def markdown(found: NoTargetResult) -> str:
@@ -705,7 +733,7 @@ def _remarks(found: NoTargetResult) -> list[str]:
     metrics = [each.metric for each in found.metrics]
     made = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     return [
-        _CAUTION,
+        CAUTION,
         *(f"{each.label}: {each.about}; {better[each.higher_is_better]}." for each in metrics),
         *(
             f"{result}: {about['weights']['name']}, {about['weights']['sha256'][:12]},"

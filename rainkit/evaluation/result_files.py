@@ -25,9 +25,16 @@ from pydantic import (
 from rainkit.errors import DatasetError, RainkitError, UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.report.data import EvalReport, report_of
-from rainkit.evaluation.report.means import SummaryTable, emphasised, eval_markdown, summary
+from rainkit.evaluation.report.means import (
+    SummaryTable,
+    emphasised,
+    eval_markdown,
+    labelled,
+    summary,
+)
 from rainkit.evaluation.scores import Comparison, Score, SourceFile
 from rainkit.files import system_reason
+from rainkit.published import PublishedRow
 from rainkit.render.text_tables import TextTable, json_text, write_texts
 
 __all__ = [
@@ -66,13 +73,15 @@ FILES = ("per_image.csv", "metrics.json", "table.md")
 """The files that :func:`write` makes."""
 
 
-def tables(*comparisons: Comparison) -> tuple[TextTable, ...]:
+def tables(
+    *comparisons: Comparison, published: Sequence[PublishedRow] = ()
+) -> tuple[TextTable, ...]:
     """Return one table per protocol, datasets in order, the input's row first.
 
     Several datasets end in their mean, every dataset counting alike, as the papers do. The best
     result is ``**bold**`` and the second best ``<ins>underlined</ins>``.
     """
-    report = report_of(comparisons)
+    report = report_of(comparisons, published)
     protocols = {each.protocol: each.scores.protocol for each in report.results}
     return tuple(
         TextTable(
@@ -99,7 +108,7 @@ def table_rows(table: SummaryTable, sets: int = 1) -> Iterator[tuple[str, ...]]:
             cells = (
                 emphasised(row.cells[places[name]]) if name in places else "" for name in _SHOWN
             )
-            yield (*head, row.method, *cells)
+            yield (*head, labelled(row.method, row.kind), *cells)
             head = ("", "")
 
 
@@ -125,7 +134,8 @@ def write(
         FileError: the folder cannot be written.
     """
     table = eval_markdown(report_of(comparisons) if report is None else report)
-    texts = (_csv(comparisons), _json(comparisons), table)
+    printed = report.published if report is not None else ()
+    texts = (_csv(comparisons), _json(comparisons, printed), table)
     return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
 
 
@@ -161,12 +171,14 @@ def _csv(comparisons: Sequence[Comparison]) -> str:
     return text.getvalue()
 
 
-def _json(comparisons: Sequence[Comparison]) -> str:
+def _json(comparisons: Sequence[Comparison], published: Sequence[PublishedRow]) -> str:
     found = [
         each.to_data() | {"files": [file_data(source) for source in each.files]}
         for each in comparisons
     ]
     data = found[0] if len(found) == 1 else {"comparisons": found}
+    if published:
+        data |= {"published": [row.to_data() for row in published]}
     return json_text(data)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.datasets.readers.manifests import has_manifest
-from rainkit.errors import UsageError
+from rainkit.errors import BAR_MISSED, UsageError
 from rainkit.evaluation import downstream
 from rainkit.evaluation.cached_derainer import check_derainers
 from rainkit.evaluation.downstream import Downstream, DownstreamRequest
@@ -30,11 +30,12 @@ from rainkit.evaluation.frame_averages import (
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.metrics.registry import load_metrics, metric
 from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
-from rainkit.evaluation.report.data import PublishedScore, report_of
+from rainkit.evaluation.report.data import report_of
 from rainkit.evaluation.report.page import REPORT_FILES, write_report
 from rainkit.evaluation.result_files import FILES, write
 from rainkit.evaluation.scores import Advance, Comparison, parse_bar
 from rainkit.evaluation.scoring import scored_datasets
+from rainkit.published import PublishedRow, rows_on
 from rainkit.render.text_tables import TextTable, check_folder
 
 __all__ = ["EvalRequest", "Evaluation", "FurtherRows", "Source", "further_rows", "run"]
@@ -67,7 +68,7 @@ class EvalRequest:
     overwrite: bool = False
     bars: tuple[str, ...] = ()
     report: bool = False
-    published: tuple[PublishedScore, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
     by: tuple[str, ...] = ()
     downstream: DownstreamRequest | None = None
     notices: tuple[str, ...] = ()
@@ -75,7 +76,10 @@ class EvalRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """The figures of each source and its parts, the files written, and the bars missed."""
+    """The figures of each source and its parts, the files written, and the bars missed.
+
+    ``published`` are the rows of papers on the datasets that were measured.
+    """
 
     comparisons: tuple[Comparison, ...]
     written: tuple[Path, ...] = ()
@@ -83,6 +87,7 @@ class Evaluation:
     groups: tuple[TextTable, ...] = ()
     downstream: Downstream | None = None
     told: tuple[str, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -104,7 +109,7 @@ class Evaluation:
     def exit_code(self) -> int:
         """3 when a bar was missed, else 1 when a picture failed, else 0."""
         if self.missed:
-            return 3
+            return BAR_MISSED
         return 1 if self.failures else 0
 
     def to_data(self) -> dict[str, Any]:
@@ -115,6 +120,8 @@ class Evaluation:
             data |= {"downstream": self.downstream.to_data()}
         if self.groups:
             data |= {"groups": [each.to_data() for each in self.groups]}
+        if self.published:
+            data |= {"published": [row.to_data() for row in self.published]}
         return data | {"missed": list(self.missed), "notes": list(self.told)}
 
 
@@ -168,6 +175,11 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         for each in (whole, *whole.parts)
     )
     whole = tuple(each for each in comparisons if each.part_of is None)
+    measured = {scores.dataset for each in whole for scores in each.scores}
+    published = rows_on(request.published, measured)
+    if request.published and not published:
+        silent = f"the papers print no figures of {', '.join(sorted(measured))}"
+        request = replace(request, notices=(*request.notices, silent))
     grouped = groups(comparisons, request.by)
     written = _write(request, comparisons, grouped)
     benefit = None
@@ -188,6 +200,7 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
         groups=grouped,
         downstream=benefit,
         told=request.notices,
+        published=published,
     )
 
 

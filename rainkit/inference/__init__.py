@@ -2,7 +2,7 @@
 
 ``setup`` finds method and weights, ``outputs`` decides where results go, ``derainer`` runs a
 network on a picture, tile by tile (``tiles``), ``batch`` runs it over many pictures, and ``report``
-makes the page of pictures before and after.
+makes the page that shows them side by side.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rainkit.inference.batch import InferRequest, InferResult, Outcome, Progress, infer
+from rainkit.inference.batch import (
+    InferRequest,
+    InferResult,
+    MethodsResult,
+    MethodToRun,
+    Outcome,
+    Progress,
+    infer,
+    infer_methods,
+)
 from rainkit.inference.report import blocks_used, tally
 from rainkit.inference.setup import only_method
 
@@ -21,11 +30,14 @@ __all__ = [
     "Derainer",
     "InferRequest",
     "InferResult",
+    "MethodToRun",
+    "MethodsResult",
     "Outcome",
     "Progress",
     "blocks_used",
     "derain",
     "infer",
+    "infer_methods",
     "load",
     "only_method",
     "open_derainer",

@@ -1,9 +1,13 @@
-"""Deraining many pictures: one is decoded and one encoded while another is in the network."""
+"""Deraining many pictures: one is decoded and one encoded while another is in the network.
+
+Several methods take the same pictures one after another.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import errno
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,26 +20,28 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rainkit import images
 from rainkit.api import RAIN
-from rainkit.errors import FileError, ImageError, RainkitError, UsageError
+from rainkit.errors import FileError, ImageError, RainkitError, UsageError, one_line
 from rainkit.images import Picture
-from rainkit.inference.outputs import Job, Plan, check_writable, plan
-from rainkit.inference.report import Compared, before_after, compare_page
-from rainkit.inference.setup import only_method, set_up
-from rainkit.render.html import thumbnail, thumbnail_side
+from rainkit.inference.outputs import Job, Plan, check_writable, plan, plan_several
+from rainkit.inference.report import write_page
+from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer, Result
     from rainkit.inference.tiles import OnTile
-    from rainkit.networks import Runtime
+    from rainkit.precision import Runtime
 
 __all__ = [
     "InferRequest",
     "InferResult",
+    "MethodToRun",
+    "MethodsResult",
     "Outcome",
     "Progress",
     "Status",
     "infer",
+    "infer_methods",
 ]
 
 
@@ -54,8 +60,9 @@ class InferRequest:
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
         quality: quality of JPEG and WebP results, 1 to 100.
-        report: make a page of pictures before and after.
-        report_path: file of this page; None for ``report.html`` in the first folder of results.
+        report: make a page that shows pictures and results side by side.
+        report_path: file of this page; None for ``report.html`` in the first folder of results (of
+            several methods, see :func:`rainkit.inference.outputs.plan_several`).
     """
 
     inputs: tuple[Path | str, ...]
@@ -69,6 +76,22 @@ class InferRequest:
     quality: int = 95
     report: bool = False
     report_path: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodToRun:
+    """One of several methods that take the same pictures.
+
+    Attributes:
+        method: name of an installed method.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
+        label: its name in file names and on the page; None for the method's name, with its weights
+            if they were chosen.
+    """
+
+    method: str
+    weights: str | None = None
+    label: str | None = None
 
 
 Status: TypeAlias = Literal["done", "skipped", "failed", "not attempted"]
@@ -108,6 +131,7 @@ class InferResult:
     Attributes:
         outcomes: one outcome for each picture, in the order of the inputs.
         method: name of the method.
+        title: the method's name on the page: the paper's, or the label that was given.
         weights: name of the weights.
         device: the device it ran on; None if no picture was left to do.
         precision: the number format it ran in; None if no picture was left to do.
@@ -117,10 +141,12 @@ class InferResult:
         seconds: wall time of the whole run after loading.
         report: file of the page; None if it was not asked for or not made.
         report_error: the reason in one line if the page could not be written, or else None.
+        full: whether the run ended early because nothing more can be written.
     """
 
     outcomes: tuple[Outcome, ...]
     method: str
+    title: str
     weights: str
     device: str | None
     precision: str | None
@@ -130,6 +156,7 @@ class InferResult:
     blocks: int | None = None
     report: Path | None = None
     report_error: str | None = None
+    full: bool = False
 
     @property
     def done(self) -> tuple[Outcome, ...]:
@@ -156,6 +183,12 @@ class InferResult:
         """0 if all results and the report exist, or else 1."""
         return 1 if self.failed or self.not_attempted or self.report_error is not None else 0
 
+    @property
+    def last_error(self) -> str | None:
+        """The reason of the last picture that has no result; None if all have one."""
+        reasons = [each.error for each in self.outcomes if each.error is not None]
+        return reasons[-1] if reasons else None
+
     def _of(self, status: Status) -> tuple[Outcome, ...]:
         return tuple(each for each in self.outcomes if each.status == status)
 
@@ -163,6 +196,7 @@ class InferResult:
         """Return the result as plain data for JSON."""
         return {
             "method": self.method,
+            "title": self.title,
             "weights": self.weights,
             "device": self.device,
             "precision": self.precision,
@@ -193,17 +227,58 @@ class InferResult:
         }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodsResult:
+    """The results of several methods on the same pictures.
+
+    Attributes:
+        results: one result for each method, in their order, without reports of their own.
+        report: file of the page; None if it was not asked for or not made.
+        report_error: the reason in one line if the page could not be written, or else None.
+    """
+
+    results: tuple[InferResult, ...]
+    report: Path | None = None
+    report_error: str | None = None
+
+    @property
+    def first(self) -> InferResult:
+        """The result of the first method, with the page."""
+        first = self.results[0]
+        return dataclasses.replace(first, report=self.report, report_error=self.report_error)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all results and the report exist, or else 1."""
+        failed = self.report_error is not None or any(each.exit_code for each in self.results)
+        return 1 if failed else 0
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the results as plain data for JSON."""
+        return {
+            "report": None if self.report is None else str(self.report),
+            "report_error": self.report_error,
+            "methods": [each.to_data() for each in self.results],
+        }
+
+
 class Progress:
     """Hooks that are called while a run goes on, in its thread; override those that you need."""
 
     def start(self, total: int) -> None:
-        """Called before anything is loaded with the number of pictures."""
+        """Called before anything is loaded with the number of pictures, over all methods."""
+
+    def method(self, title: str) -> None:
+        """Called before a method begins with its name on the page."""
 
     def tile(self, picture: Path, done: int, total: int) -> None:
         """Called after each tile of a picture with the number of tiles done and of all tiles."""
 
     def advance(self, outcome: Outcome) -> None:
         """Called after each picture, in the order of the inputs."""
+
+    def page(self, done: int, total: int) -> None:
+        """Called after each picture of the page with the number of those done and of all."""
 
 
 _AHEAD = 2
@@ -225,10 +300,9 @@ class _Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """An outcome, what the report shows of it, and whether no further picture can be written."""
+    """An outcome, and whether no further picture can be written."""
 
     outcome: Outcome
-    shown: Compared | None = None
     hopeless: bool = False
 
 
@@ -245,27 +319,176 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         FileError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
+    name = request.method or only_method()
+    only = MethodToRun(method=name, weights=request.weights)
+    return infer_methods(request, [only], progress).first
+
+
+def infer_methods(
+    request: InferRequest, methods: Sequence[MethodToRun], progress: Progress | None = None
+) -> MethodsResult:
+    """Take the rain out of the same pictures by several methods, one after another.
+
+    This is :func:`infer` for each method, with results in a folder for each and one page for all.
+    All methods are checked before the first one begins. One that fails later, for example for lack
+    of memory, has outcomes that say so, and the others go on.
+
+    Args:
+        request: pictures and options; its method and weights are not used.
+        methods: the methods, at least one.
+        progress: hooks that are called.
+
+    Raises:
+        UsageError: as in :func:`infer`, or two methods have one label.
+        FileError: as in :func:`infer`.
+        MethodError, WeightsError: a method cannot be found, or the only one cannot run.
+    """
     if not 1 <= request.quality <= 100:
         raise UsageError(f"--quality {request.quality}: choose 1 to 100")
-    name = request.method or only_method()
-    planned = plan(
-        images.find(request.inputs),
-        name,
+    if not methods:
+        raise UsageError("no method named: add --method")
+    alone = len(methods) == 1
+    planned = _planned(request, methods)
+    progress = progress or Progress()
+    progress.start(sum(len(each.jobs) for each in planned))
+    report = _report(request, planned)
+    runs = [
+        _Run(
+            plan=each,
+            setup=setup,
+            title=_title(method, setup),
+        )
+        for method, each in zip(methods, planned, strict=True)
+        for setup in [
+            set_up(method.method, request.options, weights=method.weights, variant=request.variant)
+        ]
+    ]
+    if not alone:
+        _check_runtimes(runs)
+    for run in runs:
+        if not run.nothing_to_do:
+            for folder in run.plan.folders:
+                check_writable(folder)
+    if report is not None:
+        check_writable(report.parent, "--report-to")
+    results: list[InferResult] = []
+    for run in runs:
+        progress.method(run.title)
+        hopeless = next((each.last_error for each in results if each.full), None)
+        results.append(_result(run, request, progress, hopeless, alone=alone))
+    if report is None:
+        return MethodsResult(results=tuple(results))
+    names = [job.name for job in planned[0].jobs]
+    try:
+        write_page(results, names, report, overwrite=request.overwrite, advance=progress.page)
+    except FileError as error:  # the results are not lost with the page
+        return MethodsResult(results=tuple(results), report_error=str(error))
+    return MethodsResult(results=tuple(results), report=report)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """One method with its results' places."""
+
+    plan: Plan
+    setup: Setup
+    title: str
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return all(job.exists for job in self.plan.jobs)
+
+
+def _planned(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Plan, ...]:
+    found = images.find(request.inputs)
+    if len(methods) == 1:
+        (only,) = methods
+        return (
+            plan(
+                found,
+                only.method if only.label is None else _file_name(only.label),
+                request.output,
+                overwrite=request.overwrite,
+                report=request.report_path,
+                parts=request.parts,
+            ),
+        )
+    names = [_file_name(_label(each)) for each in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two methods would write to {name} and could not be told apart; give each once, "
+                "or label them: --method NAME=WEIGHTS@LABEL"
+            )
+    return plan_several(
+        found,
+        names,
         request.output,
         overwrite=request.overwrite,
         report=request.report_path,
         parts=request.parts,
     )
-    progress = progress or Progress()
-    progress.start(len(planned.jobs))
-    report = _report(request, planned)
-    setup = set_up(name, request.options, weights=request.weights, variant=request.variant)
-    nothing_to_do = all(job.exists for job in planned.jobs)
-    if not nothing_to_do:
-        for folder in planned.folders:
-            check_writable(folder)
-    if report is not None:
-        check_writable(report.parent, "--report-to")
+
+
+def _label(chosen: MethodToRun) -> str:
+    if chosen.label is not None:
+        return chosen.label
+    if chosen.weights is None:
+        return chosen.method
+    return f"{chosen.method}-{Path(chosen.weights).name.removesuffix('.safetensors')}"
+
+
+def _file_name(label: str) -> str:
+    """Return a label as part of a file name that has no suffix."""
+    return re.sub(r"[^\w+-]+", "-", label).strip("-") or "method"
+
+
+def _title(chosen: MethodToRun, setup: Setup) -> str:
+    if chosen.label is not None:
+        return chosen.label
+    title = setup.method.title
+    if chosen.weights is None:
+        return title
+    weights = setup.weights.name.removeprefix(f"{setup.method.name}.")
+    return f"{title} ({weights.removesuffix('.safetensors')})"
+
+
+def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
+    """Return the file of the page; None if there is no page to make."""
+    if not request.report and request.report_path is None:
+        return None
+    report = planned[0].report
+    if report.is_dir():
+        raise UsageError(f"{report} is a folder: name a file by --report-to")
+    if report.exists() and not request.overwrite:
+        if all(job.exists for each in planned for job in each.jobs):
+            return None
+        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
+    return report
+
+
+def _check_runtimes(runs: Sequence[_Run]) -> None:
+    """Refuse a device or a precision that one of several methods cannot have, before any runs.
+
+    Raises:
+        UsageError: this machine has no such device, or a method forbids the precision.
+    """
+    if all(run.nothing_to_do for run in runs):
+        return
+    from rainkit.precision import choose_runtime  # imports torch
+
+    for run in runs:
+        options = run.setup.options
+        try:
+            choose_runtime(options.device, options.precision, run.setup.spec)
+        except UsageError as error:
+            raise UsageError(f"{run.setup.method.name}: {error}") from None
+
+
+def _result(
+    run: _Run, request: InferRequest, progress: Progress, hopeless: str | None, *, alone: bool
+) -> InferResult:
+    """Run one method; if it cannot run and is not alone, the outcomes say why."""
     finished: list[_Finished] = []
 
     def finish(each: _Finished) -> None:
@@ -274,52 +497,39 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
 
     runtime: Runtime | None = None
     start = time.perf_counter()
-    if nothing_to_do:
-        for job in planned.jobs:
-            finish(_Finished(_untried(job, "")))
+    if run.nothing_to_do or hopeless is not None:
+        for job in run.plan.jobs:
+            finish(_Finished(_untried(job, hopeless or "")))
     else:
         from rainkit.inference import derainer  # imports torch
 
-        network = derainer.build(setup)
-        runtime = network.runtime
-        start = time.perf_counter()
-        side = thumbnail_side(len(planned.jobs)) if report is not None else 0
-        encode = partial(_write, overwrite=request.overwrite, quality=request.quality, side=side)
-        _run(planned.jobs, network, encode, finish, progress)
-    result = InferResult(
+        try:
+            network = derainer.build(run.setup)
+        except (RainkitError, RuntimeError, MemoryError) as error:
+            if alone:
+                raise
+            reason = one_line(error)
+            for job in run.plan.jobs:
+                finish(_Finished(_untried(job, reason)))
+        else:
+            runtime = network.runtime
+            start = time.perf_counter()
+            encode = partial(_write, overwrite=request.overwrite, quality=request.quality)
+            _run(run.plan.jobs, network, encode, finish, progress)
+    setup = run.setup
+    return InferResult(
         outcomes=tuple(each.outcome for each in finished),
-        method=name,
+        method=setup.method.name,
+        title=run.title,
         weights=setup.weights.name,
         device=None if runtime is None else runtime.describe(),
         precision=None if runtime is None else runtime.precision,
-        outputs=planned.outputs,
-        parts=planned.parts,
+        outputs=run.plan.outputs,
+        parts=run.plan.parts,
         blocks=setup.blocks,
         seconds=time.perf_counter() - start,
+        full=hopeless is not None or any(each.hopeless for each in finished),
     )
-    if report is None:
-        return result
-    shown = [each.shown for each in finished if each.shown is not None]
-    page = before_after(setup.method.title, result, shown)
-    try:
-        compare_page(page, report, overwrite=request.overwrite)
-    except FileError as error:  # the results are not lost with the page
-        return dataclasses.replace(result, report_error=str(error))
-    return dataclasses.replace(result, report=report)
-
-
-def _report(request: InferRequest, planned: Plan) -> Path | None:
-    """Return the file of the page; None if there is no page to make."""
-    if not request.report and request.report_path is None:
-        return None
-    report = planned.report
-    if report.is_dir():
-        raise UsageError(f"{report} is a folder: name a file by --report-to")
-    if report.exists() and not request.overwrite:
-        if all(job.exists for job in planned.jobs):
-            return None
-        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
-    return report
 
 
 def _run(
@@ -405,7 +615,7 @@ def _compute(
     return _Computed(picture, result, time.perf_counter() - start)
 
 
-def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side: int) -> _Finished:
+def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int) -> _Finished:
     rainy, result, error = computed.rainy, computed.result, computed.error
     hopeless = False
     written: dict[str, Path] = {}
@@ -431,17 +641,7 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int, side
         blocks=None if result is None else result.blocks,
         parts=written,
     )
-    if side == 0 or error is not None or rainy is None or result is None:
-        return _Finished(outcome, hopeless=hopeless)
-    shown = Compared(
-        name=job.name,
-        before=thumbnail(rainy.rgb, side),
-        after=thumbnail(result.picture.rgb, side),
-        size=rainy.size,
-        seconds=computed.seconds,
-        blocks=result.blocks,
-    )
-    return _Finished(outcome, shown)
+    return _Finished(outcome, hopeless=hopeless)
 
 
 def _write_parts(job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:

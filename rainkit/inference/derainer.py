@@ -24,6 +24,7 @@ from rainkit.inference import tiles
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.networks import ImageOnly
+from rainkit.precision import choose_runtime
 from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
@@ -393,7 +394,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         WeightsError: the weights do not fit it.
     """
     method, file, options = setup.method, setup.weights, setup.options
-    runtime = networks.choose(options.device, options.precision, setup.spec)
+    runtime = choose_runtime(options.device, options.precision, setup.spec)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)

@@ -16,7 +16,7 @@ from rainkit.errors import FileError, UsageError
 from rainkit.files import system_reason
 from rainkit.images import SUFFIXES, PictureFile
 
-__all__ = ["Job", "Plan", "check_writable", "plan"]
+__all__ = ["Job", "Plan", "check_writable", "plan", "plan_several"]
 
 _FOREIGN = frozenset(
     {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hif", ".jxl"}
@@ -101,7 +101,77 @@ def plan(
     Raises:
         UsageError: results would replace inputs or each other, or ``output`` is not possible.
     """
-    found = _without_results(found, method, output, overwrite=overwrite)
+    found = _without_results(found, (method,), output, overwrite=overwrite)
+    return _plan(found, method, output, overwrite=overwrite, report=report, parts=parts)
+
+
+def plan_several(
+    found: Sequence[PictureFile],
+    names: Sequence[str],
+    output: Path | None,
+    *,
+    overwrite: bool,
+    report: Path | None = None,
+    parts: bool = False,
+) -> tuple[Plan, ...]:
+    """Decide where the results of several methods go; return a plan for each.
+
+    Without ``output`` this is as in :func:`plan`; an ``output`` folder has a folder for each
+    method. All plans have the same report: ``report.html`` in ``output``, or ``photos-report.html``
+    beside ``photos``.
+
+    Args:
+        found: the pictures.
+        names: a name for each method, all different, that can be part of a file name.
+        output: a folder; None for places beside the inputs.
+        overwrite: whether results may exist.
+        report: the file of the page; None for its default.
+        parts: whether parts are saved, too.
+
+    Raises:
+        UsageError: as in :func:`plan`, or ``output`` names a picture.
+    """
+    found = _without_results(found, names, output, overwrite=overwrite)
+    if output is not None:
+        if not output.is_dir() and output.suffix.lower() in SUFFIXES:
+            raise UsageError(
+                f"--output {output} names a picture, but there are {len(names)} methods: "
+                "name a folder"
+            )
+        _check_output(output, found, single=False)
+    if report is None:
+        report = _page_of_several(found[0], output)
+    return tuple(
+        _plan(
+            found,
+            name,
+            None if output is None else output / name,
+            overwrite=overwrite,
+            report=report,
+            parts=parts,
+        )
+        for name in names
+    )
+
+
+def _page_of_several(first: PictureFile, output: Path | None) -> Path:
+    if output is not None:
+        return output / "report.html"
+    if first.root is None:
+        return _beside_file(first.path, "report").with_suffix(".html")
+    place = _beside_folder(first.root, "report")
+    return place.with_name(f"{place.name}.html")
+
+
+def _plan(
+    found: Sequence[PictureFile],
+    method: str,
+    output: Path | None,
+    *,
+    overwrite: bool,
+    report: Path | None,
+    parts: bool,
+) -> Plan:
     single = len(found) == 1 and found[0].root is None
     if output is not None:
         _check_output(output, found, single=single)
@@ -217,7 +287,11 @@ def _beside_folder(root: Path, method: str) -> Path:
 
 
 def _without_results(
-    found: Sequence[PictureFile], method: str, output: Path | None, *, overwrite: bool
+    found: Sequence[PictureFile],
+    methods: Sequence[str],
+    output: Path | None,
+    *,
+    overwrite: bool,
 ) -> Sequence[PictureFile]:
     """Leave out results of an earlier run.
 
@@ -227,8 +301,10 @@ def _without_results(
     if output is None:
         if overwrite:  # they would be lost, which is refused later
             return found
-        direct = (each.path for each in found if each.root is None)
-        results = {os.path.realpath(_beside_file(path, method)) for path in direct}
+        direct = [each.path for each in found if each.root is None]
+        results = {
+            os.path.realpath(_beside_file(path, method)) for path in direct for method in methods
+        }
         return [each for each in found if os.path.realpath(each.path) not in results]
     places = [Path(os.path.abspath(each)) for each in (output, _parts_of(output))]
 

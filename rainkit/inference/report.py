@@ -1,91 +1,78 @@
-"""The page of pictures before and after, and a run in words."""
+"""The page of a run, and a run in words."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rainkit
-from rainkit.files import counted, write_text
-from rainkit.render.html import MOST_SHOWN, render
+from rainkit import images
+from rainkit.errors import FileError
+from rainkit.files import counted
+from rainkit.images import RGB8, Pixels
+from rainkit.rain import streak_energy
+from rainkit.render.side_by_side import (
+    Column,
+    Figure,
+    Photograph,
+    Result,
+    Shown,
+    SideBySidePage,
+    side_by_side_page,
+    to_show,
+)
+from rainkit.render.text_tables import TextTable
 
 if TYPE_CHECKING:
-    from rainkit.inference.batch import InferResult
+    from rainkit.inference.batch import InferResult, Outcome
 
 __all__ = [
-    "ComparePage",
-    "Compared",
-    "before_after",
+    "FIGURES",
     "blocks_used",
-    "compare_page",
+    "measured",
     "tally",
+    "write_page",
 ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
-    """A picture of the page.
-
-    Attributes:
-        name: its caption.
-        before: bytes of a JPEG file.
-        after: bytes of a JPEG file of the same size.
-        size: width and height of the original picture.
-        seconds: time that it took.
-        blocks: number of blocks that ran; None if the method is not an anytime method.
-    """
-
-    name: str
-    before: bytes
-    after: bytes
-    size: tuple[int, int]
-    seconds: float
-    blocks: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ComparePage:
-    """The content of a page.
-
-    Attributes:
-        title: its heading.
-        facts: facts about the run: method, weights, device, times.
-        pictures: the pictures; the first :data:`~rainkit.render.html.MOST_SHOWN` are shown.
-        failures: file and reason of each picture that failed.
-        notes: lines about the pictures that are neither shown nor failed.
-    """
-
-    title: str
-    facts: Mapping[str, str] = field(default_factory=dict)
-    pictures: tuple[Compared, ...] = ()
-    failures: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def compare_page(page: ComparePage, path: Path, *, overwrite: bool = False) -> None:
-    """Write a self-contained HTML page with a before/after slider for each picture.
-
-    Raises:
-        FileError: the file exists, or the system refuses to write.
-    """
-    html = render(
-        "rainkit.inference",
-        "compare.html.j2",
-        page=page,
-        shown=page.pictures[:MOST_SHOWN],
-        left_out=max(0, len(page.pictures) - MOST_SHOWN),
-        version=rainkit.__version__,
-    )
-    # File names may hold bytes that are not UTF-8; these are shown as question marks.
-    write_text(path, html, overwrite=overwrite, errors="replace")
-
 
 FEW = 8
 """Largest number of pictures that are listed one by one."""
+
+FIGURES = (
+    Figure(
+        name="streak_energy",
+        title="streak energy",
+        about="energy along the rainy picture's streaks that is left: 1 if all of it is, and less "
+        "is better. The scene's own lines in that direction count, too, so compare methods on one "
+        "photograph, not photographs",
+        form=".3f",
+    ),
+    Figure(
+        name="rain_removed",
+        title="rain removed",
+        about="share of the pixels that became more than 8 of 255 levels darker: rain, and what "
+        "was taken for rain; neither way is better",
+        form=".3f",
+    ),
+)
+"""What is measured of each result; none of it needs ground truth."""
+
+
+def measured(rainy: RGB8, result: RGB8) -> Mapping[str, float]:
+    """Return the :data:`FIGURES` of a result; NaN where one is not defined.
+
+    Args:
+        rainy: [H,W,3].
+        result: of the same size.
+    """
+    large = min(rainy.shape[:2]) >= streak_energy.SMALLEST
+    return {
+        "streak_energy": streak_energy.directional_energy(result, rainy) if large else math.nan,
+        "rain_removed": streak_energy.brighter_share(rainy, result),
+    }
 
 
 def tally(result: InferResult) -> str:
@@ -117,60 +104,151 @@ def blocks_used(result: InferResult) -> str | None:
     return f"blocks used, of {result.blocks}: {', '.join(told)}"
 
 
-def before_after(title: str, result: InferResult, shown: Sequence[Compared]) -> ComparePage:
-    """Return the page of a run.
+def write_page(
+    results: Sequence[InferResult],
+    names: Sequence[str],
+    path: Path,
+    *,
+    overwrite: bool = False,
+    advance: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the page of the results of one or several methods on the same pictures.
+
+    The pictures are read from the files, so that results of earlier runs are on the page, too.
 
     Args:
-        title: title of the method.
-        result: result of the run.
-        shown: the pictures that were derained.
+        results: a result for each method, with outcomes for the same pictures in the same order.
+        names: names of the pictures, such as their paths below the input folder.
+        path: the file to make.
+        overwrite: replace an existing file.
+        advance: called after each picture with the number of those done and of all.
+
+    Raises:
+        FileError: the file exists, or the system refuses to write.
     """
-    done = len(result.done)
-    time_taken = f"{result.seconds:.1f} s"
-    if done > 1:
-        middle = statistics.median(each.seconds for each in result.done)
-        time_taken += f", {middle:.2f} s per picture"
-    return ComparePage(
-        title=_heading(result),
-        facts={
-            "Method": f"{title} ({result.method})",
-            "Weights": result.weights,
-            **({"Device": result.device} if result.device else {}),
-            "Pictures": tally(result),
-            "Time": time_taken,
-            **({"Blocks": used.partition("used, ")[2]} if (used := blocks_used(result)) else {}),
-        },
-        pictures=tuple(shown),
-        failures=tuple(
-            (str(each.input), (each.error or "").removeprefix(f"{each.input}: "))
-            for each in result.failed
-        ),
-        notes=_notes(result),
+    rows = [
+        Photograph(
+            name=name,
+            read=partial(_pixels, each[0].input),
+            results=tuple(map(_shown_result, each)),
+        )
+        for name, each in zip(names, zip(*(r.outcomes for r in results), strict=True), strict=True)
+        if any(outcome.status in ("done", "skipped") for outcome in each)
+    ]
+    if path.exists() and not overwrite:  # noticed before all pictures are read
+        raise FileError(f"{path}: exists; pass --overwrite, or name another --report-to")
+    shown = to_show(rows, measure=measured, advance=advance)
+    page = SideBySidePage(
+        title=_heading(results, len(rows)),
+        columns=tuple(Column(name=each.title, note=each.weights) for each in results),
+        photographs=shown,
+        figures=FIGURES,
+        facts=_facts(results),
+        tables=_means(results, shown),
+        failures=_failures(results),
+        notes=_notes(results),
+        left_out=len(rows) - len(shown),
+    )
+    side_by_side_page(page, path, overwrite=overwrite)
+
+
+def _pixels(path: Path) -> Pixels:
+    return images.read(path).rgb
+
+
+def _shown_result(outcome: Outcome) -> Result:
+    if outcome.status not in ("done", "skipped"):
+        return Result(missing=outcome.error or outcome.status)
+    told = []
+    if outcome.status == "done":
+        told.append(f"{outcome.seconds:.2f} s")
+    if outcome.blocks is not None:
+        told.append(counted(outcome.blocks, "block"))
+    return Result(read=partial(_pixels, outcome.output), note=" · ".join(told))
+
+
+def _heading(results: Sequence[InferResult], rows: int) -> str:
+    if not rows:
+        return "No picture could be derained"
+    pictures = "One picture" if rows == 1 else f"{rows} pictures"
+    its = "its" if rows == 1 else "their"
+    by = f", by {len(results)} methods" if len(results) > 1 else ""
+    return f"{pictures} without {its} rain{by}"
+
+
+def _facts(results: Sequence[InferResult]) -> dict[str, str]:
+    if len(results) > 1:
+        return {
+            each.title: ", ".join(
+                filter(None, (each.weights, each.device, tally(each), _pace(each)))
+            )
+            for each in results
+        }
+    (only,) = results
+    taken = ", ".join(filter(None, (f"{only.seconds:.1f} s", _pace(only))))
+    used = blocks_used(only)
+    return {
+        "Method": only.title if only.title == only.method else f"{only.title} ({only.method})",
+        "Weights": only.weights,
+        **({"Device": only.device} if only.device else {}),
+        "Pictures": tally(only),
+        **({"Time": taken} if only.done else {}),
+        **({"Blocks": used.partition("used, ")[2]} if used else {}),
+    }
+
+
+def _pace(result: InferResult) -> str:
+    """Return the median time of a picture; empty for fewer than two."""
+    if len(result.done) < 2:
+        return ""
+    return f"{statistics.median(each.seconds for each in result.done):.2f} s per picture"
+
+
+def _means(results: Sequence[InferResult], shown: Sequence[Shown]) -> tuple[TextTable, ...]:
+    """Return a table of means over the photographs that all methods have a result of."""
+    whole = [each for each in shown if all(result.picture for result in each.results)]
+    if len(whole) < 2:
+        return ()
+    rows = []
+    for column, each in enumerate(results):
+        cells = [each.title]
+        for figure in FIGURES:
+            values = [photograph.results[column].figures[figure.name] for photograph in whole]
+            finite = [value for value in values if math.isfinite(value)]
+            cells.append(format(statistics.fmean(finite), figure.form) if finite else "not defined")
+        rows.append(tuple(cells))
+    of = "photographs" if len(results) == 1 else "photographs that every method derained"
+    titles = tuple(figure.title for figure in FIGURES)
+    return (TextTable(f"Means over {len(whole)} {of}", ("method", *titles), tuple(rows)),)
+
+
+def _failures(results: Sequence[InferResult]) -> tuple[tuple[str, str], ...]:
+    """Return file and reason of each failure; one that all methods share is told once."""
+    methods: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for each in result.failed:
+            reason = (each.error or "").removeprefix(f"{each.input}: ")
+            methods.setdefault((str(each.input), reason), []).append(result.title)
+    return tuple(
+        (name if len(own) == len(results) else f"{name} ({', '.join(own)})", reason)
+        for (name, reason), own in methods.items()
     )
 
 
-def _heading(result: InferResult) -> str:
-    done = len(result.done)
-    if done:
-        return (
-            "One picture without its rain" if done == 1 else f"{done} pictures without their rain"
-        )
-    if result.failed or result.not_attempted:
-        return "No picture could be derained"
-    return "All results were there already"
-
-
-def _notes(result: InferResult) -> tuple[str, ...]:
+def _notes(results: Sequence[InferResult]) -> tuple[str, ...]:
     notes = []
-    if result.skipped:
-        was = "was" if len(result.skipped) == 1 else "were"
-        notes.append(
-            f"Skipped: {counted(len(result.skipped))} whose result {was} there already "
-            "(--overwrite to redo)."
-        )
-    if result.not_attempted:
-        notes.append(
-            f"Not attempted: {counted(len(result.not_attempted))}, "
-            f"after: {result.not_attempted[0].error}."
-        )
+    for result in results:
+        of = f"{result.title}: " if len(results) > 1 else ""
+        if result.skipped:
+            one = len(result.skipped) == 1
+            notes.append(
+                f"{of}the result{'' if one else 's'} of {counted(len(result.skipped))} "
+                f"{'was' if one else 'were'} there already, made perhaps by other weights "
+                "(--overwrite to redo)."
+            )
+        if result.not_attempted:
+            notes.append(
+                f"{of}not attempted: {counted(len(result.not_attempted))}, "
+                f"after: {result.not_attempted[0].error}."
+            )
     return tuple(notes)

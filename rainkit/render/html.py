@@ -10,14 +10,14 @@ import jinja2
 
 from rainkit.images import Picture, Pixels, encode, shrink, to_uint8
 
-__all__ = ["MOST_SHOWN", "render", "thumbnail", "thumbnail_side"]
+__all__ = ["MOST_SHOWN", "render", "shown_at_most", "thumbnail", "thumbnail_side"]
 
 MOST_SHOWN = 300
-"""Largest number of pictures on a page; a page of more would be slow to open."""
+"""Largest number of photographs on a page, before and after; more would be slow to open."""
 
 _LONGEST, _SHORTEST = 1600, 640
-_PIXELS = 24 * 1600 * 1200
-"""About 30 MB of JPEG, both versions of every picture together."""
+_PIXELS = 2 * 24 * 1600 * 1200
+"""Of all pictures of a page together: about 30 MB of JPEG."""
 
 _QUALITY = 85
 
@@ -56,10 +56,20 @@ def _data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def thumbnail_side(pictures: int) -> int:
-    """Return the longest side in pixels of the thumbnails of a page of so many pictures."""
-    shown = max(1, min(pictures, MOST_SHOWN))
-    side = int((_PIXELS / shown * 4 / 3) ** 0.5)
+def shown_at_most(versions: int) -> int:
+    """Return the largest number of photographs on a page that shows so many versions of each."""
+    return max(1, 2 * MOST_SHOWN // versions)
+
+
+def thumbnail_side(pictures: int, versions: int = 2) -> int:
+    """Return the longest side in pixels of the pictures on a page.
+
+    Args:
+        pictures: number of photographs.
+        versions: number of versions of each that are shown.
+    """
+    shown = max(1, min(pictures, shown_at_most(versions)))
+    side = int((_PIXELS / (shown * versions) * 4 / 3) ** 0.5)
     return max(_SHORTEST, min(_LONGEST, side))
 
 

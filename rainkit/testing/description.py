@@ -85,12 +85,39 @@ class Description(Contract):
         )
 
     def test_variants_to_compare_exist(self) -> None:
-        """The variants that ``rainkit train --ablation published`` trains exist."""
+        """The variants that ``rainkit train --ablation`` trains as published and ours exist."""
         method = self.described()
-        if not method.ablation:
+        if not (method.ablation or method.own_ablation):
             pytest.skip("Method.ablation is empty: no variants are compared")
-        absent = set(method.ablation) - set(method.variants)
-        assert not absent, f"ablation names {', '.join(sorted(absent))}: no such variants"
+        for name in ("ablation", "own_ablation"):
+            listed = getattr(method, name)
+            absent = set(listed) - set(method.variants)
+            assert not absent, f"{name} names {', '.join(sorted(absent))}: no such variants"
+            assert len(set(listed)) == len(listed), f"{name} names a variant twice"
+
+    def test_published_figures_are_text_as_printed(self) -> None:
+        """Every published row has figures, as text with the paper's digits, and no row is twice."""
+        seen = set()
+        for row in self.described().paper.results:
+            place = f"{row.table or 'the text'}, {row.method or 'own'} {row.variant}".strip()
+            where = f"Paper.results, {place} on {row.dataset!r}"
+            assert row.dataset.strip(), f"{where}: PublishedResult.dataset is empty"
+            figures = {
+                name: getattr(row, name)
+                for name in ("psnr", "ssim", "ap", "seconds")
+                if getattr(row, name) is not None
+            }
+            assert figures or row.parameters, f"{where}: the row has no figure"
+            for name, value in figures.items():
+                printed = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)
+                assert printed, f"{where}: {name} is {value!r}; give it as text, as it is printed"
+                share = name in ("ssim", "ap")
+                assert not share or float(value) <= 1, f"{where}: {name} is {value}, above 1"
+            assert row.seconds is None or row.device, f"{where}: name the device of the time"
+            key = (row.table, row.method, row.variant, row.dataset, row.device, row.trained_on)
+            for name in figures:
+                assert (*key, name) not in seen, f"{where}: {name} is there twice"
+                seen.add((*key, name))
 
     def test_unknown_settings_are_refused_at_every_level(self) -> None:
         """A mistyped setting is refused by name, so that it cannot train another network."""
@@ -140,6 +167,32 @@ class Shipping(Contract):
         spec, picture = method.image(settings), picture_of(1, 29, 37)
         same = torch.equal(wrapped(first, spec)(picture), wrapped(second, spec)(picture))
         assert same, "a network differs after a round trip: some of its state is in no buffer"
+
+    def test_released_names_fill_the_network(self, network_variant: str, tmp_path: Path) -> None:
+        """A checkpoint with the authors' names becomes weights that hold the same values."""
+        method = self.described()
+        if method.released_names is None:
+            pytest.skip("Method.released_names is None: checkpoints have the network's own names")
+        settings = method.variants[network_variant].network
+        own = seeded(method, settings, 0).state_dict()
+        names = method.released_names(settings)
+        assert set(names) == set(own), (
+            f"released_names has no names for {sorted(set(own) - set(names))[:3]}, and names for "
+            f"{sorted(set(names) - set(own))[:3]}, which the network does not have"
+        )
+        released: dict[str, torch.Tensor] = {}
+        for name, theirs in names.items():
+            pieces = own[name].tensor_split(len(theirs)) if len(theirs) > 1 else (own[name],)
+            for piece, their in zip(pieces, theirs, strict=True):
+                assert their not in released, f"released_names uses {their} twice"
+                released[their] = piece.clone()
+        torch.save(released, tmp_path / "released.pth")
+        path = tmp_path / "imported.safetensors"
+        weights.import_checkpoint(method, tmp_path / "released.pth", path, variant=network_variant)
+        file = weights.open_file(method, path)
+        filled = weights.load(seeded(method, file.network, 1), file).state_dict()
+        wrong = [name for name, tensor in own.items() if not torch.equal(tensor, filled[name])]
+        assert not wrong, f"{wrong[0]} has other values after an import"
 
     def test_shipped_weights_are_whole(self) -> None:
         """Each declared file exists, has its hash, names its variant, and loads."""

@@ -18,6 +18,7 @@ from rainkit.testing.shared import (
     Contract,
     difference_of,
     picture_of,
+    side_of,
     wrapped,
 )
 
@@ -41,6 +42,18 @@ class Behaviour(Contract):
             assert answer.image.shape == (1, 3, height, width)
             assert answer.image.isfinite().all(), f"a {width}x{height} picture gives nan or inf"
             _check_parts(parts, answer, 1)
+
+    def test_large_networks_have_the_right_shapes(self) -> None:
+        """Variants that are too large to be run can be built, and give pictures and all parts."""
+        method = self.described()
+        for variant in self.large:
+            network, side = method.variants[variant].network, side_of(self.spec_of(variant))
+            with torch.device("meta"):
+                answer = networks.build(method, network).eval()(torch.empty(1, 3, side, side))
+            assert isinstance(answer, Derained), f"{variant} returns no Derained"
+            assert answer.image.shape == (1, 3, side, side), f"{variant} changes the size"
+            given, declared = set(answer.parts), set(self.parts_of(variant))
+            assert given == declared, f"{variant} gives {given}, and declares {declared}"
 
     def test_network_is_deterministic_and_takes_batches(self, network_variant: str) -> None:
         """In eval mode a picture's result depends only on that picture."""
@@ -94,8 +107,8 @@ class Behaviour(Contract):
             pytest.skip("ImageSpec.half is empty: the method runs in float32")
         network, shipped = self.best_network_of(network_variant)
         picture = picture_of(1, 48, 48)
+        exact = wrapped(copy.deepcopy(network), spec, "fp32")(picture).clamp(0, 1)
         for precision in spec.half:
-            exact = wrapped(copy.deepcopy(network), spec, "fp32")(picture).clamp(0, 1)
             rounded = wrapped(copy.deepcopy(network), spec, precision)(picture).clamp(0, 1)
             off = float((exact - rounded).abs().max()) * 255
             # Fresh weights may change a picture far more than trained ones, and round with it.

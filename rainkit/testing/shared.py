@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rainkit import networks, plugins, weights
 from rainkit.api import Hyperparameters, ImageSpec, Method, Part
+from rainkit.precision import choose_runtime
 
 __all__ = [
     "NOISE",
@@ -28,20 +29,29 @@ NOISE = 1e-5
 
 
 class Contract:
-    """A method under test; every group of tests derives from this class."""
+    """A method under test; every group of tests derives from this class.
+
+    Attributes:
+        method: name of the method.
+        large: variants that would take minutes on a CPU. Their networks are built and run on
+            torch's meta device alone, which checks shapes and parts without any arithmetic.
+    """
 
     method: ClassVar[str]
+    large: ClassVar[tuple[str, ...]] = ()
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Run a test for every variant, or for every distinct network or objective of them."""
         variants = plugins.get(self.method).variants
+        small = {name: values for name, values in variants.items() if name not in self.large}
         for argument, key in (
             ("variant", lambda values: values),
             ("network_variant", lambda values: values.network),
             ("objective_variant", lambda values: (values.network, values.objective)),
         ):
             if argument in metafunc.fixturenames:
-                metafunc.parametrize(argument, _distinct(variants, key))
+                run = variants if argument == "variant" else small
+                metafunc.parametrize(argument, _distinct(run, key))
 
     def described(self) -> Method:
         """Return the method under test."""
@@ -102,7 +112,7 @@ def seeded(method: Method, settings: Any, seed: int) -> nn.Module:
 
 def wrapped(network: nn.Module, spec: ImageSpec, precision: str = "fp32") -> networks.ImageOnly:
     """Prepare a network as rainkit runs it on the CPU, with its parameters frozen."""
-    run = networks.prepare(network, spec, networks.choose("cpu", precision, spec))
+    run = networks.prepare(network, spec, choose_runtime("cpu", precision, spec))
     return run.requires_grad_(False)
 
 

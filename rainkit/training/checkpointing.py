@@ -1,4 +1,7 @@
-"""Checkpoints of a run: what it writes down, and how it takes that up again after a stop."""
+"""Checkpoints of a run: what it writes down, and how it takes that up again after a stop.
+
+What ``--resume`` accepts is checked by :func:`rainkit.training.run_config.reopen`.
+"""
 
 from __future__ import annotations
 

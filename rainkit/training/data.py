@@ -14,8 +14,8 @@ from rainkit.datasets.sources import MixedDataset
 from rainkit.datasets.sources.mixed import collate
 from rainkit.environment import keep_large_blocks
 from rainkit.errors import RainkitError
-from rainkit.networks import Runtime
 from rainkit.objective import Frames, Pair
+from rainkit.precision import Runtime
 
 __all__ = ["Feed", "Parts"]
 

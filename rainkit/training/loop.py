@@ -28,8 +28,9 @@ from rainkit.training.data import Parts
 from rainkit.training.logging import SECONDS, Clock, Log, Mean, memory_mib
 from rainkit.training.phases import Rates
 from rainkit.training.run_config import TrainRequest
-from rainkit.training.schedules import learning_rate
+from rainkit.training.schedules import at_floor, learning_rate
 from rainkit.training.setup import Setup
+from rainkit.training.validation import ValidationResult
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -315,18 +316,23 @@ class _Run:
                 self.log.say_once(f"skipped because it cannot be read: {name}")
 
     def _end_epoch(self, reason: Reason | None) -> Reason | None:
-        """Update the plateau, validate, and decide whether to stop early."""
+        """Validate, update the plateau, and decide whether to stop early."""
         memory, training = self.memory, self.training
-        if self.epoch_loss.known:
-            memory.plateau.observe(self._over_all(self.epoch_loss), training.patience)
+        mean = self._over_all(self.epoch_loss) if self.epoch_loss.known else None
         self.epoch_loss = Mean()
         epochs = memory.step // training.epoch_steps
         last = memory.step == training.steps or reason == "time"
-        if epochs % self.request.settings.validate_every == 0 or last:
-            self._validate()
-            if training.stop_after and memory.since_best >= training.stop_after and not last:
-                memory.ended = True
-                return reason or "no gain"
+        due = last or epochs % self.request.settings.validate_every == 0
+        validated = self._validate() if due else None
+        if training.plateau_on == "psnr":
+            mean = None if validated is None else -validated.psnr
+        lowest = at_floor(training, memory.plateau)
+        falls = mean is not None and memory.plateau.observe(mean, training.patience)
+        useless = training.schedule == "plateau" and training.stop_at_floor and lowest and falls
+        worse = training.stop_after and due and memory.since_best >= training.stop_after
+        if (useless or worse) and not last:
+            memory.ended = True
+            return reason or "no gain"
         return reason
 
     def _over_all(self, mean: Mean) -> float:
@@ -335,10 +341,11 @@ class _Run:
         value = mean.tensor(accelerator.device)
         return float(accelerator.reduce(value, reduction="mean"))
 
-    def _validate(self) -> None:
+    def _validate(self) -> ValidationResult | None:
+        """Score the weights that ship; return None if there is nothing to validate on."""
         setup, memory = self.setup, self.memory
         if not setup.validation.sets:
-            return
+            return None
         self._refuse_broken_weights()
         began = time.monotonic()
         result = setup.validation.run(setup.shipping)
@@ -357,6 +364,7 @@ class _Run:
         if result.psnr > memory.best_psnr:
             memory.best_psnr, memory.since_best = result.psnr, 0
             self.keeper.best(memory.step, result.scores)
+        return result
 
     def _checkpoint(self) -> None:
         self._refuse_broken_weights()

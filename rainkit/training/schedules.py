@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from rainkit.api import Training
 
-__all__ = ["Plateau", "ignored", "learning_rate"]
+__all__ = ["Plateau", "at_floor", "ignored", "learning_rate"]
 
 _SETTINGS: dict[str, frozenset[str]] = {
     "constant": frozenset(),
     "cosine": frozenset({"lr_floor"}),
-    "plateau": frozenset({"lr_floor", "factor", "patience"}),
+    "plateau": frozenset({"lr_floor", "factor", "patience", "plateau_on", "stop_at_floor"}),
     "milestones": frozenset({"lr_floor", "factor", "milestones"}),
 }
 """Settings that each schedule reads, beside ``lr`` and ``warmup_steps``, which all of them read."""
@@ -22,27 +22,41 @@ _SETTINGS: dict[str, frozenset[str]] = {
 
 @dataclass(slots=True)
 class Plateau:
-    """Counts how often the loss stopped improving. It is the only state of any schedule."""
+    """Counts how often a value stopped falling. It is the only state of any schedule.
+
+    The value is the mean loss of an epoch, or the negative PSNR of a validation.
+    """
 
     best: float = math.inf
     waited: int = 0
     falls: int = 0
 
-    def observe(self, loss: float, patience: int) -> None:
-        """Count a fall of the rate if more than ``patience`` epochs brought no better loss.
+    def observe(self, value: float, patience: int) -> bool:
+        """Count a fall of the rate if more than ``patience`` epochs brought no lower value.
 
-        An improvement is at least 1e-4 of the best loss, as in PyTorch's ReduceLROnPlateau.
+        An improvement is at least 1e-4 of the best value, as in PyTorch's ReduceLROnPlateau.
 
         Args:
-            loss: mean loss of the epoch that has ended.
+            value: value of the epoch that has ended.
             patience: number of epochs without improvement that are tolerated.
+
+        Returns:
+            Whether the rate falls.
         """
-        if loss < self.best * (1 - 1e-4):
-            self.best, self.waited = loss, 0
-            return
+        margin = 1e-4 * abs(self.best) if math.isfinite(self.best) else 0.0
+        if value < self.best - margin:
+            self.best, self.waited = value, 0
+            return False
         self.waited += 1
-        if self.waited > patience:
-            self.falls, self.waited = self.falls + 1, 0
+        if self.waited <= patience:
+            return False
+        self.falls, self.waited = self.falls + 1, 0
+        return True
+
+
+def at_floor(training: Training, plateau: Plateau) -> bool:
+    """Return whether the rate of the plateau schedule has fallen to its floor."""
+    return training.factor**plateau.falls <= training.lr_floor
 
 
 def learning_rate(training: Training, step: int, plateau: Plateau) -> float:

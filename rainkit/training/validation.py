@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from rainkit import evaluation, images, networks
 from rainkit.api import ImageSpec
-from rainkit.datasets.matching import check_sizes
+from rainkit.datasets.pairing import check_sizes
 from rainkit.datasets.pairs import ReadOptions, named_datasets
 from rainkit.evaluation.scores import Failure, Score, Scores
 from rainkit.images import RGB8
+from rainkit.precision import Runtime
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -76,7 +77,7 @@ class Validation:
         folders: Sequence[str],
         options: ReadOptions,
         spec: ImageSpec,
-        runtime: networks.Runtime,
+        runtime: Runtime,
         accelerator: Accelerator,
     ) -> None:
         paths = [Path(folder) for folder in folders]

@@ -119,6 +119,7 @@ def _network(method: Method, file: WeightsFile) -> Iterator[str]:
     import torch
 
     from rainkit import networks
+    from rainkit.precision import choose_runtime
 
     network = load(networks.build(method, file.network), file)
     yield "fits"
@@ -128,7 +129,7 @@ def _network(method: Method, file: WeightsFile) -> Iterator[str]:
     yield "finite"
     spec = method.image(file.network)
     picture = torch.rand(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
-    prepared = networks.prepare(network, spec, networks.choose("cpu", "fp32", spec))
+    prepared = networks.prepare(network, spec, choose_runtime("cpu", "fp32", spec))
     try:
         with torch.inference_mode():
             image = prepared(picture)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -66,29 +64,22 @@ def test_datasets_may_be_called_like_commands(rainkit, pairs, tmp_path, monkeypa
     assert "clean" in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("eval", "nowhere", "-m", "granet"), "nowhere is not a folder"),
-        (("eval", "wet", "-m", "granot"), "did you mean granet?"),
-        (("eval", "wet", "-m", "granet", "--metric", "gmsd"), "no partner for 1 of wet"),
-        (("score", "wet/rainy", "wet/clean", "--metric", "gmsd"), "no partner for 1 of wet"),
-    ],
+SAID_EARLY = (
+    (("eval", "nowhere", "-m", "granet"), "nowhere is not a folder"),
+    (("eval", "wet", "-m", "granot"), "did you mean granet?"),
+    (("eval", "wet", "-m", "granet", "--metric", "gmsd"), "no partner for 1 of wet"),
+    (("score", "wet/rainy", "wet/clean", "--metric", "gmsd"), "no partner for 1 of wet"),
 )
-def test_what_is_wrong_is_said_before_torch_loads(pairs, arguments, said):
+
+
+def test_what_is_wrong_is_said_before_torch_loads(fresh, pairs):
     (pairs / "rainy/a.png").rename(pairs / "rainy/c.png")
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "rainkit", *arguments],
-        cwd=pairs.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert said in done.stderr
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "rainkit.evaluation" in imported
-    assert "torch" not in imported
+    ends = fresh(*(arguments for arguments, _ in SAID_EARLY), cwd=pairs.parent)
+    for (arguments, said), ended in zip(SAID_EARLY, ends, strict=True):
+        assert ended.code == 2, arguments
+        assert said in ended.said
+        assert "rainkit.evaluation" in ended.modules
+        assert "torch" not in ended.modules, arguments
 
 
 def test_a_weights_file_is_hashed_once_at_most(rainkit, pairs, tmp_path, monkeypatch):
@@ -207,7 +198,7 @@ def test_folders_that_would_do_harm_are_refused_before_deraining(
         ((), "--method NAME"),
         (("-m", "granet", "--tile", "big"), "--tile big: give auto"),
         (("-m", "granet", "--report"), "--output"),
-        (("-m", "granet", "--also", "published"), "--report"),
+        (("--restored", "x", "--also", "published"), "--method NAME"),
         (("-m", "granet", "--metric", "gmds"), "gmsd"),
         (("-m", "granet", "--protocol", "y"), "spanet"),
         (("-m", "granet=nothing"), "rain-v1"),

@@ -6,8 +6,6 @@ import errno
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +52,51 @@ def test_json_is_the_result_alone(infer, photos: Path):
     data = json.loads(result.stdout)
     assert (data["method"], data["done"], data["failed"]) == ("graspp-gan", 2, 0)
     assert Path(data["report"]).is_file()
+
+
+def test_several_methods_are_told_one_by_one(photos: Path, tiny_weights: Path):
+    chosen = ["-m", f"graspp-gan={tiny_weights}@one", "-m", f"graspp-gan={tiny_weights}@two"]
+    command = ["infer", str(photos), *chosen, "--device", "cpu"]
+    (photos / "[bad].jpg").write_bytes(b"not a picture")
+    result = CliRunner().invoke(app, [*command, "--report"])
+    assert result.exit_code == 1, result.stderr
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line in ("one", "two")] == ["one", "two"]
+    assert lines[-1] == f"report: {photos}-report.html"
+    assert result.stderr.count("[bad].jpg: is not a JPEG") == 1
+    data = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert [(each["title"], each["skipped"]) for each in data["methods"]] == [
+        ("one", 2),
+        ("two", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["-m", "granet", "-m", "graspp-gan", "--weights", "x"],
+            "--weights is for a single method",
+        ),
+        (
+            ["-m", "granet", "-m", "graspp-gan", "--variant", "x"],
+            "--variant is for a single method",
+        ),
+        (
+            ["-m", "granet=rain-v1", "--weights", "x"],
+            "names weights already; leave out --weights x",
+        ),
+        (["-m", "granet", "-m", "graspp-gan", "-o", "x.png"], "names a picture, but there are 2"),
+        (["-m", "granet=rain-v1", "-m", "granet=rain-v1@granet-rain-v1"], "label them: --method"),
+        (["-m", "granet", "-m", "grannet"], "grannet"),
+    ],
+)
+def test_several_methods_refuse_what_is_of_one(photos: Path, arguments: list[str], words: str):
+    result = CliRunner().invoke(app, ["infer", str(photos), *arguments])
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()
+    assert words in line
+    assert [each.name for each in photos.parent.iterdir()] == ["photos"]
 
 
 def test_a_failure_is_one_line_and_exit_code_1(infer, photos: Path):
@@ -139,7 +182,7 @@ def test_a_report_that_fails_comes_after_the_summary(
     def full(*_: object, **__: object) -> None:
         raise ImageError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(batch, "compare_page", full)
+    monkeypatch.setattr(batch, "write_page", full)
     result = infer(photos, "--report")
     assert result.exit_code == 1
     assert "2 pictures derained" in result.stdout
@@ -214,27 +257,25 @@ def test_names_are_printed_as_they_are(infer, tmp_path: Path):
     assert failed.startswith(f"failed: {tmp_path}/bad:rainbow:[red].jpg: is not a JPEG")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["missing.jpg", "-m", "graspp-gan"], 2, "missing.jpg: no such file or folder"),
-        (["photos", "-m", "grasp-gan"], 2, "grasp-gan"),
-        (["photos", "-m", "graspp-gan", "--weights", "none"], 2, "--weights none: no such file"),
-        (["photos", "-m", "graspp-gan", "--effort", "2"], 2, "always runs as a whole"),
-        (["photos", "-m", "graspp-gan", "-o", "photos"], 2, "is an input and would be lost"),
-        (["photos", "-m", "graspp-gan", "-o", "done"], 0, "nothing to do: all 2 results are there"),
-    ],
+NEEDS_NO_NETWORK = (
+    (["missing.jpg", "-m", "graspp-gan"], 2, "missing.jpg: no such file or folder"),
+    (["photos", "-m", "grasp-gan"], 2, "grasp-gan"),
+    (["photos", "-m", "graspp-gan", "--weights", "none"], 2, "--weights none: no such file"),
+    (["photos", "-m", "graspp-gan", "--effort", "2"], 2, "always runs as a whole"),
+    (["photos", "-m", "graspp-gan", "-o", "photos"], 2, "is an input and would be lost"),
+    (["photos", "-m", "graspp-gan", "-o", "done"], 0, "nothing to do: all 2 results are there"),
 )
-def test_what_needs_no_network_is_said_before_torch_is_imported(
-    photos: Path, arguments: list[str], code: int, words: str
-):
+
+
+def test_what_needs_no_network_is_said_before_torch_is_imported(fresh, photos: Path):
     for path in photos.iterdir():
         (photos.parent / "done").mkdir(exist_ok=True)
         (photos.parent / "done" / path.name).write_bytes(path.read_bytes())
-    command = [sys.executable, "-X", "importtime", "-m", "rainkit", "infer", *arguments]
-    done = subprocess.run(command, cwd=photos.parent, capture_output=True, text=True, check=False)
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert done.returncode == code
-    assert words in done.stdout + done.stderr
-    assert "rainkit.inference.batch" in imported
-    assert "torch" not in imported
+    commands = [["infer", *arguments] for arguments, _, _ in NEEDS_NO_NETWORK]
+    for (arguments, code, words), ended in zip(
+        NEEDS_NO_NETWORK, fresh(*commands, cwd=photos.parent), strict=True
+    ):
+        assert ended.code == code, arguments
+        assert words in ended.said
+        assert "rainkit.inference.batch" in ended.modules
+        assert "torch" not in ended.modules, arguments

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -171,10 +170,8 @@ def test_a_run_whose_weights_are_broken(call, run: Path) -> None:
     assert "does not fit its network" in err
 
 
-def test_help_and_inspect_load_no_torch(tiny_weights: Path) -> None:
-    for arguments in (["--help"], ["inspect", str(tiny_weights)]):
-        command = [sys.executable, "-X", "importtime", "-m", "rainkit", "weights", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-        assert "rainkit.cli.weights" in imported
-        assert not imported & {"torch", "cv2", "rainkit_graspp_gan"}
+def test_help_and_inspect_load_no_torch(fresh, tiny_weights: Path) -> None:
+    for ended in fresh(["weights", "--help"], ["weights", "inspect", str(tiny_weights)]):
+        assert ended.code == 0, ended.said
+        assert "rainkit.cli.weights" in ended.modules
+        assert not ended.modules & {"torch", "cv2", "rainkit_graspp_gan"}

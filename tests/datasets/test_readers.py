@@ -13,7 +13,7 @@ from skimage import data
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import notice_of_crops
+from rainkit.datasets.pairing import notice_of_crops
 from rainkit.datasets.pairs import ReadOptions, find_datasets, find_pairs, find_unpaired
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
 from rainkit.rain import PRESETS, render

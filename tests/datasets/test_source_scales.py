@@ -63,6 +63,7 @@ def test_rain_never_lies_on_its_side_unless_asked_for(small: Path) -> None:
     assert orientations(small, "none") == {(0, False)}
     flips = {(0, False), (0, True), (2, False), (2, True)}
     assert orientations(small, "flips") == flips
+    assert orientations(small, "hflip") == {(0, False), (0, True)}
     assert len(orientations(small, "d4")) == 8
     assert Training().augment == "flips"
 
@@ -89,6 +90,53 @@ def test_pairs_are_shrunk_together_before_the_crop(pairs: Path) -> None:
     assert min(best) < 0.6
     assert max(best) > 0.8
     assert min(best) >= 0.37
+
+
+@pytest.mark.parametrize("kind", ["photos", "pairs"])
+@pytest.mark.parametrize("crop", [30, 96])
+def test_larger_and_smaller_crops_are_resized_to_the_patch(
+    tmp_path: Path, kind: str, crop: int
+) -> None:
+    plain = np.random.default_rng(1).integers(0, 256, (crop + 4, crop + 6, 3)).astype(np.uint8)
+    for side, rgb in {"target": plain, "input": 255 - plain}.items():
+        images.write(tmp_path / side / "a.png", Picture(rgb=rgb))
+    root = str(tmp_path / "target") if kind == "photos" else str(tmp_path)
+    folder = {"clean" if kind == "photos" else "pairs": (root,)}
+    request = DataRequest(**folder, shrink=1.0, rain_free=1.0, jpeg=0.0)
+    source = open_sources(request, Training(patch=48, crop=crop, augment="none"), seed=1)
+    how = cv2.INTER_AREA if crop > 48 else cv2.INTER_CUBIC
+    resized = {
+        cv2.resize(
+            plain[row : row + crop, column : column + crop], (48, 48), interpolation=how
+        ).tobytes(): (row, column)
+        for row in range(5)
+        for column in range(7)
+    }
+    places = set()
+    for k in range(6):
+        rainy, clean = source[k]
+        places.add(resized[clean.permute(1, 2, 0).contiguous().numpy().tobytes()])
+        expected = clean.int() if kind == "photos" else 255 - clean.int()
+        assert (rainy.int() - expected).abs().max() <= 1
+    assert len(places) > 2
+
+
+def test_rain_is_drawn_on_a_resized_crop_as_on_a_smaller_photograph(
+    pairs: Path, tmp_path: Path
+) -> None:
+    """A crop of twice the size gives the scene at half the size, in which streaks are as long."""
+    half = cv2.resize(
+        images.read(pairs / "target" / "a.png").rgb, (100, 75), interpolation=cv2.INTER_AREA
+    )
+    grey = [np.full(shape, 90, np.uint8) for shape in ((150, 200, 3), half.shape)]
+    rains = []
+    for number, (picture, crop) in enumerate(zip(grey, (96, 0), strict=True)):
+        images.write(tmp_path / str(number) / "a.png", Picture(rgb=picture))
+        request = DataRequest(clean=(str(tmp_path / str(number)),), shrink=1.0, jpeg=0.0)
+        source = open_sources(request, Training(patch=48, crop=crop, augment="none"), seed=3)
+        rains.append(torch.stack([source[k][0] for k in range(4)]))
+    assert rains[0].float().std() > 1
+    assert torch.equal(*rains)
 
 
 def test_small_pairs_are_not_shrunk_below_the_patch(small: Path) -> None:

@@ -19,7 +19,7 @@ import typer
 from rainkit import images, plugins
 from rainkit.cli import app
 from rainkit.datasets.pairs import find_pairs
-from rainkit.networks import choose
+from rainkit.precision import choose_runtime
 from rainkit.synthesis.request import SynthRequest
 from rainkit.training import TrainRequest
 from rainkit.training.run_config import refuse_impossible
@@ -59,7 +59,7 @@ def check_training(words: list[str]) -> TrainRequest:
     request = asked(words)
     assert isinstance(request, TrainRequest)
     spec = request.method.image(request.hyperparameters.network)
-    refuse_impossible(request, spec, choose("cpu", "fp32", spec))
+    refuse_impossible(request, spec, choose_runtime("cpu", "fp32", spec))
     return request
 
 

@@ -39,7 +39,7 @@ def test_wheel_holds_every_file_of_the_package(wheel):
     assert held == there
     assert f"{package}/py.typed" in held
     if package == "rainkit":
-        assert "rainkit/inference/templates/compare.html.j2" in held
+        assert "rainkit/render/templates/side_by_side.html.j2" in held
 
 
 def test_wheel_has_licence_and_metadata(wheel):

@@ -290,6 +290,41 @@ def test_files_trace_every_figure_and_say_that_there_is_no_ground_truth(tmp_path
     assert "↓" not in texts[1], "plain LaTeX has no such letter"
 
 
+def test_the_page_shows_results_in_columns_and_what_failed(tmp_path, photos, derained):
+    save(photos / "<b>.png", np.zeros((40, 48, 3), np.uint8))  # which one of the methods refuses
+    (photos / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    request = NoTargetRequest(
+        folders=(photos,),
+        metrics=metrics_without_target()[0],
+        methods=(method(keep=out), method("halver", keep=out)),
+    )
+    _, written = run(request, out, report=True)
+    assert written[-1] == out / "no_target.html"
+    page = written[-1].read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 3 * 3 + 2
+    assert page.count("halver cannot halve what begins with black") == 2  # below Failed, and there
+    assert "&lt;b&gt;" in page
+    assert "<b>.png" not in page
+    assert page.count("<dt title=") == 3 * 7 + 4  # figures: 1 of the photograph, 3 of each result
+    assert 'class="best"' in page
+    with pytest.raises(UsageError, match=r"no_target\.\w+ exists"):
+        run(request, out, report=True)
+    with pytest.raises(UsageError, match="--report needs --output"):
+        run(request, report=True)
+
+
+def test_the_page_of_results_made_elsewhere_shows_them(tmp_path, photos):
+    for path in photos.iterdir():
+        save(tmp_path / "restored" / path.name, darken(scene(int(path.stem))))
+    request = NoTargetRequest(
+        folders=(photos,), metrics=metrics_without_target()[0], restored=tmp_path / "restored"
+    )
+    run(request, tmp_path / "out", report=True)
+    page = (tmp_path / "out" / "no_target.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 2 * 3
+
+
 def test_files_are_not_replaced_unasked_and_that_is_said_before_deraining(
     tmp_path, photos, derained
 ):

@@ -9,19 +9,28 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from rainkit.api import PublishedResult
 from rainkit.errors import FileError, UsageError
 from rainkit.evaluation import Score
 from rainkit.evaluation.report import page as panels_of
-from rainkit.evaluation.report.data import EvalReport, PanelPictures, PublishedScore
+from rainkit.evaluation.report.data import EvalReport, PanelPictures
 from rainkit.evaluation.report.page import eval_page
 from rainkit.evaluation.report.plots import box_plot, eval_plots, gain_plot, rate_plot, write_plots
+from rainkit.published import PublishedRow
 
 LABEL = "prenet/1"
+
+
+def printed(dataset: str, **figures: Any) -> PublishedRow:
+    """A row of a paper."""
+    result = PublishedResult(table="Table 1", dataset=dataset, **figures)
+    return PublishedRow(source="tiny", title="A_Paper", paper="A paper, 2020", result=result)
 
 
 def plain(name: str, psnr: float, ssim: float) -> Score:
@@ -197,12 +206,20 @@ def test_pictures_that_cannot_be_read_are_told(score, scored, pictures):
 
 
 def test_the_page_has_tables_plots_and_pictures(report, tmp_path: Path):
-    printed = PublishedScore(method="paper", dataset="set a", psnr=29.46, note="Y, MATLAB")
+    row = printed("set a", psnr="29.460", note="Y, MATLAB")
     html = page(
         tmp_path,
-        report(published=(printed,), facts={"Machine": "an abacus"}, failures=(("x.png", "bad"),)),
+        report(published=(row,), facts={"Machine": "an abacus"}, failures=(("x.png", "bad"),)),
     )
-    for text in ("one, two, three", "an abacus", "prenet/1", "Y, MATLAB", "published", "x.png"):
+    for text in (
+        "one, two, three",
+        "an abacus",
+        "prenet/1",
+        "Y, MATLAB",
+        "published",
+        "29.460",
+        "x.png",
+    ):
         assert text in html.text
     assert len(html.all("svg")) == 3
     panels = [each for each in html.all("figure") if "panel" in (each.get("class") or "")]
@@ -245,7 +262,7 @@ def test_names_are_escaped_everywhere(score, scored, pictures, tmp_path: Path):
             title=bad,
             results=(evil, evil),
             facts={bad: bad},
-            published=(PublishedScore(method=bad, dataset=bad, psnr=1, note=bad),),
+            published=(printed(bad, method=bad, psnr="1", note=bad),),
             notes=(bad,),
             failures=((bad, bad),),
         ),

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
+from rainkit.api import PublishedResult
 from rainkit.evaluation import METRICS, Score
-from rainkit.evaluation.report.data import PublishedScore
 from rainkit.evaluation.report.means import eval_latex, eval_markdown, mean, summary
+from rainkit.published import PublishedRow
 from rainkit.render import text_tables
 
 LABEL = "prenet/1"
+
+
+def printed(dataset: str, **figures: Any) -> PublishedRow:
+    """A row of a paper."""
+    result = PublishedResult(table="Table 1", dataset=dataset, **figures)
+    return PublishedRow(source="tiny", title="A_Paper", paper="A paper, 2020", result=result)
 
 
 # --- summary ---------------------------------------------------------------------------------
@@ -80,11 +88,11 @@ def test_several_datasets_end_in_their_mean_each_counting_alike(result, report):
 
 
 def test_published_rows_are_not_ranked(report):
-    printed = PublishedScore(method="paper", dataset="Set-A", psnr=99.0, ssim=0.99, note="RGB")
-    other = PublishedScore(method="paper", dataset="set b", psnr=88.0)
-    table = summary(report(published=(printed, other)), LABEL)
+    row = printed("Set-A", method="JORDER", psnr="99.0125", ssim="0.990", note="RGB")
+    table = summary(report(published=(row, printed("set b", psnr="88.0"))), LABEL)
     last = table.rows[-1]
-    assert (last.kind, last.note, last.cells[0].text) == ("published", "RGB", "99.00")
+    assert (last.kind, last.method, last.note) == ("published", "JORDER, A_Paper's Table 1", "RGB")
+    assert [cell.text for cell in last.cells[:3]] == ["99.0125", "0.990", ""]
     assert all(not cell.mark for cell in last.cells)
     assert table.rows[2].cells[0].mark == "best"
 
@@ -125,16 +133,16 @@ def test_markdown_marks_the_best_and_names_the_protocol(result, report):
 
 
 def test_latex_is_booktabs_with_the_best_bold_and_the_second_underlined(result, report):
-    printed = PublishedScore(method="a_paper", dataset="set a", psnr=30.0, note="50% of it\n\\bad")
+    row = printed("set a", psnr="30.00", note="50% of it\n\\bad")
     text = eval_latex(
-        report(result("a", 5), result("b_1", 7), result("b_1", 6, "set b"), published=(printed,))
+        report(result("a", 5), result("b_1", 7), result("b_1", 6, "set b"), published=(row,))
     )
     assert text.count(r"\begin{tabular}{lrrrrrr}") == text.count(r"\end{tabular}") == 1
     assert r"prenet/1 & \multicolumn{2}{c}{set a} & \multicolumn{2}{c}{set b}" in text
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5} \cmidrule(lr){6-7}" in text
     assert r"a & \underline{27.00} & \underline{0.8700} &  &  &  &  \\" in text
     assert r"b\_1 & \textbf{29.00} & \textbf{0.8900} & 28.00" in text
-    assert r"a\_paper (published) & 30.00 &  &" in text
+    assert r"A\_Paper, A\_Paper's Table 1 (published) & 30.00 &  &" in text
     outside = [line for line in text.splitlines() if not line.startswith("%")]
     assert not any("bad" in line or "of it" in line for line in outside)
     # Every row has as many cells as the table has columns.

@@ -107,7 +107,9 @@ def test_existing_results_are_skipped_and_counted(run, photos: Path):
     assert (len(result.skipped), len(result.failed), result.exit_code) == (1, 0, 0)
     again = run(photos, output=photos.parent / "out", report=True)
     assert (len(again.skipped), again.exit_code) == (2, 0)
-    assert "All results were there already" in (again.report or Path()).read_text()
+    page = (again.report or Path()).read_text()
+    assert "2 pictures without their rain" in page
+    assert page.count("data:image/jpeg;base64,") == 4
     assert run(photos, output=photos.parent / "out", report=True).report is None
     assert (photos.parent / "out" / "a.jpg").stat().st_mtime_ns == before
     assert run(photos, output=photos.parent / "out", overwrite=True).exit_code == 0
@@ -136,7 +138,7 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_result(
     def full(*_: object, **__: object) -> None:
         raise FileError("report.html: cannot be written (No space left on device)")
 
-    monkeypatch.setattr(batch, "compare_page", full)
+    monkeypatch.setattr(batch, "write_page", full)
     result = run(photos, report=True)
     assert (len(result.done), result.report, result.exit_code) == (2, None, 1)
     assert "No space left" in (result.to_data()["report_error"] or "")
@@ -182,18 +184,24 @@ def test_the_report_holds_pictures_and_failures(run, photos: Path):
         run(photos / "a.jpg", report_path=result.report)
 
 
-def test_the_report_tells_skipped_pictures_from_failed_ones(run, photos: Path):
+def test_the_report_shows_what_was_there_and_tells_what_failed(run, photos: Path):
     run(photos / "trip")
     (photos / "trip" / "new.png").write_bytes(b"not a picture")
     page = (run(photos / "trip", report=True).report or Path()).read_text(encoding="utf-8")
-    assert "<h1>No picture could be derained</h1>" in page
-    assert "Skipped: 1 picture whose result was there already" in page
+    assert "<h1>One picture without its rain</h1>" in page
+    assert "the result of 1 picture was there already, made perhaps by other weights" in page
+    assert page.count("data:image/jpeg;base64,") == 2
     assert page.count("<tr>") == 1
+    (photos / "trip" / "b.png").unlink()
+    (photos / "trip-graspp-gan" / "report.html").unlink()
+    page = (run(photos / "trip", report=True).report or Path()).read_text(encoding="utf-8")
+    assert "<h1>No picture could be derained</h1>" in page
 
 
 def test_the_result_is_plain_data(run, photos: Path):
     data = json.loads(json.dumps(run(photos).to_data()))
     assert (data["done"], data["failed"], data["precision"]) == (2, 0, "fp32")
+    assert data["title"] == "GRASPP-GAN (tiny)"
     assert data["pictures"][0] | {"seconds": 0} == {
         "input": str(photos / "a.jpg"),
         "output": str(photos.with_name("photos-graspp-gan") / "a.jpg"),

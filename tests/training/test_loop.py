@@ -18,7 +18,7 @@ import torch
 from rainkit_graspp_gan import METHOD
 from safetensors.torch import load_file
 
-from rainkit import images, networks, training, weights
+from rainkit import hyperparameters, images, networks, training, weights
 from rainkit.api import ImageSpec
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import ImageError, TrainingError, UsageError
@@ -91,6 +91,62 @@ def test_a_resumed_run_ends_in_the_same_bits(request_for) -> None:
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert first["optimisers"]["critic"]["state"], "the critic has stepped"
     assert _scalars(whole.run)["generator/l2"] == _scalars(cut)["generator/l2"]
+
+
+PLATEAU = (
+    "training.schedule=plateau", "training.plateau_on=psnr", "training.patience=0",
+    "training.factor=0.5", "training.lr_floor=0.25", "training.stop_at_floor=true",
+    "training.epoch_steps=1", "training.patch=16", "training.batch=1", "training.ema=0",
+)  # fmt: skip
+
+
+def test_a_plateau_of_the_validation_ends_at_the_floor_and_resumes_in_the_same_bits(
+    request_for, tiny_method
+) -> None:
+    def request(run: str, *settings: str):
+        values = hyperparameters.resolve(tiny_method, settings=(*PLATEAU, *settings))
+        return request_for(run, method=tiny_method, hyperparameters=values, keep=99)
+
+    def state(run: Path, step: int) -> dict:
+        path = run / "checkpoints" / f"step-{step:08d}" / "state.pt"
+        return torch.load(path, weights_only=True)
+
+    still = training.train(request("still", "training.steps=9", "training.lr=1e-12"))
+    assert (still.steps, still.stopped) == (4, "no gain"), "two falls to the floor, one in vain"
+    plateau = state(still.run, 4)["memory"]["plateau"]
+    assert plateau == {"best": -still.scores["pairs0/psnr"], "waited": 0, "falls": 3}
+    assert training.train(training.reopen(still.run)).steps == 4, "it stays ended"
+
+    whole = training.train(request("whole", "training.steps=7", "training.lr=0.05"))
+    first = state(whole.run, whole.steps)
+    assert 0 < state(whole.run, 3)["memory"]["plateau"]["falls"] < 3
+    cut = whole.run.with_name("cut")
+    shutil.copytree(whole.run, cut)
+    for folder in (cut / "checkpoints").iterdir():
+        if int(folder.name[-1]) > 3:
+            shutil.rmtree(folder)
+    again = training.train(training.reopen(cut))
+    assert (again.steps, again.stopped) == (whole.steps, whole.stopped)
+    torch.testing.assert_close(first, state(cut, whole.steps), rtol=0, atol=0)
+    assert _equal(whole.weights, again.weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields", "named"),
+    [
+        (PLATEAU, {"data": DataRequest()}, r"plateau_on = psnr: .*--validate"),
+        (PLATEAU, {"validate_every": 2}, r"run\.validate_every = 2: .*plateau_on"),
+        ((*PLATEAU, "training.lr_floor=0"), {}, r"stop_at_floor: .*lr_floor = 0"),
+        (("training.whole=64", "training.crop=64"), {}, r"crop = 64: .*training\.whole = 0"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(
+    request_for, settings: tuple[str, ...], fields: dict, named: str
+) -> None:
+    request = request_for(settings=settings, **fields)
+    with pytest.raises(UsageError, match=named):
+        training.train(request)
+    assert not request.run.exists()
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_anew(request_for) -> None:

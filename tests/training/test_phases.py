@@ -10,14 +10,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase
+from rainkit.precision import choose_runtime
 from rainkit.training.phases import Phases
 from rainkit.training.schedules import Plateau
 
-CPU = networks.choose("cpu", "fp32")
+CPU = choose_runtime("cpu", "fp32")
 TRAINING = Training(lr=0.1, schedule="constant", ema=0.0, optimiser="adam", steps=10)
 BATCH = Pair(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8))
 

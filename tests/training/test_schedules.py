@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rainkit.api import Training
-from rainkit.training.schedules import Plateau, ignored, learning_rate
+from rainkit.training.schedules import Plateau, at_floor, ignored, learning_rate
 
 
 def _rate(training: Training, step: int, falls: int = 0) -> float:
@@ -43,6 +43,21 @@ def test_plateau_falls_after_its_patience_and_then_waits_again() -> None:
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_a_value_below_zero_improves_as_it_falls() -> None:
+    """The PSNR of a validation is observed as its negative."""
+    plateau = Plateau()
+    falls = [plateau.observe(-psnr, patience=0) for psnr in (30.0, 30.001, 29.999, 30.1, 30.0)]
+    assert falls == [False, True, True, False, True]
+    assert plateau.best == -30.1
+
+
+def test_the_floor_of_a_plateau_is_reached_after_its_falls() -> None:
+    training = Training(schedule="plateau", factor=0.9, lr_floor=0.2)
+    assert [at_floor(training, Plateau(falls=falls)) for falls in (0, 15, 16)] == [
+        False, False, True
+    ]  # fmt: skip
+
+
 def test_plateau_and_milestones_stop_at_the_floor() -> None:
     """A rate that falls by a tenth each time passes a fifth of itself after 16 falls."""
     plateau = Training(lr=5e-4, schedule="plateau", factor=0.9, lr_floor=0.2)
@@ -64,11 +79,13 @@ def test_the_warm_up_may_be_below_the_floor() -> None:
     [
         ({"schedule": "cosine", "lr_floor": 0.1, "warmup_steps": 5}, []),
         ({"schedule": "cosine", "patience": 3}, ["patience"]),
+        ({"plateau_on": "psnr", "stop_at_floor": True}, ["plateau_on", "stop_at_floor"]),
         ({"schedule": "constant", "lr_floor": 0.1, "factor": 0.5}, ["factor", "lr_floor"]),
         ({"schedule": "constant", "milestones": (3,)}, ["milestones"]),
         ({"schedule": "milestones", "milestones": (3,), "factor": 0.5, "lr_floor": 0.1}, []),
         ({"schedule": "milestones", "patience": 3}, ["patience"]),
         ({"schedule": "plateau", "patience": 3, "factor": 0.5, "lr_floor": 0.1}, []),
+        ({"schedule": "plateau", "plateau_on": "psnr", "stop_at_floor": True}, []),
     ],
 )
 def test_settings_that_a_schedule_ignores_are_named(changes: dict, unread: list[str]) -> None:

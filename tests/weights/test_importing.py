@@ -60,9 +60,11 @@ def test_a_network_of_other_settings_takes_what_fits(saved: Path) -> None:
     """A wider context; the rest is as in the file."""
     wider = Network(width1=8, width2=8, width3=8, width4=8, context=12)
     network = networks.build(METHOD, wider)
-    done = weights.initialise(network, METHOD, saved)
+    done = weights.initialise(network, METHOD, saved, wider)
     assert done.loaded
     assert done.resized
+    assert done.differing == ("network.context = 12 (8 in the file)",)
+    assert done.line().endswith("; network.context = 12 (8 in the file)")
     assert set(done.loaded) | set(done.missing) | set(done.resized) == set(network.state_dict())
     kept = weights.load(networks.build(METHOD, weights.find(METHOD, str(saved)).network),
                         weights.find(METHOD, str(saved))).state_dict()  # fmt: skip
@@ -96,9 +98,10 @@ def test_foreign_checkpoints_are_unwrapped(make, tmp_path: Path, nest, suffix: s
     path = tmp_path / f"foreign{suffix}"
     torch.save(nest(make(3).state_dict()), path)
     network = make(4)
-    done = weights.initialise(network, METHOD, path)
+    done = weights.initialise(network, METHOD, path, METHOD.default.network)
     assert same(network, make(3).state_dict())
     assert not done.missing
+    assert not done.differing  # a file without settings cannot differ in them
     assert done.unused in ((), ("critic.weight",))
 
 
@@ -124,15 +127,16 @@ def test_averages_are_preferred(make, tmp_path: Path, nest) -> None:
 
 def test_foreign_safetensors_in_half_precision(make, tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
+    wanted = make(3).state_dict()
     halves = {f"module.{n}": v.half() if v.is_floating_point() else v
-              for n, v in make(3).state_dict().items()}  # fmt: skip
+              for n, v in wanted.items()}  # fmt: skip
     save_file(halves, path, metadata={"format": "pt"})
     network = make(4)
     done = weights.initialise(network, METHOD, path)
     assert not done.missing
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(value, make(3).state_dict()[name], rtol=2e-3, atol=1e-4)
-        assert value.dtype == make(3).state_dict()[name].dtype
+        torch.testing.assert_close(value, wanted[name], rtol=2e-3, atol=1e-4)
+        assert value.dtype == wanted[name].dtype
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])

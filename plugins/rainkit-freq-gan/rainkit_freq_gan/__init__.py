@@ -5,89 +5,51 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rainkit.api import Hyperparameters, ImageSpec, Method, Part, Training, option, replace
-from rainkit_freq_gan.card import PAPER, WEIGHTS
+from rainkit.api import Hyperparameters, Method, Training, option, replace
+from rainkit_freq_gan import card
 
-__all__ = ["METHOD", "RADIUS", "Network", "Objective"]
-
-RADIUS = 15
-"""Radius of the guided filter's windows in pixels."""
+__all__ = ["METHOD", "Network", "Objective"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """The recurrent generator."""
+    """The recurrent generator (section I.B)."""
 
+    # Files that lack this setting are from before there was a choice; all variants set it.
+    recurrence: Literal["lstm", "blocks"] = option(
+        "blocks", "state that the next stage gets: the LSTM's (equation 4), or the blocks' output"
+    )
     frequency: Literal["none", "both", "all"] = option(
         "both", "what each stage sees: the picture; its base and detail; or all three"
     )
-    attention: Literal["none", "se", "eca"] = option(
-        "se", "channel attention of the residual blocks"
-    )
+    attention: Literal["none", "se", "eca"] = option("se", "channel attention of residual blocks")
     stages: int = option(6, "passes through the network (T)", ge=1, le=50)
     width: int = option(32, "feature maps, a multiple of 4", ge=4)
     blocks: int = option(5, "residual blocks of a pass", ge=1)
-    residual: bool = option(True, "add the rainy picture to each stage's output")
+    residual: bool = option(
+        True, "add the rainy picture to each stage's output (equation 5 does not)"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
-    """Equations 6 and 7: the last stage alone is supervised."""
+    """Equations 6 and 7 (section I.C): the last stage alone is supervised."""
 
     ssim: float = option(1.0, "weight of the negative SSIM; 0 leaves it out", ge=0)
-    adversarial: float = option(
-        1e-3, "weight of the relativistic loss; 0 leaves the critic out", ge=0
-    )
+    adversarial: float = option(1e-3, "weight of the relativistic loss; 0: no critic", ge=0)
     alone_epochs: float = option(2.0, "epochs in which the generator trains alone", ge=0)
     critic_lr: float = option(1e-4, "learning rate of the critic", gt=0)
 
 
-def _image(network: Network) -> ImageSpec:
-    """With attention every pixel can change every other one; without, stages add up.
-
-    The convolutions of a stage are its first, its gates, two in each block, and its last.
-    """
-    radius = None
-    if network.attention == "none":
-        # The guided filter averages box means once more: two radii.
-        radius = network.stages * (3 + 2 * network.blocks)
-        radius += 0 if network.frequency == "none" else 2 * RADIUS
-    return ImageSpec(
-        receptive_radius=radius,
-        tiling="approximate" if radius is None else "exact",
-        half=("bf16",),
-        fp32_modules=("f_out",),
-    )
-
-
-def _parts(network: Network) -> dict[str, Part]:
-    if network.frequency == "none":
-        return {}
-    return {
-        "base": Part(doc="low frequencies, by a guided filter: nearly free of rain"),
-        "detail": Part(doc="the rainy picture minus its base: edges and streaks", signed=True),
-    }
-
-
 _DEFAULT = Hyperparameters(
-    network=Network(),
+    network=Network(recurrence="lstm"),
     objective=Objective(),
     training=Training(warmup_steps=100, steps=20_000, epoch_steps=500, patch=96),
 )
-# The paper prints no training: these are the values of PReNet, whose network it extends.
 _PAPER = Hyperparameters(
-    network=Network(),
+    network=Network(recurrence="lstm", residual=False),
     objective=Objective(alone_epochs=30.0),
-    training=Training(
-        schedule="milestones",
-        factor=0.2,
-        milestones=(30, 50, 80),
-        steps=100_000,
-        batch=18,
-        patch=100,
-        ema=0.0,
-        augment="none",
-    ),
+    training=card.TRAINING,
 )
 
 METHOD = Method(
@@ -96,10 +58,11 @@ METHOD = Method(
     title="FreqGAN",
     summary="base and detail derained stage by stage, with channel attention and a critic",
     licence="Apache-2.0",
-    paper=PAPER,
+    paper=card.PAPER,
     variants={
         "default": _DEFAULT,
         "paper": _PAPER,
+        "blocks-state": replace(_DEFAULT, network={"recurrence": "blocks"}),
         "freq-none": replace(_DEFAULT, network={"frequency": "none"}),
         "freq-all": replace(_DEFAULT, network={"frequency": "all"}),
         "no-attention": replace(_DEFAULT, network={"attention": "none"}),
@@ -108,10 +71,11 @@ METHOD = Method(
         "t1": replace(_DEFAULT, network={"stages": 1}),
         "t3": replace(_DEFAULT, network={"stages": 3}),
     },
-    ablation=("freq-none", "freq-all", "no-attention", "no-gan", "default"),
+    own_ablation=("blocks-state", "freq-none", "freq-all", "no-attention", "no-gan", "default"),
     network="rainkit_freq_gan.network:FreqGAN",
     objective="rainkit_freq_gan.objective:FreqGanObjective",
-    image=_image,
-    parts=_parts,
-    weights=WEIGHTS,
+    image=card.image,
+    blocks=lambda network: network.stages,
+    parts=card.parts,
+    weights=card.WEIGHTS,
 )

@@ -1,13 +1,27 @@
-"""FreqGAN's generator (section 3): base and detail of a picture, derained stage by stage."""
+"""FreqGAN's generator: base and detail of a picture (section I.A), derained in stages (I.B).
+
+The recurrence is that of PReNet. With the input y, the picture x_0 = y and a state s_0 of zeros,
+stage t is::
+
+    x_{t-0.5} = f_in(base, detail, x_{t-1})
+    s_t = f_recurrent(s_{t-1}, x_{t-0.5})       (equation 4)
+    x_t = f_out(f_res(s_t)) [+ y]               (equation 5; the paper prints no sum with y)
+
+All stages share their weights. The residual blocks serve the picture of their own stage alone: the
+next stage gets the state s_t, which is h and c of the LSTM, and not f_res(s_t).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rainkit.objective import Derained
-from rainkit_freq_gan import RADIUS, Network
+from rainkit_freq_gan import Network
+from rainkit_freq_gan.card import RADIUS
 
 __all__ = [
     "ECA",
@@ -51,7 +65,7 @@ class ECA(nn.Module):
 
 
 class ConvLSTM(nn.Module):
-    """A convolutional LSTM without peepholes, the memory from stage to stage."""
+    """f_recurrent of equation 4: a convolutional LSTM without peepholes."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -65,7 +79,7 @@ class ConvLSTM(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with ReLU, channel attention, and a skip."""
+    """A fifth of f_res: two convolutions with ReLU, channel attention, and a skip."""
 
     def __init__(self, width: int, attention: str) -> None:
         super().__init__()
@@ -83,7 +97,7 @@ class ResBlock(nn.Module):
 
 
 class FreqGAN(nn.Module):
-    """T passes through one set of weights; each starts from the last picture and the memory.
+    """T stages with one set of weights; each starts from the last picture and the state.
 
     Base and detail are an additional constraint: they enter every stage unchanged.
     """
@@ -92,6 +106,7 @@ class FreqGAN(nn.Module):
         super().__init__()
         width = settings.width
         self.frequency = settings.frequency
+        self.recurrence = settings.recurrence
         self.passes = settings.stages
         self.residual = settings.residual
         inputs = {"none": 6, "both": 9, "all": 12}[settings.frequency]
@@ -103,25 +118,37 @@ class FreqGAN(nn.Module):
         self.f_out = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, rainy: Tensor) -> Derained:
-        """[B,3,H,W] in [0,1] -> x_T [B,3,H,W], not clamped; parts are the base and the detail."""
+        """[B,3,H,W] in [0,1] -> x_T [B,3,H,W], not clamped.
+
+        Parts are the base and the detail, if the network sees them, and x_1 to x_T as ``stage1``,
+        ``stage2``...
+        """
+        *_, last = self.stages(rainy)
+        return last
+
+    def stages(self, rainy: Tensor) -> Iterator[Derained]:
+        """Yield x_1 to x_T. Stages whose results are not requested are not run."""
         parts = {} if self.frequency == "none" else decompose(rainy)
         whole = [] if self.frequency == "both" else [rainy]
         constraint = torch.cat([*whole, *parts.values()], 1)
-        x = rainy
-        state = rainy.new_zeros(rainy.shape[0], self.f_in.out_channels, *rainy.shape[2:])
-        h, c = state, state
-        for _ in range(self.passes):
-            f = F.relu(self.f_in(torch.cat([constraint, x], 1)))
-            h, c = self.f_recurrent(f, h, c)
-            h = self.f_res(h)
-            x = self.f_out(h)
+        h = rainy.new_zeros(rainy.shape[0], self.f_in.out_channels, *rainy.shape[2:])
+        x, c = rainy, h
+        for t in range(1, self.passes + 1):
+            x, h, c = self._stage(torch.cat([constraint, x], 1), h, c)
             if self.residual:
                 x = x + rainy
-        return Derained(x, parts)
+            parts[f"stage{t}"] = x
+            yield Derained(x, dict(parts))
+
+    def _stage(self, seen: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return f_out(f_res(s_t)) and the state that the next stage gets."""
+        h, c = self.f_recurrent(F.relu(self.f_in(seen)), h, c)
+        z = self.f_res(h)
+        return self.f_out(z), z if self.recurrence == "blocks" else h, c
 
 
 def decompose(pictures: Tensor) -> dict[str, Tensor]:
-    """Split X into base + detail by a guided filter, in float32 (section 3.1)."""
+    """Split X into base + detail by a guided filter, in float32 (section I.A)."""
     with torch.autocast(pictures.device.type, enabled=False):
         exact = pictures.float()
         base = guided_filter(exact)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
-from rainkit_freq_gan import METHOD, RADIUS, Network
+from rainkit_freq_gan import METHOD, Network
+from rainkit_freq_gan.card import RADIUS
 from rainkit_freq_gan.network import (
     ConvLSTM,
     FreqGAN,
@@ -13,11 +19,21 @@ from rainkit_freq_gan.network import (
     decompose,
     guided_filter,
 )
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rainkit import hyperparameters, networks, weights
 
 
 @pytest.mark.parametrize(
     ("variant", "parameters"),
-    [("default", 172_587), ("freq-none", 171_723), ("freq-all", 173_451), ("t1", 172_587)],
+    [
+        ("default", 172_587),
+        ("freq-none", 171_723),
+        ("freq-all", 173_451),
+        ("t1", 172_587),
+        ("blocks-state", 172_587),
+    ],
 )
 def test_parameter_counts(variant: str, parameters: int) -> None:
     network = FreqGAN(METHOD.variants[variant].network)
@@ -67,21 +83,136 @@ def test_streaks_end_up_in_the_detail() -> None:
     assert 0.75 < share <= 1
 
 
-def test_one_stage_equals_the_first_of_six() -> None:
-    """Stages share all weights: the six-stage network, stopped after its first answer."""
+def _conv(x: Tensor, state: Mapping[str, Tensor], name: str) -> Tensor:
+    return F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], padding=1)
+
+
+def _blocks(h: Tensor, state: Mapping[str, Tensor], settings: Network) -> Tensor:
+    z = h
+    for k in range(settings.blocks):
+        r = F.relu(_conv(z, state, f"f_res.{k}.conv1"))
+        r = F.relu(_conv(r, state, f"f_res.{k}.conv2"))
+        if settings.attention == "se":
+            block = {key.removeprefix(f"f_res.{k}.attention."): v for key, v in state.items()}
+            means = r.mean((2, 3), keepdim=True)
+            means = F.relu(F.conv2d(means, block["squeeze.weight"], block["squeeze.bias"]))
+            means = F.conv2d(means, block["excite.weight"], block["excite.bias"])
+            r = r * torch.sigmoid(means)
+        z = F.relu(z + r)
+    return z
+
+
+def _gated(f: Tensor, h: Tensor, c: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """PReNet's four convolutions, which our network holds as one."""
+    gates = zip(
+        state["f_recurrent.gates.weight"].chunk(4),
+        state["f_recurrent.gates.bias"].chunk(4),
+        strict=True,
+    )
+    i, forget, o, g = (F.conv2d(torch.cat([f, h], 1), *gate, padding=1) for gate in gates)
+    c = torch.sigmoid(forget) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def _made(settings: Network) -> FreqGAN:
+    """A network whose state matters: with fresh weights the stages hardly differ."""
     torch.manual_seed(0)
-    six = FreqGAN(METHOD.default.network).eval()
-    one = FreqGAN(METHOD.variants["t1"].network).eval()
-    one.load_state_dict(six.state_dict())
-    answers: list[torch.Tensor] = []
-    six.f_out.register_forward_hook(lambda *given: answers.append(given[-1]))
+    network = FreqGAN(settings).eval()
+    for parameter in network.parameters():
+        if parameter.dim() > 1:
+            parameter.data *= 2
+    return network
+
+
+@pytest.mark.parametrize("recurrence", ["lstm", "blocks"])
+def test_two_stages_are_those_written_out(recurrence: str) -> None:
+    """Equations 4 and 5 for t = 1 and 2, and the form in which the blocks' output is the state."""
+    settings = replace(METHOD.default.network, stages=2, width=8, blocks=2, recurrence=recurrence)
+    network = _made(settings)
+    state = network.state_dict()
+    y = torch.rand(2, 3, 19, 23)
+    layers = decompose(y)
+    seen = torch.cat([layers["base"], layers["detail"]], 1)
+    zero = torch.zeros(2, 8, 19, 23)
+
+    h1, c1 = _gated(F.relu(_conv(torch.cat([seen, y], 1), state, "f_in")), zero, zero, state)
+    z1 = _blocks(h1, state, settings)
+    x1 = _conv(z1, state, "f_out") + y
+    memory = h1 if recurrence == "lstm" else z1
+    h2, _ = _gated(F.relu(_conv(torch.cat([seen, x1], 1), state, "f_in")), memory, c1, state)
+    x2 = _conv(_blocks(h2, state, settings), state, "f_out") + y
+
+    with torch.no_grad():
+        first, second = network.stages(y)
+        whole = network(y)
+    torch.testing.assert_close(first.image, x1)
+    torch.testing.assert_close(second.image, x2)
+    assert set(first.parts) == {"base", "detail", "stage1"}
+    assert set(second.parts) == {"base", "detail", "stage1", "stage2"} == set(whole.parts)
+    for name, expected in (layers | {"stage1": x1, "stage2": x2}).items():
+        torch.testing.assert_close(whole.parts[name], expected)
+    assert torch.equal(whole.image, second.image)
+
+
+def test_without_layers_and_attention_it_is_prenet() -> None:
+    """PReNet (Ren et al., CVPR 2019): its equations, four stages, and its 168,963 parameters."""
+    settings = replace(METHOD.variants["freq-none"].network, attention="none", stages=4)
+    network = _made(settings)
+    state = network.state_dict()
+    assert sum(tensor.numel() for tensor in state.values()) == 168_963
+    y = torch.rand(1, 3, 16, 20)
+    x, h, c = y, *torch.zeros(2, 1, 32, 16, 20)
+    with torch.no_grad():
+        for given in network.stages(y):
+            f = F.relu(_conv(torch.cat([y, x], 1), state, "f_in"))
+            h, c = _gated(f, h, c, state)
+            x = _conv(_blocks(h, state, settings), state, "f_out") + y
+            torch.testing.assert_close(given.image, x)
+
+
+def test_one_stage_equals_the_first_of_six() -> None:
+    """Stages share all weights, and with one stage it does not matter what the next one gets."""
+    six = _made(METHOD.default.network)
     rainy = torch.rand(1, 3, 21, 18)
     with torch.no_grad():
-        six(rainy)
-        first = one(rainy).image
-    assert len(answers) == 6
-    torch.testing.assert_close(rainy + answers[0], first, rtol=0, atol=0)
-    assert not torch.equal(answers[0], answers[-1])
+        first, *_, last = [stage.image for stage in six.stages(rainy)]
+        for recurrence in ("lstm", "blocks"):
+            one = FreqGAN(replace(METHOD.default.network, stages=1, recurrence=recurrence)).eval()
+            one.load_state_dict(six.state_dict())
+            assert torch.equal(one(rainy).image, first)
+    assert not torch.equal(first, last)
+
+
+@pytest.mark.parametrize("tag", ["rain-v1", "rain-v2"])
+def test_weights_of_the_old_recurrence_run_in_it(tag: str) -> None:
+    """Their tensors fit both forms, but give other pictures in the paper's."""
+    file = weights.find(METHOD, tag)
+    assert (file.variant, file.network.recurrence) == ("blocks-state", "blocks")
+    network = weights.load(networks.build(METHOD, file.network), file).eval()
+    state = network.state_dict()
+    y = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    layers = decompose(y)
+    x, h, c = y, *torch.zeros(2, 1, 32, 24, 24)
+    with torch.no_grad():
+        for _ in range(6):
+            seen = torch.cat([layers["base"], layers["detail"], x], 1)
+            h, c = _gated(F.relu(_conv(seen, state, "f_in")), h, c, state)
+            h = _blocks(h, state, file.network)
+            x = _conv(h, state, "f_out") + y
+        torch.testing.assert_close(network(y).image, x)
+        papers = FreqGAN(METHOD.default.network).eval()
+        papers.load_state_dict(state)
+        assert (papers(y).image - x).abs().max() > 1 / 255
+
+
+def test_a_file_that_names_no_recurrence_is_of_the_old_one(tmp_path: Path) -> None:
+    """Files from before there was a choice give the pictures that they always gave."""
+    settings = hyperparameters.section_to_data(METHOD.default.network)
+    assert settings.pop("recurrence") == "lstm"
+    path = tmp_path / "old.safetensors"
+    header = {"method": "freq-gan", "network": json.dumps(settings)}
+    save_file(FreqGAN(METHOD.default.network).state_dict(), path, metadata=header)
+    assert weights.open_file(METHOD, path).network == METHOD.variants["blocks-state"].network
 
 
 def test_the_memory_gates_as_an_lstm() -> None:
@@ -117,4 +248,4 @@ def test_attention_scales_whole_maps() -> None:
 def test_without_attention_the_reach_is_that_of_the_convolutions() -> None:
     spec = METHOD.image(METHOD.variants["no-attention"].network)
     assert (spec.tiling, spec.receptive_radius) == ("exact", 6 * 13 + 2 * RADIUS)
-    assert METHOD.image(Network()).tiling == "approximate"
+    assert METHOD.image(METHOD.default.network).tiling == "approximate"

@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredResult, Paper, PublishedResult, Weights
+from rainkit.api import MeasuredResult, Paper, Weights, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
+
+_RESULTS = (
+    *published_table(
+        "Table 1",
+        """
+                | DDN test set | DID test set   | Rain100L       | Rain100H[r]
+        DSC     | 22.03/.7985  | 20.89/.7321    | 23.39/.8672    | 17.55/.5379
+        GMM     | 25.64/.8360  | 21.37/.7923    | 28.25/.8763    | 15.96/.4180
+        DDN     | 28.24/.8654  | 23.53/.7057    | 25.99/.8141    | 23.93/.7430
+        JORDER  | 28.72/.8740  | 30.35/.8763    | 35.23/.9676[x] | 26.08/.8211[x]
+        DID-MDN | 26.17/.8409  | 28.30/.8707[x] | 30.48/.9323    | 26.35/.8287
+        NLEDN   | 29.79/.8976  | 33.16/.9192    | 36.57/.9747    | 30.38/.8939
+        *       | 32.51/.9292  | 33.68/.9284    | 37.55/.9806    | 33.16/.9290
+        """,
+        notes={
+            "r": "the paper does not say whether it left out the 546 training pictures that share"
+            " backgrounds with the test set",
+            "x": "trained with additional data",
+        },
+    ),
+    *published_table(
+        "ablation table",
+        """
+                                      | Rain100L    | Rain100H
+        * Only Coarse w/o RA          | 35.57/.9693 | 30.45/.8922
+        * Only Coarse w/ RA           | 36.12/.9714 | 30.77/.8964
+        * Coarse + Fine (w/o Context) | 35.93/.9711 | 30.73/.8979
+        * Coarse + Fine (w/ Context)  | 37.55/.9806 | 33.16/.9290
+        """,
+    ),
+    *published_table(
+        "Table 3",
+        """
+                        | DDN test set | DID test set | Rain100L    | Rain100H
+        * coarse output | 19.66/.7389  | 19.56/.7214  | 23.10/.7947 | 18.02/.4791
+        * mask output   | 19.81/.3374  | 19.48/.3650  | 23.50/.1442 | 17.86/.5531
+        """,
+    ),
+)
 
 PAPER = Paper(
     authors=("Weijiang Yu", "Zhe Huang", "Wayne Zhang", "Litong Feng", "Nong Xiao"),
@@ -12,22 +51,7 @@ PAPER = Paper(
     venue="ACM Multimedia",
     year=2019,
     doi="10.48550/arXiv.1909.09677",
-    results=(
-        PublishedResult(dataset="DDN test set", psnr=32.51, ssim=0.9292),
-        PublishedResult(dataset="DID test set", psnr=33.68, ssim=0.9284),
-        PublishedResult(dataset="Rain100L", psnr=37.55, ssim=0.9806),
-        PublishedResult(dataset="Rain100H", psnr=33.16, ssim=0.929),
-        PublishedResult(dataset="Rain100L", psnr=23.10, ssim=0.7947, note="coarse picture"),
-        PublishedResult(dataset="Rain100H", psnr=18.02, ssim=0.4791, note="coarse picture"),
-        PublishedResult(dataset="Rain100L", psnr=23.50, ssim=0.1442, note="mask"),
-        PublishedResult(dataset="Rain100H", psnr=17.86, ssim=0.5531, note="mask"),
-        PublishedResult(dataset="Rain100L", psnr=35.57, ssim=0.9693, note="coarse, no RA"),
-        PublishedResult(dataset="Rain100H", psnr=30.45, ssim=0.8922, note="coarse, no RA"),
-        PublishedResult(dataset="Rain100L", psnr=36.12, ssim=0.9714, note="coarse, RA"),
-        PublishedResult(dataset="Rain100H", psnr=30.77, ssim=0.8964, note="coarse, RA"),
-        PublishedResult(dataset="Rain100L", psnr=35.93, ssim=0.9711, note="no context"),
-        PublishedResult(dataset="Rain100H", psnr=30.73, ssim=0.8979, note="no context"),
-    ),
+    results=_RESULTS,
 )
 
 WEIGHTS = (

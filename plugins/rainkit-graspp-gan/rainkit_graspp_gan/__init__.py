@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rainkit.api import Hyperparameters, ImageSpec, Method, Training, option, replace
-from rainkit_graspp_gan.card import PAPER, WEIGHTS
+from rainkit.api import Hyperparameters, Method, Training, option, replace
+from rainkit_graspp_gan import card
 
 __all__ = ["METHOD", "Network", "Objective"]
 
@@ -38,15 +38,8 @@ class Objective:
     )
 
 
-def _image(network: Network) -> ImageSpec:
-    """Stem 3 + sixteen 3x3 convs + dilation 4 + three 3x3 convs: 26 px, whatever the widths."""
-    return ImageSpec(
-        min_size=5,  # dilation 4 is padded by reflection
-        receptive_radius=26,
-        tiling="exact",
-        half=("bf16",),
-        fp32_modules=("fusion.out",),
-    )
+def _widths(*layers: int, context: int) -> dict[str, int]:
+    return {f"width{n}": width for n, width in enumerate(layers, 1)} | {"context": context}
 
 
 _DEFAULT = Hyperparameters(
@@ -54,14 +47,10 @@ _DEFAULT = Hyperparameters(
     objective=Objective(),
     training=Training(warmup_steps=100, steps=20_000, epoch_steps=500, patch=112),
 )
-# The printed values with their flaws: norms that drown the adversarial term, and a learning rate of
-# the critic at which it soon gives every picture the same score.
 _PAPER = Hyperparameters(
     network=Network(residual=False),
     objective=Objective(norm="l2", critic_lr=0.1),
-    training=Training(
-        schedule="plateau", steps=200_000, epoch_steps=2_000, batch=4, ema=0.0, augment="none"
-    ),
+    training=card.TRAINING,
 )
 
 METHOD = Method(
@@ -70,20 +59,18 @@ METHOD = Method(
     title="GRASPP-GAN",
     summary="stride-free residual encoder, atrous pyramid, gradient loss and a conditional critic",
     licence="Apache-2.0",
-    paper=PAPER,
+    paper=card.PAPER,
     variants={
         "default": _DEFAULT,
         "paper": _PAPER,
         "raspp": replace(_DEFAULT, objective={"alpha": 0.0, "beta": 0.0}),
         "graspp": replace(_DEFAULT, objective={"beta": 0.0}),
-        "wide": replace(
-            _DEFAULT,
-            network={"width1": 64, "width2": 64, "width3": 64, "width4": 64, "context": 64},
-        ),
+        "wide": replace(_DEFAULT, network=_widths(64, 64, 64, 64, context=64)),
+        "resnet18": replace(_DEFAULT, network=_widths(64, 128, 256, 512, context=256)),
     },
     ablation=("raspp", "graspp", "default"),
     network="rainkit_graspp_gan.network:RASPP",
     objective="rainkit_graspp_gan.objective:GrasppGanObjective",
-    image=_image,
-    weights=WEIGHTS,
+    image=card.image,
+    weights=card.WEIGHTS,
 )

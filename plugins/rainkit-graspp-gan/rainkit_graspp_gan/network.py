@@ -24,7 +24,7 @@ RATES = (1, 2, 4)
 
 
 class BasicBlock(nn.Module):
-    """ResNet-18's residual block without its stride: act(x + bn2(conv2(act(bn1(conv1(x)))))).
+    """ResNet-18's block without stride (section 3.2): act(x + bn2(conv2(act(bn1(conv1(x)))))).
 
     If the width changes, a 1x1 convolution with batch normalisation carries the skip. With
     ``slope=0`` and ``padding_mode="zeros"`` the block computes what timm's ``BasicBlock`` of
@@ -63,7 +63,7 @@ class BasicBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """ResNet-18 without stride and pooling: a 7x7 stem and four layers of two blocks."""
+    """ResNet-18 without stride and pooling (section 3.2): a 7x7 stem, four layers of two blocks."""
 
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Encoder(nn.Module):
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid: parallel dilated 3x3 convolutions for rain of several widths."""
+    """Atrous spatial pyramid (section 3.2): dilated 3x3 convolutions for rain of several widths."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class ASPP(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Three 3x3 convolutions that fuse the pyramid into a picture."""
+    """Three 3x3 convolutions that fuse the pyramid into a picture (section 3.2)."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Fusion(nn.Module):
 
 
 class RASPP(nn.Module):
-    """The generator: encoder, ASPP, fusion.
+    """The generator G: encoder, ASPP, fusion (section 3.2).
 
     The paper has no skip from the rainy picture to the result (``residual=False``). With the
     skip the network starts from the rainy picture and learns the rain, which a short training

@@ -15,7 +15,7 @@ __all__ = ["GrasppGanObjective", "Sobel"]
 
 
 class Sobel(nn.Module):
-    """Fixed, unnormalised Sobel filters: horizontal and vertical derivatives of each channel."""
+    """Fixed, unnormalised Sobel filters (section 3.3): d/dx and d/dy of each channel."""
 
     kernels: Tensor
 
@@ -33,11 +33,12 @@ class Sobel(nn.Module):
 
 
 class GrasppGanObjective(Objective[Pair]):
-    """Equation 1, with mean squares instead of norms unless ``norm="l2"``.
+    """Equation 1 (sections 3.3 and 3.4), with mean squares instead of norms unless ``norm="l2"``.
 
     With the printed norms the adversarial term would be 1e-5 of the loss; with mean squares the
     three terms have the same magnitude. The critic's score is the probability that a picture is
-    real; the paper's sign of the adversarial term agrees with no other reading.
+    real, as in equation 3; with the sign that equation 5 prints, the generator would then be
+    rewarded for pictures that look derained.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,7 +63,11 @@ class GrasppGanObjective(Objective[Pair]):
     def losses(
         self, phase: str, outputs: Derained, batch: Pair, progress: Progress
     ) -> dict[str, Loss]:
-        """Return real and fake of the critic; l2, gradient and adversarial of the generator."""
+        """Return the terms of a phase.
+
+        The critic's are ``real`` and ``fake`` (section 3.4, equation 3); the generator's are
+        ``l2``, ``gradient`` (section 3.3) and ``adversarial`` (equation 5).
+        """
         derained = outputs.image
         if phase == "critic":
             return {

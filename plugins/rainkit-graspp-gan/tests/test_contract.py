@@ -5,3 +5,4 @@ from rainkit.testing import MethodContract
 
 class TestGrasppGan(MethodContract):
     method = "graspp-gan"
+    large = ("resnet18",)  # 78 times the arithmetic of the default, which it equals but for widths

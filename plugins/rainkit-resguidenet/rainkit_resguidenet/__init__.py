@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rainkit.api import Hyperparameters, ImageSpec, Method, Part, Training, option, replace
-from rainkit_resguidenet.card import PAPER, WEIGHTS
+from rainkit.api import Hyperparameters, Method, Training, option, replace
+from rainkit_resguidenet import card
 
 __all__ = ["METHOD", "Network", "Objective"]
 
@@ -33,23 +33,6 @@ class Objective:
     )
 
 
-def _image(network: Network) -> ImageSpec:
-    """A block has a first convolution, two in each pass, and a last one; the merge is 1x1."""
-    return ImageSpec(
-        receptive_radius=network.blocks * (2 + 2 * network.recursion),
-        tiling="exact",
-        half=("bf16",),
-    )
-
-
-def _parts(network: Network) -> dict[str, Part]:
-    return {
-        f"block{k}": Part(doc=f"result after block {k}", estimates="picture")
-        for k in range(1, network.blocks + 1)
-    }
-
-
-# RMSProp as in TensorFlow, the paper's framework: decay 0.9. Its epsilon of 1e-10 is not PyTorch's.
 _DEFAULT = Hyperparameters(
     network=Network(),
     objective=Objective(),
@@ -58,19 +41,10 @@ _DEFAULT = Hyperparameters(
     ),
 )
 _PAPER = Hyperparameters(
-    network=Network(),
-    objective=Objective(reduction="sum"),
-    training=Training(
-        optimiser="rmsprop",
-        beta2=0.9,
-        schedule="constant",
-        steps=50_000,
-        epoch_steps=5_000,
-        batch=16,
-        ema=0.0,
-        augment="none",
-    ),
+    network=Network(), objective=Objective(reduction="sum"), training=card.TRAINING
 )
+
+_BASELINE_RR = {"recursion": 1, "merge": False}
 
 METHOD = Method(
     api=2,
@@ -78,7 +52,7 @@ METHOD = Method(
     title="ResGuideNet",
     summary="five tiny recursive blocks guided by earlier residuals; stops early on light rain",
     licence="Apache-2.0",
-    paper=PAPER,
+    paper=card.PAPER,
     variants={
         "default": _DEFAULT,
         "paper": _PAPER,
@@ -87,18 +61,19 @@ METHOD = Method(
             for k in range(1, 6)
         },
         "nrecur": replace(_DEFAULT, network={"recursion": 1}),
-        "baseline-rr": replace(_DEFAULT, network={"recursion": 1, "merge": False}),
-        "baseline": replace(
-            _DEFAULT, network={"recursion": 1, "merge": False, "guide": False, "width": 19}
-        ),
+        "baseline-rr": replace(_DEFAULT, network=_BASELINE_RR),
+        "baseline-rr-l2": replace(_DEFAULT, network=_BASELINE_RR, objective={"ssim": 0.0}),
+        "baseline": replace(_DEFAULT, network=_BASELINE_RR | {"guide": False, "width": 19}),
         "l2": replace(_DEFAULT, objective={"ssim": 0.0}),
         "last-only": replace(_DEFAULT, objective={"intermediate": False}),
     },
-    ablation=("baseline", "baseline-rr", "nrecur", "default"),
+    # Table 1 compares block5 and default, Fig. 8 the two losses of Baseline-RR.
+    ablation=("block5", "default", "baseline", "baseline-rr-l2", "baseline-rr", "nrecur"),
+    own_ablation=("l2", "last-only", "default"),
     network="rainkit_resguidenet.network:ResGuideNet",
     objective="rainkit_resguidenet.objective:DeepSupervision",
-    image=_image,
+    image=card.image,
     blocks=lambda network: network.blocks,
-    parts=_parts,
-    weights=WEIGHTS,
+    parts=card.parts,
+    weights=card.WEIGHTS,
 )

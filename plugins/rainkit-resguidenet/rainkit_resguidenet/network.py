@@ -1,8 +1,9 @@
 """ResGuideNet (section 3): blocks in a row, each guided by all residuals before it.
 
 ``X`` is the rainy picture, ``r_k`` the residual of block k (negative where rain is brighter than
-the scene) and ``y_k = X + r_k`` its result. Block k sees ``y_{k-1}`` and ``g_k``, the residuals of
-the blocks before it, but nothing of later blocks: the first k blocks are a network of their own.
+the scene) and ``y_k = X + r_k`` its result (equation 1). Block k sees ``y_{k-1}`` and ``g_k``, the
+residuals of the blocks before it (equation 2; equation 5 with recursion), but nothing of later
+blocks: the first k blocks are a network of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ SLOPE = 0.2
 
 
 class Block(nn.Module):
-    """Block k: features x0, a recursive unit with shared weights (equation 4), a residual.
+    """Block k: features x0, a recursive unit with shared weights, a residual.
+
+    The unit is that of section 3.3: each pass ends with the sum with x0 (equation 4).
 
     Attributes:
         guidance: number of channels of g_k, which enters once in each of the three stages.

@@ -22,6 +22,7 @@ COUNTS = {
     "block5": 37_065,
     "nrecur": 37_113,
     "baseline-rr": 37_065,
+    "baseline-rr-l2": 37_065,
     "baseline": 37_920,
     "l2": 37_113,
     "last-only": 37_113,

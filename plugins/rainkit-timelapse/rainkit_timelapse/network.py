@@ -1,4 +1,4 @@
-"""The time-lapse paper's network (section III): three encoders, a fusion and one decoder.
+"""The time-lapse paper's network (section III-B): three encoders, a fusion and one decoder.
 
 The network gives the streak layer S of a picture I; the clean picture is B = max(I - S, 0).
 """
@@ -82,7 +82,7 @@ class Concat(nn.Module):
 
 
 class DynFull(nn.Module):
-    """A filter W* that is generated as a whole from the picture's mean features."""
+    """A filter W* that is generated as a whole from the picture's mean features (III-B)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -124,19 +124,23 @@ class Upsample(nn.Module):
     """Bilinear upsampling to twice the size by a fixed transposed convolution (Table II).
 
     Pixel 2i is pixel i, and pixel 2i+1 is the mean of its neighbours. Beyond the border the last
-    pixel is repeated: zeros would darken the border.
+    pixel is repeated. With zeros, as the paper pads, the last row and column have half their value.
     """
 
     kernel: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, border: str = "repeat") -> None:
         super().__init__()
+        self.border = border
         ramp = torch.tensor([0.5, 1.0, 0.5])
         self.register_buffer("kernel", torch.outer(ramp, ramp)[None, None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,C,H,W] -> [B,C,2H,2W]."""
-        padded = F.pad(x, (0, 1, 0, 1), mode="replicate")
+        if self.border == "zero":
+            padded = F.pad(x, (0, 1, 0, 1))
+        else:
+            padded = F.pad(x, (0, 1, 0, 1), mode="replicate")
         kernel = self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
         wide = F.conv_transpose2d(padded, kernel, stride=2, padding=1, groups=x.shape[1])
         return wide[..., : 2 * x.shape[2], : 2 * x.shape[3]]
@@ -145,11 +149,13 @@ class Upsample(nn.Module):
 class Decoder(nn.Module):
     """Three levels that upsample, join the skips of all encoders, and convolve (Table II)."""
 
-    def __init__(self, encoders: int, channels: int, widths: tuple[int, ...]) -> None:
+    def __init__(
+        self, encoders: int, channels: int, widths: tuple[int, ...], border: str = "repeat"
+    ) -> None:
         super().__init__()
         w1, w2, w3 = widths
         joined = 1 + encoders
-        self.up = Upsample()
+        self.up = Upsample(border)
         self.level3 = _convolutions(3, [joined * w3, w3, w3, w3, w2])
         self.level2 = _convolutions(3, [joined * w2, w2, w2, w1])
         self.level1 = _convolutions(3, [joined * w1, w1, w1])
@@ -166,7 +172,7 @@ class Decoder(nn.Module):
 
 
 class TimeLapse(nn.Module):
-    """The encoders, the fusion, the decoder, and the subtraction of the streaks."""
+    """The encoders, the fusion, the decoder, and the subtraction of the streaks (III-B)."""
 
     def __init__(self, settings: Network) -> None:
         super().__init__()
@@ -177,7 +183,7 @@ class TimeLapse(nn.Module):
             Encoder(kernel, settings.channels, widths) for kernel in settings.kernels
         )
         self.fusion = _fusion(settings)
-        self.decoder = Decoder(len(settings.kernels), settings.channels, widths)
+        self.decoder = Decoder(len(settings.kernels), settings.channels, widths, settings.border)
 
     def forward(self, rainy: Tensor) -> Derained:
         """[B,3,H,W] in [0,1], sides multiples of 8 -> B, at least 0; the part is S."""

@@ -65,6 +65,20 @@ def test_upsampling_keeps_pixels_and_puts_means_between() -> None:
     torch.testing.assert_close(wide[..., -1, ::2], x[..., -1, :])
 
 
+def test_zeros_beyond_the_border_halve_the_last_row_and_column() -> None:
+    """As printed: the plain transposed convolution of the fixed kernel."""
+    assert PAPER.border == "zero"
+    torch.manual_seed(0)
+    x, up = torch.rand(1, 2, 3, 4), Upsample("zero")
+    wide, repeated = up(x), Upsample()(x)
+    kernel = up.kernel.expand(2, -1, -1, -1)
+    printed = F.conv_transpose2d(x, kernel, stride=2, padding=1, output_padding=1, groups=2)
+    torch.testing.assert_close(wide, printed)
+    torch.testing.assert_close(wide[..., :-1, :-1], repeated[..., :-1, :-1])
+    torch.testing.assert_close(wide[..., :-1, -1], repeated[..., :-1, -1] / 2)
+    torch.testing.assert_close(wide[..., -1, -1], repeated[..., -1, -1] / 4)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_streaks_are_subtracted_and_nothing_goes_below_black(channels: int) -> None:
     torch.manual_seed(0)

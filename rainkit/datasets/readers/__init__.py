@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from rainkit.datasets.matching import PairFiles
+from rainkit.datasets.pairing import PairFiles
 from rainkit.datasets.readers.archives import lmdb_folders, tar_files
 from rainkit.datasets.readers.folders import one_folder, side_by_side, two_folders
 from rainkit.datasets.readers.lists import meta_info, metadata_table, path_list

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import (
+from rainkit.datasets.pairing import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,

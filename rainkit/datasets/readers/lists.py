@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rainkit.datasets import parquet
-from rainkit.datasets.matching import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, sub_folder
+from rainkit.datasets.pairing import CLEAN_FOLDERS, RAINY_FOLDERS, PairFiles, sub_folder
 from rainkit.datasets.readers.rows import (
     ReadOptions,
     Row,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rainkit.datasets import image_ref
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import PairFiles, listed, with_unique_names
+from rainkit.datasets.pairing import PairFiles, listed, with_unique_names
 from rainkit.datasets.readers.rows import ReadOptions
 from rainkit.errors import PairingError
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.matching import (
+from rainkit.datasets.pairing import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,

@@ -35,9 +35,11 @@ class Augmentation:
     """A random square crop of both pictures, followed by flips, or by flips and quarter turns.
 
     Quarter turns make rain horizontal, so that a network learns to take horizontal lines of the
-    scene for rain. Flips keep rain near the vertical.
+    scene for rain. Flips keep rain near the vertical, and a horizontal flip alone lets it fall
+    down, too.
 
-    Pictures smaller than the crop are extended by reflection. With ``training.whole``, pictures
+    Pictures smaller than the crop are extended by reflection. A crop whose side is
+    ``training.crop`` is resized to ``training.patch``. With ``training.whole``, pictures
     are not cropped to squares but shrunk to that longest side, and their sides are cut to a
     multiple. In the share ``training.photometric`` of samples, brightness, contrast, gamma, hue and
     saturation of both pictures change alike.
@@ -57,11 +59,16 @@ class Augmentation:
         steps: list[A.BasicTransform] = []
         if not training.whole:
             patch = training.patch
+            crop = training.crop or patch
             steps += [
-                A.PadIfNeeded(patch, patch, border_mode=cv2.BORDER_REFLECT_101),
-                A.RandomCrop(patch, patch),
+                A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101),
+                A.RandomCrop(crop, crop),
             ]
-        self._flips = training.augment == "flips"
+            if crop != patch:
+                how = cv2.INTER_AREA if crop > patch else cv2.INTER_CUBIC
+                steps.append(A.Resize(patch, patch, interpolation=how))
+        self._flips = training.augment in ("flips", "hflip")
+        self._down = training.augment == "flips"
         if training.augment == "d4":
             steps.append(A.D4(p=1.0))
         both = {"clean": "image"}
@@ -84,6 +91,7 @@ class Augmentation:
         if self._flips:
             # albumentations would draw both flips and the place of the crop from equal numbers.
             down, right = np.random.default_rng([seed, _FLIPS]).choice((1, -1), 2)
+            down = down if self._down else 1
             rainy, clean = (np.ascontiguousarray(each[::down, ::right]) for each in (rainy, clean))
         if self._share:
             rng = np.random.default_rng([seed, _COLOURS])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit import images
-from rainkit.datasets.matching import check_sizes, notice_of_crops
+from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sampling_spec import SampledFolder, choose
 from rainkit.datasets.sequences import FrameScene, LeaveOneOutAverage, find_scenes, pair_of_frames
@@ -45,6 +45,7 @@ class Photos(Source):
         self._paths = [found.path for found in images.find(inputs)]
         self._request = context.request
         self._patch, self._whole = context.training.patch, context.training.whole
+        self._crop = context.training.crop or self._patch
         self._augment = context.augmentation()
         self._cache = context.cache
 
@@ -60,7 +61,8 @@ class Photos(Source):
             photo = images.shrink(photo, self._whole)
             frame_width = max(photo.shape[:2])
         else:
-            (photo,), frame_width = shrunk_pieces(photo, scale=scale, patch=self._patch, rng=rng)
+            (photo,), frame_width = shrunk_pieces(photo, scale=scale, patch=self._crop, rng=rng)
+            frame_width = round(frame_width * self._patch / self._crop)
         chosen = draw_seed(rng)
         clean, _ = self._augment(photo, photo, chosen)
         untouched = rng.random() < request.rain_free
@@ -111,6 +113,7 @@ class PairFolder(Source):
         self.name = "; ".join((str(folder.path), *notice_of_crops(sides)))
         self._request = context.request
         self._patch, self._whole = context.training.patch, context.training.whole
+        self._crop = context.training.crop or self._patch
         self._augment = context.augmentation()
         self._curves: dict[int, NDArray[np.uint8]] = {}
         self._cache = context.cache
@@ -132,7 +135,7 @@ class PairFolder(Source):
             clean = apply_curve(clean, self._curve(item, rainy, clean))
         if self._request.shrink < 1 and not self._whole:
             scale = rng.uniform(self._request.shrink, 1.0)
-            (rainy, clean), _ = shrunk_pieces(rainy, clean, scale=scale, patch=self._patch, rng=rng)
+            (rainy, clean), _ = shrunk_pieces(rainy, clean, scale=scale, patch=self._crop, rng=rng)
         chosen = draw_seed(rng)
         rainy, clean = self._augment(rainy, clean, chosen)
         larger = Enlargement.draw(self._request.enlarge, self._patch, chosen)

@@ -313,7 +313,7 @@ class DownstreamRequest:
             ids for segmentation. If None, the model's own answer on the clean picture counts as
             true.
         classes: names of the detector's classes in the order of their ids, from 1 on.
-        device: device as for :func:`rainkit.networks.choose`.
+        device: device as for :func:`rainkit.precision.choose_runtime`.
         ignore: class ids of pixels that are not counted.
         report: whether the pictures are kept for a page.
     """

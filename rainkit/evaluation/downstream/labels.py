@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rainkit.datasets.matching import listed
+from rainkit.datasets.pairing import listed
 from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.images import SUFFIXES
 

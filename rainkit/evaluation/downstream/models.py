@@ -134,15 +134,15 @@ def load(file: ModelFile, task: str, device: str = "auto") -> Model:
     Args:
         file: what to load.
         task: ``detection`` or ``segmentation``.
-        device: device as for :func:`rainkit.networks.choose`.
+        device: device as for :func:`rainkit.precision.choose_runtime`.
 
     Raises:
         UsageError: the device is unknown or absent, or a package is not installed.
         WeightsError: the file is damaged, of another kind, or does not fit the architecture.
     """
-    from rainkit import networks
+    from rainkit.precision import choose_runtime
 
-    place = networks.choose(device, "fp32").device
+    place = choose_runtime(device, "fp32").device
     make = {"torchscript": _torchscript, "onnx": _onnx, "torchvision": _torchvision}[file.kind]
     call, runtime, classes = make(file, task, place)
     return Model(

@@ -122,7 +122,7 @@ def pil_luma(rgb: RGB8, *, exact: bool) -> Plane:
     It is BT.601 in full range, rounded down. It is float64 if ``exact``, else float32.
     """
     products = cv2.LUT(rgb, _PIL_PRODUCTS)
-    total = np.asarray(cv2.transform(products, np.ones((1, 3))), np.int16)  # at most 255 * 64
+    total: Any = cv2.transform(products, np.ones((1, 3)))  # int16 holds it: at most 255 * 64 + 1
     return np.asarray((total >> _PIL_BITS).astype(np.float64 if exact else np.float32))
 
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from rainkit.choices import unknown
 from rainkit.errors import PairingError, UsageError, WeightsError
-from rainkit.evaluation.metrics import perceptual, rain
+from rainkit.evaluation.metrics import perceptual
 from rainkit.evaluation.metrics.perceptual import WeightFile
 from rainkit.images import RGB8, to_tensor
+from rainkit.rain import streak_energy
 
 __all__ = ["METRICS", "LoadedMetric", "Metric", "load_metrics", "metric"]
 
@@ -184,7 +185,7 @@ def _mae(restored: RGB8, target: RGB8) -> float:
 
 
 def _rain_removed(restored: RGB8, rainy: RGB8) -> float:
-    return rain.brighter_share(rainy, restored)
+    return streak_energy.brighter_share(rainy, restored)
 
 
 def _on_tensors(figure: Callable[..., Any], *pictures: RGB8) -> float:
@@ -294,7 +295,7 @@ _METRICS = (
         library="",
         title="rain left",
         about="share of the pixels more than 8 levels of luma brighter than the target, 0 to 1",
-        load=lambda: rain.brighter_share,
+        load=lambda: streak_energy.brighter_share,
     ),
     Metric(
         name="rain_removed",
@@ -309,10 +310,10 @@ _METRICS = (
         name="streak_energy",
         library="",
         title="streak energy",
-        smallest=16,
+        smallest=streak_energy.SMALLEST,
         needs=("input",),
         about="energy along the rainy picture's streaks, 1 for all of the rainy picture's",
-        load=lambda: rain.directional_energy,
+        load=lambda: streak_energy.directional_energy,
     ),
     Metric(
         name="lpips",

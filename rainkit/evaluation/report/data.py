@@ -12,12 +12,12 @@ import numpy.typing as npt
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import DatasetError, UsageError
 from rainkit.evaluation.scores import Comparison, Score, Scores
+from rainkit.published import PublishedRow, rows_on
 
 __all__ = [
     "EvalReport",
     "EvalResult",
     "PanelPictures",
-    "PublishedScore",
     "about_results",
     "report_of",
 ]
@@ -72,27 +72,6 @@ class EvalResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PublishedScore:
-    """A figure that a paper prints; it is shown as 'published' and never ranked.
-
-    Attributes:
-        method: the paper's method.
-        dataset: it stands beside measured datasets of this name, whatever the case.
-        psnr: in dB.
-        ssim: as printed.
-        milliseconds: per picture.
-        note: protocol and data, where the paper states them.
-    """
-
-    method: str
-    dataset: str
-    psnr: float | None = None
-    ssim: float | None = None
-    milliseconds: float | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EvalReport:
     """All that the page, tables and plots of an evaluation show.
 
@@ -109,7 +88,7 @@ class EvalReport:
     title: str
     results: tuple[EvalResult, ...]
     facts: Mapping[str, str] = field(default_factory=dict)
-    published: tuple[PublishedScore, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
     notes: tuple[str, ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
 
@@ -158,14 +137,14 @@ class EvalReport:
 
 def report_of(
     comparisons: Sequence[Comparison],
-    published: Sequence[PublishedScore] = (),
+    published: Sequence[PublishedRow] = (),
     notices: Sequence[str] = (),
 ) -> EvalReport:
     """Return several evaluations as one report, in their order.
 
     Args:
         comparisons: what was measured.
-        published: rows from papers.
+        published: rows from papers; those on other datasets are left out.
         notices: what a reader of the figures must know beside what the comparisons say.
 
     Raises:
@@ -195,12 +174,17 @@ def report_of(
         for scores in comparison.scores
     )
     datasets = dict.fromkeys(each.dataset for each in results)
+    shown = rows_on(published, datasets)
     made = ", ".join(f"{name} {version}" for name, version in versions.items())
     return EvalReport(
         title=f"{', '.join(each.restored for each in whole)} on {', '.join(datasets)}",
         results=results,
-        facts={"Made with": made, **about_results(comparisons)},
-        published=tuple(published),
+        facts={
+            "Made with": made,
+            **about_results(comparisons),
+            **{f"{row.title}'s paper": row.paper for row in shown},
+        },
+        published=shown,
         notes=tuple(
             dict.fromkeys([*notices, *(note for each in comparisons for note in each.notices)])
         ),

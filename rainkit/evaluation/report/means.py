@@ -10,6 +10,7 @@ from typing import Literal
 from rainkit.evaluation.metrics.registry import METRICS
 from rainkit.evaluation.report.data import EvalReport, EvalResult
 from rainkit.evaluation.scores import Score
+from rainkit.published import same_dataset
 from rainkit.render.text_tables import bold, latex, markdown, underlined
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "emphasised",
     "eval_latex",
     "eval_markdown",
+    "labelled",
     "marked",
     "mean",
     "shown",
@@ -192,26 +194,22 @@ def _means(groups: Sequence[Sequence[SummaryRow]], columns: Sequence[Column]) ->
 
 
 def _published(report: EvalReport, dataset: str, columns: Sequence[Column]) -> list[SummaryRow]:
-    return [
-        _row(
-            each.method,
-            dataset,
-            "published",
-            columns,
-            [getattr(each, c.name, None) if c.name in _PRINTED else None for c in columns],
-            note=each.note,
-        )
-        for each in report.published
-        if _plain(each.dataset) == _plain(dataset)
-    ]
-
-
-def _plain(dataset: str) -> str:
-    """Return ``rain100h`` for ``Rain-100 H``: papers and folders spell names differently."""
-    return "".join(letter for letter in dataset.casefold() if letter.isalnum())
-
-
-_PRINTED = ("psnr", "ssim", "milliseconds")
+    rows = []
+    for each in report.published:
+        figures = {"psnr": each.result.psnr, "ssim": each.result.ssim}
+        if same_dataset(each.result.dataset, dataset):
+            printed = [figures.get(column.name) for column in columns]
+            cells = (Cell(float(text), text) if text else Cell(None, "") for text in printed)
+            rows.append(
+                SummaryRow(
+                    method=each.name,
+                    dataset=dataset,
+                    kind="published",
+                    cells=tuple(cells),
+                    note=each.note,
+                )
+            )
+    return rows
 
 
 def _value(score: Score, name: str) -> float | None:
@@ -235,12 +233,9 @@ def _row(
     columns: Sequence[Column],
     values: Sequence[float | None],
     count: int | None = None,
-    note: str = "",
 ) -> SummaryRow:
     cells = tuple(Cell(v, shown(v, c.form)) for c, v in zip(columns, values, strict=True))
-    return SummaryRow(
-        method=method, dataset=dataset, kind=kind, cells=cells, count=count, note=note
-    )
+    return SummaryRow(method=method, dataset=dataset, kind=kind, cells=cells, count=count)
 
 
 def shown(value: float | None, form: str) -> str:
@@ -368,6 +363,11 @@ def _titles(table: SummaryTable, quantities: Sequence[str]) -> list[str]:
     return [titles[name] for name in quantities if name in titles]
 
 
+def labelled(method: str, kind: str) -> str:
+    """Return a row's name for tables of text, in which published rows have no other mark."""
+    return f"{method} (published)" if kind == "published" else method
+
+
 def _cell_rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[list[str]], list[int]]:
     """Return rows of cells, and the numbers of the rows that have a line above them."""
     names = [column.name for column in table.columns]
@@ -389,7 +389,7 @@ def _cell_rows(table: SummaryTable, quantities: Sequence[str]) -> tuple[list[lis
             for dataset in table.datasets
             for i in indices
         ]
-        rows.append([f"{method} (published)" if kind == "published" else method, *cells])
+        rows.append([labelled(method, kind), *cells])
     return rows, rules
 
 

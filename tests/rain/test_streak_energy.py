@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from rainkit.evaluation.metrics.rain import brighter_share, directional_energy, streaks
+from rainkit.rain.streak_energy import brighter_share, directional_energy, streaks
 
 CLEAN = np.ascontiguousarray(data.chelsea()[:240, :320])
 

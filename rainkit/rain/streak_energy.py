@@ -1,4 +1,4 @@
-"""Metrics of rain itself, for photographs that have no ground truth.
+"""Measures of the rain that is left in a photograph, which need no ground truth.
 
 Streaks lie along one direction. A structure tensor (Bigün and Granlund 1987) finds it in the rainy
 picture; restoring should take the energy along it away.
@@ -7,18 +7,31 @@ picture; restoring should take the energy along it away.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from rainkit.evaluation.metrics.psnr_ssim import Plane
 from rainkit.images import LUMA_WEIGHTS, RGB8
 
-__all__ = ["SEEN", "Streaks", "brighter_share", "direction", "directional_energy", "streaks"]
+__all__ = [
+    "SEEN",
+    "SMALLEST",
+    "Streaks",
+    "brighter_share",
+    "direction",
+    "directional_energy",
+    "streaks",
+]
+
+_Plane: TypeAlias = NDArray[Any]
 
 SEEN = 8.0
 """Threshold in grey levels; smaller differences are hardly visible."""
+
+SMALLEST = 16
+"""Shortest side in pixels of pictures in which streaks have a direction."""
 
 _FINE_SD = 2.5  # px; the details finer than this are streaks and texture, not the scene's shading
 _TENSOR_SD = 1.5  # px
@@ -79,7 +92,7 @@ def directional_energy(restored: RGB8, rainy: RGB8) -> float:
     return _within(*_oriented(restored), along) / before
 
 
-def direction(tilt_deg: Plane, weight: Plane) -> Streaks:
+def direction(tilt_deg: _Plane, weight: _Plane) -> Streaks:
     """Return the direction, up to 60 degrees from the vertical, with the most energy around it.
 
     Args:
@@ -100,12 +113,12 @@ def direction(tilt_deg: Plane, weight: Plane) -> Streaks:
     return Streaks(float(centres[best]), float(around[best]) / total)
 
 
-def _within(tilt_deg: Plane, weight: Plane, along: float) -> float:
+def _within(tilt_deg: _Plane, weight: _Plane, along: float) -> float:
     away = np.abs((tilt_deg - along + 90) % 180 - 90)
     return float(weight[away <= _SECTOR].sum(dtype=np.float64))
 
 
-def _oriented(rgb: RGB8) -> tuple[Plane, Plane]:
+def _oriented(rgb: RGB8) -> tuple[_Plane, _Plane]:
     """Return the tilt in degrees [H,W] of the lines through each pixel, and their energy."""
     luma = cv2.transform(rgb.astype(np.float32), LUMA_WEIGHTS)
     luma = cv2.subtract(luma, cv2.GaussianBlur(luma, (0, 0), _FINE_SD))
