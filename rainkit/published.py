@@ -40,9 +40,11 @@ class PublishedRow:
 
     @property
     def name(self) -> str:
-        """What the row is called, such as ``JORDER, GraNet's Table 1``."""
-        place = self.result.table or "text"
-        return f"{_who(self.result, self.title)}, {self.title}'s {place}"
+        """What the row is called: ``GraNet, Table 1``, or ``JORDER, GraNet's Table 1``."""
+        who, place = _who(self.result, self.title), self.result.table or "text"
+        if self.result.method:
+            return f"{who}, {self.title}'s {place}"
+        return f"{who if self.title in who else f'{self.title}: {who}'}, {place}"
 
     @property
     def note(self) -> str:
