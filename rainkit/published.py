@@ -60,7 +60,13 @@ class PublishedRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PaperTable:
-    """A table of a paper: a row per method, a column per dataset, and notes below it."""
+    """A table of a paper: a row per method, a column per dataset.
+
+    Attributes:
+        table: title, columns and cells.
+        texts: the columns that hold words, not figures.
+        notes: lines to show below it.
+    """
 
     table: TextTable
     texts: frozenset[str]
