@@ -117,6 +117,7 @@ def _about(method: Method) -> dict[str, Any]:
             name: hyperparameters.differences(values, default)
             for name, values in method.variants.items()
         },
+        "ablation": {"published": list(method.ablation), "ours": list(method.own_ablation)},
         "hyperparameters": [asdict(row) for row in hyperparameters.describe(default)],
         "blocks": method.blocks and method.blocks(default.network),
         "parts": {name: asdict(part) for name, part in parts.items()},
@@ -172,6 +173,13 @@ def _print_variants(about: dict[str, Any]) -> None:
         folded={"differs from default in"},
         title="Variants (--variant)",
     )
+    published, ours = about["ablation"]["published"], about["ablation"]["ours"]
+    if published:
+        _line(f"The paper compares (train --ablation published): {', '.join(published)}")
+    elif ours:
+        _line("The paper compares no variants.")
+    if ours:
+        _line(f"We compare, too (train --ablation ours): {', '.join(ours)}")
 
 
 def _print_hyperparameters(about: dict[str, Any]) -> None:
