@@ -182,11 +182,12 @@ def test_a_dry_run_and_a_profile_write_nothing(
     photos: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     options = ("-m", "graspp-gan", "--clean", photos, "-o", tmp_path / "run", "--device", "cpu")
-    assert _run(monkeypatch, *options, *TINY, "--dry-run") == 0
+    assert _run(monkeypatch, *options, *TINY, "--dry-run", "plan") == 0
     shown = capsys.readouterr().out
     assert "memory, estimated" in shown
     assert "generator" in shown
-    assert _run(monkeypatch, *options, *TINY, "--profile", "--json", "--set", "run.workers=0") == 0
+    options += ("--dry-run", "profile", "--json", "--set", "run.workers=0")
+    assert _run(monkeypatch, *options, *TINY) == 0
     assert json.loads(capsys.readouterr().out)["ratio"] > 0
     assert not (tmp_path / "run").exists()
 
