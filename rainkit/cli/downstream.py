@@ -21,6 +21,7 @@ from rainkit.cli.options import (
     Quiet,
     RainySide,
     Tile,
+    WorkSize,
     choice,
 )
 from rainkit.runtime_options import RuntimeOptions
@@ -98,6 +99,7 @@ def downstream(
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
+    work_size: WorkSize = "full",
     effort: Effort = "full",
 ) -> None:
     """Run a detector or segmenter on rainy, derained and clean pictures, and compare its figures.
@@ -114,7 +116,9 @@ def downstream(
     from rainkit.evaluation.downstream import DownstreamRequest
     from rainkit.evaluation.methods import choose_methods
 
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+    )
     chosen = choose_methods(methods)
     request = evaluation.EvalRequest(
         sources=tuple(

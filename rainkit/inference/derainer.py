@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -263,8 +264,8 @@ class Derainer:
     def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
         """Return the luma [H,W] of the light that the network takes off a picture."""
         rain = _to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1)
-        layer = rain[0].clamp_(min=0).permute(1, 2, 0).numpy() @ np.float32(LUMA_WEIGHTS)
-        return np.asarray(layer, np.float32)
+        layer = rain[0].clamp_(min=0).permute(1, 2, 0).numpy()
+        return cv2.transform(layer, LUMA_WEIGHTS)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = rainy[None] if rainy.dim() == 3 else rainy
