@@ -22,6 +22,7 @@ from statistics import fmean
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -62,8 +63,8 @@ def psnr(result: RGB8, clean: RGB8) -> float:
 def guided(rainy: RGB8, full: Derainer, side: int) -> RGB8:
     """Derain a picture at a work size, and carry the rain to full size by a guided filter."""
 
-    def mean(plane: np.ndarray) -> np.ndarray:
-        return cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REFLECT)
+    def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REFLECT), np.float32)
 
     small = shrink(rainy, side)
     guide = small.astype(np.float32) / 255
@@ -75,7 +76,7 @@ def guided(rainy: RGB8, full: Derainer, side: int) -> RGB8:
     size = (rainy.shape[1], rainy.shape[0])
     slope, offset = (cv2.resize(mean(each), size) for each in (slope, offset))
     restored = rainy * (1 - slope) - 255 * offset
-    return np.clip(np.rint(restored), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(restored), 0, 255), np.uint8)
 
 
 def measure(pairs: list[tuple[RGB8, RGB8]], factor: float, method: str) -> dict[str, Row]:

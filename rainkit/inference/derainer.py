@@ -265,7 +265,7 @@ class Derainer:
         """Return the luma [H,W] of the light that the network takes off a picture."""
         rain = _to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1)
         layer = rain[0].clamp_(min=0).permute(1, 2, 0).numpy()
-        return cv2.transform(layer, LUMA_WEIGHTS)
+        return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = rainy[None] if rainy.dim() == 3 else rainy

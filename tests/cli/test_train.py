@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from skimage import data
 
 from rainkit import images, plugins, weights
+from rainkit.api import Method
 from rainkit.cli import main
 from rainkit.images import Picture
 
@@ -96,6 +98,32 @@ def test_a_mistake_in_a_recipe_is_named(
     assert f"--config {path}" in error
     assert "Traceback" not in error
     assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("whose", "lists", "told"),
+    [
+        ("published", {}, "--ablation published: the paper of tiny compares no variants"),
+        ("published", {"own_ablation": ("paper",)}, "no variants; --ablation ours trains paper"),
+        ("ours", {}, "--ablation ours: tiny lists no variants beyond its paper's"),
+        ("ours", {"ablation": ("default", "paper")}, "--ablation published trains default, paper"),
+        ("published", {"ablation": ("paper", "default")}, "--validate"),
+        ("ours@2", {"own_ablation": ("paper", "default")}, "--validate"),
+    ],
+)
+def test_the_papers_ablation_and_ours_are_told_apart(
+    whose: str,
+    lists: dict[str, tuple[str, ...]],
+    told: str,
+    tiny_method: Method,
+    photos: Path,
+    monkeypatch,
+    capsys,
+) -> None:
+    method = dataclasses.replace(tiny_method, **lists)
+    monkeypatch.setattr(plugins, "get", lambda name: method)
+    assert _run(monkeypatch, "-m", "tiny", "--clean", photos, "--ablation", whose) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
