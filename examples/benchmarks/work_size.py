@@ -19,10 +19,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -63,11 +63,11 @@ def psnr(result: RGB8, clean: RGB8) -> float:
 def guided(rainy: RGB8, full: Derainer, side: int) -> RGB8:
     """Derain a picture at a work size, and carry the rain to full size by a guided filter."""
 
-    def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REFLECT), np.float32)
+    def mean(plane: Any) -> Any:
+        return cv2.blur(plane, (3, 3), borderType=cv2.BORDER_REFLECT)
 
     small = shrink(rainy, side)
-    guide = small.astype(np.float32) / 255
+    guide: Any = small.astype(np.float32) / 255
     rain = guide - full.derain(small).astype(np.float32) / 255
     centre, level = mean(guide), mean(rain)
     spread = mean(guide * guide) - centre * centre
