@@ -210,6 +210,7 @@ class CachedDerainer:
         if (keep := request.keep) is not None:
             key = self.about | {
                 "tile": request.options.tile,
+                "work_size": request.options.work_size,
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,
                 "plugin": [p.version for p in plugins.installed() if p.name == request.method],
