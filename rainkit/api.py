@@ -336,6 +336,9 @@ class Training:
         0, "side of the random crop, which is resized to patch; 0 is patch", ge=0, le=4096
     )
     whole: int = option(0, "longest side of whole pictures to train on; 0 trains on crops", ge=0)
+    distill_weight: float = option(
+        1.0, "weight of the mean absolute distance to the picture of --teacher", gt=0
+    )
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1
@@ -396,6 +399,11 @@ class Method:
             and the network has a generator ``stages(rainy) -> Iterator[Derained]``: the result
             after each block in turn and, if something follows the last block, the final result.
         weights: trained weights; the first are the default.
+        released_names: function from the network hyperparameters to the names that the tensors of
+            the network have in the files that the paper's authors released, for ``rainkit weights
+            import``: one name for each tensor, or several if it joins the tensors of several names
+            along its first dimension. None if there are no such files, or if they use the network's
+            own names.
         training_data: what a batch of the objective holds: clean pairs or time-lapse frames.
         ablation: variants that the paper compares with one another, in its order; empty if it
             compares none.
@@ -415,6 +423,7 @@ class Method:
     parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
+    released_names: Callable[[Any], Mapping[str, tuple[str, ...]]] | None = None
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()
     own_ablation: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ __all__ = [
     "Average",
     "DepthFormat",
     "DownstreamTask",
+    "DryRun",
     "FileFormat",
     "Layout",
     "Level",
@@ -44,6 +45,13 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+
+
+class DryRun(StrEnum):
+    """What ``rainkit train`` says instead of training."""
+
+    PLAN = "plan"
+    PROFILE = "profile"
 
 
 class Layout(StrEnum):

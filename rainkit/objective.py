@@ -114,7 +114,11 @@ class Objective(nn.Module, Generic[BatchT]):
         return tuple(phase.name for phase in self.phases)
 
     def outputs(self, network: nn.Module, batch: BatchT) -> Derained:
-        """Do the one forward pass of a step: a second would update BatchNorm's statistics twice."""
+        """Do the one forward pass of a step: a second would update BatchNorm's statistics twice.
+
+        The result holds one picture for each of ``batch[0]``, or of ``Frames`` one for each first
+        frame and then one for each second one, so that a teacher can derain the same pictures.
+        """
         answer: Derained = network(batch[0])
         return answer
 

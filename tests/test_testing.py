@@ -44,6 +44,7 @@ ABSENT_CLAIMS = (
     "Method.blocks is None: the method is not an anytime method",
     "Method.ablation is empty: no variants are compared",
     "Method.weights is empty: the method ships no weights",
+    "Method.released_names is None: checkpoints have the network's own names",
 )
 
 
@@ -160,6 +161,7 @@ def test_pytest_runs_the_kit_on_an_installed_plugin(
         "test_stages_end_with_the_result",
         "test_variants_to_compare_exist",
         "test_shipped_weights_are_whole",
+        "test_released_names_fill_the_network",
     }
     for reason in ABSENT_CLAIMS:
         assert any(reason in given for given in reports.reasons)
@@ -507,6 +509,23 @@ def test_state_outside_buffers_is_found(contract, tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError, match="some of its state is in no buffer"):
         contract(Forgets).test_weights_survive_a_file(tmp_path)
+
+
+def test_released_names_must_be_those_of_the_network(contract, tmp_path: Path) -> None:
+    own = dict.fromkeys(Net(Settings()).state_dict())
+    cases: list[tuple[dict[str, tuple[str, ...]], str | None]] = [
+        ({name: (f"net.{name}.a", f"net.{name}.b") for name in own}, None),
+        ({name: (f"their_{name}",) for name in own if name != "last.bias"}, r"no names for .*last"),
+        ({name: (name,) for name in (*own, "gate.weight")}, "names for .*gate.weight"),
+        (dict.fromkeys(own, ("conv.weight",)), "uses conv.weight twice"),
+    ]
+    for names, said in cases:
+        kit = contract(released_names=lambda network, names=names: names)
+        if said is None:
+            kit.test_released_names_fill_the_network("default", tmp_path)
+            continue
+        with pytest.raises(AssertionError, match=said):
+            kit.test_released_names_fill_the_network("default", tmp_path / "none")
 
 
 def test_shipped_weights_are_checked(

@@ -197,7 +197,10 @@ def _print_hyperparameters(about: dict[str, Any]) -> None:
 
 def _print_weights(about: dict[str, Any]) -> None:
     if not about["weights"]:
-        _line("Weights: the plugin ships none; train some with rainkit train.")
+        _line(
+            "Weights: the plugin ships none; train some with rainkit train, or import a checkpoint "
+            "with rainkit weights import."
+        )
         return
     for weights in about["weights"]:
         _line(f"\nWeights {about['name']}.{weights['tag']}", style="bold")

@@ -92,6 +92,15 @@ def train(
             rich_help_panel=METHOD,
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        _option(
+            metavar="METHOD.TAG|METHOD=FILE",
+            help="Trained weights whose pictures are learnt from, too, with the weight "
+            "training.distill_weight.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -166,19 +175,15 @@ def train(
         ),
     ] = None,
     dry_run: Annotated[
-        bool,
-        _option(
-            "--dry-run", help="Say what would be done, and write nothing.", rich_help_panel=INSTEAD
+        choices.DryRun | None,
+        choice(
+            choices.DryRun,
+            "--dry-run",
+            help="Write nothing, and say what would be done, or where the time of a step goes.",
+            panel=INSTEAD,
+            show_default=False,
         ),
-    ] = False,
-    profile: Annotated[
-        bool,
-        _option(
-            "--profile",
-            help="Say where the time of a step goes, and write nothing.",
-            rich_help_panel=INSTEAD,
-        ),
-    ] = False,
+    ] = None,
     as_json: Annotated[
         bool, _option("--json", help="Print the result as JSON.", rich_help_panel=RUN)
     ] = False,
@@ -198,13 +203,14 @@ def train(
     Ctrl-C ends the running step and writes a checkpoint. A second Ctrl-C stops at once.
     """
     if ablation is not None:
-        refuse_together("--ablation", {"--variant": variant, "--profile": profile})
+        profile = dry_run == choices.DryRun.PROFILE
+        refuse_together("--ablation", {"--variant": variant, "--dry-run profile": profile})
     if resume is not None:
         fixed = {
             "--method": method, "--clean": clean, "--pairs": pairs, "--scenes": scenes,
             "--validate": validate, "--config": config, "--variant": variant, "--init": init,
             "--output": run, "--max-time": max_time, "--seed": seed, "--precision": precision,
-            "--ablation": ablation, "--dry-run": dry_run, "--profile": profile,
+            "--ablation": ablation, "--dry-run": dry_run, "--teacher": teacher,
         }  # fmt: skip
         remedy = (
             "all but --device, --max-steps and --set run.NAME=VALUE comes from the run; to train on"
@@ -233,14 +239,15 @@ def train(
             device=device or "auto",
             precision=precision or "auto",
             init=init,
+            teacher=teacher,
             max_seconds=None if max_time is None else training.parse_time(max_time),
         )
         if ablation is not None:
-            _ablate(make, ablation, seed, run, dry_run=dry_run, as_json=as_json)
+            _ablate(make, ablation, seed, run, dry_run=dry_run is not None, as_json=as_json)
             return
         request = make(run=run, variant=variant, seed=seed)
-    if dry_run or profile:
-        _explain(request, dry_run=dry_run, as_json=as_json)
+    if dry_run is not None:
+        _explain(request, dry_run, as_json=as_json)
         return
     with _continuing(request.run):
         result = training.train(request, console=errors)
@@ -269,11 +276,12 @@ def _show_result(result: TrainResult, *, as_json: bool) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def _explain(request: TrainRequest, *, dry_run: bool, as_json: bool) -> None:
+def _explain(request: TrainRequest, what: choices.DryRun, *, as_json: bool) -> None:
     """Show what a training would do, or where its time goes."""
     from rainkit import training
 
-    shown = training.plan(request) if dry_run else training.profile(request)
+    explain = training.plan if what == choices.DryRun.PLAN else training.profile
+    shown = explain(request)
     if not _speaks():
         return
     if as_json:
@@ -334,7 +342,7 @@ def _ablate(
     )
     if dry_run:
         for request in requests:
-            _explain(request, dry_run=True, as_json=as_json)
+            _explain(request, choices.DryRun.PLAN, as_json=as_json)
         return
     with _continuing(home):
         result = training.ablate(requests, home, errors)

@@ -1,4 +1,4 @@
-"""``rainkit weights``: inspect and verify weights files, and pack those of a run for a plugin."""
+"""``rainkit weights``: inspect, verify, import and pack weights files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import typer
 
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
-from rainkit.cli.options import OUTPUT, Json
+from rainkit.cli.options import INPUT, OUTPUT, Json, Overwrite
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from rainkit.weights import Inspection, Packed, Verification
+    from rainkit.weights import Imported, Inspection, Packed, Verification
 
-__all__ = ["app", "inspect", "pack", "verify"]
+__all__ = ["app", "import_file", "inspect", "pack", "verify"]
 
 app = CommandLine(
-    name="weights", help="Show what weights files hold, verify them, and pack those of a run."
+    name="weights",
+    help="Show what weights files hold, verify them, import those of other programs, and pack "
+    "those of a run.",
 )
 
 
@@ -99,6 +101,82 @@ def verify(
         warn(line if plugins.installed() else plugins.none_installed())
     if any(each.problem for each in found):
         raise typer.Exit(1)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint of PyTorch (.pth, .pt, .ckpt), or a .safetensors file that rainkit "
+            "did not write.",
+            metavar="FILE",
+        ),
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="Method whose network the file fits.",
+            rich_help_panel=INPUT,
+        ),
+    ],
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="Variant of the method that the file is of.",
+            show_default="the first whose network it fits",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="network.NAME=VALUE",
+            help="One setting of the network that differs from the variant.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The .safetensors file to write.",
+            show_default="beside FILE",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Make a weights file of a checkpoint that the authors of a paper released.
+
+    Every tensor must fit the network of the method, and only tensors are read:
+    a file that holds code is refused.
+
+    For example:
+
+      rainkit weights import net_latest.pth --method prenet -o rain100h.safetensors
+    """
+    from rainkit import plugins, weights
+
+    done = weights.import_checkpoint(
+        plugins.get(method),
+        file,
+        out,
+        variant=variant,
+        settings=tuple(settings or ()),
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(done.to_data())
+        return
+    _print_imported(done)
 
 
 @app.command()
@@ -195,6 +273,21 @@ def _print_verifications(found: tuple[Verification, ...]) -> None:
         if each.problem:
             text = each.problem if each.name in each.problem else f"{each.name}: {each.problem}"
             warn(text, label="bad:", style="bold red")
+
+
+def _print_imported(done: Imported) -> None:
+    tell(f"{done.path}: {done.method}, variant {done.variant}, {done.parameters:,} parameters")
+    if done.inside not in ("", "module"):
+        warn(f"these are the tensors of {done.inside} in {done.source}", label="note:")
+    if done.left_out:
+        warn(f"{counted(len(done.left_out), 'tensor')} of other networks left out", label="note:")
+    if done.alike:
+        kinds = "variant" if len(done.alike) == 1 else "variants"
+        warn(
+            f"its tensors fit the {kinds} {', '.join(done.alike)} as well: if the file is of such "
+            "a network, name it with --variant",
+            label="note:",
+        )
 
 
 def _print_packed(packed: Packed) -> None:

@@ -475,12 +475,12 @@ def _check_runtimes(runs: Sequence[_Run]) -> None:
     """
     if all(run.nothing_to_do for run in runs):
         return
-    from rainkit import networks  # imports torch
+    from rainkit.precision import choose_runtime  # imports torch
 
     for run in runs:
         options = run.setup.options
         try:
-            networks.choose(options.device, options.precision, run.setup.spec)
+            choose_runtime(options.device, options.precision, run.setup.spec)
         except UsageError as error:
             raise UsageError(f"{run.setup.method.name}: {error}") from None
 

@@ -95,7 +95,8 @@ def _find_weights(
         if which is None:
             raise WeightsError(
                 f"{method.name} ships no weights of the variant {variant}: "
-                "train some and pass --weights FILE.safetensors"
+                "train some (rainkit train) or import a checkpoint (rainkit weights import), and "
+                "pass --weights FILE.safetensors"
             )
     file = weight_files.find(method, which)
     if variant is not None and file.variant != variant:

@@ -168,6 +168,32 @@ class Shipping(Contract):
         same = torch.equal(wrapped(first, spec)(picture), wrapped(second, spec)(picture))
         assert same, "a network differs after a round trip: some of its state is in no buffer"
 
+    def test_released_names_fill_the_network(self, network_variant: str, tmp_path: Path) -> None:
+        """A checkpoint with the authors' names becomes weights that hold the same values."""
+        method = self.described()
+        if method.released_names is None:
+            pytest.skip("Method.released_names is None: checkpoints have the network's own names")
+        settings = method.variants[network_variant].network
+        own = seeded(method, settings, 0).state_dict()
+        names = method.released_names(settings)
+        assert set(names) == set(own), (
+            f"released_names has no names for {sorted(set(own) - set(names))[:3]}, and names for "
+            f"{sorted(set(names) - set(own))[:3]}, which the network does not have"
+        )
+        released: dict[str, torch.Tensor] = {}
+        for name, theirs in names.items():
+            pieces = own[name].tensor_split(len(theirs)) if len(theirs) > 1 else (own[name],)
+            for piece, their in zip(pieces, theirs, strict=True):
+                assert their not in released, f"released_names uses {their} twice"
+                released[their] = piece.clone()
+        torch.save(released, tmp_path / "released.pth")
+        path = tmp_path / "imported.safetensors"
+        weights.import_checkpoint(method, tmp_path / "released.pth", path, variant=network_variant)
+        file = weights.open_file(method, path)
+        filled = weights.load(seeded(method, file.network, 1), file).state_dict()
+        wrong = [name for name, tensor in own.items() if not torch.equal(tensor, filled[name])]
+        assert not wrong, f"{wrong[0]} has other values after an import"
+
     def test_shipped_weights_are_whole(self) -> None:
         """Each declared file exists, has its hash, names its variant, and loads."""
         method = self.described()

@@ -181,7 +181,7 @@ def _begun(request: TrainRequest) -> TrainRequest:
         settings=[f"run.workers={request.settings.workers}"],
     )
     wanted = dataclasses.replace(request, resume=True, command=held.command)
-    same = {"hyperparameters", "method", "variant", "seed", "data"}
+    same = {"hyperparameters", "method", "variant", "seed", "data", "teacher"}
     if request.max_seconds is not None:
         same.remove("hyperparameters")  # the steps were fixed when it began
     told = run_config.to_data(wanted), run_config.to_data(held)

@@ -15,6 +15,7 @@ from rainkit.api import Training
 from rainkit.errors import MethodError
 from rainkit.objective import Derained, Loss, Objective, Phase, Progress, weighted_sum
 from rainkit.precision import Runtime
+from rainkit.training.distillation import Teacher
 from rainkit.training.schedules import Plateau, learning_rate
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Phases:
     Batch statistics, SSIM and means over the batch are computed for each process's share of the
     batch, and for each part of that share if ``training.accumulate`` splits it.
 
+    If there is a teacher, the network's loss has one more term, ``teacher``: the mean absolute
+    difference between the network's picture and the teacher's.
+
     Attributes:
         timed: called with the name of each part of a step; returns a context that surrounds it.
         seen: called with a phase's name before its optimiser steps, while its gradients exist.
@@ -42,6 +46,7 @@ class Phases:
         runtime: Runtime,
         accelerator: Accelerator,
         seed: int,
+        teacher: Teacher | None = None,
     ) -> None:
         self.network = network
         self.objective = objective
@@ -51,6 +56,7 @@ class Phases:
         fp16 = runtime.precision == "fp16"
         self._scaler = torch.amp.GradScaler(runtime.device.type) if fp16 else None
         self._seed = seed
+        self._teacher = teacher
         self.timed: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext()
         self.seen: Callable[[str], None] | None = None
         self._still = _fully_frozen(network)
@@ -112,11 +118,19 @@ class Phases:
                 self._runtime.autocast(),
             ):
                 outputs = networks.checked(self.network, self.objective.outputs(self.network, part))
+            target = None
+            if self._teacher is not None and self._network_phase in stepping:
+                with self.timed("teacher"):
+                    target = self._teacher.targets(part, outputs.image)
             for phase in stepping:
-                seen = outputs if phase.trains == "network" else _detached(outputs)
+                own = phase.trains == "network"
+                seen = outputs if own else _detached(outputs)
                 with self.timed(f"{phase.name}: losses"):
                     with self._only(phase), self._runtime.autocast():
                         losses = self.objective.losses(phase.name, seen, part, progress)
+                        if own and target is not None:
+                            off = (outputs.image.float() - target).abs().mean()
+                            losses = {**losses, "teacher": Loss(off, self._training.distill_weight)}
                     total = weighted_sum(losses)
                 with self.timed(f"{phase.name}: backward"):
                     self._backward(total / len(parts))

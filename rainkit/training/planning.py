@@ -1,4 +1,4 @@
-"""Planning a training before its first step: ``--dry-run`` and ``--max-time``."""
+"""Planning a training before its first step: ``--dry-run plan`` and ``--max-time``."""
 
 from __future__ import annotations
 
@@ -178,7 +178,8 @@ class Plan:
         phases: name, trained module, optimiser and first step of each phase, and its learning rates
             at the start, after each quarter and at the end.
         validation: number of pictures of each validation set.
-        memory_mib: estimated memory of weights, gradients, optimisers, average and activations.
+        memory_mib: estimated memory of weights, gradients, optimisers, average, activations and
+            teacher.
     """
 
     request: TrainRequest
@@ -222,9 +223,7 @@ def plan(request: TrainRequest) -> Plan:
     sizes = {name: networks.parameters(module) for name, module in modules.items()}
     trained = sum(sizes.values())
     everything = sum(_bytes(module) for module in (setup.network, objective))
-    side = training.whole or training.patch
-    side += -side % setup.spec.multiple_of
-    count = training.batch // (setup.accelerator.num_processes * training.accumulate)
+    count, _, _, side = setup.part
     slots = 1 if training.optimiser == "rmsprop" else 2
     memory = {
         "weights": everything,
@@ -233,6 +232,8 @@ def plan(request: TrainRequest) -> Plan:
         "average": _bytes(setup.network) if setup.average is not None else 0,
         "activations": count * _saved_bytes(setup, side),
     }
+    if setup.teacher is not None:
+        memory["teacher"] = setup.teacher.size
     return Plan(
         request=request,
         timed=None if timed is None else timed.line(),
@@ -240,7 +241,7 @@ def plan(request: TrainRequest) -> Plan:
         parameters=sizes,
         steps=training.steps,
         epoch_steps=training.epoch_steps,
-        part=(count, 3, side, side),
+        part=setup.part,
         phases=tuple(_phase(setup, phase) for phase in phases),
         validation={each.name: len(each.pairs) for each in setup.validation.sets},
         memory_mib={name: value / 2**20 for name, value in memory.items()},

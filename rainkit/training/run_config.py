@@ -27,6 +27,7 @@ from rainkit.files import system_reason, write_json
 from rainkit.precision import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
+from rainkit.training.distillation import TeacherFile
 
 __all__ = [
     "FILE",
@@ -84,6 +85,7 @@ class TrainRequest:
         settings: settings of the run.
         command: the command line, for the record.
         init: weights to start from: ours, or a state dict from elsewhere.
+        teacher: trained weights whose pictures the network learns from, too.
         max_seconds: time in which the training shall end; the number of steps follows from it.
     """
 
@@ -100,6 +102,7 @@ class TrainRequest:
     settings: RunSettings = field(default_factory=RunSettings)
     command: tuple[str, ...] = ()
     init: Path | None = None
+    teacher: TeacherFile | None = None
     max_seconds: float | None = None
 
 
@@ -175,6 +178,7 @@ class Recipe:
     method: str | None = None
     variant: str | None = None
     seed: int | None = None
+    teacher: str | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
@@ -183,8 +187,8 @@ class Recipe:
 def read(path: Path) -> Recipe:
     """Read a recipe: a TOML file that says how a network is trained.
 
-    A recipe has ``method``, ``variant`` and ``seed``, the sections of the method's hyperparameters
-    (``[network]``, ``[objective]``, ``[training]``), ``[run]`` with the fields of
+    A recipe has ``method``, ``variant``, ``seed`` and ``teacher``, the sections of the method's
+    hyperparameters (``[network]``, ``[objective]``, ``[training]``), ``[run]`` with the fields of
     :class:`RunSettings`, and ``[data]`` with those of
     :class:`rainkit.datasets.sources.DataRequest`, without the folders of one machine.
 
@@ -197,7 +201,7 @@ def read(path: Path) -> Recipe:
         raise UsageError(f"--config {path}: cannot be read ({system_reason(error)})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML: {error}") from error
-    known = ("method", "variant", "seed", "data", "run", *_SECTIONS)
+    known = ("method", "variant", "seed", "teacher", "data", "run", *_SECTIONS)
     for key in content:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -207,6 +211,7 @@ def read(path: Path) -> Recipe:
         "method": str,
         "variant": str,
         "seed": int,
+        "teacher": str,
         "data": dict,
         "run": dict,
     }.items():
@@ -216,6 +221,7 @@ def read(path: Path) -> Recipe:
         method=content.get("method"),
         variant=content.get("variant"),
         seed=content.get("seed"),
+        teacher=content.get("teacher"),
         hyperparameters={key: content[key] for key in _SECTIONS if key in content},
         data=content.get("data", {}),
         run=content.get("run", {}),
@@ -234,6 +240,7 @@ def make_request(
     device: str = "auto",
     precision: str = "auto",
     init: Path | None = None,
+    teacher: str | None = None,
     max_seconds: float | None = None,
 ) -> TrainRequest:
     """Resolve a recipe and the options of ``rainkit train`` to a request.
@@ -249,6 +256,7 @@ def make_request(
         device: as in :class:`TrainRequest`.
         precision: as in :class:`TrainRequest`.
         init: as in :class:`TrainRequest`.
+        teacher: ``METHOD.TAG`` or ``METHOD=FILE``; None for the recipe's, or else none.
         max_seconds: as in :class:`TrainRequest`.
 
     Raises:
@@ -270,6 +278,7 @@ def make_request(
     for setting in settings:
         section = setting.strip().partition(".")[0]
         kinds[section if section in kinds else ""].append(setting)
+    taught_by = teacher or recipe.teacher
     return TrainRequest(
         method=found,
         variant=chosen,
@@ -282,6 +291,7 @@ def make_request(
         settings=run_settings(RunSettings(), recipe.run, kinds["run"]),
         command=("rainkit", *sys.argv[1:]),
         init=init,
+        teacher=None if taught_by is None else TeacherFile.find(taught_by),
         max_seconds=max_seconds,
     )
 
@@ -292,6 +302,8 @@ def _check_recipe(method: Method, variant: str, recipe: Recipe, config: Path) ->
         hyperparameters.resolve(method, variant, recipe.hyperparameters)
         data_request(recipe.data, {})
         run_settings(RunSettings(), recipe.run)
+        if recipe.teacher is not None:
+            TeacherFile.find(recipe.teacher)
     except UsageError as error:
         raise UsageError(f"--config {config}: {error}") from error
 
@@ -393,7 +405,12 @@ def about(request: TrainRequest) -> dict[str, str]:
     """Return what the header of a weights file says of its training, without folders."""
     data = dataclasses.asdict(request.data)
     told = {name: value for name, value in data.items() if not isinstance(value, tuple)}
+    teacher = request.teacher
+    taught = (
+        {} if teacher is None else {"name": teacher.weights.name, "sha256": teacher.weights.sha256}
+    )
     return {
+        **({"teacher": json.dumps(taught)} if taught else {}),
         "seed": str(request.seed),
         "training": json.dumps(hyperparameters.section_to_data(request.hyperparameters.training)),
         "objective": json.dumps(hyperparameters.section_to_data(request.hyperparameters.objective)),
@@ -444,6 +461,7 @@ def reopen(
             settings=run_settings(RunSettings(), data["settings"]),
             command=tuple(data["command"]),
             init=None if data["init"] is None else Path(data["init"]),
+            teacher=_teacher_of(data, path),
             max_seconds=data["max_seconds"],
         )
     except FileNotFoundError as error:
@@ -458,6 +476,11 @@ def reopen(
         )
     request = replace(request, settings=run_settings(request.settings, {}, settings))
     return request if max_steps is None else _extended(request, max_steps)
+
+
+def _teacher_of(data: Mapping[str, Any], path: Path) -> TeacherFile | None:
+    taught = data.get("teacher")
+    return None if taught is None else TeacherFile.from_data(taught, path)
 
 
 def _extended(request: TrainRequest, steps: int) -> TrainRequest:
@@ -479,6 +502,7 @@ def to_data(request: TrainRequest) -> dict[str, Any]:
         "precision": request.precision,
         "settings": hyperparameters.section_to_data(request.settings),
         "init": None if request.init is None else os.path.abspath(request.init),
+        "teacher": None if request.teacher is None else request.teacher.to_data(),
         "max_seconds": request.max_seconds,
         "command": list(request.command),
         "python": sys.version.split()[0],

@@ -22,6 +22,7 @@ from rainkit.objective import Objective
 from rainkit.precision import choose_runtime, keep_fp32
 from rainkit.training import logging
 from rainkit.training.data import Feed
+from rainkit.training.distillation import Teacher
 from rainkit.training.phases import Phases
 from rainkit.training.run_config import TrainRequest, refuse_impossible
 from rainkit.training.validation import Validation
@@ -131,6 +132,7 @@ class Setup:
         feed: batches of the training.
         validation: datasets that the training is validated on.
         network: the network.
+        teacher: the network whose pictures the network learns from, too; None if there is none.
         phases: the objective and its optimisers.
         average: the averaged weights; None if there are none.
 
@@ -166,6 +168,7 @@ class Setup:
         self.first = self.accelerator.is_main_process
         self.runtime = replace(self.runtime, device=self.accelerator.device)
         self._refuse_batch()
+        self.teacher = None if request.teacher is None else Teacher(request.teacher, self.runtime)
         self._build()
         self.data = open_sources(
             request.data,
@@ -204,7 +207,13 @@ class Setup:
             self.accelerator.device, memory_format=self.runtime.memory_format
         )
         self.phases = Phases(
-            self.network, objective, self.training, self.runtime, self.accelerator, request.seed
+            self.network,
+            objective,
+            self.training,
+            self.runtime,
+            self.accelerator,
+            request.seed,
+            self.teacher,
         )
         # Its warm-up matters: a plain average would hold the initialisation for 1/(1-decay) steps.
         self.average = (
@@ -233,9 +242,23 @@ class Setup:
         module: nn.Module = self.network if self.average is None else self.average.module
         return module
 
+    @property
+    def part(self) -> tuple[int, int, int, int]:
+        """Shape of the largest pictures that are computed at a time."""
+        training = self.training
+        side = training.whole or training.patch
+        side += -side % self.spec.multiple_of
+        count = training.batch // (self.accelerator.num_processes * training.accumulate)
+        return count, 3, side, side
+
     def describe(self) -> str:
-        """Describe the run in one line: method, size, machine and data."""
+        """Describe the run in one line: method, size, machine, data and teacher.
+
+        The teacher's cost is measured.
+        """
         request, notes = self.request, []
+        if self.teacher is not None:
+            notes.append(self.teacher.describe(self.part, self.training.accumulate))
         if self._started is not None:
             notes.append(self._started.line())
         if self._frozen:

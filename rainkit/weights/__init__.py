@@ -1,8 +1,8 @@
 """Trained weights: files whose header says which network they fit, and tools for them.
 
-``store`` finds, inspects, loads and writes them; ``importing`` fills a network for finetuning;
-``packing`` makes the files that a plugin ships out of a run; ``verifying`` says whether weights are
-good.
+``store`` finds, inspects, loads and writes them; ``importing`` fills a network for finetuning and
+makes weights files of foreign checkpoints; ``packing`` makes the files that a plugin ships out of a
+run; ``verifying`` says whether weights are good.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rainkit.weights.importing import Initialised, initialise
+    from rainkit.weights.importing import Imported, Initialised, import_checkpoint, initialise
     from rainkit.weights.packing import Packed, pack
     from rainkit.weights.store import (
         Inspection,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rainkit.weights.verifying import Verification, verify
 
 __all__ = [
+    "Imported",
     "Initialised",
     "Inspection",
     "Packed",
@@ -33,6 +34,7 @@ __all__ = [
     "Verification",
     "WeightsFile",
     "find",
+    "import_checkpoint",
     "initialise",
     "inspect",
     "load",
@@ -43,9 +45,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Imported": "importing",
     "Initialised": "importing",
     "Packed": "packing",
     "Verification": "verifying",
+    "import_checkpoint": "importing",
     "initialise": "importing",
     "pack": "packing",
     "verify": "verifying",

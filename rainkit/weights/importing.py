@@ -1,8 +1,8 @@
-"""Filling a network for finetuning from a file that may fit it only in part.
+"""Weights from elsewhere: filling a network for finetuning, and importing a whole checkpoint.
 
-Files of rainkit and foreign checkpoints are treated alike. A file may hold several state dicts, and
-wrappers may have put prefixes before the names; the state dict and prefix are used under which most
-tensors fit the network by name and shape.
+A checkpoint may hold several state dicts, and wrappers may have put prefixes before the names; the
+state dict and prefix are used under which most tensors fit the network by name and shape. The names
+are those of the network, or those that the paper's authors used (``Method.released_names``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,12 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rainkit import hyperparameters, networks
 from rainkit.api import Method
-from rainkit.errors import UsageError, WeightsError
-from rainkit.hyperparameters import differences
-from rainkit.weights.store import not_finite, open_file, opened, read
+from rainkit.errors import MethodError, UsageError, WeightsError, one_line
+from rainkit.weights.store import not_finite, open_file, opened, read, save, sha256
 
-__all__ = ["Initialised", "initialise"]
+__all__ = ["Imported", "Initialised", "import_checkpoint", "initialise"]
 
 _WRAPPERS = frozenset(
     (
@@ -83,37 +83,25 @@ def initialise(
         method: the method that the network belongs to.
         source: a ``.safetensors`` file, or a checkpoint of PyTorch (``.pth``, ``.pt``, ``.ckpt``).
         settings: the network's hyperparameters; if given, they are compared with those in the
-            header of the file, since tensors may fit a network that uses them in another way.
+            header of the file, since tensors may fit a network that uses them in another way. The
+            names in files that the paper's authors released depend on them, too.
 
     Raises:
         UsageError: no such file.
         WeightsError: the file is damaged, belongs to another method, holds more than tensors, or
             holds none that fit.
     """
-    if source.suffix == ".safetensors":
-        _refuse_other_method(method, source)
-        content: Any = read(source)
-    else:
-        content = _unpickle(source)
-    candidates = [
-        _Candidate.of(network, state, prefix, where)
-        for where, state in _state_dicts(content)
-        for prefix in _prefixes(state)
-    ]
-    if not candidates:
-        raise WeightsError(f"{source}: holds no tensors by name, such as a state dict has")
-    best = max(candidates, key=lambda candidate: candidate.rank)
+    own = network.state_dict()
+    best = _best(_tensors(own), _content(method, source), source, method, settings)
     # A bias of three values may fit by chance and is not worth finetuning from.
     if not any(name in best.fitting for name, p in network.named_parameters() if p.dim() > 1):
         raise WeightsError(
             f"{source}: none of its weights fits the network of {method.name}: the file has "
-            f"{_few(_shapes(best.state))}; the network {_few(_shapes(network.state_dict()))}"
+            f"{_few(_shapes(best.state))}; the network {_few(_shapes(own))}"
         )
-    broken = not_finite(best.fitting)
-    if broken:
-        raise WeightsError(f"{source}: {_few(broken)} hold nan or infinity")
+    _refuse_not_finite(source, best.fitting)
     network.load_state_dict(best.fitting, strict=False)
-    wanted = [name for name, value in network.state_dict().items() if isinstance(value, Tensor)]
+    wanted = list(_tensors(own))
     return Initialised(
         loaded=tuple(name for name in wanted if name in best.fitting),
         missing=tuple(name for name in wanted if name not in best.fitting | best.resized),
@@ -123,45 +111,262 @@ def initialise(
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """A checkpoint that became a weights file.
+
+    Attributes:
+        path: the ``.safetensors`` file that was written.
+        method: the method.
+        variant: the variant whose network the tensors fill.
+        alike: other variants whose networks they would fill, too, and which compute otherwise.
+        parameters: number of trainable parameters.
+        inside: keys and prefix of the state dict in the checkpoint, such as ``params_ema``; empty
+            if the checkpoint is the state dict.
+        left_out: names of tensors outside the prefix, which belong to other networks.
+        source: the checkpoint.
+        source_sha256: its hash.
+    """
+
+    path: Path
+    method: str
+    variant: str
+    alike: tuple[str, ...]
+    parameters: int
+    inside: str
+    left_out: tuple[str, ...]
+    source: Path
+    source_sha256: str
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result as plain data for ``--json``."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        return {**data, "path": str(self.path), "source": str(self.source)}
+
+
+def import_checkpoint(
+    method: Method,
+    source: Path,
+    out: Path | None = None,
+    *,
+    variant: str | None = None,
+    settings: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Imported:
+    """Make a weights file of a foreign checkpoint, all of whose tensors must fit.
+
+    Args:
+        method: the method that the checkpoint's network belongs to.
+        source: a checkpoint of PyTorch, or a ``.safetensors`` file that rainkit did not write.
+        out: the ``.safetensors`` file to write; by default the source's name with that ending.
+        variant: the variant that the checkpoint is of; by default the first one that it fits.
+        settings: values of ``--set`` that change the variant's network, such as
+            ``network.stages=7``.
+        overwrite: replace an existing file.
+
+    Raises:
+        UsageError: no such file or variant, or the output exists or cannot be meant.
+        WeightsError: the file is damaged, holds more than tensors, or does not fit; the error names
+            tensors that are missing, unexpected or of another shape.
+    """
+    out = source.with_suffix(".safetensors") if out is None else out
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--output {out}: weights files end with .safetensors; name one")
+    if out.exists() and out.resolve() == source.resolve():
+        raise UsageError(f"{out}: name another file to write with --output")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out}: exists; pass --overwrite to replace it")
+    if elsewhere := [setting for setting in settings if not setting.startswith("network.")]:
+        raise UsageError(f"--set {elsewhere[0]}: only settings of the network count here")
+    content = _content(method, source, whole=True)
+    named = (variant,) if variant else ()
+    found = _fits(method, named or _default_first(method), settings, content, source)
+    whole = {name: fit for name, fit in found.items() if not fit.misfit()}
+    chosen = variant or next(iter(whole), "default")
+    if chosen not in whole:
+        found |= _fits(method, _default_first(method), settings, content, source)
+        others = [name for name, fit in found.items() if not fit.misfit()]
+        raise WeightsError(_refusal(source, method, chosen, found[chosen], others))
+    best = found[chosen]
+    _refuse_not_finite(source, best.fitting)
+    network = hyperparameters.resolve(method, chosen, settings=settings).network
+    inside = ".".join((*best.where, best.prefix.rstrip("."))).strip(".")
+    origin = {"file": source.name, "sha256": sha256(source)} | ({"part": inside} if inside else {})
+    save(
+        out,
+        # Tensors of a checkpoint may share their storage, which safetensors refuses.
+        {name: tensor.clone() for name, tensor in best.fitting.items()},
+        method=method,
+        variant=chosen,
+        network=network,
+        about={"imported": json.dumps(origin)},
+        overwrite=overwrite,
+    )
+    return Imported(
+        path=out,
+        method=method.name,
+        variant=chosen,
+        alike=()
+        if variant
+        else tuple({id(fit): name for name, fit in whole.items() if fit is not best}.values()),
+        parameters=networks.parameters(_empty(method, network)),
+        inside=inside,
+        left_out=tuple(name for name in best.unused if not name.startswith(best.prefix)),
+        source=source,
+        source_sha256=origin["sha256"],
+    )
+
+
+def _default_first(method: Method) -> list[str]:
+    return sorted(method.variants, key="default".__ne__)
+
+
+def _fits(
+    method: Method, variants: Iterable[str], settings: Sequence[str], content: Any, source: Path
+) -> dict[str, _Candidate]:
+    """Return how a checkpoint fits each variant; variants of equal networks share their result."""
+    found: dict[str, _Candidate] = {}
+    seen: list[tuple[Any, _Candidate]] = []
+    for name in variants:
+        network = hyperparameters.resolve(method, name, settings=settings).network
+        if not (known := [fit for other, fit in seen if other == network]):
+            wanted = _tensors(_empty(method, network).state_dict())
+            known = [_best(wanted, content, source, method, network)]
+            seen.append((network, known[0]))
+        found[name] = known[0]
+    return found
+
+
+def _empty(method: Method, settings: Any) -> nn.Module:
+    """Build a network for its names and shapes, without memory for its tensors if possible."""
+    try:
+        with torch.device("meta"):
+            return networks.build(method, settings)
+    except MethodError:  # a network may compute with its values while it is built
+        return networks.build(method, settings)
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A state dict under one of its prefixes, compared with the network."""
+    """A state dict under one of its prefixes and one set of names, compared with the network.
+
+    Attributes:
+        state: the state dict.
+        where: the keys that lead to it.
+        prefix: what precedes the names in it.
+        fitting: tensors that fit, by the network's names and in its types.
+        resized: what is wrong with tensors that are there and do not fit, by the network's names.
+        missing: names that the state dict does not have.
+        unused: names in it that the network has no use for.
+        averaged: whether the names say that these are averaged weights.
+    """
 
     state: Mapping[str, Tensor]
+    where: tuple[str, ...]
+    prefix: str
     fitting: dict[str, Tensor]
-    resized: dict[str, Tensor]
+    resized: dict[str, str]
+    missing: tuple[str, ...]
     unused: tuple[str, ...]
     averaged: bool
 
     @classmethod
     def of(
-        cls, network: nn.Module, state: Mapping[str, Tensor], prefix: str, where: tuple[str, ...]
+        cls,
+        wanted: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        prefix: str,
+        where: tuple[str, ...],
+        names: Mapping[str, tuple[str, ...]],
     ) -> _Candidate:
-        fitting, resized, unused = {}, {}, []
-        wanted = network.state_dict()
-        for full, tensor in state.items():
-            name = full.removeprefix(prefix)
-            target = wanted.get(name) if full.startswith(prefix) else None
-            if not isinstance(target, Tensor):
-                unused.append(full)
-            elif _same_kind(tensor, target):
-                fitting[name] = tensor.detach().to(target.dtype)
+        fitting, resized, missing, used = {}, {}, [], set()
+        for own, target in wanted.items():
+            full = [prefix + name for name in names.get(own, (own,))]
+            used.update(full)
+            if absent := [name for name in full if name not in state]:
+                missing += absent
+                continue
+            tensor = _joined([state[name] for name in full])
+            if tensor is not None and _same_kind(tensor, target):
+                fitting[own] = tensor.detach().to(target.dtype)
             else:
-                resized[name] = tensor
+                resized[own] = _difference(full, [state[name] for name in full], target)
+        unused = tuple(name for name in state if name not in used)
         words = {word for part in (*where, prefix) for word in re.split(r"[._]", part.lower())}
-        return cls(state, fitting, resized, tuple(unused), bool(words & _AVERAGES))
+        averaged = bool(words & _AVERAGES)
+        return cls(state, where, prefix, fitting, resized, tuple(missing), unused, averaged)
 
     @property
     def rank(self) -> tuple[int, int, bool]:
         """Return a key that prefers more tensors that fit, and then averaged weights."""
         return len(self.fitting), len(self.resized), self.averaged
 
+    def misfit(self) -> str:
+        """Say why the tensors do not fill the network; nothing if they do.
 
-def _refuse_other_method(method: Method, source: Path) -> None:
+        Tensors outside the prefix belong to other networks.
+        """
+        strange = [name for name in self.unused if name.startswith(self.prefix)]
+        return "; ".join(
+            f"{what}{_few(list(names))}"
+            for what, names in (
+                ("missing: ", self.missing),
+                ("unexpected: ", strange),
+                ("", self.resized.values()),
+            )
+            if names
+        )
+
+
+def _best(
+    wanted: Mapping[str, Tensor], content: Any, source: Path, method: Method, settings: Any
+) -> _Candidate:
+    """Return the state dict, prefix and names in a checkpoint under which most tensors fit."""
+    namings: list[Mapping[str, tuple[str, ...]]] = [{}]
+    if method.released_names is not None and settings is not None:
+        namings.insert(0, method.released_names(settings))
+    candidates = [
+        _Candidate.of(wanted, state, prefix, where, names)
+        for where, state in _state_dicts(content)
+        for prefix in _prefixes(state)
+        for names in namings
+    ]
+    if not candidates:
+        raise WeightsError(f"{source}: holds no tensors by name, such as a state dict has")
+    return max(candidates, key=lambda candidate: candidate.rank)
+
+
+def _content(method: Method, source: Path, *, whole: bool = False) -> Any:
+    """Return what a file holds; ``whole`` refuses weights files of rainkit."""
+    if source.suffix != ".safetensors":
+        return _unpickle(source)
     with opened(source) as file:
-        named = (file.metadata() or {}).get("method", method.name)
-    if named != method.name:
+        named = (file.metadata() or {}).get("method")
+    if named is not None and named != method.name:
         raise WeightsError(f"{source}: these weights are of {named}, not of {method.name}")
+    if named is not None and whole:
+        raise WeightsError(f"{source}: rainkit wrote this weights file; use it as it is")
+    return read(source)
+
+
+def _refusal(
+    source: Path, method: Method, variant: str, found: _Candidate, others: list[str]
+) -> str:
+    if not found.fitting and not found.resized:
+        wanted = ", ".join(found.missing[:3])
+        return (
+            f"{source}: none of its tensors belongs to {method.name}: the file has "
+            f"{_few(_shapes(found.state))}; expected are {wanted}..."
+        )
+    remedy = "name its variant with --variant, or its settings with --set"
+    if others:
+        remedy = f"it fits --variant {others[0]}"
+    return f"{source}: does not fit {method.name}, variant {variant}: {found.misfit()}; {remedy}"
+
+
+def _refuse_not_finite(source: Path, tensors: Mapping[str, Tensor]) -> None:
+    if broken := not_finite(tensors):
+        raise WeightsError(f"{source}: {_few(broken)} hold nan or infinity")
 
 
 def _differing(method: Method, source: Path, settings: Any) -> tuple[str, ...]:
@@ -170,10 +375,10 @@ def _differing(method: Method, source: Path, settings: Any) -> tuple[str, ...]:
         theirs = open_file(method, source).network
     except WeightsError:  # a file of another program
         return ()
-    before = differences(theirs, settings)
+    before = hyperparameters.differences(theirs, settings)
     return tuple(
         f"network.{name} = {_written(value)} ({_written(before[name])} in the file)"
-        for name, value in differences(settings, theirs).items()
+        for name, value in hyperparameters.differences(settings, theirs).items()
     )
 
 
@@ -183,7 +388,10 @@ def _written(value: Any) -> str:
 
 def _unpickle(source: Path) -> Any:
     if not source.is_file():
-        raise UsageError(f"{source}: no such weights file")
+        folder = " (it is a folder)" if source.is_dir() else ""
+        raise UsageError(f"{source}: no such weights file{folder}")
+    if not source.stat().st_size:
+        raise WeightsError(f"{source}: not a whole checkpoint of PyTorch: it is empty")
     try:
         with warnings.catch_warnings(action="ignore"):  # about old formats and TorchScript
             return torch.load(source, map_location="cpu", weights_only=True)
@@ -196,8 +404,9 @@ def _unpickle(source: Path) -> Any:
             "FILE)), and name that file"
         ) from error
     except Exception as error:  # a damaged file may raise anything
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise WeightsError(f"{source}: not a whole checkpoint of PyTorch ({reason})") from error
+        # Of a file that is no pickle, some of its bytes are the whole message.
+        reason = f" ({one_line(error)})" if " " in str(error) else ""
+        raise WeightsError(f"{source}: not a whole checkpoint of PyTorch{reason}") from error
 
 
 def _state_dicts(
@@ -232,6 +441,30 @@ def _same_kind(tensor: Tensor, target: Tensor) -> bool:
     plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta)
     floats = tensor.is_floating_point() == target.is_floating_point() and not tensor.is_complex()
     return plain and floats and tensor.shape == target.shape
+
+
+def _joined(tensors: list[Tensor]) -> Tensor | None:
+    """Return tensors joined along their first dimension; None if they cannot be joined."""
+    if len(tensors) == 1:
+        return tensors[0]
+    try:
+        return torch.cat(tensors)
+    except (RuntimeError, NotImplementedError, TypeError):
+        return None
+
+
+def _difference(names: list[str], tensors: list[Tensor], target: Tensor) -> str:
+    """Say how tensors of a file differ from the one that they should make up."""
+    shapes = " + ".join(str(list(tensor.shape)) for tensor in tensors)
+    subject = f"{' + '.join(names)} {'is' if len(names) == 1 else 'are'}"
+    joined = _joined(tensors)
+    if joined is not None and joined.shape == target.shape:
+        return f"{subject} {tensors[0].dtype} ({tensors[0].layout}) instead of {target.dtype}"
+    return f"{subject} {shapes} instead of {list(target.shape)}"
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _shapes(state: Mapping[str, Any]) -> list[str]:

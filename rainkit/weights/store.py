@@ -102,7 +102,9 @@ def find(method: Method, which: str | None = None) -> WeightsFile:
     if which is None:
         if not method.weights:
             raise WeightsError(
-                f"{method.name} ships no weights: train some and pass --weights FILE.safetensors"
+                f"{method.name} ships no weights: train some (rainkit train) or import a "
+                f"checkpoint (rainkit weights import FILE.pth --method {method.name}), and name "
+                "their .safetensors file"
             )
         return _shipped(method, method.weights[0])
     tag = which.removeprefix(f"{method.name}.")
@@ -322,6 +324,10 @@ def inspect(path: Path) -> Inspection:
     )
 
 
+_PICKLES = frozenset((".pth", ".pt", ".ckpt", ".bin", ".tar", ".pkl"))
+"""Endings of checkpoints of PyTorch."""
+
+
 @contextmanager
 def opened(path: Path, framework: str = "np") -> Iterator[Any]:
     """Open a ``.safetensors`` file, whose tensors are read when they are asked for.
@@ -337,4 +343,6 @@ def opened(path: Path, framework: str = "np") -> Iterator[Any]:
             yield file
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())
+        if path.suffix in _PICKLES:
+            reason += "; make one of a checkpoint with rainkit weights import"
         raise WeightsError(f"{path}: not a whole safetensors file ({reason})") from error

@@ -69,7 +69,7 @@ def test_every_option_reaches_the_rain(run, photo: Path, tmp_path: Path) -> None
     assert record.settings | expected == record.settings
 
 
-@pytest.mark.parametrize("words", [("synth",), *(("data", name) for name in DATA)])
+@pytest.mark.parametrize("words", [("synth",), ("train",), *(("data", name) for name in DATA)])
 def test_no_command_has_more_than_20_options(words: tuple[str, ...]) -> None:
     command = typer.main.get_command(cli.app)
     for word in words:

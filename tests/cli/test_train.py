@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 import torch
 from skimage import data
 
-from rainkit import images, training
+from rainkit import images, networks, training, weights
+from rainkit.api import Method
 from rainkit.cli import main
 from rainkit.images import Picture
 
@@ -139,11 +141,15 @@ def test_wrong_options_are_usage_errors(
 
 
 def test_bad_starting_weights_are_named(
-    photos: Path, tiny_weights: Path, tmp_path: Path, monkeypatch, capsys
+    photos: Path, tiny_method: Method, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     """A file cut short, weights of another method, and a pickle that would run code."""
     run, marker = tmp_path / "run", tmp_path / "ran"
-    good = tiny_weights
+    good = tmp_path / "other.safetensors"
+    network = tiny_method.default.network
+    other = {"method": replace(tiny_method, name="other"), "network": network}
+    state = networks.build(tiny_method, network).state_dict()
+    weights.save(good, state, variant="default", **other)
 
     class Malicious:
         def __reduce__(self) -> tuple:
@@ -153,7 +159,7 @@ def test_bad_starting_weights_are_named(
     torch.save({"state_dict": Malicious()}, tmp_path / "evil.pth")
     wrong = {
         tmp_path / "short.safetensors": "not a whole safetensors file",
-        good: "of graspp-gan, not of tiny",
+        good: "of other, not of tiny",
         tmp_path / "evil.pth": "tensors",
         tmp_path / "absent.pth": "absent.pth",
     }
@@ -186,12 +192,13 @@ def test_a_dry_run_and_a_profile_write_nothing(
     photos: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     options = ("-m", "tiny", "--clean", photos, "-o", tmp_path / "run", "--device", "cpu")
-    assert _run(monkeypatch, *options, *TINY, "--dry-run") == 0
+    assert _run(monkeypatch, *options, *TINY, "--dry-run", "plan") == 0
     shown = capsys.readouterr().out
     assert "memory, estimated" in shown
     assert "network" in shown
     monkeypatch.setattr(training, "profile", partial(training.profile, steps=2))
-    assert _run(monkeypatch, *options, *TINY, "--profile", "--json", "--set", "run.workers=0") == 0
+    options += ("--dry-run", "profile", "--json", "--set", "run.workers=0")
+    assert _run(monkeypatch, *options, *TINY) == 0
     assert json.loads(capsys.readouterr().out)["ratio"] > 0
     assert not (tmp_path / "run").exists()
 

@@ -27,7 +27,7 @@ PHOTO = np.ascontiguousarray(data.coffee()[100:148, 100:172])
 @pytest.fixture(scope="session")
 def arguments(tiny_weights: Path) -> list[str]:
     """``infer`` with a tiny random network."""
-    return ["infer", "--method", "graspp-gan", "--weights", str(tiny_weights), "--device", "cpu"]
+    return ["infer", "--method", "tiny", "--weights", str(tiny_weights), "--device", "cpu"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_odd_but_good_pictures_are_all_done(run, tmp_path: Path):
     Image.fromarray(PHOTO).quantize(32).save(odd / "palette.png")
     done = run(odd)
     assert done.code == 0, done.err
-    out = tmp_path / "odd-graspp-gan"
+    out = tmp_path / "odd-tiny"
     assert files(out) == files(odd)
     sizes = {name: images.read(out / name).size for name in files(out)}
     assert sizes == {name: images.read(odd / name).size for name in files(odd)}
@@ -83,7 +83,7 @@ def test_bad_pictures_are_named_counted_and_passed_over(run, tmp_path: Path):
     for name in ("text.jpg", "cut.jpg", "nothing.png"):
         assert len(re.findall(f"failed: .*{re.escape(name)}: ", done.err)) == 1
     assert "1 picture derained, 3 failed" in done.out
-    assert files(tmp_path / "bad-graspp-gan") == {"good.jpg"}
+    assert files(tmp_path / "bad-tiny") == {"good.jpg"}
 
 
 def test_an_empty_folder_is_wrong_use(run, tmp_path: Path):
@@ -152,10 +152,10 @@ def test_ctrl_c_says_how_far_it_came(arguments: list[str], tmp_path: Path):
     large = np.ascontiguousarray(np.tile(data.coffee(), (1, 2, 1)))
     for i in range(12):
         images.write(tmp_path / "photos" / f"{i}.png", Picture(large))
-    out = tmp_path / "photos-graspp-gan"
+    out = tmp_path / "photos-tiny"
     started = subprocess.Popen(
         [sys.executable, "-m", "rainkit", *arguments, str(tmp_path / "photos")],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
