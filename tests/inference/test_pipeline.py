@@ -201,7 +201,7 @@ def test_the_report_shows_what_was_there_and_tells_what_failed(run, photos: Path
 def test_the_result_is_plain_data(run, photos: Path):
     data = json.loads(json.dumps(run(photos).to_data()))
     assert (data["done"], data["failed"], data["precision"]) == (2, 0, "fp32")
-    assert data["title"] == "GRASPP-GAN (tiny)"
+    assert data["title"] == "Tiny (tiny)"
     assert data["pictures"][0] | {"seconds": 0} == {
         "input": str(photos / "a.jpg"),
         "output": str(photos.with_name("photos-tiny") / "a.jpg"),

@@ -161,7 +161,7 @@ def test_another_seed_gives_other_weights(request_for) -> None:
 def test_training_lowers_the_loss(request_for, pairs: Path) -> None:
     request = request_for(
         settings=(
-            "training.steps=40", "training.epoch_steps=20", "training.ema=0",
+            "training.steps=100", "training.epoch_steps=50", "training.ema=0",
             "training.schedule=constant",
         ),
         data=DataRequest(pairs=(str(pairs),)),
