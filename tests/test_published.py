@@ -93,7 +93,7 @@ def test_tables_are_shown_as_papers_print_them(method) -> None:
 def test_rows_of_a_measured_dataset_are_found_by_either_name(method) -> None:
     rows = published_rows([method])
     found = rows_on(rows, ["rain100h"])
-    assert [row.name for row in found] == ["JORDER, Tiny's Table 2", "small, Tiny's Table 2"]
+    assert [row.name for row in found] == ["JORDER, Tiny's Table 2", "Tiny: small, Table 2"]
     assert found[0].note == "trained on its own data; Y channel; more pictures"
     data = found[0].to_data()
     assert (data["kind"], data["psnr"], data["method"]) == ("published", "26.10", "JORDER")

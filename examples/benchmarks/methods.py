@@ -105,7 +105,7 @@ def published(methods: list[Method]) -> str:
         lines += ["", f"#### {method.title}", "", f"{method.paper.title}."]
         for each in paper_tables(method, rivals=True):
             lines += ["", f"*{each.table.title}*", "", table(each.table.columns, each.table.rows)]
-            lines += [f"\n{note}." for note in each.notes]
+            lines += [f"\nNote: {note}." for note in each.notes]
     return "\n".join(lines)
 
 

@@ -60,6 +60,7 @@ TINY = {
     "granet": "--set network.width=8 --set network.growth=8 --set network.layers=2",
     "graspp-gan": "--set network.width1=8 --set network.width2=8 --set network.width3=8 "
     "--set network.width4=8 --set network.context=8 --set objective.alone_epochs=0",
+    "prenet": "--set network.stages=2",
     "resguidenet": "--set network.blocks=2",
     "timelapse": "--set network.widths=8,8,16",
 }

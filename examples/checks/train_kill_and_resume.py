@@ -61,6 +61,7 @@ TINY: dict[str, tuple[str, ...]] = {
         "network.width1=4", "network.width2=4", "network.width3=4", "network.width4=4",
         "network.context=4", "objective.alone_epochs=1",
     ),
+    "prenet": ("network.stages=2", "network.width=4", "network.blocks=1"),
     "resguidenet": ("network.blocks=2", "network.width=4", "network.recursion=2"),
     "timelapse": ("network.widths=4,4,4", "network.rank=4"),
 }  # fmt: skip

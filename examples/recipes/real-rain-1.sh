@@ -24,7 +24,7 @@ own=()
 case $method in
   graspp-gan) own=(--set objective.alone_epochs=1000) ;;
   granet) steps=10000 batch=4 ;;
-  freq-gan) steps=10000 batch=4 own=(--variant default --set objective.adversarial=0) ;;
+  freq-gan) steps=6000 batch=4 own=(--variant default --set objective.adversarial=0) ;;
   resguidenet) ;;
   *) echo "$0: METHOD is graspp-gan, resguidenet, granet or freq-gan, not $method" >&2; exit 2 ;;
 esac

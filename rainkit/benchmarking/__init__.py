@@ -12,10 +12,11 @@ from rainkit.benchmarking.rows import (
     run,
     run_job,
 )
-from rainkit.benchmarking.table import COLUMNS, cells, markdown, title, write
+from rainkit.benchmarking.table import COLUMNS, PUBLISHED, cells, markdown, published, title, write
 
 __all__ = [
     "COLUMNS",
+    "PUBLISHED",
     "BenchRequest",
     "Benchmark",
     "Job",
@@ -24,6 +25,7 @@ __all__ = [
     "cells",
     "markdown",
     "parse_size",
+    "published",
     "run",
     "run_job",
     "title",

@@ -22,6 +22,7 @@ from typing import Any
 import rainkit
 from rainkit import plugins
 from rainkit.errors import MethodError, UsageError
+from rainkit.published import PublishedRow, published_rows
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -144,6 +145,7 @@ class BenchRequest:
         runs: number of timed passes per row.
         warmup: number of passes before them, at least one.
         threads: CPU threads of one operation; None for torch's choice.
+        published: whether the times that the methods' papers print are added.
     """
 
     methods: tuple[str, ...] = ()
@@ -155,14 +157,16 @@ class BenchRequest:
     runs: int = 20
     warmup: int = 3
     threads: int | None = None
+    published: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Benchmark:
-    """The rows, and the machine they were measured on."""
+    """The rows, the machine they were measured on, and times that papers print."""
 
     rows: tuple[Row, ...]
     machine: dict[str, Any]
+    published: tuple[PublishedRow, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -171,7 +175,10 @@ class Benchmark:
 
     def to_data(self) -> dict[str, Any]:
         """Return the benchmark as plain data for JSON."""
-        return {"machine": self.machine, "rows": [row.to_data() for row in self.rows]}
+        data = {"machine": self.machine, "rows": [row.to_data() for row in self.rows]}
+        if self.published:
+            data["published"] = [row.to_data() for row in self.published]
+        return data
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -205,7 +212,13 @@ def run(request: BenchRequest, advance: Advance | None = None) -> Benchmark:
         rows.append(run_job(job) if isinstance(job, Job) else job)
     if all(row.usage for row in rows):
         raise UsageError("; ".join(dict.fromkeys(str(row.problem) for row in rows)))
-    return Benchmark(rows=tuple(rows), machine=_machine())
+    return Benchmark(rows=tuple(rows), machine=_machine(), published=_published(request, rows))
+
+
+def _published(request: BenchRequest, rows: list[Row]) -> tuple[PublishedRow, ...]:
+    """Return the times that the papers of the timed methods print, of their rivals, too."""
+    timed = dict.fromkeys(row.job.method for row in rows if row.timing) if request.published else ()
+    return tuple(row for row in published_rows(map(plugins.get, timed)) if row.result.seconds)
 
 
 def _jobs(request: BenchRequest) -> Iterator[Job | Row]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rainkit.benchmarking.rows import Benchmark, Row
 from rainkit.files import counted, write_text
+from rainkit.render import text_tables
 from rainkit.render.text_tables import markdown_row
 
-__all__ = ["COLUMNS", "cells", "markdown", "title", "write"]
+__all__ = ["COLUMNS", "PUBLISHED", "cells", "markdown", "published", "title", "write"]
 
 COLUMNS = (
     "method",
@@ -23,6 +24,9 @@ COLUMNS = (
     "MiB",
 )
 """Short headings, so that the table fits a terminal; :func:`markdown` explains them."""
+
+PUBLISHED = ("method", "picture", "device", "seconds")
+"""The headings of :func:`published`."""
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -43,6 +47,14 @@ def cells(row: Row) -> tuple[str, ...]:
         f"{timing.parameters:,}",
         f"{timing.gflop:.1f}",
         "" if memory is None else f"{memory:.0f}",
+    )
+
+
+def published(benchmark: Benchmark) -> tuple[tuple[str, ...], ...]:
+    """Return the times that papers print under :data:`PUBLISHED`, in seconds and as printed."""
+    return tuple(
+        (row.name, row.result.dataset, row.result.device, str(row.result.seconds or ""))
+        for row in benchmark.published
     )
 
 
@@ -68,6 +80,9 @@ def markdown(benchmark: Benchmark, command: str | None = None) -> str:
     for row in benchmark.rows:
         filled = cells(row)
         lines.append(markdown_row((*filled, *[""] * (len(COLUMNS) - len(filled)))))
+    if benchmark.published:
+        lines += ["", "Published in the papers, not measured here:", ""]
+        lines += text_tables.markdown(PUBLISHED, published(benchmark), texts=3)
     lines += [
         "",
         "ms is the median wall time of a forward pass and IQR its interquartile range, also in ms;"

@@ -92,6 +92,14 @@ def bench(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published",
+            help="Add the times that the methods' papers print.",
+            rich_help_panel=_ROWS,
+        ),
+    ] = False,
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -132,6 +140,7 @@ def bench(
         runs=runs,
         warmup=warmup,
         threads=threads,
+        published=published,
     )
     with errors.status("starting") as status:
         result = benchmarking.run(
@@ -162,6 +171,14 @@ def _show(result: Benchmark, *, as_json: bool) -> None:
             timed,
             figures=benchmarking.COLUMNS[4:],
             title=benchmarking.title(result),
+        )
+    if result.published:
+        print_table(
+            benchmarking.PUBLISHED,
+            benchmarking.published(result),
+            folded=benchmarking.PUBLISHED[:3],
+            figures={"seconds"},
+            title="Published in the papers, not measured here",
         )
     for row in result.rows:
         if row.problem is not None:

@@ -1,16 +1,18 @@
-"""``rainkit downstream``: say whether deraining helps a detection or segmentation model."""
+"""``rainkit downstream``: measure whether deraining helps a detection or segmentation model."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rainkit import choices
 from rainkit.cli import scoring as o
+from rainkit.cli.console import print_json
 from rainkit.cli.options import (
     OUTPUT,
+    READING,
     CropToCommon,
     Device,
     Effort,
@@ -21,6 +23,7 @@ from rainkit.cli.options import (
     Quiet,
     RainySide,
     Tile,
+    WorkSize,
     choice,
 )
 from rainkit.runtime_options import RuntimeOptions
@@ -31,9 +34,14 @@ MODEL = "The model and its labels"
 
 
 def downstream(
-    pairs: Annotated[
+    sources: Annotated[
         list[Path],
-        typer.Argument(metavar="PAIRS...", help="Dataset folders of pairs.", show_default=False),
+        typer.Argument(
+            metavar="PAIRS|PHOTOS...",
+            help="Dataset folders of pairs; or rainy photographs without clean ones, in folders or"
+            " as files.",
+            show_default=False,
+        ),
     ],
     methods: Annotated[
         list[str],
@@ -65,7 +73,7 @@ def downstream(
             "--output",
             "-o",
             help="Write downstream.md, .json and .tex, the scores and the derained pictures to this"
-            " folder.",
+            " folder. Photographs must lie outside of it.",
             rich_help_panel=OUTPUT,
         ),
     ],
@@ -73,8 +81,9 @@ def downstream(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="A COCO file, a folder of KITTI files, or a folder of class maps. Without it, the"
-            " model's answer on the clean picture counts as true.",
+            help="A COCO file, a folder of KITTI files, or a folder of class maps; of photographs"
+            " some may lack labels. Without it, the model's answer on the clean picture counts as"
+            " true, and answers on photographs are compared with each other.",
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -83,11 +92,28 @@ def downstream(
         typer.Option(
             "--class",
             metavar="NAME",
-            help="Name of the model's next class, from 1 on, for labels that name classes."
-            " Repeatable.",
+            help="Name of the model's next class, from 1 on, for labels that name classes and for"
+            " the page. Repeatable.",
             rich_help_panel=MODEL,
         ),
     ] = None,
+    photos: Annotated[
+        bool,
+        typer.Option(
+            "--photos",
+            help="Take all pictures for photographs without clean ones, whatever their layout.",
+            rich_help_panel=READING,
+        ),
+    ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Write downstream.html, too: all versions of a picture with the model's boxes or"
+            " masks, side by side.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     limit: o.Limit = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -98,50 +124,79 @@ def downstream(
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
+    work_size: WorkSize = "auto",
     effort: Effort = "full",
 ) -> None:
     """Run a detector or segmenter on rainy, derained and clean pictures, and compare its figures.
 
+    Photographs of real rain have no clean pictures: give a folder of them, and
+    labels if there are some.
+
     For example:
 
       rainkit downstream pairs/ -m granet --task detection --model m.pt -o out/
+
+      rainkit downstream photos/ -m all --task detection --model m.pt -o out/
 
     Exit codes: 0 all done, 1 a picture, or a file that is needed, cannot be
     used, 2 wrong use or files that do not pair up.
     """
     from rainkit import evaluation
     from rainkit.datasets.pairs import ReadOptions
-    from rainkit.evaluation.downstream import DownstreamRequest
+    from rainkit.evaluation import downstream as library
     from rainkit.evaluation.methods import choose_methods
 
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+    )
+    reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
     chosen = choose_methods(methods)
+    common: dict[str, Any] = {"keep": folder, "options": options}
+    rows: list[dict[str, Any]] = [
+        {"method": row.method, "weights": row.weights, "label": row.label} | common
+        for row in chosen.rows
+    ]
+    asked = library.DownstreamRequest(
+        task=task,
+        model=model,
+        labels=labels,
+        classes=tuple(classes or ()),
+        device=device,
+        report=report,
+    )
+    if photos or library.are_photographs(sources, reading):
+        found = library.PhotographsRequest(
+            folders=tuple(sources),
+            methods=tuple(evaluation.DerainerRequest(**row) for row in rows),
+            output=folder,
+            model=asked,
+            limit=limit,
+            overwrite=overwrite,
+            notices=chosen.notices,
+        )
+        with o.progress(quiet=quiet) as advance:
+            benefit, written = library.run_photographs(found, advance)
+        if as_json:
+            print_json(benefit.to_data())
+        elif not quiet:
+            o.show_downstream(benefit)
+        failed = [(f"{dataset}/{each.name}", each.reason) for dataset, each in benefit.failures]
+        o.show_rest(benefit.notices, failed, written, quiet=quiet)
+        raise typer.Exit(benefit.exit_code)
     request = evaluation.EvalRequest(
         sources=tuple(
             evaluation.MethodRequest(
-                method=row.method,
-                weights=row.weights,
-                label=row.label,
-                keep=folder,
-                datasets=tuple(pairs),
+                **row,
+                datasets=tuple(sources),
                 protocols=(evaluation.protocol("prenet"),),
                 limit=limit,
-                reading=ReadOptions(
-                    layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common
-                ),
-                options=options,
+                reading=reading,
             )
-            for row in chosen.rows
+            for row in rows
         ),
         output=folder,
         overwrite=overwrite,
-        downstream=DownstreamRequest(
-            task=task,
-            model=model,
-            labels=labels,
-            classes=tuple(classes or ()),
-            device=device,
-        ),
+        downstream=asked,
         notices=chosen.notices,
     )
     with o.progress(quiet=quiet) as advance:

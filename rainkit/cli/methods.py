@@ -1,4 +1,4 @@
-"""``rainkit methods``: list the installed methods, or show one. It needs no torch."""
+"""``rainkit methods``: list the installed methods, or show one; the list needs no torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rainkit.cli import features
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import output, print_json, print_table, warn
 from rainkit.cli.options import Json
@@ -94,6 +95,9 @@ def show(
     _print_weights(about)
 
 
+app.command()(features.features)
+
+
 def _about(method: Method) -> dict[str, Any]:
     from rainkit import hyperparameters
     from rainkit.api import RAIN, Part
@@ -113,6 +117,7 @@ def _about(method: Method) -> dict[str, Any]:
             name: hyperparameters.differences(values, default)
             for name, values in method.variants.items()
         },
+        "ablation": {"published": list(method.ablation), "ours": list(method.own_ablation)},
         "hyperparameters": [asdict(row) for row in hyperparameters.describe(default)],
         "blocks": method.blocks and method.blocks(default.network),
         "parts": {name: asdict(part) for name, part in parts.items()},
@@ -153,7 +158,7 @@ def _print_published(method: Method, *, rivals: bool) -> None:
         for note in each.notes:
             _line(f"Note: {note}.")
     if not rivals and (others := sum(bool(row.method) for row in method.paper.results)):
-        _line(f"--published shows the paper's {others} results of other methods, too.")
+        _line(f"With --published, the paper's {others} results of other methods are shown, too.")
 
 
 def _print_variants(about: dict[str, Any]) -> None:
@@ -168,6 +173,13 @@ def _print_variants(about: dict[str, Any]) -> None:
         folded={"differs from default in"},
         title="Variants (--variant)",
     )
+    published, ours = about["ablation"]["published"], about["ablation"]["ours"]
+    if published:
+        _line(f"The paper compares (train --ablation published): {', '.join(published)}")
+    elif ours:
+        _line("The paper compares no variants.")
+    if ours:
+        _line(f"We compare, too (train --ablation ours): {', '.join(ours)}")
 
 
 def _print_hyperparameters(about: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from rainkit.files import counted
 
 if TYPE_CHECKING:
     from rainkit.evaluation import Evaluation, Scores, TextTable
+    from rainkit.evaluation.downstream import Downstream
 
 __all__ = [
     "HOW",
@@ -32,6 +33,7 @@ __all__ = [
     "Report",
     "progress",
     "show",
+    "show_downstream",
     "show_rest",
 ]
 
@@ -146,17 +148,22 @@ def show(result: Evaluation, *, as_json: bool, quiet: bool) -> None:
                 figures=set(group.columns) - texts,
                 title=group.title,
             )
-        if (benefit := result.downstream) is not None:
-            print_table(
-                benefit.columns,
-                benefit.cells,
-                folded={"dataset"},
-                figures=set(benefit.columns) - {"dataset", "result"},
-                title=benefit.title,
-            )
+        if result.downstream is not None:
+            show_downstream(result.downstream)
     show_rest(result.notices, result.failures, result.written, quiet=quiet)
     for bar in result.missed:
         warn(bar, label="below the bar:", style="red")
+
+
+def show_downstream(benefit: Downstream) -> None:
+    """Print the table of what a model makes of rainy and derained pictures."""
+    print_table(
+        benefit.columns,
+        benefit.cells,
+        folded={"dataset"},
+        figures=set(benefit.columns) - {"dataset", "result"},
+        title=benefit.title,
+    )
 
 
 @contextmanager

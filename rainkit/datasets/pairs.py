@@ -31,6 +31,7 @@ __all__ = [
     "find_matches",
     "find_pairs",
     "find_unpaired",
+    "holds_pairs",
     "named_datasets",
 ]
 
@@ -94,6 +95,26 @@ def find_pairs(
         where = f" of split {split!r}" if split else ""
         raise PairingError(f"{root} holds no pairs{where}; put pictures in, or name another folder")
     return found.pairs
+
+
+def holds_pairs(
+    root: Path, *, prefer: Sequence[str] = (), options: ReadOptions = _AS_FOUND
+) -> bool:
+    """Return whether a folder, or a folder in it or in one of its splits, has a layout of pairs.
+
+    Args:
+        root: the folder.
+        prefer: names of splits, as for :func:`find_datasets`.
+        options: the layout, if it is not to be detected.
+
+    Raises:
+        PairingError, DatasetError: a layout fits, but the files do not agree with it.
+    """
+    for home in (root, *(root / name for name in prefer if (root / name).is_dir())):
+        inside = (f for f in home.iterdir() if f.is_dir() and not f.name.startswith("."))
+        if any(read(folder, None, options) is not None for folder in (home, *inside)):
+            return True
+    return False
 
 
 def find_unpaired(root: Path) -> tuple[ImageRef, ...]:

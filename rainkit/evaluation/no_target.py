@@ -64,6 +64,7 @@ __all__ = [
     "markdown",
     "matched_photographs",
     "metrics_without_target",
+    "refuse_inside",
     "run",
     "table",
     "write",
@@ -351,13 +352,22 @@ def _check(request: NoTargetRequest) -> None:
         raise UsageError(f"nothing to measure; choose from {', '.join(DEFAULT_METRICS)}")
     _refuse_targets(each.metric for each in request.metrics)
     check_derainers(request.methods)
-    for folder in request.folders:
-        for keep in (method.keep for method in request.methods if method.keep is not None):
-            if folder.is_dir() and keep.resolve().is_relative_to(folder.resolve()):
-                raise UsageError(
-                    f"--output {keep}: lies in {folder}, all of whose pictures are taken for rainy"
-                    " ones the next time; name a folder outside of it"
-                )
+    for keep in (method.keep for method in request.methods if method.keep is not None):
+        refuse_inside(request.folders, keep)
+
+
+def refuse_inside(folders: Iterable[Path], output: Path) -> None:
+    """Refuse to write into a folder that is searched for photographs.
+
+    Raises:
+        UsageError: ``output`` lies in one of ``folders``.
+    """
+    for folder in folders:
+        if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"--output {output}: lies in {folder}, all of whose pictures are taken for rainy"
+                " ones the next time; name a folder outside of it"
+            )
 
 
 def _refuse_targets(metrics: Iterable[Metric]) -> None:

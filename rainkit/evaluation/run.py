@@ -226,6 +226,7 @@ def _check(request: EvalRequest) -> None:
             *(REPORT_FILES if request.report else ()),
             *([GROUPS_FILE] if request.by else ()),
             *(downstream.FILES if request.downstream else ()),
+            *([downstream.PAGE] if request.downstream and request.downstream.report else ()),
         ]
         check_folder(request.output, names, overwrite=request.overwrite)
     for source in request.sources:
@@ -324,7 +325,7 @@ def _write(
         return ()
     if request.overwrite:
         # What an earlier call wrote and this one does not would tell of other figures.
-        for name in (*REPORT_FILES, GROUPS_FILE, *downstream.FILES):
+        for name in (*REPORT_FILES, GROUPS_FILE, *downstream.FILES, downstream.PAGE):
             (folder / name).unlink(missing_ok=True)
     report = report_of(comparisons, request.published, request.notices)
     written = list(write(comparisons, folder, report=report, overwrite=request.overwrite))

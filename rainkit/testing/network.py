@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from rainkit import networks
 from rainkit.api import Part
 from rainkit.inference import tiles
+from rainkit.inference.features import ATTENTION, hooked
 from rainkit.objective import Derained
 from rainkit.testing.shared import (
     NOISE,
@@ -119,6 +122,17 @@ class Behaviour(Contract):
                 f"leave {precision} out of ImageSpec.half"
             )
 
+    def test_attention_maps_are_maps(self, network_variant: str) -> None:
+        """Modules with an ``attention_map`` show where they look, without changing the result."""
+        run, picture = self.network_of(network_variant), picture_of(1, 40, 56)
+        attending = [
+            name for name, module in run.network.named_modules() if hasattr(module, ATTENTION)
+        ]
+        if not attending:
+            pytest.skip(f"no module offers {ATTENTION}: rainkit shows no attention of this method")
+        for at in (None, (0.5, 0.25)):
+            _check_attention(run, picture, at)
+
     def test_stages_end_with_the_result(self, network_variant: str) -> None:
         """An anytime network gives a picture after each block; the last one is that of ``forward``.
 
@@ -175,3 +189,24 @@ def _reach(run: networks.ImageOnly, margin: int, block: int) -> int:
     touched = (slope > slope.max() * 1e-7).nonzero()
     first, last = int(touched.min()), int(touched.max())
     return max(start - first, last - (start + block - 1), 0)
+
+
+def _check_attention(
+    run: networks.ImageOnly, picture: Tensor, at: tuple[float, float] | None
+) -> None:
+    def look(name: str, module: nn.Module, inputs: Sequence[Any], answer: Any) -> None:
+        if not hasattr(module, ATTENTION):
+            return
+        found, shape = getattr(module, ATTENTION)(inputs[0], at), inputs[0].shape
+        wanted = (shape[0], 1, *shape[2:])
+        assert found.shape == wanted, (
+            f"{ATTENTION} of {name} gives {tuple(found.shape)}: give {wanted}"
+        )
+        assert found.isfinite().all(), f"{ATTENTION} of {name} gives nan or inf"
+        assert (found >= 0).all(), f"{ATTENTION} of {name} has negative values"
+
+    with torch.no_grad():
+        before = run(picture)
+        with hooked(run.network, look):
+            after = run(picture)
+    assert torch.equal(before, after), f"{ATTENTION} changes the result"

@@ -329,6 +329,9 @@ class _Run:
         lowest = at_floor(training, memory.plateau)
         falls = mean is not None and memory.plateau.observe(mean, training.patience)
         useless = training.schedule == "plateau" and training.stop_at_floor and lowest and falls
+        if training.schedule == "plateau" and falls and not lowest and self.log:
+            rate = learning_rate(training, memory.step, memory.plateau)
+            self.log.say(f"step {memory.step}: the learning rate falls to {rate:.3g}")
         worse = training.stop_after and due and memory.since_best >= training.stop_after
         if (useless or worse) and not last:
             memory.ended = True

@@ -182,7 +182,8 @@ def import_checkpoint(
     named = (variant,) if variant else ()
     found = _fits(method, named or _default_first(method), settings, content, source)
     whole = {name: fit for name, fit in found.items() if not fit.misfit()}
-    chosen = variant or next(iter(whole), "default")
+    closest = max(found, key=lambda name: found[name].rank)
+    chosen = variant or next(iter(whole), closest)
     if chosen not in whole:
         found |= _fits(method, _default_first(method), settings, content, source)
         others = [name for name, fit in found.items() if not fit.misfit()]

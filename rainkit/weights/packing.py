@@ -62,6 +62,7 @@ class _Run:
     data: Mapping[str, Any]
     command: Sequence[str]
     init: str | None
+    teacher: str | None
 
 
 def pack(
@@ -156,11 +157,18 @@ def _read_run(run: Path) -> _Run:
             data=dict(data["data"]),
             command=[str(word) for word in data["command"]],
             init=PurePath(data["init"]).name if data.get("init") else None,
+            teacher=_teacher(data["teacher"]["name"]) if data.get("teacher") else None,
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{run}: no {_RECORD} there: name a folder of rainkit train") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path}: not the record of a run ({error})") from error
+
+
+def _teacher(name: str) -> str:
+    """Return ``METHOD.TAG`` as it is, and ``METHOD=FILE`` without the file's folder."""
+    method, equals, file = name.partition("=")
+    return method + equals + PurePath(file).name
 
 
 def _settings(path: Path, method: Method, data: Mapping[str, Any]) -> Hyperparameters[Any, Any]:
@@ -194,6 +202,11 @@ def _notes(told: _Run, file: WeightsFile) -> tuple[str, ...]:
         )
     if told.init:
         notes.append(f"the training started from {told.init}: its licence binds these weights too")
+    if told.teacher:
+        notes.append(
+            f"the network also learnt from pictures of {told.teacher}: see whether its licence "
+            "binds these weights, too"
+        )
     return tuple(notes)
 
 
@@ -216,6 +229,7 @@ def _card(
         "network": f"{size:,} parameters",
         "trained on": _data_in_words(told.data),
         "started from": f"`{told.init}`" if told.init else "a random network",
+        **({"teacher": f"`{told.teacher}`"} if told.teacher else {}),
         "steps": header.get("step", "unknown"),
         "seed": header.get("seed", "unknown"),
         "made with": versions or "unknown",
@@ -283,7 +297,8 @@ def _recipe(told: _Run, file: WeightsFile) -> str:
     settings = [f"--set {shlex.quote(f'{k}={_value(v)}')}" for k, v in changes.items()]
     command = f"rainkit train --method {told.method.name} --variant {told.variant} --seed {seed}"
     start = [f"--init {shlex.quote(told.init)}"] if told.init else []
-    return " ".join((command, *start, *settings))
+    teacher = [f"--teacher {shlex.quote(told.teacher)}"] if told.teacher else []
+    return " ".join((command, *start, *teacher, *settings))
 
 
 def _value(value: Any) -> str:

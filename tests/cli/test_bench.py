@@ -36,6 +36,29 @@ def test_json_and_markdown_of_one_run(rainkit, tmp_path: Path):
     assert "--overwrite" in err
 
 
+def test_published_times_stand_apart_as_printed(rainkit, monkeypatch, tmp_path: Path):
+    from rainkit.benchmarking import Row, Timing, rows
+
+    timing = Timing(
+        device="cpu", precision="fp32", threads=1, median_ms=1.0, iqr_ms=0.1, fastest_ms=1.0,
+        cpu_s=0.1, parameters=7, gflop=1.0, peak_memory_mib=None, torch="2",
+    )  # fmt: skip
+    monkeypatch.setattr(rows, "run_job", lambda job: Row(job=job, timing=timing))
+    file = tmp_path / "table.md"
+    asked = ("bench", "--method", "graspp-gan", *QUICK, "--markdown", file)
+    code, out, err = rainkit(*asked, "--published")
+    assert code == 0, err
+    assert "Published in the papers, not measured here" in out
+    row = next(line for line in out.splitlines() if line.startswith("JORDER, GRASPP-GAN's Table 3"))
+    assert row.split()[-4:] == ["picture", "not", "named", "1.40"]
+    line = "| GRASPP-GAN, Table 3 | 512x512 picture | GPU, not named | 0.04 |"
+    assert line in file.read_text().splitlines()
+    code, out, _ = rainkit(*asked, "--overwrite", "--json")
+    assert "published" not in json.loads(out)
+    code, out, _ = rainkit(*asked, "--overwrite", "--json", "--published")
+    assert {row["seconds"] for row in json.loads(out)["published"]} >= {"1.40", "0.04"}
+
+
 def test_a_failed_row_is_named_and_exits_with_1(rainkit, monkeypatch: pytest.MonkeyPatch):
     from rainkit.benchmarking import Row, rows
 

@@ -113,7 +113,7 @@ def test_variants_make_an_ablation_table_in_the_papers_order(rainkit, pairs, tmp
     assert all("last.safetensors" in each["weights"]["name"] for each in found["comparisons"])
     assert "left out" in err
     assert "other.safetensors" in err
-    assert "holds no weights of the paper's baseline, baseline-rr" in err
+    assert "holds no weights of the paper's baseline, baseline-rr-l2, baseline-rr, block5" in err
 
 
 def test_several_weights_of_a_variant_are_told_apart(rainkit, pairs, tmp_path):

@@ -47,8 +47,24 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
         "objective.critic_lr",
         "learning rate of the critic",
         "one of mse, l2",
+        "train --ablation published): raspp, graspp, default",
+        "With --published, the paper's 25 results of other methods",
     ):
         assert told in done.stdout
+
+
+def test_published_tables_have_the_papers_digits(plugin_folder) -> None:
+    shown = plugin_folder.run("methods", "show", "graspp-gan", "--published").stdout.splitlines()
+    assert [line.split(":")[0] for line in shown if line.startswith("Table")] == [
+        "Table 1", "Table 2", "Table 3", "Table 4"
+    ]  # fmt: skip
+    (row,) = (line for line in shown if line.startswith("RASPP"))
+    assert row.split("  ")[-1].strip() == "29.16 / 0.920"
+    assert not any("--set" in line for line in shown)
+    done = plugin_folder.run("methods", "show", "graspp-gan", "--published", "--json")
+    rows = json.loads(done.stdout)
+    assert {row["kind"] for row in rows} == {"published"}
+    assert {"JORDER", "RESCAN", "DDN", "GRASPP-GAN"} <= {row["method"] for row in rows}
 
 
 def test_a_paper_known_by_its_title_alone_is_shown_with_what_is_missing(odd_plugin) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from skimage import data
 
-from rainkit import images, networks, training, weights
+from rainkit import images, networks, plugins, training, weights
 from rainkit.api import Method
 from rainkit.cli import main
 from rainkit.images import Picture
@@ -103,6 +103,32 @@ def test_a_mistake_in_a_recipe_is_named(
 
 
 @pytest.mark.parametrize(
+    ("whose", "lists", "told"),
+    [
+        ("published", {}, "--ablation published: the paper of tiny compares no variants"),
+        ("published", {"own_ablation": ("paper",)}, "no variants; --ablation ours trains paper"),
+        ("ours", {}, "--ablation ours: tiny lists no variants beyond its paper's"),
+        ("ours", {"ablation": ("default", "paper")}, "--ablation published trains default, paper"),
+        ("published", {"ablation": ("paper", "default")}, "--validate"),
+        ("ours@2", {"own_ablation": ("paper", "default")}, "--validate"),
+    ],
+)
+def test_the_papers_ablation_and_ours_are_told_apart(
+    whose: str,
+    lists: dict[str, tuple[str, ...]],
+    told: str,
+    tiny_method: Method,
+    photos: Path,
+    monkeypatch,
+    capsys,
+) -> None:
+    method = dataclasses.dataclasses.replace(tiny_method, **lists)
+    monkeypatch.setattr(plugins, "get", lambda name: method)
+    assert _run(monkeypatch, "-m", "tiny", "--clean", photos, "--ablation", whose) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
     ("arguments", "named"),
     [
         ((), "--method"),
@@ -147,7 +173,7 @@ def test_bad_starting_weights_are_named(
     run, marker = tmp_path / "run", tmp_path / "ran"
     good = tmp_path / "other.safetensors"
     network = tiny_method.default.network
-    other = {"method": replace(tiny_method, name="other"), "network": network}
+    other = {"method": dataclasses.replace(tiny_method, name="other"), "network": network}
     state = networks.build(tiny_method, network).state_dict()
     weights.save(good, state, variant="default", **other)
 

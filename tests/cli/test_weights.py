@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rainkit import cli, hyperparameters, plugins, weights
+from rainkit import cli, hyperparameters, networks, plugins, weights
 from rainkit.api import Method
 from rainkit.files import sha256
 
@@ -104,6 +104,22 @@ def test_hidden_methods_are_no_weights(call, monkeypatch: pytest.MonkeyPatch) ->
     assert err.startswith("RAINKIT_METHODS=nothing hides")
 
 
+def test_import(call, tiny_method, tmp_path: Path) -> None:
+    network = networks.build(tiny_method, tiny_method.default.network)
+    path, out = tmp_path / "net.pth", tmp_path / "net.safetensors"
+    torch.save({"params": network.state_dict(), "critic": {"weight": torch.zeros(2)}}, path)
+    code, said, err = call("import", path, "-m", "tiny")
+    assert (code, said) == (0, f"{out}: tiny, variant default, 223 parameters\n")
+    assert err == f"note: these are the tensors of params in {path}\n"
+    code, said, err = call("import", path, "--method", "tiny", "-o", out, "--overwrite", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(said)["source_sha256"] == sha256(path)
+    assert call("verify", out)[0] == 0
+    code, _, err = call("verify", path)
+    assert code == 1
+    assert "make one of a checkpoint with rainkit weights import" in err
+
+
 def test_pack(call, run: Path) -> None:
     code, out, err = call("pack", run, "--tag", "rain-v2", "--licence", "MIT")
     assert code == 0
@@ -141,6 +157,11 @@ def test_pack_elsewhere(call, run: Path, tmp_path: Path) -> None:
         (("verify", "none.safetensors"), 2, "no such weights file"),
         (("verify", "nothing"), 2, "no method 'nothing' is installed"),
         (("verify", "graspp-gan.none"), 2, "no such tag"),
+        (("import", "none.pth", "-m", "graspp-gan"), 2, "no such weights file"),
+        (("import", ".", "-m", "graspp-gan", "-o", "o.safetensors"), 2, "it is a folder"),
+        (("import", "empty.pth", "-m", "graspp-gan"), 1, "it is empty"),
+        (("import", "text.safetensors", "-m", "graspp-gan"), 2, "name another file to write"),
+        (("import", "empty.pth", "-m", "grasp-gan"), 2, "did you mean graspp-gan"),
         (("pack", "none"), 2, "no run.json there"),
         (("pack", "empty"), 2, "no run.json there"),
         (("pack", "run", "--tag", "A"), 2, "--tag A"),
@@ -154,6 +175,7 @@ def test_what_cannot_work_is_one_line(
     monkeypatch.chdir(run.parent)
     (run.parent / "empty").mkdir()
     Path("text.safetensors").write_text("text")
+    Path("empty.pth").touch()
     found, out, err = call(*arguments)
     assert (found, out) == (code, "")
     assert err.startswith("error: ")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from skimage import data
 
-from rainkit import images, inference
+from rainkit import images, inference, networks, weights
+from rainkit.api import Method
 from rainkit.images import Picture
 
 
@@ -24,3 +26,21 @@ def photos(tmp_path: Path) -> Path:
     images.write(tmp_path / "photos" / "a.jpg", Picture(rgb))
     images.write(tmp_path / "photos" / "trip" / "b.png", Picture(rgb[:40]))
     return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def two_weights(tiny_method: Method, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Paths of two networks of the tiny method, by their stems."""
+    folder = tmp_path_factory.mktemp("two")
+    for seed, name in enumerate(("first", "second")):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            state = networks.build(tiny_method, tiny_method.default.network).state_dict()
+        weights.save(
+            folder / f"{name}.safetensors",
+            state,
+            method=tiny_method,
+            variant="default",
+            network=tiny_method.default.network,
+        )
+    return {path.stem: str(path) for path in folder.iterdir()}

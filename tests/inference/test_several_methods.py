@@ -10,31 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from rainkit import images, inference, networks, weights
-from rainkit.api import Method
+from rainkit import images, inference
 from rainkit.errors import MethodError, UsageError
 from rainkit.inference import InferRequest, MethodsResult, MethodToRun, derainer
 from rainkit.runtime_options import RuntimeOptions
-
-
-@pytest.fixture(scope="session")
-def two_weights(tiny_method: Method, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Paths of two networks of the tiny method, by their stems."""
-    folder = tmp_path_factory.mktemp("two")
-    for seed, name in enumerate(("first", "second")):
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            state = networks.build(tiny_method, tiny_method.default.network).state_dict()
-        weights.save(
-            folder / f"{name}.safetensors",
-            state,
-            method=tiny_method,
-            variant="default",
-            network=tiny_method.default.network,
-        )
-    return {path.stem: str(path) for path in folder.iterdir()}
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from rainkit_graspp_gan import METHOD
+from rich.console import Console
 from safetensors.torch import load_file
 
 from rainkit import hyperparameters, images, networks, training, weights
@@ -95,7 +96,7 @@ PLATEAU = (
 
 
 def test_a_plateau_of_the_validation_ends_at_the_floor_and_resumes_in_the_same_bits(
-    request_for, tiny_method
+    request_for, tiny_method, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def request(run: str, *settings: str):
         values = hyperparameters.resolve(tiny_method, settings=(*PLATEAU, *settings))
@@ -105,7 +106,12 @@ def test_a_plateau_of_the_validation_ends_at_the_floor_and_resumes_in_the_same_b
         path = run / "checkpoints" / f"step-{step:08d}" / "state.pt"
         return torch.load(path, weights_only=True)
 
-    still = training.train(request("still", "training.steps=9", "training.lr=1e-12"))
+    asked = request("still", "training.steps=9", "training.lr=1e-12")
+    still = training.train(asked, Console(width=300))
+    assert [line for line in capsys.readouterr().out.splitlines() if "falls" in line] == [
+        f"step {step}: the learning rate falls to {rate}"
+        for step, rate in ((2, "5e-13"), (3, "2.5e-13"))
+    ]
     assert (still.steps, still.stopped) == (4, "no gain"), "two falls to the floor, one in vain"
     plateau = state(still.run, 4)["memory"]["plateau"]
     assert plateau == {"best": -still.scores["pairs0/psnr"], "waited": 0, "falls": 3}

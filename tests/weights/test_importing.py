@@ -1,8 +1,9 @@
-"""Filling a network from files that fit it whole, in part, or not at all."""
+"""Filling a network from files that fit it whole, in part, or not at all; whole imports."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pickle
 from pathlib import Path
@@ -14,7 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rainkit import networks, weights
+from rainkit.api import Method
 from rainkit.errors import UsageError, WeightsError
+from rainkit.files import sha256
 
 
 class Malicious:
@@ -234,3 +237,135 @@ def test_nan_is_refused_and_the_network_stays(make, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=f"{name} hold nan"):
         weights.initialise(network, METHOD, path)
     assert same(network, make(4).state_dict())
+
+
+class TestImportOfAWholeCheckpoint:
+    """``rainkit weights import``: every tensor must fit, and the variant is found by them."""
+
+    @pytest.fixture
+    def state(self, tiny_method: Method) -> dict[str, Tensor]:
+        """Of the variant ``paper``, whose network is wider than the default's."""
+        network = networks.build(tiny_method, tiny_method.variants["paper"].network)
+        return {name: torch.rand_like(value) - 0.5 for name, value in network.state_dict().items()}
+
+    def test_it_becomes_a_weights_file(
+        self, tiny_method: Method, state: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        flat = torch.cat([value.half().flatten() for value in state.values()])
+        pieces = flat.split([value.numel() for value in state.values()])
+        shared = {
+            f"module.{name}": piece.view(value.shape)
+            for (name, value), piece in zip(state.items(), pieces, strict=True)
+        }
+        path = tmp_path / "net.pth"
+        torch.save({"epoch": 3, "state_dict": shared, "args": {"lr": 0.1}}, path)
+        done = weights.import_checkpoint(tiny_method, path)
+        assert (done.path, done.variant, done.alike) == (
+            path.with_suffix(".safetensors"),
+            "paper",
+            (),
+        )
+        assert done.inside == "state_dict.module"
+        file = weights.find(tiny_method, str(done.path))
+        assert file.network == tiny_method.variants["paper"].network
+        origin = {"file": "net.pth", "sha256": sha256(path), "part": "state_dict.module"}
+        assert json.loads(file.header["imported"]) == origin
+        network = weights.load(networks.build(tiny_method, file.network), file)
+        for name, value in network.state_dict().items():
+            assert value.dtype == torch.float32
+            assert torch.equal(value, state[name].half().float())
+        (found,) = weights.verify(done.path)
+        assert found.problem is None
+
+    def test_the_names_of_the_authors(
+        self, tiny_method: Method, state: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        theirs = {f"their.{name}.{part}": half for name, value in state.items()
+                  for part, half in enumerate(value.tensor_split(2))}  # fmt: skip
+        named = dataclasses.replace(
+            tiny_method,
+            released_names=lambda network: {
+                name: (f"their.{name}.0", f"their.{name}.1") for name in state
+            },
+        )
+        path = tmp_path / "net.pth"
+        torch.save(theirs, path)
+        done = weights.import_checkpoint(named, path)
+        network = networks.build(named, weights.open_file(named, done.path).network)
+        weights.load(network, weights.open_file(named, done.path))
+        assert same(network, state)
+        # Finetuning knows the names as well, if it is told the settings.
+        started = networks.build(named, named.variants["paper"].network)
+        first = weights.initialise(started, named, path, named.variants["paper"].network)
+        assert same(started, state)
+        assert (first.missing, first.unused) == ((), ())
+        del theirs["their.first.bias.1"]
+        torch.save(theirs, path)
+        with pytest.raises(WeightsError, match=r"missing: their\.first\.bias\.1; name its"):
+            weights.import_checkpoint(named, path, variant="paper", overwrite=True)
+
+    @pytest.mark.parametrize(
+        ("change", "options", "said"),
+        [
+            ({"first.bias": None}, {}, r"variant paper: missing: first\.bias; "),
+            (
+                {"extra.weight": torch.zeros(3)},
+                {},
+                r"paper: unexpected: extra\.weight; name its variant",
+            ),
+            (
+                {"last.bias": torch.zeros(4)},
+                {"variant": "paper"},
+                r"variant paper: last\.bias is \[4\] instead of \[3\]",
+            ),
+            ({"last.bias": torch.zeros(3, dtype=torch.int8)}, {}, r"last\.bias is torch\.int8"),
+            ({"last.bias": torch.full((3,), torch.inf)}, {}, r"last\.bias hold nan or infinity"),
+            ({}, {"variant": "default"}, r"first\.weight is \[8, .* it fits --variant paper$"),
+            ({}, {"settings": ["network.width=5"]}, r"first\.weight is \[8, 3, 3, 3\] instead of"),
+        ],
+    )
+    def test_what_does_not_fit_is_named(
+        self, tiny_method: Method, state: dict[str, Tensor], tmp_path: Path, change, options, said
+    ) -> None:
+        changed = {name: value for name, value in (state | change).items() if value is not None}
+        path = tmp_path / "net.pth"
+        torch.save(changed, path)
+        with pytest.raises(WeightsError, match=said) as caught:
+            weights.import_checkpoint(tiny_method, path, **options)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert "\n" not in str(caught.value)
+        assert sorted(tmp_path.iterdir()) == [path]
+
+    def test_variants_that_tensors_cannot_tell_apart_are_named(
+        self, tiny_method: Method, tmp_path: Path
+    ) -> None:
+        """Of variants with equal networks only the first counts."""
+        wide = tiny_method.variants["paper"]
+        method = dataclasses.replace(
+            tiny_method, variants={"other": wide, "same": wide, "default": tiny_method.default}
+        )
+        path = tmp_path / "net.pth"
+        torch.save(networks.build(method, wide.network).state_dict(), path)
+        done = weights.import_checkpoint(method, path)
+        assert (done.variant, done.alike) == ("other", ())
+
+    def test_outputs_that_cannot_be_meant(
+        self, tiny_method: Method, state: dict[str, Tensor], tmp_path: Path
+    ) -> None:
+        path, out = tmp_path / "net.pth", tmp_path / "out.safetensors"
+        torch.save(state, path)
+        weights.import_checkpoint(tiny_method, path, out)
+        for source, to, options, said in (
+            (path, out, {}, "exists; pass --overwrite"),
+            (path, tmp_path / "out.pth", {}, r"weights files end with \.safetensors"),
+            (out, out, {"overwrite": True}, "name another file to write"),
+            (path, None, {"settings": ["training.lr=1"]}, "only settings of the network"),
+            (path, None, {"variant": "wider"}, "no variant 'wider'"),
+        ):
+            with pytest.raises(UsageError, match=said):
+                weights.import_checkpoint(tiny_method, source, to, **options)
+        with pytest.raises(WeightsError, match="rainkit wrote this weights file"):
+            weights.import_checkpoint(tiny_method, out, tmp_path / "again.safetensors")
+        with pytest.raises(WeightsError, match="of tiny, not of graspp-gan"):
+            weights.import_checkpoint(METHOD, out, tmp_path / "again.safetensors")
+        assert sorted(tmp_path.iterdir()) == [path, out]

@@ -110,6 +110,20 @@ def test_finetuned_weights_say_so(run: Path) -> None:
     assert "started from theirs.pth: its licence" in packed.notes[-1]
 
 
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [("granet.rain-v1", "granet.rain-v1"), ("granet=/home/me/best.x", "granet=best.x")],
+)
+def test_distilled_weights_name_their_teacher(run: Path, teacher: str, told: str) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["teacher"] = {"name": teacher, "sha256": "0" * 64}
+    (run / "run.json").write_text(json.dumps(record))
+    packed = weights.pack(run)
+    assert f"| teacher | `{told}` |" in packed.card.read_text()
+    assert f"--teacher {told}" in packed.snippet
+    assert f"pictures of {told}: see whether its licence" in packed.notes[-1]
+
+
 def test_last_weights_and_runs_without_validation(run: Path) -> None:
     last = weights.open_file(METHOD, run / "last.safetensors")
     unscored = {name: text for name, text in last.header.items() if name != "validation"}

@@ -1,4 +1,4 @@
-"""How FreqGAN is trained: squared error, SSIM, and a relativistic critic (section 3.3)."""
+"""How FreqGAN is trained: squared error, SSIM, and a relativistic critic (section I.C)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["FreqGanObjective", "relativistic"]
 
 
 class FreqGanObjective(Objective[Pair]):
-    """MSE + ``ssim`` x (-SSIM) + ``adversarial`` x relativistic loss of the last stage.
+    """Equations 6 and 7: MSE + ``ssim`` x (-SSIM) + ``adversarial`` x relativistic loss of x_T.
+
+    Earlier stages have no loss of their own. The paper prints no weights.
 
     The paper calls its critic "relative" without a definition. Here it is the relativistic average
     GAN (Jolicoeur-Martineau, ICLR 2019) with the conditional critic of earlier deraining GANs.

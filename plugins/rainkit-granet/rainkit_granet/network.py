@@ -45,10 +45,11 @@ class DenseBlock(nn.Module):
 
 
 class RegionAware(nn.Module):
-    """Non-local attention within each region of a grid; the identity before any training.
+    """The global block of section 3.2: attention within each region of a grid.
 
-    It is the embedded Gaussian, without the 1/sqrt(d) of transformers, with keys and values at half
-    resolution. The regions share the weights and do not overlap; the last ones may be smaller.
+    The attention is the embedded Gaussian, without the 1/sqrt(d) of transformers, with keys and
+    values at half resolution. The regions share the weights and do not overlap; the last ones may
+    be smaller. Before any training the block is the identity.
     """
 
     def __init__(self, width: int, grid: int) -> None:
@@ -71,12 +72,50 @@ class RegionAware(nn.Module):
         attended: Tensor = self.w(torch.cat(rows, 2))
         return attended + x
 
+    def attention_map(self, x: Tensor, at: tuple[float, float] | None = None) -> Tensor:
+        """Return where the regions look, [B,width,H,W] -> [B,1,H,W]; 1 is even attention.
+
+        Args:
+            x: the input of :meth:`forward`.
+            at: row and column, as shares of the map, of the position whose attention is returned,
+                which is 0 outside of its region; None for what each position receives on average
+                from all positions of its region.
+        """
+        height, width = x.shape[2:]
+        place = None if at is None else (int(at[0] * height), int(at[1] * width))
+        rows, top = [], 0
+        for row in x.chunk(self.grid, 2):
+            regions, left = [], 0
+            for region in row.chunk(self.grid, 3):
+                inside = None if place is None else (place[0] - top, place[1] - left)
+                regions.append(self._looked(region, inside))
+                left += region.shape[3]
+            rows.append(torch.cat(regions, 3))
+            top += row.shape[2]
+        return torch.cat(rows, 2)
+
+    def _looked(self, region: Tensor, at: tuple[int, int] | None) -> Tensor:
+        """Return the attention map of one region, [B,width,h,w] -> [B,1,h,w]."""
+        batch, _, height, width = region.shape
+        if at is not None and not (0 <= at[0] < height and 0 <= at[1] < width):
+            return region.new_zeros(batch, 1, height, width)
+        query = _sequence(self.theta(region))
+        if at is not None:
+            query = query[:, :, at[0] * width + at[1], None]
+        keys = F.max_pool2d(self.phi(region), _halves(region))
+        key = _sequence(keys).transpose(2, 3)
+        # Part by part, since all weights of a large region at a time would fill the memory.
+        parts = [(part @ key).softmax(3).sum(2) for part in torch.split(query, 1024, 2)]
+        received = torch.stack(parts).sum(0)
+        even = received * (key.shape[3] / query.shape[2])
+        return F.interpolate(even.reshape(batch, 1, *keys.shape[2:]), size=(height, width))
+
     def _attend(self, region: Tensor) -> Tensor:
         """Compute softmax(theta phi^T) g of one region, [B,width,h,w] -> [B,width/2,h,w]."""
         height, width = region.shape[2:]
         query, key, value = self.theta(region), self.phi(region), self.g(region)
-        halves = (min(height, 2), min(width, 2))  # pooling would leave nothing of one row
-        key, value = F.max_pool2d(key, halves), F.max_pool2d(value, halves)
+        key = F.max_pool2d(key, _halves(region))
+        value = F.max_pool2d(value, _halves(region))
         answer = F.scaled_dot_product_attention(
             _sequence(query), _sequence(key), _sequence(value), scale=1.0
         )
@@ -84,7 +123,7 @@ class RegionAware(nn.Module):
 
 
 class CoarseStage(nn.Module):
-    """Local blocks down to H/8 and region-aware blocks back up (equations 1 to 4)."""
+    """Local blocks down to H/8 and region-aware blocks back up (section 3.2, equations 1 to 4)."""
 
     def __init__(self, settings: Network) -> None:
         super().__init__()
@@ -114,7 +153,7 @@ class CoarseStage(nn.Module):
 
 
 class FineStage(nn.Module):
-    """Contextual structure: four dense blocks in a row whose results are averaged (equation 8).
+    """Contextual structure (section 3.3): four dense blocks in a row, averaged (equation 8).
 
     Without context, the paper's ablation, only the first and the last convolution remain.
     """
@@ -165,6 +204,11 @@ def merge(levels: Tensor) -> Tensor:
     """Average k contiguous groups of maps (equation 8), [B,kC,H,W] -> [B,C,H,W]."""
     batch, _, height, width = levels.shape
     return levels.reshape(batch, LEVELS, -1, height, width).mean(1)
+
+
+def _halves(region: Tensor) -> list[int]:
+    """Return the sides of the pooling of keys and values, which leaves something of one row."""
+    return [min(side, 2) for side in region.shape[2:]]
 
 
 def _sequence(maps: Tensor) -> Tensor:

@@ -258,3 +258,21 @@ def test_without_context_two_convolutions_remain_of_the_fine_stage() -> None:
 def test_without_a_fine_stage_the_coarse_picture_is_the_result() -> None:
     answer = _network(fine=False)(_picture(9, 16))
     assert torch.equal(answer.image, answer.parts["coarse"])
+
+
+def test_attention_maps_are_the_weights_that_attention_takes():
+    """Of one point: softmax(theta phi^T); of all: its mean; 1 is even within a region."""
+    block, x = RegionAware(8, 2), torch.rand(1, 8, 12, 20, generator=torch.Generator())
+    _trained(nn.ModuleList([block]))
+    region = x[..., :6, 10:]  # of the grid of 2 x 2: upper right
+    query = block.theta(region)[0].flatten(1)
+    key = F.max_pool2d(block.phi(region), 2)[0].flatten(1)
+    weights = (query.T @ key).softmax(1)  # [60,15]
+    one = block.attention_map(x, (2.5 / 12, 13.5 / 20))  # row 2, column 13: 3 in the region
+    wanted = 15 * weights[2 * 10 + 3].reshape(3, 5)
+    torch.testing.assert_close(one[0, 0, :6:2, 10::2], wanted)
+    assert one[..., 6:, :].abs().max() == one[..., :10].abs().max() == 0
+    every = block.attention_map(x)
+    torch.testing.assert_close(every[0, 0, :6:2, 10::2], 15 * weights.mean(0).reshape(3, 5))
+    torch.testing.assert_close(every.mean(), torch.tensor(1.0))
+    assert wanted.std() > 0.01

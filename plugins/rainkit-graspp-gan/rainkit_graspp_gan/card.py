@@ -1,18 +1,12 @@
-"""What GRASPP-GAN's card says: its paper, its training, its claims about pictures, its weights."""
+"""The paper of GRASPP-GAN, its published results, and the weights that ship."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rainkit.api import MeasuredResult, Paper, Weights, published_table
 
-from rainkit.api import ImageSpec, MeasuredResult, Paper, Training, Weights, published_table
+__all__ = ["PAPER", "WEIGHTS"]
 
-if TYPE_CHECKING:
-    from rainkit_graspp_gan import Network
-
-__all__ = ["PAPER", "TRAINING", "WEIGHTS", "image"]
-
-_PAIRS = "the 8,000 pairs are 4,000 of DID-MDN's data and 4,000 of the paper's reference 28"
-_TRAINED_ON = "the paper's 8,000 pairs"
+_TRAINED_ON = "4,000 pairs of DID-MDN and 4,000 of reference 28"
 _RESULTS = (
     *published_table(
         "Table 1",
@@ -25,7 +19,6 @@ _RESULTS = (
         *       |              | 30.28/.911 | 24.38/.831         | 31.70/.943
         """,
         trained_on=_TRAINED_ON,
-        note=_PAIRS,
         notes={"c": "equal to the figure in RESCAN's README"},
     ),
     *published_table(
@@ -70,23 +63,6 @@ PAPER = Paper(
     doi="10.48550/arXiv.1910.03839",
     results=_RESULTS,
 )
-
-TRAINING = Training(
-    schedule="plateau", steps=200_000, epoch_steps=2_000, batch=4, ema=0.0, augment="none"
-)
-"""Training of the variant ``paper``, with the printed values."""
-
-
-def image(network: Network) -> ImageSpec:
-    """Stem 3 + sixteen 3x3 convs + dilation 4 + three 3x3 convs: 26 px, whatever the widths."""
-    return ImageSpec(
-        min_size=5,  # dilation 4 is padded by reflection
-        receptive_radius=26,
-        tiling="exact",
-        half=("bf16",),
-        fp32_modules=("fusion.out",),
-    )
-
 
 WEIGHTS = (
     Weights(

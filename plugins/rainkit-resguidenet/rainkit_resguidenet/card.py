@@ -1,15 +1,10 @@
-"""What ResGuideNet's card says: its paper, its training, its claims about pictures, its weights."""
+"""The paper of ResGuideNet, its published results, and the weights that ship."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rainkit.api import MeasuredResult, Paper, Weights, published_table
 
-from rainkit.api import ImageSpec, MeasuredResult, Paper, Part, Training, Weights, published_table
-
-if TYPE_CHECKING:
-    from rainkit_resguidenet import Network
-
-__all__ = ["PAPER", "TRAINING", "WEIGHTS", "image", "parts"]
+__all__ = ["PAPER", "WEIGHTS"]
 
 _RESULTS = (
     *published_table(
@@ -111,40 +106,6 @@ PAPER = Paper(
     doi="10.48550/arXiv.1804.07493",
     results=_RESULTS,
 )
-
-TRAINING = Training(
-    optimiser="rmsprop",
-    beta2=0.9,
-    schedule="constant",
-    steps=50_000,
-    epoch_steps=5_000,
-    batch=16,
-    ema=0.0,
-    augment="none",
-)
-"""Training of the variant ``paper`` (section 4.1).
-
-The decay of 0.9 is that of TensorFlow, the paper's framework, whose epsilon of 1e-10 is not
-PyTorch's.
-"""
-
-
-def image(network: Network) -> ImageSpec:
-    """A block has a first convolution, two in each pass, and a last one; the merge is 1x1."""
-    return ImageSpec(
-        receptive_radius=network.blocks * (2 + 2 * network.recursion),
-        tiling="exact",
-        half=("bf16",),
-    )
-
-
-def parts(network: Network) -> dict[str, Part]:
-    """Return the result of every block."""
-    return {
-        f"block{k}": Part(doc=f"result after block {k}", estimates="picture")
-        for k in range(1, network.blocks + 1)
-    }
-
 
 WEIGHTS = (
     Weights(

@@ -31,7 +31,7 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 class Encoder(nn.Module):
-    """E_k: seven k x k convolutions with ReLU and three 2x2 max-poolings (Table I)."""
+    """E_k: seven k x k convolutions with ReLU and three 2x2 max-poolings (III-B, Table I)."""
 
     def __init__(self, kernel: int, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
 
 
 class Sum(nn.Module):
-    """E_a + E_b + E_c (Table VII)."""
+    """E_a + E_b + E_c (III-B, Table VII)."""
 
     def forward(self, z: Tensor) -> Tensor:
         """[B,3w,h,w] -> [B,w,h,w]."""
@@ -60,7 +60,7 @@ class Sum(nn.Module):
 
 
 class Product(nn.Module):
-    """E_a x E_b x E_c (Table VII)."""
+    """E_a x E_b x E_c (III-B, Table VII)."""
 
     def forward(self, z: Tensor) -> Tensor:
         """[B,3w,h,w] -> [B,w,h,w]."""
@@ -69,7 +69,7 @@ class Product(nn.Module):
 
 
 class Concat(nn.Module):
-    """A 1x1 convolution that is the same for every picture (Table VII)."""
+    """A 1x1 convolution that is the same for every picture (III-B, Table VII)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class DynLowRank(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Bilinear upsampling to twice the size by a fixed transposed convolution (Table II).
+    """Bilinear upsampling to twice the size by a fixed transposed convolution (III-B, Table II).
 
     Pixel 2i is pixel i, and pixel 2i+1 is the mean of its neighbours. Beyond the border the last
     pixel is repeated. With zeros, as the paper pads, the last row and column have half their value.
@@ -147,7 +147,7 @@ class Upsample(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Three levels that upsample, join the skips of all encoders, and convolve (Table II)."""
+    """Three levels that upsample, join the encoders' skips, and convolve (III-B, Table II)."""
 
     def __init__(
         self, encoders: int, channels: int, widths: tuple[int, ...], border: str = "repeat"

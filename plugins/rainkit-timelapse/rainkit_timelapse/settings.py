@@ -12,7 +12,7 @@ __all__ = ["ABLATION", "OWN_ABLATION", "VARIANTS", "Network", "Objective", "imag
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """Encoders, fusion and decoder (Tables I, II and VII)."""
+    """Encoders, fusion and decoder (section III-B, Tables I, II and VII)."""
 
     kernels: tuple[int, int, int] = option((1, 3, 5), "kernel sizes of the encoders, all odd")
     widths: tuple[int, int, int] = option((16, 32, 64), "feature maps at full, half, quarter size")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rainkit.evaluation.downstream.benefit import (
     COLUMNS,
     FILES,
+    PAGE,
     Downstream,
     DownstreamRequest,
     Row,
@@ -14,16 +15,27 @@ from rainkit.evaluation.downstream.benefit import (
     measure,
     write,
 )
+from rainkit.evaluation.downstream.photographs import (
+    PhotographsRequest,
+    are_photographs,
+    measure_photographs,
+    run_photographs,
+)
 
 __all__ = [
     "COLUMNS",
     "FILES",
+    "PAGE",
     "Downstream",
     "DownstreamRequest",
+    "PhotographsRequest",
     "Row",
+    "are_photographs",
     "check",
     "latex",
     "markdown",
     "measure",
+    "measure_photographs",
+    "run_photographs",
     "write",
 ]

@@ -25,7 +25,9 @@ __all__ = [
     "Precision",
     "certain",
     "class_map",
+    "confidence",
     "detections",
+    "same_objects",
 ]
 
 
@@ -33,7 +35,10 @@ DETECTION_FIGURES = ("AP", "AP50", "AP75")
 """Average precision: the mean over the overlaps .50 to .95, and at .50 and .75 alone."""
 
 CERTAIN = 0.5
-"""Lowest score of a detection on the clean picture that counts as true."""
+"""Lowest score of a detection that counts as found, and as true on the clean picture."""
+
+_SAME = 0.5
+"""Smallest overlap of two boxes of one object."""
 
 _MOST_DETECTIONS = 100
 """Largest number of detections per picture and class that COCO considers."""
@@ -97,6 +102,46 @@ def certain(found: Detections) -> Boxes:
     """Return the detections with a score of :data:`CERTAIN` or more as true boxes."""
     rows = zip(found.corners.tolist(), found.scores, found.classes.tolist(), strict=True)
     return Boxes.of((box, label, False) for box, score, label in rows if score >= CERTAIN)
+
+
+def same_objects(
+    before: Detections, after: Detections, least: float = CERTAIN
+) -> list[tuple[int, int]]:
+    """Return the detections that are of one object in both answers, by their numbers.
+
+    Each detection belongs to one object at most: in the order of the scores of ``after``, it takes
+    the one of ``before`` of the same class that overlaps most, by half or more (intersection over
+    union).
+
+    Args:
+        before: the answer to one picture.
+        after: the answer to another one of the same scene.
+        least: lowest score of detections that are considered, in both.
+    """
+    free = {int(i) for i in np.flatnonzero(before.scores >= least)}
+    found = []
+    for j in np.argsort(-after.scores, kind="stable").tolist():
+        if after.scores[j] < least:
+            break
+        overlaps = {
+            i: _overlap(before.corners[i], after.corners[j])
+            for i in free
+            if before.classes[i] == after.classes[j]
+        }
+        best = max(overlaps, key=lambda i: (overlaps[i], -i), default=None)
+        if best is not None and overlaps[best] >= _SAME:
+            free.remove(best)
+            found.append((best, j))
+    return sorted(found)
+
+
+def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return intersection over union of two boxes; 0 if they have no area."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    inside = float(np.prod(np.maximum(sides, 0)))
+    areas = (float(np.prod(np.maximum(box[2:] - box[:2], 0))) for box in (one, other))
+    union = sum(areas) - inside
+    return inside / union if union > 0 else 0.0
 
 
 class Precision:
@@ -235,6 +280,20 @@ def class_map(answer: Any, shape: Sequence[int], model: str) -> ClassMap:
     if classes.min() < 0 or classes.max() >= _MOST_CLASSES:
         raise MethodError(f"--model {model}: gives class ids beyond 0 to {_MOST_CLASSES - 1}")
     return classes.astype(np.uint16)
+
+
+def confidence(answer: Any) -> float:
+    """Return the mean over pixels of the probability of the class that a segmenter chose.
+
+    The answer is one that :func:`class_map` reads. Its values are taken for logits, unless they are
+    probabilities already. A class map does not tell, for which the result is NaN.
+    """
+    found = answer.get("out") if isinstance(answer, Mapping) else answer
+    if found is None or found.dim() != 4:
+        return math.nan
+    values = found.float()
+    given = bool((values >= 0).all()) and bool((values.sum(1) - 1).abs().max() < 1e-3)
+    return float((values if given else values.softmax(1)).amax(1).mean())
 
 
 class Confusion:

@@ -10,16 +10,17 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
 from rainkit.evaluation.downstream import accuracy, models
 from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
+from rainkit.evaluation.downstream.page import Looked, Page, Sheet, Sheets, page
 from rainkit.evaluation.scores import Advance, Comparison, Failure, versions
 from rainkit.images import RGB8
 from rainkit.render import text_tables
-from rainkit.render.text_tables import finite, json_text, write_texts
+from rainkit.render.text_tables import TextTable, finite, json_text, write_texts
 
 __all__ = [
     "CLEAN",
@@ -27,14 +28,23 @@ __all__ = [
     "FIGURES",
     "FILES",
     "INPUT",
+    "PAGE",
+    "WHAT",
     "Downstream",
     "DownstreamRequest",
+    "Figure",
     "Row",
+    "Tally",
+    "Task",
+    "about",
     "check",
+    "class_names",
     "latex",
     "markdown",
     "measure",
+    "prepared",
     "recovered",
+    "task_of",
     "write",
 ]
 
@@ -54,9 +64,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 FILES = ("downstream.md", "downstream.json", "downstream.tex")
 """Files that :func:`write` makes."""
 
+PAGE = "downstream.html"
+"""The page that :func:`write` makes if the pictures were asked for."""
+
 INPUT, CLEAN = "input", "clean"
 _TEXTS = 2
-_WHAT = {
+WHAT: Mapping[str, str] = {
     "detection": (
         "AP is the mean average precision over the overlaps .50 to .95, AP50 and AP75 are at one"
         " overlap, as pycocotools computes them"
@@ -66,10 +79,30 @@ _WHAT = {
         " accuracy the share of pixels that are right"
     ),
 }
+"""What the figures of each task mean."""
 _RECOVERED = (
     "recovered is (result - input) / (clean - input): 100 if the model does as well as on the clean"
     " pictures, 0 if deraining does not help, less if it harms; n/a where rain costs nothing"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A column of the table: the name of a figure, its heading, and how it is printed."""
+
+    name: str
+    heading: str
+    form: Literal["percent", "count", "score", "gain"] = "percent"
+
+    def text(self, value: float | None) -> str:
+        """Return a cell; it is empty if a row does not have the figure."""
+        if value is None:
+            return ""
+        if math.isnan(value):
+            return "n/a"
+        if self.form == "percent":
+            return f"{100 * value:.1f}"
+        return format(value, {"count": ".0f", "score": ".3f", "gain": "+.3f"}[self.form])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +113,7 @@ class Row:
         dataset: name of the dataset.
         result: ``input``, ``clean``, or the name of a restored result.
         images: number of pictures.
-        figures: figures by name, 0 to 1; NaN if undefined.
+        figures: figures by name; shares are 0 to 1; NaN if undefined.
         recovered: the share of the loss by rain that a restored result recovers, by figure; NaN if
             the figure is no higher on the clean pictures than on the input.
     """
@@ -99,24 +132,36 @@ class Downstream:
     Attributes:
         task: ``detection`` or ``segmentation``.
         model: ``name``, ``sha256`` and ``runtime``.
-        truth: ``labels``, or ``agreement`` with the model's own answer on the clean picture.
-        rows: the rows of every dataset: the input, the results, the clean pictures.
+        truth: ``labels``; ``agreement`` with the model's own answer on the clean picture; or
+            ``none`` for photographs without labels.
+        rows: the rows of every dataset: the input, the results, the clean pictures if there are
+            any.
+        shown: the figures of photographs without clean pictures; empty for pairs.
+        meaning: sentences that say what :attr:`shown` means.
         failures: pictures left out of all rows, with the name of their dataset.
         notices: what a reader of the figures must know.
         about: what defines the figures, and the versions of what computed them.
+        sheets: the pictures for the page, if it was asked for.
+        left_out: number of pictures for which the page has no room.
     """
 
     task: str
     model: Mapping[str, str]
     truth: str
     rows: tuple[Row, ...]
+    shown: tuple[Figure, ...] = ()
+    meaning: str = ""
     failures: tuple[tuple[str, Failure], ...] = ()
     notices: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    sheets: tuple[Sheet, ...] = ()
+    left_out: int = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of :attr:`cells`."""
+        if self.shown:
+            return ("dataset", "result", "images", *(figure.heading for figure in self.shown))
         return COLUMNS[self.task]
 
     @property
@@ -126,17 +171,27 @@ class Downstream:
         for row in self.rows:
             first, last = row.dataset != last, row.dataset
             cells = [row.dataset if first else "", row.result, str(row.images) if first else ""]
-            for name in FIGURES[self.task]:
-                cells.append(_percent(row.figures[name]))
-                cells.append(_percent(row.recovered[name]) if name in row.recovered else "")
+            cells += [figure.text(row.figures.get(figure.name)) for figure in self.shown]
+            for name in () if self.shown else FIGURES[self.task]:
+                percent = Figure(name, name)
+                cells += [percent.text(row.figures[name]), percent.text(row.recovered.get(name))]
             rows.append(tuple(cells))
         return tuple(rows)
 
     @property
     def title(self) -> str:
         """Title of the table."""
-        truth = "labels" if self.truth == "labels" else "its own answer on the clean pictures"
-        return f"Downstream {self.task}: {self.model['name']} against {truth}"
+        truth = {
+            "labels": "against labels",
+            "agreement": "against its own answer on the clean pictures",
+            "none": "on rainy and derained photographs",
+        }
+        return f"Downstream {self.task}: {self.model['name']} {truth[self.truth]}"
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a picture failed, else 0."""
+        return 1 if self.failures else 0
 
     def to_data(self) -> dict[str, Any]:
         """Return everything for JSON, with null for NaN, in a stable order of keys."""
@@ -169,7 +224,7 @@ def markdown(found: Downstream) -> str:
     """Return the table as Markdown, with what defines and qualifies its figures."""
     table = text_tables.markdown(found.columns, found.cells, _TEXTS)
     lines = [f"**{found.title}**", "", *table, ""]
-    lines.append(f"{_WHAT[found.task]}; {_RECOVERED}.")
+    lines.append(_meaning(found))
     lines.append(f"Model {found.model['name']}, SHA-256 {found.model['sha256']}.")
     versions = found.about.get("versions", {})
     lines.append("Made with " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".")
@@ -186,18 +241,54 @@ def latex(found: Downstream) -> str:
 
 
 def write(found: Downstream, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
-    """Write :data:`FILES` to a folder, which is made if it does not exist, and return their paths.
+    """Write :data:`FILES`, and :data:`PAGE` if there are sheets, and return their paths.
+
+    The folder is made if it does not exist.
 
     Raises:
         UsageError: a file exists and ``overwrite`` is off.
         FileError: the folder cannot be written.
     """
     texts = (markdown(found), json_text(found.to_data()), latex(found))
-    return write_texts(folder, dict(zip(FILES, texts, strict=True)), overwrite=overwrite)
+    contents = dict(zip(FILES, texts, strict=True))
+    if found.sheets:
+        contents[PAGE] = _page(found)
+    return write_texts(folder, contents, overwrite=overwrite)
 
 
-def _percent(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{100 * value:.1f}"
+def _page(found: Downstream) -> str:
+    model = found.model
+    truth = {
+        "labels": str(found.about.get("labels")),
+        "agreement": "none: the answer on the clean picture counts as true",
+        "none": "none",
+    }
+    methods = found.about.get("methods", {})
+    derained = ", ".join(own["weights"]["name"] for own in methods.values())
+    return page(
+        Page(
+            title=f"What {model['name']} sees with and without rain",
+            task=found.task,
+            table=TextTable(found.title, found.columns, found.cells),
+            sheets=found.sheets,
+            facts={
+                "task": found.task,
+                "model": f"{model['name']}, SHA-256 {model['sha256'][:12]}",
+                "runs on": model["runtime"],
+                "labels": truth[found.truth],
+                **({"derained by": derained} if derained else {}),
+                "pictures": str(len(found.sheets) + found.left_out),
+            },
+            meaning=_meaning(found),
+            notes=found.notices,
+            failures=tuple((f"{name}/{each.name}", each.reason) for name, each in found.failures),
+            left_out=found.left_out,
+        )
+    )
+
+
+def _meaning(found: Downstream) -> str:
+    return found.meaning or f"{WHAT[found.task]}; {_RECOVERED}."
 
 
 _LITTLE = 0.01
@@ -224,6 +315,7 @@ class DownstreamRequest:
         classes: names of the detector's classes in the order of their ids, from 1 on.
         device: device as for :func:`rainkit.precision.choose_runtime`.
         ignore: class ids of pixels that are not counted.
+        report: whether the pictures are kept for a page.
     """
 
     task: str
@@ -232,18 +324,21 @@ class DownstreamRequest:
     classes: tuple[str, ...] = ()
     device: str = "auto"
     ignore: tuple[int, ...] = (255,)
+    report: bool = False
 
 
-class _Tally(Protocol):
+class Tally(Protocol):
     """Figures of a dataset, counted picture by picture."""
 
-    def add(self, truth: Any, found: Any) -> None: ...
+    def add(self, truth: Any, found: Any) -> None:
+        """Add a picture: what is true, and what was found."""
 
-    def figures(self) -> dict[str, float]: ...
+    def figures(self) -> dict[str, float]:
+        """Return the figures by name; NaN if undefined."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Task:
+class Task:
     """The functions that differ between tasks.
 
     Attributes:
@@ -254,7 +349,7 @@ class _Task:
 
     read: Callable[[Any, RGB8, str], Any]
     believe: Callable[[Any], Any]
-    tally: Callable[[], _Tally]
+    tally: Callable[[], Tally]
 
 
 def check(request: DownstreamRequest) -> None:
@@ -265,7 +360,7 @@ def check(request: DownstreamRequest) -> None:
         WeightsError: the model's file is damaged or does not fit the model.
         DatasetError: a label file is damaged.
     """
-    _prepared(request)
+    prepared(request)
 
 
 def measure(
@@ -290,8 +385,8 @@ def measure(
         WeightsError, DatasetError: as in :func:`check`.
     """
     datasets, failures = _grouped(comparisons)
-    model, labels = _prepared(request)
-    task = _task(request)
+    model, labels = prepared(request)
+    task = task_of(request)
     truths = {} if labels is None else _matched(labels, datasets)
     every = [files for pictures in datasets.values() for files in pictures.values()]
     seen = _Memo(
@@ -301,6 +396,10 @@ def measure(
     done = 0
     rows: list[Row] = []
     notices: list[str] = []
+    versions_of_each = max((len(files) for files in every), default=0)
+    sheets = Sheets(
+        class_names(model, labels, request), len(every), versions_of_each, request.ignore
+    )
     for dataset, pictures in datasets.items():
         keys = dict.fromkeys(key for files in pictures.values() for key in files)
         tallies = {key: task.tally() for key in sorted(keys, key=_order)}
@@ -317,6 +416,12 @@ def measure(
                     truth = labels.read(truths[dataset, name])
                 _add(tallies, truth, found, f"{dataset}/{name}")
                 count += 1
+                if request.report and not sheets.full:
+                    looked = [
+                        Looked(result=key[1], rgb=files[key].read(), found=found[key])
+                        for key in tallies
+                    ]
+                    sheets.add(f"{dataset}/{name}", looked, None if labels is None else truth)
             done += 1
             if advance is not None:
                 advance(done, len(every))
@@ -331,8 +436,22 @@ def measure(
         rows=tuple(rows),
         failures=tuple(failures),
         notices=tuple(notices),
-        about=_about(request),
+        about=about(request),
+        sheets=sheets.made,
+        left_out=sum({row.dataset: row.images for row in rows}.values()) - len(sheets.made),
     )
+
+
+def class_names(
+    model: models.Model, labels: Labels[Any] | None, request: DownstreamRequest
+) -> Mapping[int, str]:
+    """Return the names of classes by their ids: those that the user, the labels or the model gives.
+
+    The class 0 of models whose classes the user names is the background.
+    """
+    if request.classes:
+        return {0: "background", **dict(enumerate(request.classes, 1))}
+    return {**model.classes, **(labels.classes if labels is not None else {})}
 
 
 class _Memo:
@@ -353,14 +472,17 @@ class _Memo:
         return found
 
 
-def _prepared(request: DownstreamRequest) -> tuple[models.Model, Labels[Any] | None]:
+def prepared(request: DownstreamRequest) -> tuple[models.Model, Labels[Any] | None]:
+    """Return the model, loaded, and the labels, as :func:`check` checks them."""
     if request.task not in FIGURES:
         raise UsageError(f"--task {request.task}: choose {' or '.join(FIGURES)}")
     if request.task == "detection":
         models.need("pycocotools", "--task detection")
-    if request.classes and (request.labels is None or request.task != "detection"):
+    labelled = request.labels is not None and request.task == "detection"
+    if request.classes and not (labelled or request.report):
         raise UsageError(
-            "--class: names classes of --labels for detection, which are not given; leave it out"
+            "--class: names classes of --labels for detection, or of a page (--report), and neither"
+            " is given; leave it out"
         )
     file = models.model_file(request.model, request.task)
     labels: Labels[Any] | None = None
@@ -376,16 +498,17 @@ def _prepared(request: DownstreamRequest) -> tuple[models.Model, Labels[Any] | N
     return models.load(file, request.task, request.device), labels
 
 
-def _task(request: DownstreamRequest) -> _Task:
+def task_of(request: DownstreamRequest) -> Task:
+    """Return the functions of the request's task."""
     if request.task == "segmentation":
-        return _Task(
+        return Task(
             read=lambda answer, rgb, name: accuracy.class_map(answer, rgb.shape, name),
             believe=lambda found: found,
             tally=lambda: accuracy.Confusion(request.ignore),
         )
     # The model should find all of its own detections again, however many they are.
     most = {} if request.labels is not None else {"most": 1_000_000}
-    return _Task(
+    return Task(
         read=lambda answer, _, name: accuracy.detections(answer, name),
         believe=accuracy.certain,
         tally=partial(accuracy.Precision, **most),
@@ -451,7 +574,7 @@ def _wanted(dataset: str, name: str, files: Files) -> Wanted:
     )
 
 
-def _add(tallies: Mapping[Key, _Tally], truth: Any, found: Mapping[Key, Any], shown: str) -> None:
+def _add(tallies: Mapping[Key, Tally], truth: Any, found: Mapping[Key, Any], shown: str) -> None:
     try:
         for key, tally in tallies.items():
             tally.add(truth, found[key])
@@ -506,7 +629,8 @@ def _agreement(task: str) -> str:
     return f"without labels {said}; so clean is 100 % by construction, right or wrong"
 
 
-def _about(request: DownstreamRequest) -> dict[str, Any]:
+def about(request: DownstreamRequest) -> dict[str, Any]:
+    """Return what defines the figures, and the versions of what computes them, for JSON."""
     import torch
 
     made = versions() | {"torch": torch.__version__}

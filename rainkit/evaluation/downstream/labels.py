@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
@@ -80,12 +80,14 @@ class Labels(Generic[Truth]):
         size: returns the width and height of the picture of a label, by its number; None if they
             are not known.
         read: returns a label by its number.
+        classes: names of classes by their ids, if the labels tell.
     """
 
     path: Path
     names: tuple[str, ...]
     size: Callable[[int], tuple[int, int] | None]
     read: Callable[[int], Truth]
+    classes: Mapping[int, str] = field(default_factory=dict)
 
     def find(self, pictures: Sequence[Wanted]) -> tuple[int, ...]:
         """Return the number of each picture's label; labels of other pictures are passed over.
@@ -94,18 +96,30 @@ class Labels(Generic[Truth]):
             PairingError: a picture has no label, more than one, or one for another size.
             DatasetError: a label cannot be read.
         """
-        tables: list[dict[str, list[int]]] = [defaultdict(list), defaultdict(list)]
-        for number, name in enumerate(self.names):
-            for table, key in zip(tables, _keys(name), strict=True):
-                table[key].append(number)
-        hits = [self._hits(picture, tables) for picture in pictures]
-        without = [p.shown for p, hit in zip(pictures, hits, strict=True) if not hit]
+        found = self.find_some(pictures)
+        without = [p.shown for p, number in zip(pictures, found, strict=True) if number is None]
         if without:
             raise PairingError(
                 f"--labels {self.path}: no labels for {listed(without)}; labels go by the"
                 " picture's name"
             )
+        return tuple(number for number in found if number is not None)
+
+    def find_some(self, pictures: Sequence[Wanted]) -> tuple[int | None, ...]:
+        """Return the number of each picture's label, or None for a picture without one.
+
+        Raises:
+            PairingError: a picture has more than one label, or one for another size.
+            DatasetError: a label cannot be read.
+        """
+        tables: list[dict[str, list[int]]] = [defaultdict(list), defaultdict(list)]
+        for number, name in enumerate(self.names):
+            for table, key in zip(tables, _keys(name), strict=True):
+                table[key].append(number)
+        hits = [self._hits(picture, tables) for picture in pictures]
         for picture, hit in zip(pictures, hits, strict=True):
+            if not hit:
+                continue
             if len(hit) > 1:
                 several = listed([self.names[number] for number in hit])
                 raise PairingError(
@@ -119,7 +133,7 @@ class Labels(Generic[Truth]):
                     f"--labels {self.path}: {self.names[hit[0]]} is for {w}x{h} px, but"
                     f" {picture.shown} has {pw}x{ph}"
                 )
-        return tuple(hit[0] for hit in hits)
+        return tuple(hit[0] if hit else None for hit in hits)
 
     def _hits(self, picture: Wanted, tables: Sequence[dict[str, list[int]]]) -> list[int]:
         for part, table in enumerate(tables):  # paths come before bare names
@@ -206,7 +220,13 @@ def _kitti(folder: Path, ids: dict[str, int]) -> Labels[Boxes]:
             )
         )
     _refuse_strangers(folder, ids, found - {_DONT_CARE})
-    return Labels(path=folder, names=names, size=lambda _: None, read=all_boxes.__getitem__)
+    return Labels(
+        path=folder,
+        names=names,
+        size=lambda _: None,
+        read=all_boxes.__getitem__,
+        classes={number: name for name, number in ids.items()},
+    )
 
 
 def _kitti_rows(path: Path) -> Iterable[tuple[str, list[float]]]:
@@ -258,7 +278,12 @@ def _coco(path: Path, ids: dict[str, int]) -> Labels[Boxes]:
         names=tuple(name for _, name, _ in pictures),
         size=lambda number: pictures[number][2],
         read=lambda number: Boxes.of(boxes[pictures[number][0]]),
+        classes={n: name for name, n in ids.items()} if ids else _named(categories),
     )
+
+
+def _named(categories: Mapping[Any, Any]) -> dict[int, str]:
+    return {int(number): str(name) for number, name in categories.items() if name}
 
 
 def _side(picture: Any) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class Model:
         name: its name in tables.
         sha256: SHA-256 of its file.
         runtime: where it runs, such as ``cpu``.
+        classes: names of its classes by their ids, if they are known.
         call: returns the model's answer to a picture [1,3,H,W] float RGB in [0,1].
     """
 
@@ -72,6 +73,7 @@ class Model:
     sha256: str
     runtime: str
     call: Callable[[Tensor], Answer]
+    classes: Mapping[int, str] = field(default_factory=dict)
 
     def __call__(self, rgb: RGB8) -> Answer:
         """Return the answer to one picture, HWC uint8 RGB.
@@ -142,8 +144,10 @@ def load(file: ModelFile, task: str, device: str = "auto") -> Model:
 
     place = choose_runtime(device, "fp32").device
     make = {"torchscript": _torchscript, "onnx": _onnx, "torchvision": _torchvision}[file.kind]
-    call, runtime = make(file, task, place)
-    return Model(name=file.name, sha256=sha256(file.path), runtime=runtime, call=call)
+    call, runtime, classes = make(file, task, place)
+    return Model(
+        name=file.name, sha256=sha256(file.path), runtime=runtime, call=call, classes=classes
+    )
 
 
 def need(package: str, what: str) -> None:
@@ -191,7 +195,11 @@ def _check_architecture(name: str, task: str) -> None:
     raise UsageError(f"--model {name}: torchvision has no such model for {task}; {hint}")
 
 
-def _torchscript(file: ModelFile, task: str, device: torch.device) -> tuple[Any, str]:
+_Loaded = tuple[Callable[["Tensor"], Answer], str, Mapping[int, str]]
+"""What calls the model, where it runs, and the names of its classes."""
+
+
+def _torchscript(file: ModelFile, task: str, device: torch.device) -> _Loaded:
     import torch
 
     with suppress(ImportError):
@@ -217,10 +225,10 @@ def _torchscript(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
         with _quiet():
             return script([placed[0]] if listed else placed)
 
-    return call, device.type
+    return call, device.type, {}
 
 
-def _onnx(file: ModelFile, task: str, device: torch.device) -> tuple[Any, str]:
+def _onnx(file: ModelFile, task: str, device: torch.device) -> _Loaded:
     import onnxruntime as runtime
     import torch
 
@@ -248,10 +256,10 @@ def _onnx(file: ModelFile, task: str, device: torch.device) -> tuple[Any, str]:
         return tensors[0] if task == "segmentation" else tuple(tensors[:3])
 
     used = session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-    return call, f"{used} (onnxruntime {runtime.__version__})"
+    return call, f"{used} (onnxruntime {runtime.__version__})", {}
 
 
-def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any, str]:
+def _torchvision(file: ModelFile, task: str, device: torch.device) -> _Loaded:
     import torch
 
     state = _state(file.path)
@@ -275,7 +283,18 @@ def _torchvision(file: ModelFile, task: str, device: torch.device) -> tuple[Any,
             return network([placed[0]])
         return network((placed - mean) / deviation)
 
-    return call, device.type
+    return call, device.type, _class_names(file.architecture, options["num_classes"])
+
+
+def _class_names(architecture: str, count: int) -> dict[int, str]:
+    """Return the names of torchvision's own classes, if weights have as many of them."""
+    import torchvision
+
+    for weights in torchvision.models.get_model_weights(architecture):
+        names = weights.meta.get("categories", ())
+        if len(names) == count:
+            return dict(enumerate(names))
+    return {}
 
 
 def _state(path: Path) -> Mapping[str, Any]:

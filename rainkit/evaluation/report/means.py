@@ -199,14 +199,16 @@ def _published(report: EvalReport, dataset: str, columns: Sequence[Column]) -> l
         figures = {"psnr": each.result.psnr, "ssim": each.result.ssim}
         if same_dataset(each.result.dataset, dataset):
             printed = [figures.get(column.name) for column in columns]
-            cells = (Cell(float(text), text) if text else Cell(None, "") for text in printed)
+            named = each.result.dataset
+            printed_for = "" if named.casefold() == dataset.casefold() else f"printed for {named}"
+            cells = (Cell(float(text), str(text)) if text else Cell(None, "") for text in printed)
             rows.append(
                 SummaryRow(
                     method=each.name,
                     dataset=dataset,
                     kind="published",
                     cells=tuple(cells),
-                    note=each.note,
+                    note="; ".join(filter(None, (printed_for, each.note))),
                 )
             )
     return rows
@@ -346,15 +348,17 @@ def _words(report: EvalReport, protocol: str) -> list[str]:
 
 def _remarks(table: SummaryTable) -> list[str]:
     notes = [f"Note: {note}." for note in table.notes]
-    printed = dict.fromkeys(
-        (row.method, row.dataset, row.note) for row in table.rows if row.kind == "published"
-    )
+    printed = [row for row in table.rows if row.kind == "published"]
     if printed:
         notes.append(
             "Rows marked 'published' are what papers print, not measured here, and not always of"
             " this protocol and these pictures."
         )
-    notes += [f"Published, {method} on {data}: {note}." for method, data, note in printed if note]
+    about: dict[str, dict[str, None]] = {}
+    for row in printed:
+        for note in filter(None, row.note.split("; ")):
+            about.setdefault(f"{row.dataset}: {note}", {})[row.method] = None
+    notes += [f"Published, {note} ({'; '.join(names)})." for note, names in about.items()]
     return notes
 
 
