@@ -122,7 +122,7 @@ def test_the_papers_ablation_and_ours_are_told_apart(
     monkeypatch,
     capsys,
 ) -> None:
-    method = dataclasses.dataclasses.replace(tiny_method, **lists)
+    method = dataclasses.replace(tiny_method, **lists)
     monkeypatch.setattr(plugins, "get", lambda name: method)
     assert _run(monkeypatch, "-m", "tiny", "--clean", photos, "--ablation", whose) == 2
     assert told in " ".join(capsys.readouterr().err.split())
