@@ -60,7 +60,13 @@ class PublishedRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PaperTable:
-    """A table of a paper: a row per method, a column per dataset, and notes below it."""
+    """A table of a paper: a row per method, a column per dataset.
+
+    Attributes:
+        table: title, columns and cells.
+        texts: the columns that hold words, not figures.
+        notes: lines to show below it.
+    """
 
     table: TextTable
     texts: frozenset[str]
@@ -148,7 +154,7 @@ def _paper_table(
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for result in results:
         head = (_who(result, title), *(_text(getattr(result, field)) for field in own.values()))
-        printed = [getattr(result, kind) or "-" for kind in kinds]
+        printed = [str(getattr(result, kind) or "-") for kind in kinds]
         rows.setdefault(head, {})[result.dataset] = " / ".join(printed)
     datasets = tuple(dict.fromkeys(result.dataset for result in results))
     columns = ("method", *own, *datasets)

@@ -1,4 +1,4 @@
-"""Options of running networks: device, precision, tiles and effort.
+"""Options of running networks: device, precision, tiles, work size and effort.
 
 :class:`RuntimeOptions` is built once at the edge of a command and passed along. This module is
 free of torch; :mod:`rainkit.networks` finds out what the machine can do.
@@ -96,12 +96,16 @@ class RuntimeOptions:
         precision: the number format.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures,
             None for a side that suits the device.
+        work_size: longest side in pixels of what the network sees of larger pictures; 0 for the
+            full size, None for the size at which the streaks of a picture have the width that
+            networks know (:mod:`rainkit.inference.work_size`).
         effort: how much of an anytime network runs.
     """
 
     device: str = "auto"
     precision: Precision = Precision.AUTO
     tile: int | None = None
+    work_size: int | None = 0
     effort: Effort = field(default_factory=Effort)
 
     def __post_init__(self) -> None:
@@ -111,6 +115,10 @@ class RuntimeOptions:
             raise UsageError(
                 f"--tile {self.tile}: give at least {SMALLEST_TILE}, or 0 for whole pictures"
             )
+        if self.work_size is not None and 0 != self.work_size < SMALLEST_TILE:
+            raise UsageError(
+                f"--work-size {self.work_size}: give at least {SMALLEST_TILE}, auto or full"
+            )
 
     @classmethod
     def parse(
@@ -119,6 +127,7 @@ class RuntimeOptions:
         device: str = "auto",
         precision: str = "auto",
         tile: int | str | None = "auto",
+        work_size: int | str | None = "full",
         effort: int | str | Effort = "full",
     ) -> RuntimeOptions:
         """Read the options as a user writes them on the command line or in Python.
@@ -127,6 +136,7 @@ class RuntimeOptions:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
             precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
             tile: ``auto`` or None, or the side of tiles in pixels; 0 for whole pictures.
+            work_size: ``full``, ``auto`` or None, or a longest side in pixels.
             effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
 
         Raises:
@@ -135,15 +145,20 @@ class RuntimeOptions:
         return cls(
             device=device,
             precision=choose(Precision, precision, "--precision"),
-            tile=_tile(tile),
+            tile=_pixels(tile, "--tile", "auto, 0, or the side of tiles in pixels"),
+            work_size=_pixels(
+                0 if work_size == "full" else work_size,
+                "--work-size",
+                "auto, full, or a longest side in pixels",
+            ),
             effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
         )
 
 
-def _tile(given: Any) -> int | None:
+def _pixels(given: Any, option: str, expected: str) -> int | None:
     if given is None or given == "auto":
         return None
     integral = isinstance(given, Integral) and not isinstance(given, (bool, str))
     if integral or (isinstance(given, str) and given.isdecimal()):
         return int(given)
-    raise UsageError(f"--tile {given}: give auto, 0, or the side of tiles in pixels")
+    raise UsageError(f"{option} {given}: give {expected}")

@@ -53,7 +53,7 @@ def cells(row: Row) -> tuple[str, ...]:
 def published(benchmark: Benchmark) -> tuple[tuple[str, ...], ...]:
     """Return the times that papers print under :data:`PUBLISHED`, in seconds and as printed."""
     return tuple(
-        (row.name, row.result.dataset, row.result.device, row.result.seconds or "")
+        (row.name, row.result.dataset, row.result.device, str(row.result.seconds or ""))
         for row in benchmark.published
     )
 

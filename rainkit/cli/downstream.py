@@ -23,6 +23,7 @@ from rainkit.cli.options import (
     Quiet,
     RainySide,
     Tile,
+    WorkSize,
     choice,
 )
 from rainkit.runtime_options import RuntimeOptions
@@ -123,6 +124,7 @@ def downstream(
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
+    work_size: WorkSize = "auto",
     effort: Effort = "full",
 ) -> None:
     """Run a detector or segmenter on rainy, derained and clean pictures, and compare its figures.
@@ -144,7 +146,9 @@ def downstream(
     from rainkit.evaluation import downstream as library
     from rainkit.evaluation.methods import choose_methods
 
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+    )
     reading = ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common)
     chosen = choose_methods(methods)
     common: dict[str, Any] = {"keep": folder, "options": options}

@@ -24,6 +24,7 @@ from rainkit.cli.options import (
     Quiet,
     Tile,
     Weights,
+    WorkSize,
 )
 from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
@@ -128,6 +129,7 @@ def infer(
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
+    work_size: WorkSize = "auto",
     effort: Effort = "full",
 ) -> None:
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF or BMP, of any size.
@@ -150,7 +152,9 @@ def infer(
     """
     import warnings
 
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+    )
     from rainkit import inference
 
     # Of broken metadata that does not matter here; pictures that cannot be read raise errors.

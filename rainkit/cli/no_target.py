@@ -20,6 +20,7 @@ from rainkit.cli.options import (
     Precision,
     Quiet,
     Tile,
+    WorkSize,
 )
 from rainkit.errors import UsageError
 from rainkit.runtime_options import RuntimeOptions
@@ -74,6 +75,7 @@ def no_target(
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
+    work_size: WorkSize = "auto",
     effort: Effort = "full",
 ) -> None:
     """Measure what deraining does to photographs that have no ground truth.
@@ -98,7 +100,9 @@ def no_target(
             "give --method NAME; or one folder of photographs and --restored FOLDER, the pictures"
             " that were restored from them"
         )
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+    )
     chosen = choose_methods(methods or ())
     measured, skipped = library.metrics_without_target(metrics or ())
     request = library.NoTargetRequest(

@@ -28,6 +28,7 @@ __all__ = [
     "RainySide",
     "Tile",
     "Weights",
+    "WorkSize",
     "choice",
     "refuse_together",
 ]
@@ -121,6 +122,16 @@ Tile: TypeAlias = Annotated[
         metavar="auto|PIXELS",
         help="Side of the tiles that large pictures are cut into; 0 for whole pictures.",
         autocompletion=_completion(("auto", "0", "256", "512", "1024")),
+        rich_help_panel=RUNNING,
+    ),
+]
+WorkSize: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|full|PIXELS",
+        help="Longest side of what the network sees of larger pictures. auto: such that streaks "
+        "are as wide as those it knows. Results always have the full size.",
+        autocompletion=_completion(("auto", "full", "1024")),
         rich_help_panel=RUNNING,
     ),
 ]

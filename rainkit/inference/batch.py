@@ -56,7 +56,7 @@ class InferRequest:
             :func:`rainkit.inference.outputs.plan`.
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
         variant: the variant that the weights must be of; None for any.
-        options: device, precision, tiles and effort.
+        options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
         quality: quality of JPEG and WebP results, 1 to 100.
@@ -111,6 +111,8 @@ class Outcome:
         size: width and height in pixels; None if the picture was not read.
         blocks: number of blocks that ran; None if that is unknown, or if the method is not an
             anytime method.
+        work_size: width and height that the network saw, if the picture was shrunk for it; else
+            None.
         parts: files of the parts by name, if they were asked for.
     """
 
@@ -121,6 +123,7 @@ class Outcome:
     seconds: float = 0.0
     size: tuple[int, int] | None = None
     blocks: int | None = None
+    work_size: tuple[int, int] | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -219,6 +222,7 @@ class InferResult:
                     "width": each.size[0] if each.size else None,
                     "height": each.size[1] if each.size else None,
                     "blocks": each.blocks,
+                    "work_size": each.work_size,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "error": each.error,
                 }
@@ -449,8 +453,8 @@ def _title(chosen: MethodToRun, setup: Setup) -> str:
     title = setup.method.title
     if chosen.weights is None:
         return title
-    weights = setup.weights.name.removeprefix(f"{setup.method.name}.")
-    return f"{title} ({weights.removesuffix('.safetensors')})"
+    weights = setup.weights.name.removesuffix(".safetensors")
+    return f"{title} ({weights.removeprefix(f'{setup.method.name}.')})"
 
 
 def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
@@ -639,6 +643,7 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int) -> _
         seconds=computed.seconds,
         size=None if rainy is None else rainy.size,
         blocks=None if result is None else result.blocks,
+        work_size=None if result is None else result.work_size,
         parts=written,
     )
     return _Finished(outcome, hopeless=hopeless)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,10 +20,11 @@ from rainkit import images, networks
 from rainkit import weights as weight_files
 from rainkit.api import RAIN, Method, Part
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
-from rainkit.images import Picture
+from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
+from rainkit.inference.work_size import choose_longest_side, enlarged
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
 from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
@@ -50,11 +52,14 @@ class Result:
         parts: what the method estimates besides, ``rain`` included, with the picture's bit depth;
             empty if the parts were not asked for. Signed parts are shown as 0.5 + value / 2.
         blocks: number of blocks that ran; None if the method is not an anytime method.
+        work_size: width and height in pixels that the network saw, if the picture was shrunk for
+            it; else None.
     """
 
     picture: Picture
     parts: dict[str, Picture] = field(default_factory=dict)
     blocks: int | None = None
+    work_size: tuple[int, int] | None = None
 
 
 class Derainer:
@@ -67,6 +72,9 @@ class Derainer:
         weights: the weights file.
         network: the prepared network.
         runtime: device and precision.
+        grid: how large pictures are cut into tiles.
+        work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
+            size that suits the streaks of each picture.
     """
 
     def __init__(
@@ -77,12 +85,14 @@ class Derainer:
         network: ImageOnly,
         grid: tiles.Grid,
         effort: Effort = _WHOLE,
+        work_size: int | None = 0,
     ) -> None:
         self.method = method
         self.weights = weights
         self.network = network
         self.runtime = network.runtime
         self.grid = grid
+        self.work_size = work_size
         blocks = method.blocks and method.blocks(weights.network)
         self._plan = tiles.Plan(effort=effort, blocks=blocks)
 
@@ -95,6 +105,11 @@ class Derainer:
     def blocks(self) -> int | None:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self._plan.blocks
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters of the network."""
+        return networks.parameters(self.network)
 
     @overload
     def derain(self, image: str | Path) -> NDArray[Any]: ...
@@ -192,7 +207,13 @@ class Derainer:
                 visible = part / 2 + 0.5 if name in signed else part
                 shown[name] = Picture(_to_array(visible.expand(-1, 3, -1, -1), picture.rgb))
         clean_picture = dataclasses.replace(picture, rgb=clean)
-        return Result(picture=clean_picture, parts=shown, blocks=output.blocks)
+        height_and_width = output.work_size
+        return Result(
+            picture=clean_picture,
+            parts=shown,
+            blocks=output.blocks,
+            work_size=height_and_width and (height_and_width[1], height_and_width[0]),
+        )
 
     def _declared(self) -> Mapping[str, Part]:
         return self.method.parts_of(self.weights.network)
@@ -208,15 +229,48 @@ class Derainer:
                 f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
                 "give [height, width, 3] of uint8 or uint16"
             )
-        size = (rgb.shape[0], rgb.shape[1])
-        _check_size(*size)
+        _check_size(*rgb.shape[:2])
+        return self._run_at_work_size(rgb, on_tile, parts=parts)
+
+    def _run_at_work_size(
+        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+    ) -> NetworkOutput:
+        """Run the network on a picture [H,W,3] of uint8, uint16 or float32, perhaps shrunk.
+
+        The rain that it takes off the shrunk picture is enlarged and taken off the full one.
+        """
+        full = (rgb.shape[0], rgb.shape[1])
+        if self.work_size is None:
+            longest = choose_longest_side(rgb, self._find_rain)
+        else:
+            longest = self.work_size or max(full)
+        if longest >= max(full):
+            return self._run_at_full_size(rgb, on_tile, parts=parts)
+        small = shrink(rgb, longest)
+        output = self._run_at_full_size(small, on_tile, parts=parts)
+        rain = _to_tensor(small) - output.image.clamp(0, 1)
+        layers = _enlarged(torch.cat([rain, output.layers[:, 3:]], dim=1), full)
+        layers[:, :3] = _to_tensor(rgb) - layers[:, :3]
+        return dataclasses.replace(
+            output, layers=layers, work_size=(small.shape[0], small.shape[1])
+        )
+
+    def _run_at_full_size(
+        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+    ) -> NetworkOutput:
         return self._run(
-            lambda rows, columns: images.to_tensor(rgb[rows, columns]),
-            size,
+            lambda rows, columns: _to_tensor(rgb[rows, columns]),
+            (rgb.shape[0], rgb.shape[1]),
             torch.device("cpu"),
             parts=parts,
             on_tile=on_tile,
         )
+
+    def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the luma [H,W] of the light that the network takes off a picture."""
+        rain = _to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1)
+        layer = rain[0].clamp_(min=0).permute(1, 2, 0).numpy()
+        return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = rainy[None] if rainy.dim() == 3 else rainy
@@ -226,10 +280,17 @@ class Derainer:
                 "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
             )
         _check_size(*batch.shape[2:])
+        if self.work_size != 0:
+            return self._derain_shrunk(batch).to(rainy.device, rainy.dtype).reshape(rainy.shape)
         # Each picture of a batch may stop after another block.
         single = self._plan.effort.stop_below is not None
         done = [self._derain_batch(each) for each in (torch.split(batch, 1) if single else [batch])]
         return torch.cat(done).clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
+
+    def _derain_shrunk(self, batch: Tensor) -> Tensor:
+        """Derain the pictures of a batch one by one, each at its own work size."""
+        arrays = batch.detach().float().cpu().permute(0, 2, 3, 1).contiguous().numpy()
+        return torch.cat([self._run_at_work_size(each).image for each in arrays]).clamp_(0, 1)
 
     def _derain_batch(self, batch: Tensor) -> Tensor:
         return self._run(
@@ -312,6 +373,20 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
+def _to_tensor(rgb: NDArray[Any]) -> Tensor:
+    """Convert [H,W,3] uint8, uint16, or float32 in [0,1] to [1,3,H,W] float32 in [0,1]."""
+    if np.issubdtype(rgb.dtype, np.floating):
+        return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
+    return images.to_tensor(rgb)
+
+
+def _enlarged(layers: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge layers [1,C,h,w] to a height and width."""
+    small = layers[0].float().permute(1, 2, 0).contiguous().numpy()
+    planes = [enlarged(np.ascontiguousarray(small[..., i]), size) for i in range(small.shape[2])]
+    return torch.from_numpy(np.stack(planes))[None]
+
+
 def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     """Convert a picture to an array of the same dtype as another."""
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
@@ -337,6 +412,7 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     tile: int | str | None = "auto",
+    work_size: int | str | None = "auto",
     effort: int | str | Effort = "full",
     compile: bool = False,
 ) -> Derainer:
@@ -354,6 +430,9 @@ def load(
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
             ``auto`` or None for a side that suits the device.
+        work_size: longest side in pixels of what the network sees of larger pictures; ``auto`` or
+            None for the size at which the streaks of a picture have the width that networks know;
+            ``full`` for the full size. The result always has the full size.
         effort: how much of an anytime method runs: ``full``; ``auto`` to stop after the block that
             changes a picture by less than 4 grey levels, or ``auto:LEVELS`` for another threshold;
             or the largest number of blocks.
@@ -365,7 +444,9 @@ def load(
         MethodError: the method is broken.
         WeightsError: it has no such weights, or they are damaged.
     """
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+    )
     return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
 
 
@@ -406,6 +487,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         network=_compiled(prepare) if compiled else prepare(False),
         grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
         effort=options.effort,
+        work_size=options.work_size,
     )
 
 

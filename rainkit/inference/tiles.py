@@ -243,11 +243,13 @@ class NetworkOutput:
         layers: [B,C,H,W]: the derained picture, followed by its parts.
         channels: number of channels of each part, in order.
         blocks: number of blocks that ran; None if the network is not an anytime network.
+        work_size: height and width that the network saw, if the picture was shrunk for it.
     """
 
     layers: Tensor
     channels: dict[str, int]
     blocks: int | None
+    work_size: tuple[int, int] | None = None
 
     @property
     def image(self) -> Tensor:

@@ -97,8 +97,9 @@ def test_a_weights_file_is_hashed_once_at_most(rainkit, pairs, tmp_path, monkeyp
 def test_several_methods_share_a_table_and_a_page(rainkit, pairs, tmp_path):
     out = tmp_path / "scores"
     asked = ("eval", "-m", "resguidenet", "-m", "timelapse", pairs, "--device", "cpu", "-o", out)
-    code, shown, _ = rainkit(*asked, "--report", "--also", "published", "--metric", "gmsd")
+    code, shown, err = rainkit(*asked, "--report", "--also", "published", "--metric", "gmsd")
     assert code == 0
+    assert "the papers print no figures of wet" in err
     assert [shown.count(name) for name in ("input", "resguidenet", "timelapse")] == [2, 2, 2]
     assert "gmsd/1" in shown
     assert {"index.html", "table.tex", "table.md", "per_image.csv"} <= {
@@ -113,6 +114,28 @@ def test_several_methods_share_a_table_and_a_page(rainkit, pairs, tmp_path):
     assert len(rows) == 5
     data = json.loads((out / "metrics.json").read_text())
     assert [each["method"] for each in data["comparisons"]] == ["resguidenet", "timelapse"]
+
+
+def test_published_rows_stand_beside_measured_ones_and_in_no_mean(rainkit, pairs, tmp_path):
+    two = tmp_path / "two"
+    for name in ("rain100l", "rain100h"):
+        shutil.copytree(pairs, two / name)
+    asked = ("eval", "-m", "resguidenet", two, "--device", "cpu", "--also", "published")
+    code, shown, err = rainkit(*asked, "-o", tmp_path / "out", "--report")
+    assert code == 0, err
+    (jorder,) = (x for x in shown.splitlines() if "JORDER" in x and "36.63" in x)
+    assert jorder.strip().split("  ")[0] == "JORDER, ResGuideNet's Table 2 (published)"
+    after_mean = shown[shown.index("mean") :]
+    assert "published" not in after_mean
+    table = (tmp_path / "out/table.md").read_text()
+    row = "JORDER, ResGuideNet's Table 2 (published) | 26.54 | 0.835 | 36.63 | 0.974 |  |  |"
+    assert row in table
+    page = (tmp_path / "out/index.html").read_text()
+    assert "JORDER, ResGuideNet&#39;s Table 2<span" in page
+    data = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert {row["kind"] for row in data["published"]} == {"published"}
+    assert {row["dataset"] for row in data["published"]} == {"Rain100L", "Rain100H"}
+    assert "JORDER" not in json.dumps(data["results"]), "measured and published stay apart"
 
 
 def test_the_best_of_a_table_is_bold_and_the_second_underlined(rainkit, pairs, tmp_path):

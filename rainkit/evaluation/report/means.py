@@ -201,7 +201,7 @@ def _published(report: EvalReport, dataset: str, columns: Sequence[Column]) -> l
             printed = [figures.get(column.name) for column in columns]
             named = each.result.dataset
             printed_for = "" if named.casefold() == dataset.casefold() else f"printed for {named}"
-            cells = (Cell(float(text), text) if text else Cell(None, "") for text in printed)
+            cells = (Cell(float(text), str(text)) if text else Cell(None, "") for text in printed)
             rows.append(
                 SummaryRow(
                     method=each.name,

@@ -1,0 +1,110 @@
+"""The work size: the resolution at which a network sees streaks as wide as those it knows.
+
+Networks learn streaks of a few pixels. In a photograph of 12 megapixels a streak is ten or more
+pixels wide, and a network that works at full size takes it for a part of the scene. So the picture
+is shrunk, the rain layer is found there, and the enlarged rain layer is taken off the full picture,
+which keeps its detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rainkit.images import shrink
+
+__all__ = ["choose_longest_side", "enlarged", "streak_width"]
+
+Plane: TypeAlias = NDArray[np.float32]
+FindRain: TypeAlias = Callable[[NDArray[Any]], Plane]
+"""Takes a picture [H,W,3], returns the luma of the rain that a network takes off it, [H,W]."""
+
+_KNOWN_WIDTH = 2.5
+"""Width in pixels of the streaks that networks are trained on, as :func:`streak_width` measures it;
+docs/benchmarks/work_size.md has the measurements."""
+
+_THUMBNAIL = 640
+"""Longest side in pixels of the first look; hardly larger pictures are left as they are."""
+
+_FINEST, _WIDEST = 1.9, 4.0
+"""Widths in pixels between which a look is trusted: shrinking blurs finer streaks, and wider ones
+are measured too narrow, since the layer's local mean is taken off."""
+
+_SMALLEST = 200
+"""Shortest longest side in pixels; smaller pictures show too little."""
+
+_SPARED = 0.8
+"""Work sizes above this share of the full size are not worth a second resolution."""
+
+
+def choose_longest_side(picture: NDArray[Any], find_rain: FindRain) -> int:
+    """Return the longest side in pixels at which a picture's streaks have the width that is known.
+
+    The network takes the rain off a thumbnail. The width of what it finds there says how much
+    larger or smaller the picture has to be; where the streaks are too fine or too wide for the
+    thumbnail, a larger or smaller one is looked at.
+
+    Args:
+        picture: [H,W,3] uint8 or uint16.
+        find_rain: the network.
+
+    Returns:
+        At most the picture's own longest side, which stands for working at full size.
+    """
+    full = int(max(picture.shape[:2]))
+    side = _THUMBNAIL
+    while side < _SPARED * full:
+        width = streak_width(find_rain(shrink(picture, side)))
+        wanted = round(side * _KNOWN_WIDTH / width)
+        if width < _FINEST and wanted > side:
+            side *= 2
+        elif width > _WIDEST and wanted >= _SMALLEST:
+            side = wanted
+        else:
+            return max(wanted, _SMALLEST) if wanted <= _SPARED * full else full
+    return full
+
+
+def streak_width(rain: Plane) -> float:
+    """Return the width of the streaks in a rain layer [H,W] in pixels.
+
+    It is the full width at half maximum of the layer's autocorrelation across the streaks: along
+    that of four directions in which it falls off first. A layer without structure counts as a
+    single pixel.
+    """
+    layer = rain - cv2.blur(rain, (31, 31), borderType=cv2.BORDER_REFLECT)
+    power = float(np.mean(layer * layer))
+    if power <= 0.0:
+        return 1.0
+    return min(
+        _half_width(layer, step, power) * 2 * float(np.hypot(*step))
+        for step in ((0, 1), (1, 0), (1, 1), (1, -1))
+    )
+
+
+def _half_width(layer: Plane, step: tuple[int, int], power: float) -> float:
+    """Return after how many steps the autocorrelation has fallen to a half."""
+    before = 1.0
+    for count in range(1, min(16, *layer.shape)):
+        down, right = step[0] * count, step[1] * count
+        one = layer[down:, max(right, 0) : layer.shape[1] + min(right, 0)]
+        other = layer[: layer.shape[0] - down, max(-right, 0) : layer.shape[1] - max(right, 0)]
+        now = float(np.mean(one * other)) / power
+        if now < 0.5:
+            return count - 1 + (before - 0.5) / (before - now)
+        before = now
+    return float(min(16, *layer.shape))
+
+
+def enlarged(layer: Plane, size: tuple[int, int]) -> Plane:
+    """Return a layer [h,w] enlarged to a height and width, bicubic.
+
+    A guided filter, which follows the edges of the full picture, restores less: its local fits take
+    texture for rain. ``examples/benchmarks/work_size.py`` compares both.
+    """
+    height, width = size
+    return np.asarray(cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC))

@@ -1,0 +1,142 @@
+"""Large pictures, whose streaks are wider than those that a network knows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rainkit import inference
+from rainkit.images import RGB8
+from rainkit.inference.work_size import choose_longest_side, streak_width
+from rainkit.networks import ImageOnly
+from rainkit.objective import Derained
+
+
+class Opening(torch.nn.Module):
+    """Takes off what is brighter than its surroundings and at most six pixels wide."""
+
+    def forward(self, rainy: torch.Tensor) -> Derained:
+        eroded = -F.max_pool2d(-F.pad(rainy, (3, 3, 0, 0), mode="replicate"), (1, 7), 1)
+        opened = F.max_pool2d(F.pad(eroded, (3, 3, 0, 0), mode="replicate"), (1, 7), 1)
+        return Derained(opened, {"half": rainy / 2})
+
+
+def _derainer(derainer: inference.Derainer, work_size: int | None) -> inference.Derainer:
+    network = ImageOnly(Opening(), derainer.network.spec, derainer.runtime)
+    return inference.Derainer(
+        method=derainer.method,
+        weights=derainer.weights,
+        network=network,
+        grid=derainer.grid,
+        work_size=work_size,
+    )
+
+
+def _rain(height: int, width: int, streak: float, count: int) -> np.ndarray:
+    """Vertical streaks with a Gaussian profile of the given width at half maximum, 0 to 1."""
+    draw = np.random.default_rng(3)
+    columns = np.arange(width)
+    rain = np.zeros((height, width), np.float32)
+    for centre in draw.uniform(0, width, count):
+        profile = np.exp(-4 * np.log(2) * ((columns - centre) / streak) ** 2)
+        top = int(draw.integers(0, height // 2))
+        rain[top : top + height // 2] += profile.astype(np.float32)
+    return rain.clip(0, 1)
+
+
+def _scene(height: int, width: int) -> RGB8:
+    """A smooth scene with detail of one pixel."""
+    draw = np.random.default_rng(5)
+    coarse = draw.uniform(60, 140, (9, 9, 3)).astype(np.float32)
+    smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return (smooth + draw.integers(0, 2, (height, width, 1)) * 12).clip(0, 255).astype(np.uint8)
+
+
+def _error(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+@pytest.fixture(scope="module")
+def wide() -> tuple[RGB8, RGB8]:
+    """A large scene, and the same one with streaks 16 pixels wide."""
+    scene = _scene(700, 1500)
+    rain = _rain(700, 1500, 16, 24)[..., None] * 90
+    return scene, (scene + rain).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("width", [1.5, 2.0, 3.0])
+def test_the_width_of_streaks_is_measured_in_pixels(width: float):
+    # The autocorrelation of a Gaussian is wider than the Gaussian itself by the root of 2.
+    found = streak_width(_rain(300, 400, width, 25))
+    assert found == pytest.approx(width * 2**0.5, rel=0.15)
+    assert streak_width(np.zeros((40, 60), np.float32)) == 1.0
+
+
+def test_streaks_get_the_width_that_networks_know():
+    asked: list[int] = []
+
+    def find(picture: np.ndarray) -> np.ndarray:
+        asked.append(picture.shape[1])
+        return picture[..., 0].astype(np.float32)
+
+    def side(streak: float) -> int:
+        rain = (_rain(500, 2000, streak, 90) * 255).astype(np.uint8)
+        return choose_longest_side(np.dstack([rain] * 3), find)
+
+    assert side(8) == pytest.approx(2 * side(16), rel=0.2)
+    assert asked[:2] == [640, 640]
+    assert asked[2] < 320  # 16 pixels are too wide for the first look
+    asked.clear()
+    assert side(2.5) > 1200  # too fine for the first look
+    assert asked == [640, 1280]
+
+
+def test_small_pictures_are_seen_as_they_are():
+    def find(_: np.ndarray) -> np.ndarray:
+        raise AssertionError
+
+    assert choose_longest_side(_scene(500, 700), find) == 700
+
+
+def test_rain_of_a_large_picture_is_found_in_a_smaller_one(
+    derainer: inference.Derainer, wide: tuple[RGB8, RGB8]
+):
+    scene, rainy = wide
+    at_full_size = _derainer(derainer, 0).derain(rainy)
+    restored = _derainer(derainer, None).derain(rainy)
+    assert (restored.shape, restored.dtype) == (rainy.shape, np.uint8)
+    rain = _error(rainy, scene)
+    assert _error(at_full_size, scene) > 0.7 * rain
+    assert _error(restored, scene) < 0.4 * rain
+    dry = (rainy == scene).all(axis=2)
+    assert _error(restored[dry], scene[dry]) < 3  # the detail of single pixels is 12 levels
+
+
+def test_every_kind_of_picture_and_the_parts_have_the_full_size(
+    derainer: inference.Derainer, wide: tuple[RGB8, RGB8]
+):
+    _, rainy = wide
+    chosen = _derainer(derainer, 400)
+    restored, parts = chosen.derain_with_parts(rainy)
+    assert parts["half"].shape == parts["rain"].shape == rainy.shape
+    assert _error(parts["half"] * 510, rainy) < 12
+    np.testing.assert_allclose((rainy / 255 - parts["rain"]).clip(0, 1) * 255, restored, atol=0.51)
+    deep = chosen.derain(rainy.astype(np.uint16) * 257)
+    assert deep.dtype == np.uint16
+    assert np.abs(deep / 257 - restored).max() < 2
+    floats = torch.from_numpy(rainy).permute(2, 0, 1).float() / 255
+    batch = chosen.derain(torch.stack([floats, floats]))
+    np.testing.assert_allclose(batch[1].permute(1, 2, 0) * 255, restored, atol=2)
+    result = chosen.derain_picture(inference.derainer.Picture(rainy))
+    assert result.work_size == (400, 187)
+    np.testing.assert_array_equal(result.picture.rgb, restored)
+
+
+def test_a_work_size_as_large_as_the_picture_changes_nothing(derainer: inference.Derainer):
+    rgb = _scene(60, 90)
+    at_full_size = _derainer(derainer, 0).derain(rgb)
+    for side in (None, 90, 4000):
+        np.testing.assert_array_equal(_derainer(derainer, side).derain(rgb), at_full_size)
