@@ -257,15 +257,25 @@ class Suppressing(OneBox):
         return boxes[kept], scores[kept], torch.ones_like(kept)
 
 
-def test_scripts_may_call_torchvisions_operators(script, root):
+def test_scripts_may_call_torchvisions_operators_or_name_it_if_it_is_not_installed(script, root):
     model = script(Suppressing(), root / "m.pt")
-    # In a process of its own, where nothing else has brought them.
-    code = (
-        "from rainkit.evaluation.downstream import DownstreamRequest, check;"
-        f"check(DownstreamRequest(task='detection', model={model!r}, device='cpu'))"
-    )
+    # In a process of its own, where nothing else has registered the operators.
+    code = f"""
+import sys
+from rainkit.errors import UsageError
+from rainkit.evaluation.downstream import DownstreamRequest, check
+asked = DownstreamRequest(task="detection", model={model!r}, device="cpu")
+sys.modules["torchvision"] = None
+try:
+    check(asked)
+except UsageError as error:
+    print(error)
+del sys.modules["torchvision"]
+check(asked)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert 'needs torchvision; pip install "rainkit[downstream]"' in done.stdout
 
 
 MODELS = {
@@ -359,16 +369,3 @@ def test_packages_that_are_not_installed_are_named(root, monkeypatch, package, m
     Path(model.rpartition("=")[2]).write_bytes(b"")
     with pytest.raises(UsageError, match=rf'needs {package}; pip install "rainkit\[downstream\]"'):
         d.check(DownstreamRequest(task="detection", model=model, device="cpu"))
-
-
-def test_scripts_that_need_torchvisions_operators_name_it(script, root):
-    model = script(Suppressing(), root / "m.pt")
-    # In a process of its own, where nothing else has registered the operators.
-    code = (
-        "import sys; sys.modules['torchvision'] = None;"
-        "from rainkit.evaluation.downstream import DownstreamRequest, check;"
-        f"check(DownstreamRequest(task='detection', model={model!r}, device='cpu'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert 'needs torchvision; pip install "rainkit[downstream]"' in done.stderr
