@@ -156,6 +156,8 @@ def test_data_of_the_other_kind_is_refused(
         training.train(timelapse(data=DataRequest(clean=(str(photos),), scenes=(str(scenes),))))
     with pytest.raises(UsageError, match=r"--pairs: .* use --scenes"):
         training.train(timelapse(data=DataRequest(pairs=(str(pairs),))))
+    with pytest.raises(UsageError, match=r"dry_weight = 1: .* frames, which have no clean"):
+        training.train(timelapse(settings=("training.dry_weight=1",)))
 
 
 def test_a_method_of_pairs_learns_from_frames_and_the_mean_of_the_others(
