@@ -453,8 +453,8 @@ def _title(chosen: MethodToRun, setup: Setup) -> str:
     title = setup.method.title
     if chosen.weights is None:
         return title
-    weights = setup.weights.name.removeprefix(f"{setup.method.name}.")
-    return f"{title} ({weights.removesuffix('.safetensors')})"
+    weights = setup.weights.name.removesuffix(".safetensors")
+    return f"{title} ({weights.removeprefix(f'{setup.method.name}.')})"
 
 
 def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
