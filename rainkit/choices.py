@@ -173,6 +173,7 @@ class Metric(StrEnum):
     """Metrics beside PSNR and SSIM."""
 
     MAE = "mae"
+    TONE_PSNR = "tone_psnr"
     MS_SSIM = "ms_ssim"
     GMSD = "gmsd"
     FSIM = "fsim"

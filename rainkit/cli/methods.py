@@ -158,7 +158,7 @@ def _print_published(method: Method, *, rivals: bool) -> None:
         for note in each.notes:
             _line(f"Note: {note}.")
     if not rivals and (others := sum(bool(row.method) for row in method.paper.results)):
-        _line(f"--published shows the paper's {others} results of other methods, too.")
+        _line(f"With --published, the paper's {others} results of other methods are shown, too.")
 
 
 def _print_variants(about: dict[str, Any]) -> None:

@@ -174,7 +174,7 @@ class CachedDerainer:
         label: its row's name in tables.
         parts: the parts of the method that estimate something, by name, if the request asks for
             them.
-        about: method, weights, runtime and, if it is not full, effort.
+        about: method, weights, runtime, number of parameters and, if it is not full, effort.
         versions: of everything that decodes or computes.
 
     Args:
@@ -223,6 +223,8 @@ class CachedDerainer:
             self._part_caches = {
                 name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
             }
+        # After the key of the kept pictures, which it does not change.
+        self.about["parameters"] = self._derainer.parameters
 
     def __enter__(self) -> CachedDerainer:
         return self

@@ -129,7 +129,16 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
     return Comparison(
         restored=f"{request.by} of {of}",
         scores=tuple(scores),
-        about={"average": {"by": request.by, "frames": request.frames}, "versions": versions()}
+        about={
+            "average": {
+                "by": request.by,
+                "frames": request.frames,
+                "frames_of_a_scene": {
+                    name: max(map(len, own.values())) for name, own in scenes.items()
+                },
+            },
+            "versions": versions(),
+        }
         | about_metrics(request.metrics),
         notices=excluded_notices(scores),
         files=tuple(

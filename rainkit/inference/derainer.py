@@ -106,6 +106,11 @@ class Derainer:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self._plan.blocks
 
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters of the network."""
+        return networks.parameters(self.network)
+
     @overload
     def derain(self, image: str | Path) -> NDArray[Any]: ...
     @overload

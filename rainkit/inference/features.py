@@ -272,9 +272,9 @@ def levels(maps: Sequence[Map]) -> tuple[float, float]:
     """
     values = np.concatenate([each.ravel() for each in maps])
     low, high = (float(value) for value in np.percentile(values, (0.5, 99.5)))
-    if low >= -0.02 * max(high, 0.0) and high > 0:
-        return 0.0, high
-    most = max(abs(low), abs(high)) or 1.0
+    if low >= -0.02 * max(high, 0.0):
+        return 0.0, high or 1.0
+    most = max(abs(low), abs(high))
     return -most, most
 
 

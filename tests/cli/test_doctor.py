@@ -102,12 +102,12 @@ def test_a_missing_libgl_has_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_check_that_fails_itself_is_a_problem_and_the_rest_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from rainkit import networks
+    from rainkit import precision
 
     def broken(*arguments: object) -> None:
         raise RuntimeError("driver mismatch")
 
-    monkeypatch.setattr(networks, "choose", broken)
+    monkeypatch.setattr(precision, "choose_runtime", broken)
     examined = doctor.examine()
     checks = {check.name: check for check in examined}
     failed = [check for check in examined if "driver mismatch" in check.value]

@@ -48,7 +48,7 @@ def test_show_tells_everything_about_a_method(plugin_folder) -> None:
         "learning rate of the critic",
         "one of mse, l2",
         "train --ablation published): raspp, graspp, default",
-        "--published shows the paper's",
+        "With --published, the paper's 25 results of other methods",
     ):
         assert told in done.stdout
 

@@ -31,6 +31,7 @@ class Exact:
         )
         self.method = SimpleNamespace(parts_of=lambda network: PARTS)
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
+        self.parameters = 7
         self.effort = Effort()
         self.runs = 0
 

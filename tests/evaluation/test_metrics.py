@@ -31,7 +31,7 @@ def metrics() -> dict[str, object]:
 
 
 def test_the_issues_metrics_are_there():
-    weightless = {"mae", "ms_ssim", "gmsd", "fsim", "vif", "haarpsi", "mdsi", "tv"}
+    weightless = {"mae", "tone_psnr", "ms_ssim", "gmsd", "fsim", "vif", "haarpsi", "mdsi", "tv"}
     rain = {"rain_left", "rain_removed", "streak_energy"}
     assert set(METRICS) == weightless | rain | {"lpips", "dists", "brisque", "niqe"}
     assert set(FREE) == weightless | rain
@@ -62,7 +62,7 @@ def test_a_better_picture_has_the_better_figure(pictures, metrics, name):
 @pytest.mark.parametrize(
     ("name", "perfect"),
     [("mae", 0), ("ms_ssim", 1), ("gmsd", 0), ("fsim", 1), ("vif", 1), ("haarpsi", 1),
-     ("mdsi", 0), ("rain_left", 0)],
+     ("mdsi", 0), ("rain_left", 0), ("tone_psnr", np.inf)],
 )  # fmt: skip
 def test_equal_pictures_are_perfect(pictures, metrics, name, perfect):
     target = pictures["target"]
@@ -138,3 +138,22 @@ def test_data_for_files_names_all_that_counts(metrics):
     data = metrics["vif"].to_data()
     assert data["label"] == metric("vif").label
     assert (data["higher_is_better"], data["smallest_side"], data["weights"]) == (True, 41, {})
+
+
+def test_a_tone_curve_costs_no_tone_fitted_psnr(pictures, metrics):
+    target = pictures["target"]
+    level = np.linspace(0, 1, 256)
+    darker = np.rint(255 * (0.1 + 0.5 * level + 0.2 * level**2)).astype(np.uint8)[target]
+    measure = metrics["tone_psnr"].measure
+    assert measure(darker, target=target) > 50
+    # Noise stays: its variance, less the little that a curve of four coefficients explains.
+    noise = np.random.default_rng(1).normal(0, 5, target.shape)
+    noisy = np.clip(darker + noise * 0.7, 0, 255).astype(np.uint8)
+    assert 25 < measure(noisy, target=target) < 36
+    # By hand: the cubic polynomial of least squares of each channel.
+    residue = []
+    for k in range(3):
+        x, y = noisy[..., k].ravel() / 255, target[..., k].ravel().astype(float)
+        residue.append(np.polyval(np.polyfit(x, y, 3), x).clip(0, 255) - y)
+    by_hand = 10 * np.log10(255**2 / np.mean(np.square(residue)))
+    assert measure(noisy, target=target) == pytest.approx(by_hand, abs=1e-6)

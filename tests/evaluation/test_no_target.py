@@ -76,6 +76,7 @@ class StandIn:
             path=weights, name="standin.test", variant="default", network=None, header={}
         )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
+        self.parameters = 7
         self.effort = Effort()
         self._name, self._seen = name, seen
 

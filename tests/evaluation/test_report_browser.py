@@ -102,7 +102,7 @@ def choose(browser, selector: str, value: str, event: str = "change") -> None:
 
 def test_the_page_fits_the_window_and_loads_nothing_else(browser):
     assert browser.value("document.documentElement.scrollWidth <= innerWidth")
-    assert browser.value("document.querySelectorAll('.plots svg').length") == 10
+    assert browser.value("document.querySelectorAll('.plots svg').length") == 12
     # Data URIs alone: nothing with another address was loaded.
     loaded = browser.value("performance.getEntriesByType('resource').map(e => e.name)")
     assert [name for name in loaded if not name.startswith("data:")] == []

@@ -77,7 +77,8 @@ def page(tmp_path: Path, shown: EvalReport, **more) -> Page:
 def test_plots_are_there_where_there_is_something_to_show(result, scored):
     results = (result("a", 5, rate=4.0), result("b", 6, rate=9.0))
     plots = eval_plots(results, ["a", "b"])
-    assert [plot.name for plot in plots] == ["boxes-psnr", "boxes-ssim", "gain", "rate-psnr"]
+    names = ["boxes-psnr", "boxes-ssim", "gain", "rate-psnr", "cost-milliseconds"]
+    assert [plot.name for plot in plots] == names
     assert all(LABEL in plot.title and "currentColor" in plot.svg for plot in plots)
     assert "a 27.00; b 28.00" in plots[0].text
     assert "a: 0 of 5 pictures became worse" in plots[2].text
@@ -221,7 +222,7 @@ def test_the_page_has_tables_plots_and_pictures(report, tmp_path: Path):
         "x.png",
     ):
         assert text in html.text
-    assert len(html.all("svg")) == 3
+    assert len(html.all("svg")) == 4
     panels = [each for each in html.all("figure") if "panel" in (each.get("class") or "")]
     assert len(panels) == 9
     jpegs = json.loads(html.data["jpegs"])

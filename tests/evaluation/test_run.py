@@ -50,6 +50,7 @@ class Darkener:
             path=weights, name="darkener.test", variant="default", network=None, header={}
         )
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
+        self.parameters = 7
         self.effort = Effort()
 
     def derain(self, image: np.ndarray) -> np.ndarray:

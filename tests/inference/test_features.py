@@ -129,7 +129,7 @@ def test_one_scale_serves_all_maps_of_a_layer():
     assert levels([ramp, 2 * ramp]) == (0, pytest.approx(2, abs=0.03))
     low, high = levels([ramp - 0.75])
     assert (low, high) == (-high, pytest.approx(0.75, abs=0.02))
-    assert levels([0 * ramp]) == (-1, 1)
+    assert levels([0 * ramp]) == (0, 1)
 
 
 @pytest.mark.parametrize(

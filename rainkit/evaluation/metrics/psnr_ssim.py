@@ -34,6 +34,7 @@ __all__ = [
     "reduced",
     "squared_error",
     "ssim",
+    "tone_fitted",
 ]
 
 PEAK = 255.0
@@ -141,6 +142,28 @@ def squared_error(x: tuple[Plane, ...], y: tuple[Plane, ...]) -> float:
 def psnr(mse: float) -> float:
     """Return the PSNR in dB against a peak of 255; ``inf`` for no error."""
     return math.inf if mse == 0 else 10.0 * math.log10(PEAK**2 / mse)
+
+
+def tone_fitted(restored: RGB8, target: RGB8) -> tuple[Plane, ...]:
+    """Return R, G and B [H,W] float64 of a picture, each after the cubic curve closest to a target.
+
+    The curve of each channel is the polynomial of degree 3 of its levels with the least squared
+    error against the target. It takes off differences of tone (exposure, gamma, contrast, a cast),
+    which say nothing about rain; it cannot follow rain, which falls on all levels. It need not be
+    monotone.
+    """
+    return tuple(map(_tone_fitted, channels(restored, exact=True), channels(target, exact=True)))
+
+
+def _tone_fitted(plane: Plane, target: Plane) -> Plane:
+    # Few levels occur often, so that the fit works on the mean of the target at each level.
+    levels = plane.astype(np.intp).ravel()
+    counts = np.bincount(levels, minlength=256)
+    means = np.bincount(levels, weights=target.ravel(), minlength=256) / np.maximum(counts, 1)
+    powers = np.vander(np.linspace(-1, 1, 256), 4)
+    weights = np.sqrt(counts)[:, None]
+    fit, *_ = np.linalg.lstsq(powers * weights, means * weights[:, 0], rcond=None)
+    return np.clip(powers @ fit, 0, 255)[levels].reshape(plane.shape)
 
 
 def reduced(plane: Plane) -> Plane:

@@ -19,7 +19,7 @@ import numpy as np
 
 from rainkit.choices import unknown
 from rainkit.errors import PairingError, UsageError, WeightsError
-from rainkit.evaluation.metrics import perceptual
+from rainkit.evaluation.metrics import perceptual, psnr_ssim
 from rainkit.evaluation.metrics.perceptual import WeightFile
 from rainkit.images import RGB8, to_tensor
 from rainkit.rain import streak_energy
@@ -184,6 +184,16 @@ def _mae(restored: RGB8, target: RGB8) -> float:
     return float(np.mean(np.abs(restored.astype(np.int16) - target.astype(np.int16))))
 
 
+def _tone_psnr(restored: RGB8, target: RGB8) -> float:
+    fitted = psnr_ssim.tone_fitted(restored, target)
+    error = psnr_ssim.squared_error(fitted, psnr_ssim.channels(target, exact=True))
+    return psnr_ssim.psnr(error if error > _ROUNDING else 0.0)
+
+
+_ROUNDING = 1e-9
+"""Mean squared error, in squared levels, that a fit of equal pictures leaves by rounding."""
+
+
 def _rain_removed(restored: RGB8, rainy: RGB8) -> float:
     return streak_energy.brighter_share(rainy, restored)
 
@@ -235,6 +245,14 @@ _METRICS = (
         title="MAE",
         about="mean absolute error of RGB in grey levels, 0 to 255",
         load=lambda: _mae,
+    ),
+    Metric(
+        name="tone_psnr",
+        library="",
+        title="tone-fitted PSNR",
+        about="PSNR of RGB in dB after a cubic tone curve of each channel, fitted to the target",
+        higher_is_better=True,
+        load=lambda: _tone_psnr,
     ),
     Metric(
         name="ms_ssim",

@@ -47,6 +47,8 @@ class EvalResult:
         part_of: the method that this is a part of. Parts are in tables, but not ranked, and their
             names begin with the method's. None for the method itself.
         of_rain: whether the pictures are of rain and scored against the rain itself.
+        average: ``mean`` or ``median`` and the number of frames, if these are averages of frames.
+        parameters: number of trainable parameters; None if no network made the pictures.
     """
 
     method: str
@@ -54,6 +56,8 @@ class EvalResult:
     load: Callable[[str], PanelPictures] | None = None
     part_of: str | None = None
     of_rain: bool = False
+    average: tuple[str, int] | None = None
+    parameters: int | None = None
 
     @property
     def dataset(self) -> str:
@@ -169,6 +173,8 @@ def report_of(
             load=_loader(comparison, scores.dataset),
             part_of=comparison.part_of,
             of_rain=comparison.about.get("estimates") == "rain",
+            average=_average(comparison, scores.dataset),
+            parameters=comparison.about.get("parameters"),
         )
         for comparison in comparisons
         for scores in comparison.scores
@@ -204,6 +210,14 @@ def about_results(comparisons: Sequence[Comparison]) -> dict[str, str]:
         for each in comparisons
         if each.part_of is None and (weights := each.about.get("weights")) is not None
     }
+
+
+def _average(comparison: Comparison, dataset: str) -> tuple[str, int] | None:
+    about = comparison.about.get("average")
+    if about is None:
+        return None
+    frames = about["frames"] or about.get("frames_of_a_scene", {}).get(dataset)
+    return None if frames is None else (about["by"], frames)
 
 
 def _loader(comparison: Comparison, dataset: str) -> Callable[[str], PanelPictures] | None:

@@ -354,7 +354,7 @@ def _signed(value: float, digits: int) -> str:
 
 REPORT_FILES = (
     *("index.html", "table.tex"),
-    *("boxplot.svg", "gain.svg", "rain_rate.svg", PARTS_FILE),
+    *("boxplot.svg", "gain.svg", "rain_rate.svg", "averages.svg", "cost.svg", PARTS_FILE),
 )
 """The files that :func:`write_report` may make."""
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = [
     "PARTS_FILE",
     "EvalPlot",
+    "averages_plot",
     "box_plot",
+    "cost_plot",
     "eval_plots",
     "gain_plot",
     "parts_plots",
@@ -42,7 +44,8 @@ class EvalPlot:
     """A plot.
 
     Attributes:
-        name: its kind: boxes-psnr, boxes-ssim, gain, rate-psnr, parts-psnr or parts-ssim.
+        name: its kind: boxes-psnr, boxes-ssim, gain, rate-psnr, averages-psnr, averages-ssim,
+            cost-parameters, cost-milliseconds, parts-psnr or parts-ssim.
         title: what it shows, under which protocol.
         svg: an SVG element in the colour of the text around it.
         text: the same in words, for those who cannot see it.
@@ -66,6 +69,10 @@ def eval_plots(results: Sequence[EvalResult], methods: Sequence[str]) -> list[Ev
         box_plot(results, "ssim", methods),
         gain_plot(results, methods),
         rate_plot(results, methods),
+        averages_plot(results, "psnr", methods),
+        averages_plot(results, "ssim", methods),
+        cost_plot(results, "parameters", methods),
+        cost_plot(results, "milliseconds", methods),
     )
     return [plot for plot in found if plot is not None]
 
@@ -77,7 +84,7 @@ def write_plots(
     suffix: str = ".svg",
     overwrite: bool = False,
 ) -> tuple[Path, ...]:
-    """Write ``boxplot``, ``gain`` and ``rain_rate``, each with a row of axes per dataset.
+    """Write ``boxplot``, ``gain``, ``rain_rate``, ``averages`` and ``cost``, a row per dataset.
 
     Empty plots are not written.
 
@@ -106,6 +113,8 @@ def write_plots(
         "boxplot": [_boxes("psnr"), _boxes("ssim")],
         "gain": [_gains],
         "rain_rate": [_rates],
+        "averages": [_averages("psnr"), _averages("ssim")],
+        "cost": [_costs("parameters"), _costs("milliseconds")],
     }
     written = []
     for name, drawers in kinds.items():
@@ -188,6 +197,50 @@ def rate_plot(results: Sequence[EvalResult], methods: Sequence[str]) -> EvalPlot
     )
 
 
+def averages_plot(
+    results: Sequence[EvalResult], quantity: str, methods: Sequence[str]
+) -> EvalPlot | None:
+    """Return mean scores of averages of frames against their number; None if none were scored.
+
+    The curves begin with the input, one frame; methods, which need one frame, are level lines.
+
+    Args:
+        results: of one dataset under one protocol.
+        quantity: psnr or ssim.
+        methods: of the whole page.
+    """
+    draw = _averages(quantity)(results, methods)
+    if draw is None:
+        return None
+    form = _FORMS[quantity]
+    words = [
+        f"{by}: " + ", ".join(f"{value:{form}} of {frames:g}" for frames, value in points)
+        for by, points in _curves(results, quantity).items()
+    ]
+    words += [f"{each.method}: {_mean(each, quantity):{form}}" for each in _of_one_frame(results)]
+    title = f"{quantity.upper()} of averages of frames ({results[0].protocol})"
+    return EvalPlot(f"averages-{quantity}", title, element(draw), f"{title}. {'; '.join(words)}.")
+
+
+def cost_plot(results: Sequence[EvalResult], cost: str, methods: Sequence[str]) -> EvalPlot | None:
+    """Return mean PSNR against what it costs; None for fewer than two networks.
+
+    Args:
+        results: of one dataset under one protocol.
+        cost: parameters, or milliseconds per picture.
+        methods: of the whole page.
+    """
+    draw = _costs(cost)(results, methods)
+    if draw is None:
+        return None
+    words = [
+        f"{each.method}: {_mean(each, 'psnr'):.2f} dB at {value:,.{0 if value >= 10 else 1}f}"
+        for each, value in _priced(results, cost)
+    ]
+    title = f"PSNR against {_COSTS[cost]} ({results[0].protocol})"
+    return EvalPlot(f"cost-{cost}", title, element(draw), f"{title}. {'; '.join(words)}.")
+
+
 _Draw = Callable[["Axes"], None]
 _Drawer = Callable[[Sequence[EvalResult], Sequence[str]], _Draw | None]
 
@@ -266,6 +319,103 @@ def _rates(results: Sequence[EvalResult], methods: Sequence[str]) -> _Draw | Non
         legend(axes, len(series))
 
     return draw
+
+
+_COSTS = {"parameters": "number of parameters", "milliseconds": "time per picture, ms"}
+
+
+def _averages(quantity: str) -> _Drawer:
+    def drawer(results: Sequence[EvalResult], methods: Sequence[str]) -> _Draw | None:
+        curves = _curves(results, quantity)
+        if not curves:
+            return None
+        colours = palette(methods)
+        level = _of_one_frame(results)
+
+        def draw(axes: Axes) -> None:
+            from matplotlib.ticker import MaxNLocator
+
+            for number, (by, points) in enumerate(curves.items()):
+                x, y = np.array(points).T
+                form = "s-" if number == 0 else "o--"
+                axes.plot(x, y, form, color=GREY, lw=1.5, markersize=4, label=f"{by} of frames")
+            for each in level:
+                colour, _ = colours[each.method]
+                height = _mean(each, quantity)
+                axes.axhline(height, color=colour, lw=1.5, label=_short(each.method))
+            axes.set_xlabel("number of frames")
+            axes.set_ylabel(_title(_TITLES[quantity], results))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.ticklabel_format(axis="y", useOffset=False)
+            axes.grid(axis="y", color=GREY, alpha=0.25, lw=0.6)
+            legend(axes, len(curves) + len(level))
+
+        return draw
+
+    return drawer
+
+
+def _costs(cost: str) -> _Drawer:
+    def drawer(results: Sequence[EvalResult], methods: Sequence[str]) -> _Draw | None:
+        priced = _priced(results, cost)
+        if len(priced) < 2:
+            return None
+        colours = palette(methods)
+
+        def draw(axes: Axes) -> None:
+            for each, value in priced:
+                colour, marker = colours[each.method]
+                axes.scatter(
+                    [value],
+                    [_mean(each, "psnr")],
+                    s=36,
+                    marker=marker,
+                    color=colour,
+                    label=_short(each.method),
+                )
+            axes.set_xscale("log")
+            plain_ticks(axes)
+            if cost == "parameters":
+                axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.ticklabel_format(axis="y", useOffset=False)
+            axes.set_xlabel(_COSTS[cost])
+            axes.set_ylabel(_title(_TITLES["psnr"], results))
+            axes.grid(color=GREY, alpha=0.25, lw=0.6)
+            legend(axes, len(priced))
+
+        return draw
+
+    return drawer
+
+
+def _of_one_frame(results: Sequence[EvalResult]) -> list[EvalResult]:
+    return [each for each in results if each.average is None and math.isfinite(_mean(each, "psnr"))]
+
+
+def _curves(results: Sequence[EvalResult], quantity: str) -> dict[str, list[tuple[int, float]]]:
+    """Return by kind of average the number of frames and the mean score, from one frame on."""
+    found: dict[str, dict[int, float]] = {}
+    for each in results:
+        value = _mean(each, quantity)
+        if each.average is not None and math.isfinite(value):
+            by, frames = each.average
+            own = found.setdefault(by, {})
+            own[frames] = value
+            if (one := mean(getattr(s, f"input_{quantity}") for s in each.pictures)) is not None:
+                own[1] = one
+    return {by: sorted(own.items()) for by, own in found.items()}
+
+
+def _priced(results: Sequence[EvalResult], cost: str) -> list[tuple[EvalResult, float]]:
+    """Return the results of networks with what they cost."""
+    found = []
+    for each in results:
+        value: float | None = each.parameters
+        if cost == "milliseconds":
+            value = mean(score.milliseconds for score in each.pictures)
+        if value is not None and value > 0 and math.isfinite(_mean(each, "psnr")):
+            found.append((each, float(value)))
+    return found
 
 
 def _box_values(
