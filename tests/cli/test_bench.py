@@ -1,5 +1,6 @@
 """``rainkit bench`` as typed."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -68,15 +69,21 @@ def test_a_failed_row_is_named_and_exits_with_1(rainkit, monkeypatch: pytest.Mon
     assert "[out] of memory" in err
 
 
-@pytest.mark.parametrize("columns", [30, 80])
-def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, columns: int):
-    from rainkit.benchmarking import Row, Timing, rows
+@pytest.fixture
+def timing():
+    from rainkit.benchmarking import Timing
 
-    timing = Timing(
+    return Timing(
         device="cpu", precision="fp32", threads=1, median_ms=1234.5, iqr_ms=100.1,
         fastest_ms=1.0, cpu_s=2.345, parameters=1234567, gflop=115.7, peak_memory_mib=900.0,
         torch="2",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, timing, columns: int):
+    from rainkit.benchmarking import Row, rows
+
     monkeypatch.setattr(rows, "run_job", lambda job: Row(job=job, timing=timing))
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, err = rainkit("bench", "--method", "graspp-gan", *QUICK)
@@ -87,7 +94,15 @@ def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, columns: i
     assert "median of 1 run," in out
 
 
-def test_what_no_method_can_do_is_wrong_use(rainkit):
+def test_what_no_method_can_do_is_wrong_use(rainkit, monkeypatch, timing):
+    from rainkit.benchmarking import Row, rows
+
+    refused = functools.cache(rows.run_job)  # one process for the same job of both calls
+
+    def run_job(job):
+        return Row(job=job, timing=timing) if job.precision == "fp32" else refused(job)
+
+    monkeypatch.setattr(rows, "run_job", run_job)
     code, _, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--precision", "fp16")
     assert code == 1, "the row in fp32 runs"
     assert "fp16" in err
