@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rainkit.errors import DatasetError, MethodError, UsageError, WeightsError
 from rainkit.evaluation import PROTOCOLS, FoldersRequest, evaluate_folders
 from rainkit.evaluation import downstream as d
-from rainkit.evaluation.downstream import DownstreamRequest
+from rainkit.evaluation.downstream import DownstreamRequest, models
 
 SIDE = 48
 CAR, TRAM = [4.0, 6.0, 20.0, 16.0], [24.0, 20.0, 44.0, 40.0]
@@ -198,6 +198,17 @@ def test_outputs_of_onnx_detectors_go_by_name_or_order(coco, root, names):
     onnx.save(made, str(root / "m.onnx"))
     labels = coco(root / "labels.json", {n: [(1, CAR)] for n in ("p1", "p2")})
     assert figures(root, "detection", str(root / "m.onnx"), labels)["AP"] == pytest.approx(1)
+
+
+def test_torchvisions_names_are_those_of_weights_with_as_many_classes(tmp_path):
+    for count, named in ((21, "aeroplane"), (3, None)):
+        network = torchvision.models.get_model(
+            "lraspp_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=count
+        )
+        torch.save(network.state_dict(), tmp_path / "weights.pth")
+        text = f"lraspp_mobilenet_v3_large={tmp_path / 'weights.pth'}"
+        model = models.load(models.model_file(text, "segmentation"), "segmentation", "cpu")
+        assert model.classes.get(1) == named
 
 
 @pytest.fixture(scope="module")
