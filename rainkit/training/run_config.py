@@ -368,6 +368,8 @@ def with_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
         match path.strip().split("."):
             case ["data", table, name] if equals and table in _TABLES:
                 changed[table][name] = value.strip()
+            case ["data", "streaks"] if equals:
+                changed["streaks"] = (value.strip(),) if value.strip() else ()
             case ["data", name] if equals and name not in (*_TABLES, *_NOT_SET):
                 changed[name] = value.strip()
             case _:
