@@ -51,7 +51,7 @@ picture: demo
 	$(BIN)/python examples/before_after.py '$(DEMO)' docs/images/before-after.jpg
 
 test: $(FOR_TEST) lint
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(FOR_TEST)
 	$(BIN)/ruff check .

@@ -339,6 +339,12 @@ class Training:
     distill_weight: float = option(
         1.0, "weight of the mean absolute distance to the picture of --teacher", gt=0
     )
+    dry_weight: float = option(
+        0.0,
+        "weight of the mean absolute error over dry pixels, where rainy and clean differ by at "
+        "most 2 grey levels; 0 leaves it out",
+        ge=0,
+    )
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1

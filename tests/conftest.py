@@ -270,20 +270,18 @@ def odd_plugin(tmp_path: Path) -> Callable[..., PluginFolder]:
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small random network of the graspp-gan plugin, saved the way trained weights are."""
+def tiny_weights(tiny_method: Method, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random network of the tiny method, saved the way trained weights are."""
     import torch
-    from rainkit_graspp_gan import METHOD
 
     from rainkit import networks, weights
 
-    small = dict.fromkeys(("width1", "width2", "width3", "width4", "context"), 4)
-    settings = replace(METHOD.default.network, **small)
+    settings = tiny_method.default.network
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        state = networks.build(METHOD, settings).state_dict()
+        state = networks.build(tiny_method, settings).state_dict()
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    weights.save(path, state, method=METHOD, variant="default", network=settings)
+    weights.save(path, state, method=tiny_method, variant="default", network=settings)
     return path
 
 

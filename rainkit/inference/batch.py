@@ -453,8 +453,8 @@ def _title(chosen: MethodToRun, setup: Setup) -> str:
     title = setup.method.title
     if chosen.weights is None:
         return title
-    weights = setup.weights.name.removeprefix(f"{setup.method.name}.")
-    return f"{title} ({weights.removesuffix('.safetensors')})"
+    weights = setup.weights.name.removesuffix(".safetensors")
+    return f"{title} ({weights.removeprefix(f'{setup.method.name}.')})"
 
 
 def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
@@ -589,7 +589,9 @@ def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
 
 def _untried(job: Job, reason: str) -> Outcome:
     if job.exists:
-        return Outcome(input=job.input, output=job.output, status="skipped")
+        return Outcome(
+            input=job.input, output=job.output, status="skipped", parts=_parts_there(job)
+        )
     return Outcome(input=job.input, output=job.output, status="not attempted", error=reason)
 
 
@@ -627,7 +629,7 @@ def _compute(
 def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int) -> _Finished:
     rainy, result, error = computed.rainy, computed.result, computed.error
     hopeless = False
-    written: dict[str, Path] = {}
+    written = _parts_there(job) if job.exists else {}
     if result is not None:
         try:
             if not (job.made and job.parts):
@@ -652,6 +654,16 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int) -> _
         parts=written,
     )
     return _Finished(outcome, hopeless=hopeless)
+
+
+def _parts_there(job: Job) -> dict[str, Path]:
+    """Return the files of the parts that an earlier run has made, if parts are asked for."""
+    if job.parts is None:
+        return {}
+    if job.part_file is None:
+        return {path.stem: path for path in sorted(job.parts.glob("*.png"))}
+    found = (folder / job.part_file for folder in sorted(job.parts.iterdir()))
+    return {path.relative_to(job.parts).parts[0]: path for path in found if path.exists()}
 
 
 def _write_parts(job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:

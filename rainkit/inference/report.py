@@ -164,7 +164,11 @@ def _shown_result(outcome: Outcome) -> Result:
         told.append(f"{outcome.seconds:.2f} s")
     if outcome.blocks is not None:
         told.append(counted(outcome.blocks, "block"))
-    return Result(read=partial(_pixels, outcome.output), note=" · ".join(told))
+    return Result(
+        read=partial(_pixels, outcome.output),
+        note=" · ".join(told),
+        parts={name: partial(_pixels, path) for name, path in outcome.parts.items()},
+    )
 
 
 def _heading(results: Sequence[InferResult], rows: int) -> str:

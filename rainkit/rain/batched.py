@@ -87,6 +87,9 @@ def paint_batch(clean: Tensor, rains: Sequence[SampledRain]) -> Tensor:
             f"of {list(clean.shape)}: sample it for its pictures"
         )
     clear = torch.exp(_thickness(rains, clean.device) * (-1 / streaks.THICKNESS_STEPS))
+    for number, rain in enumerate(rains):
+        if rain.cover is not None:
+            clear[number] *= (255 - torch.from_numpy(rain.cover).to(clear.device).float()) / 255
     ranges = [rain.geometry.ranges() for rain in rains]
     through = _transmission(rains, ranges, clean.device)
     channels = [

@@ -79,6 +79,13 @@ class Drops:
     def __len__(self) -> int:
         return len(self.x)
 
+    def none(self) -> Drops:
+        """Return these drops without any streak or veil."""
+        empty = np.zeros(0)
+        return Drops(
+            empty, empty, empty, empty, empty, empty, empty, (0.0,) * len(self.veil), self.n_drops
+        )
+
     def slab(self, near_m: float, far_m: float) -> npt.NDArray[np.intp]:
         """Return the indices of the drops at distances in [near_m, far_m)."""
         return np.flatnonzero((self.z >= near_m) & (self.z < far_m))

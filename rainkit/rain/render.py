@@ -114,12 +114,15 @@ class SampledRain:
         weather: rate, wind and colours.
         drops: the streaks in view.
         geometry: size of the picture and distances of its scene.
+        cover: share of each pixel that other streaks cover, uint8 [H, W] in steps of 1/255; None
+            if there are no others.
     """
 
     settings: RainSettings
     weather: Weather
     drops: Drops
     geometry: SceneGeometry
+    cover: npt.NDArray[np.uint8] | None = None
 
 
 def render(
@@ -237,6 +240,8 @@ def paint(clean: npt.NDArray[np.uint8], rain: SampledRain, seed: Sequence[int]) 
     """Paint sampled rain over a picture; ``seed`` is only written into the record."""
     settings, drawn, sampled, geometry = rain.settings, rain.weather, rain.drops, rain.geometry
     clear = clear_share(sampled, settings.cuts_m, geometry)
+    if rain.cover is not None:
+        clear *= np.subtract(255, rain.cover, dtype=np.float32) / np.float32(255)
     ranges = geometry.ranges()
     through = None
     if ranges is not None:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,12 +87,14 @@ class Result:
         missing: the reason why there is none.
         figures: its figures by name, as far as they are known.
         note: a remark below it, such as the time that it took.
+        parts: further pictures of the method below it, by name, of the same size.
     """
 
     read: Callable[[], Pixels] | None = None
     missing: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    parts: Mapping[str, Callable[[], Pixels]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +134,7 @@ class ShownResult:
         missing: the reason why there is no picture.
         figures: its figures by name.
         note: a remark below it.
+        parts: bytes of the JPEG files of its parts, by name; one that cannot be read is left out.
     """
 
     picture: bytes = b""
@@ -138,6 +142,7 @@ class ShownResult:
     missing: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    parts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -279,7 +284,8 @@ def _shown(photograph: Photograph, side: int, measure: Measure | None) -> Shown:
         if picture is not None and measure is not None:
             figures |= measure(rainy, picture)
         pictures.append(picture)
-        shown.append(ShownResult(missing=missing, figures=figures, note=result.note))
+        parts = {} if picture is None else _parts(result, side)
+        shown.append(ShownResult(missing=missing, figures=figures, note=result.note, parts=parts))
     height, width = rainy.shape[:2]
     window = None
     if max(width, height) > _LARGER * side:
@@ -293,6 +299,7 @@ def _shown(photograph: Photograph, side: int, measure: Measure | None) -> Shown:
             window=b"" if window is None else thumbnail(_cut(picture, window), side),
             figures=result.figures,
             note=result.note,
+            parts=result.parts,
         )
 
     return Shown(
@@ -316,6 +323,15 @@ def _read(result: Result, rainy: RGB8) -> tuple[RGB8 | None, str]:
         (h, w), (rh, rw) = picture.shape[:2], rainy.shape[:2]
         return None, f"it is of {w}x{h}, and the photograph of {rw}x{rh}"
     return picture, ""
+
+
+def _parts(result: Result, side: int) -> dict[str, bytes]:
+    """Return thumbnails of the parts of a result, half as long as pictures."""
+    found = {}
+    for name, read in result.parts.items():
+        with suppress(RainkitError):
+            found[name] = thumbnail(read(), side // 2)
+    return found
 
 
 def _window(rainy: RGB8, results: Sequence[RGB8], side: int) -> Window:

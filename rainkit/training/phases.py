@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
-from rainkit.objective import Derained, Loss, Objective, Phase, Progress, weighted_sum
+from rainkit.objective import Derained, Loss, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.precision import Runtime
 from rainkit.training.distillation import Teacher
 from rainkit.training.schedules import Plateau, learning_rate
@@ -31,7 +31,9 @@ class Phases:
     batch, and for each part of that share if ``training.accumulate`` splits it.
 
     If there is a teacher, the network's loss has one more term, ``teacher``: the mean absolute
-    difference between the network's picture and the teacher's.
+    difference between the network's picture and the teacher's. If ``training.dry_weight`` is not 0,
+    it has the term ``dry``: the mean absolute error over the pixels without rain, which keeps white
+    white and scenes without rain as they are.
 
     Attributes:
         timed: called with the name of each part of a step; returns a context that surrounds it.
@@ -131,6 +133,9 @@ class Phases:
                         if own and target is not None:
                             off = (outputs.image.float() - target).abs().mean()
                             losses = {**losses, "teacher": Loss(off, self._training.distill_weight)}
+                        if own and self._training.dry_weight:
+                            off = _dry_error(outputs.image.float(), part)
+                            losses = {**losses, "dry": Loss(off, self._training.dry_weight)}
                     total = weighted_sum(losses)
                 with self.timed(f"{phase.name}: backward"):
                     self._backward(total / len(parts))
@@ -229,6 +234,17 @@ class Phases:
 
     def _settings(self, phase: Phase) -> Training:
         return dataclasses.replace(self._training, **phase.training)
+
+
+def _dry_error(image: Tensor, pair: Pair) -> Tensor:
+    """Return the mean absolute error [] over the pixels whose rainy and clean values agree."""
+    off = (pair.rainy - pair.clean).abs().amax(dim=1, keepdim=True)
+    dry = (off <= _DRY).to(image.dtype)
+    return ((image - pair.clean).abs().mean(dim=1, keepdim=True) * dry).sum() / dry.sum().clamp_(1)
+
+
+_DRY = 2.5 / 255
+"""Largest difference of a dry pixel: two grey levels, and half of one for rounding."""
 
 
 def _refuse_shared(network: nn.Module, objective: Objective[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib.metadata
 import json
 import os
@@ -128,6 +129,11 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
         raise UsageError(
             f"training.crop = {training.crop}: whole pictures are not cropped; set "
             "training.crop = 0 or training.whole = 0"
+        )
+    if training.dry_weight and method.training_data == "frames":
+        raise UsageError(
+            f"training.dry_weight = {training.dry_weight:g}: {method.name} learns from frames, "
+            "which have no clean picture; set training.dry_weight = 0"
         )
     if training.schedule == "plateau":
         _refuse_plateau(request)
@@ -362,6 +368,8 @@ def with_settings(data: Mapping[str, Any], settings: Sequence[str]) -> dict[str,
         match path.strip().split("."):
             case ["data", table, name] if equals and table in _TABLES:
                 changed[table][name] = value.strip()
+            case ["data", "streaks"] if equals:
+                changed["streaks"] = (value.strip(),) if value.strip() else ()
             case ["data", name] if equals and name not in (*_TABLES, *_NOT_SET):
                 changed[name] = value.strip()
             case _:
@@ -414,7 +422,7 @@ def about(request: TrainRequest) -> dict[str, str]:
         "training": json.dumps(hyperparameters.section_to_data(request.hyperparameters.training)),
         "objective": json.dumps(hyperparameters.section_to_data(request.hyperparameters.objective)),
         "data": json.dumps(told),
-        "versions": json.dumps(_versions(request)),
+        "versions": json.dumps(_versions(request.method.name)),
     }
 
 
@@ -506,7 +514,7 @@ def to_data(request: TrainRequest) -> dict[str, Any]:
         "command": list(request.command),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "versions": _versions(request),
+        "versions": _versions(request.method.name),
     }
 
 
@@ -518,8 +526,9 @@ def _absolute(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _versions(request: TrainRequest) -> dict[str, str]:
-    plugin = [i.distribution for i in plugins.installed() if i.name == request.method.name]
+@functools.cache
+def _versions(method: str) -> Mapping[str, str]:
+    plugin = [i.distribution for i in plugins.installed() if i.name == method]
     found = {}
     for name in (*_VERSIONS, *plugin):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from rainkit.errors import UsageError
+
 QUICK = (
     "--size",
     "24x32",
@@ -68,15 +70,21 @@ def test_a_failed_row_is_named_and_exits_with_1(rainkit, monkeypatch: pytest.Mon
     assert "[out] of memory" in err
 
 
-@pytest.mark.parametrize("columns", [30, 80])
-def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, columns: int):
-    from rainkit.benchmarking import Row, Timing, rows
+@pytest.fixture
+def timing():
+    from rainkit.benchmarking import Timing
 
-    timing = Timing(
+    return Timing(
         device="cpu", precision="fp32", threads=1, median_ms=1234.5, iqr_ms=100.1,
         fastest_ms=1.0, cpu_s=2.345, parameters=1234567, gflop=115.7, peak_memory_mib=900.0,
         torch="2",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [30, 80])
+def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, timing, columns: int):
+    from rainkit.benchmarking import Row, rows
+
     monkeypatch.setattr(rows, "run_job", lambda job: Row(job=job, timing=timing))
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, err = rainkit("bench", "--method", "graspp-gan", *QUICK)
@@ -87,7 +95,19 @@ def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, columns: i
     assert "median of 1 run," in out
 
 
-def test_what_no_method_can_do_is_wrong_use(rainkit):
+def test_what_no_method_can_do_is_wrong_use(rainkit, monkeypatch, timing):
+    from rainkit.benchmarking import Row, rows
+    from rainkit.benchmarking.timing import measure
+
+    def run_job(job: rows.Job) -> Row:
+        """What the process of a row answers."""
+        if job.precision == "fp32":
+            return Row(job=job, timing=timing)
+        with pytest.raises(UsageError) as refused:
+            measure(job)
+        return Row(job=job, problem=str(refused.value), usage=True)
+
+    monkeypatch.setattr(rows, "run_job", run_job)
     code, _, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--precision", "fp16")
     assert code == 1, "the row in fp32 runs"
     assert "fp16" in err

@@ -29,7 +29,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def infer(tiny_weights: Path):
     def run(*arguments: object) -> Result:
-        options = ["-m", "graspp-gan", "--weights", str(tiny_weights), "--device", "cpu"]
+        options = ["-m", "tiny", "--weights", str(tiny_weights), "--device", "cpu"]
         return CliRunner().invoke(app, ["infer", *options, *map(str, arguments)])
 
     return run
@@ -40,8 +40,8 @@ def test_a_folder(infer, photos: Path):
     assert result.exit_code == 0, result.stderr
     assert "2 pictures derained" in result.stdout
     assert "cpu" in result.stdout
-    assert "photos-graspp-gan" in result.stdout
-    assert {p.name for p in (photos.parent / "photos-graspp-gan").iterdir()} == {
+    assert "photos-tiny" in result.stdout
+    assert {p.name for p in (photos.parent / "photos-tiny").iterdir()} == {
         "[0].png",
         "[1].png",
     }
@@ -50,12 +50,12 @@ def test_a_folder(infer, photos: Path):
 def test_json_is_the_result_alone(infer, photos: Path):
     result = infer(photos, "--json", "-o", photos.parent / "out", "--report", "--tile", 64)
     data = json.loads(result.stdout)
-    assert (data["method"], data["done"], data["failed"]) == ("graspp-gan", 2, 0)
+    assert (data["method"], data["done"], data["failed"]) == ("tiny", 2, 0)
     assert Path(data["report"]).is_file()
 
 
 def test_several_methods_are_told_one_by_one(photos: Path, tiny_weights: Path):
-    chosen = ["-m", f"graspp-gan={tiny_weights}@one", "-m", f"graspp-gan={tiny_weights}@two"]
+    chosen = ["-m", f"tiny={tiny_weights}@one", "-m", f"tiny={tiny_weights}@two"]
     command = ["infer", str(photos), *chosen, "--device", "cpu"]
     (photos / "[bad].jpg").write_bytes(b"not a picture")
     result = CliRunner().invoke(app, [*command, "--report"])
@@ -75,18 +75,18 @@ def test_several_methods_are_told_one_by_one(photos: Path, tiny_weights: Path):
     ("arguments", "words"),
     [
         (
-            ["-m", "granet", "-m", "graspp-gan", "--weights", "x"],
+            ["-m", "granet", "-m", "tiny", "--weights", "x"],
             "--weights is for a single method",
         ),
         (
-            ["-m", "granet", "-m", "graspp-gan", "--variant", "x"],
+            ["-m", "granet", "-m", "tiny", "--variant", "x"],
             "--variant is for a single method",
         ),
         (
             ["-m", "granet=rain-v1", "--weights", "x"],
             "names weights already; leave out --weights x",
         ),
-        (["-m", "granet", "-m", "graspp-gan", "-o", "x.png"], "names a picture, but there are 2"),
+        (["-m", "granet", "-m", "tiny", "-o", "x.png"], "names a picture, but there are 2"),
         (["-m", "granet=rain-v1", "-m", "granet=rain-v1@granet-rain-v1"], "label them: --method"),
         (["-m", "granet", "-m", "grannet"], "grannet"),
     ],
@@ -127,7 +127,7 @@ def test_a_pipe_among_the_pictures_is_reported_and_not_waited_for(infer, photos:
         (["photos", "--device", "abacus"], "--device abacus"),
         (["photos", "--precision", "fp8"], "--precision fp8"),
         (["photos", "--variant", "grand"], "--variant grand"),
-        (["photos", "--effort", "2"], "graspp-gan always runs as a whole"),
+        (["photos", "--effort", "2"], "tiny always runs as a whole"),
         (["photos", "--effort", "half"], "--effort half: give full, auto, auto:LEVELS"),
         (["photos", "-o", "photos"], "is an input and would be lost"),
         (["photos", "-o", "one.png"], "names a picture"),
@@ -173,7 +173,7 @@ def test_every_folder_of_results_is_told(infer, photos: Path):
     images.write(photos.parent / "b" / "b.png", images.Picture(np.full((9, 9, 3), 9, np.uint8)))
     told = infer(photos, photos.parent / "b").stdout.splitlines()
     places = [Path(line.removeprefix("results: ")) for line in told if line.startswith("results:")]
-    assert places == [photos.parent / "photos-graspp-gan", photos.parent / "b-graspp-gan"]
+    assert places == [photos.parent / "photos-tiny", photos.parent / "b-tiny"]
 
 
 def test_a_report_that_fails_comes_after_the_summary(
@@ -251,7 +251,7 @@ def test_names_are_printed_as_they_are(infer, tmp_path: Path):
     images.write(image, images.Picture(np.full((20, 30, 3), 50, np.uint8)))
     (tmp_path / "bad:rainbow:[red].jpg").write_bytes(b"not a picture")
     told = infer(image).stdout.splitlines()[-1]
-    assert told == f"results: {tmp_path}/trip:rainbow:[bold]2[/]-graspp-gan.png"
+    assert told == f"results: {tmp_path}/trip:rainbow:[bold]2[/]-tiny.png"
     assert Path(told.removeprefix("results: ")).is_file()
     failed = infer(tmp_path / "bad:rainbow:[[]red].jpg").stderr
     assert failed.startswith(f"failed: {tmp_path}/bad:rainbow:[red].jpg: is not a JPEG")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from skimage import data
 
-from rainkit import images, plugins, weights
+from rainkit import images, networks, plugins, training, weights
 from rainkit.api import Method
 from rainkit.cli import main
 from rainkit.images import Picture
@@ -20,11 +21,12 @@ from rainkit.images import Picture
 TINY = [
     item
     for setting in (
-        "network.width1=4", "network.width2=4", "network.width3=4", "network.width4=4",
-        "network.context=4", "training.batch=2", "training.patch=32", "training.epoch_steps=2",
+        "training.batch=2", "training.patch=32", "training.epoch_steps=2",
     )
     for item in ("--set", setting)
 ]  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures("tiny_method")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_a_recipe_trains_and_a_run_is_continued(
 ) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        'method = "graspp-gan"\nseed = 4\n[training]\nsteps = 2\n[data.rain]\ndense = 0.5\n'
+        'method = "tiny"\nseed = 4\n[training]\nsteps = 2\n[data.rain]\ndense = 0.5\n'
     )
     run = tmp_path / "run"
     options = ("--clean", photos, "-o", run, "--set", "run.workers=0", "--device", "cpu", "--json")
@@ -75,14 +77,14 @@ def test_a_recipe_trains_and_a_run_is_continued(
 @pytest.mark.parametrize(
     ("recipe", "named"),
     [
-        ("metod = 'graspp-gan'", "did you mean method"),
+        ("metod = 'tiny'", "did you mean method"),
         ("method = 3", "method must be"),
-        ("method = 'graspp-gan'\n[training]\nstepz = 3", "training.steps"),
-        ("method = 'graspp-gan'\n[data]\nrainfree = 0.1", "data.rain_free"),
-        ("method = 'graspp-gan'\n[data.rain]\ndens = 0.1", "data.rain.dense"),
-        ("method = 'graspp-gan'\n[data]\njpeg = 'often'", "data.jpeg"),
-        ("method = 'graspp-gan'\n[run]\nworker = 2", "run.workers"),
-        ("method = 'graspp-gan'\n[run]\nkeep = 0", "run.keep"),
+        ("method = 'tiny'\n[training]\nstepz = 3", "training.steps"),
+        ("method = 'tiny'\n[data]\nrainfree = 0.1", "data.rain_free"),
+        ("method = 'tiny'\n[data.rain]\ndens = 0.1", "data.rain.dense"),
+        ("method = 'tiny'\n[data]\njpeg = 'often'", "data.jpeg"),
+        ("method = 'tiny'\n[run]\nworker = 2", "run.workers"),
+        ("method = 'tiny'\n[run]\nkeep = 0", "run.keep"),
         ("method = ", "not TOML"),
     ],
 )
@@ -130,27 +132,27 @@ def test_the_papers_ablation_and_ours_are_told_apart(
     ("arguments", "named"),
     [
         ((), "--method"),
-        (("-m", "graspp-gan"), "--clean"),
-        (("-m", "grasp-gan"), "graspp-gan"),
-        (("-m", "graspp-gan", "--variant", "defualt"), "default"),
-        (("-m", "graspp-gan", "--set", "network.widht1=4"), "network.width1"),
-        (("-m", "graspp-gan", "--config", "absent.toml"), "absent.toml"),
-        (("-m", "graspp-gan", "--clean", "absent/"), "absent"),
-        (("-m", "graspp-gan", "--resume", "runs/x"), "--resume"),
+        (("-m", "tiny"), "--clean"),
+        (("-m", "tinny"), "did you mean tiny?"),
+        (("-m", "tiny", "--variant", "defualt"), "default"),
+        (("-m", "tiny", "--set", "network.widht=4"), "network.width"),
+        (("-m", "tiny", "--config", "absent.toml"), "absent.toml"),
+        (("-m", "tiny", "--clean", "absent/"), "absent"),
+        (("-m", "tiny", "--resume", "runs/x"), "--resume"),
         (("--resume", "runs/x"), "nothing to resume"),
-        (("-m", "graspp-gan", "--set", "data.rainfree=0.1"), "data.rain_free"),
-        (("-m", "graspp-gan", "--set", "data.clean=photos"), "data.name=value"),
-        (("-m", "graspp-gan", "--set", "training.patch=100000"), "training.patch"),
-        (("-m", "graspp-gan", "--max-time", "90"), "write a time such as 90m"),
-        (("-m", "graspp-gan", "--ablation", "raspp@none"), "write VARIANTS@SEEDS"),
-        (("-m", "graspp-gan", "--ablation", "raspp,grasp"), "did you mean"),
-        (("-m", "graspp-gan", "--ablation", "raspp,graspp"), "--validate"),
+        (("-m", "tiny", "--set", "data.rainfree=0.1"), "data.rain_free"),
+        (("-m", "tiny", "--set", "data.clean=photos"), "data.name=value"),
+        (("-m", "tiny", "--set", "training.patch=100000"), "training.patch"),
+        (("-m", "tiny", "--max-time", "90"), "write a time such as 90m"),
+        (("-m", "tiny", "--ablation", "paper@none"), "write VARIANTS@SEEDS"),
+        (("-m", "tiny", "--ablation", "paper,defualt"), "did you mean default"),
+        (("-m", "tiny", "--ablation", "paper,default"), "--validate"),
         (
-            ("-m", "graspp-gan", "--ablation", "raspp", "--variant", "graspp"),
+            ("-m", "tiny", "--ablation", "paper", "--variant", "default"),
             "--variant cannot be used with --ablation",
         ),
-        (("-m", "graspp-gan", "--set", "run.worker=2"), "run.workers"),
-        (("-m", "graspp-gan", "--set", "run.save_every=-1"), "run.save_every"),
+        (("-m", "tiny", "--set", "run.worker=2"), "run.workers"),
+        (("-m", "tiny", "--set", "run.save_every=-1"), "run.save_every"),
         (("--resume", "runs/x", "--max-time", "1h"), "--max-time cannot be used with --resume"),
     ],
 )
@@ -164,25 +166,31 @@ def test_wrong_options_are_usage_errors(
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_starting_weights_are_named(photos: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_bad_starting_weights_are_named(
+    photos: Path, tiny_method: Method, tmp_path: Path, monkeypatch, capsys
+) -> None:
     """A file cut short, weights of another method, and a pickle that would run code."""
     run, marker = tmp_path / "run", tmp_path / "ran"
-    good = weights.find(plugins.get("granet")).path
+    good = tmp_path / "other.safetensors"
+    network = tiny_method.default.network
+    other = {"method": dataclasses.replace(tiny_method, name="other"), "network": network}
+    state = networks.build(tiny_method, network).state_dict()
+    weights.save(good, state, variant="default", **other)
 
     class Malicious:
         def __reduce__(self) -> tuple:
             return (Path.touch, (marker,))
 
-    (tmp_path / "short.safetensors").write_bytes(good.read_bytes()[:5000])
+    (tmp_path / "short.safetensors").write_bytes(good.read_bytes()[:-100])
     torch.save({"state_dict": Malicious()}, tmp_path / "evil.pth")
     wrong = {
         tmp_path / "short.safetensors": "not a whole safetensors file",
-        good: "of granet, not of graspp-gan",
+        good: "of other, not of tiny",
         tmp_path / "evil.pth": "tensors",
         tmp_path / "absent.pth": "absent.pth",
     }
     for path, named in wrong.items():
-        options = ("-m", "graspp-gan", "--clean", photos, "--init", path, "-o", run, *TINY)
+        options = ("-m", "tiny", "--clean", photos, "--init", path, "-o", run, *TINY)
         assert _run(monkeypatch, *options) in (1, 2)
         error = " ".join(capsys.readouterr().err.split())
         assert named in error.replace(" ", "") or named in error
@@ -197,10 +205,10 @@ def test_an_ablation_prints_and_writes_its_table(
     for side in ("input", "target"):
         shutil.copytree(photos, tmp_path / "pairs" / side)
     options = ("--clean", photos, "--validate", tmp_path / "pairs", "--device", "cpu", *TINY)
-    asked = ("-m", "graspp-gan", "--ablation", "raspp,graspp", "--max-steps", 2)
+    asked = ("-m", "tiny", "--ablation", "paper,default", "--max-steps", 2)
     home = tmp_path / "ablation"
     assert _run(monkeypatch, *asked, *options, "-o", home, "--set", "run.workers=0") == 0
-    assert "raspp" in capsys.readouterr().out
+    assert "paper" in capsys.readouterr().out
     assert {p.name for p in home.glob("ablation.*")} == {
         "ablation.csv", "ablation.json", "ablation.md", "ablation.tex"
     }  # fmt: skip
@@ -209,11 +217,12 @@ def test_an_ablation_prints_and_writes_its_table(
 def test_a_dry_run_and_a_profile_write_nothing(
     photos: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    options = ("-m", "graspp-gan", "--clean", photos, "-o", tmp_path / "run", "--device", "cpu")
+    options = ("-m", "tiny", "--clean", photos, "-o", tmp_path / "run", "--device", "cpu")
     assert _run(monkeypatch, *options, *TINY, "--dry-run", "plan") == 0
     shown = capsys.readouterr().out
     assert "memory, estimated" in shown
-    assert "generator" in shown
+    assert "network" in shown
+    monkeypatch.setattr(training, "profile", partial(training.profile, steps=2))
     options += ("--dry-run", "profile", "--json", "--set", "run.workers=0")
     assert _run(monkeypatch, *options, *TINY) == 0
     assert json.loads(capsys.readouterr().out)["ratio"] > 0
@@ -225,7 +234,7 @@ def test_a_run_folder_that_cannot_be_made_is_named(
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    options = ("-m", "graspp-gan", "--clean", photos, "-o", blocked / "run", "--device", "cpu")
+    options = ("-m", "tiny", "--clean", photos, "-o", blocked / "run", "--device", "cpu")
     assert _run(monkeypatch, *options, *TINY) == 1
     error = capsys.readouterr().err
     assert str(blocked) in error.replace("\n", "")

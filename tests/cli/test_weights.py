@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from rainkit_graspp_gan import METHOD
 
-from rainkit import cli, hyperparameters, networks, weights
+from rainkit import cli, hyperparameters, networks, plugins, weights
+from rainkit.api import Method
 from rainkit.files import sha256
 
 
@@ -31,14 +31,14 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.fixture
-def run(tiny_weights: Path, tmp_path: Path) -> Path:
+def run(tiny_method: Method, tiny_weights: Path, tmp_path: Path) -> Path:
     """A run folder with the record of a training and its weights."""
-    file = weights.open_file(METHOD, tiny_weights)
-    settings = dataclasses.replace(METHOD.default, network=file.network)
+    file = weights.open_file(tiny_method, tiny_weights)
+    settings = dataclasses.replace(tiny_method.variants["paper"], network=file.network)
     record = {
         "schema": 1,
-        "method": METHOD.name,
-        "variant": "default",
+        "method": tiny_method.name,
+        "variant": "paper",
         "hyperparameters": hyperparameters.to_data(settings),
         "data": {"clean": ["/home/me/photos"], "pairs": [], "degradation": "noise"},
         "command": ["rainkit", "train"],
@@ -53,9 +53,9 @@ def run(tiny_weights: Path, tmp_path: Path) -> Path:
 def test_inspect(call, tiny_weights: Path) -> None:
     code, out, err = call("inspect", tiny_weights)
     assert (code, err) == (0, "")
-    assert "method graspp-gan, variant default" in out
+    assert "method tiny, variant default" in out
     assert sha256(tiny_weights) in out
-    assert "width1 = 4" in out
+    assert "width = 4" in out
     first = weights.inspect(tiny_weights).tensors[0]
     assert first.name not in out
     _, out, _ = call("inspect", tiny_weights, "--tensors")
@@ -67,15 +67,15 @@ def test_inspect_as_json(call, tiny_weights: Path) -> None:
     code, out, _ = call("inspect", tiny_weights, "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["method"] == "graspp-gan"
-    assert json.loads(found["header"]["network"])["width1"] == 4
+    assert found["method"] == "tiny"
+    assert json.loads(found["header"]["network"])["width"] == 4
     assert len(found["tensors"]) == len(weights.inspect(tiny_weights).tensors)
 
 
 def test_verify(call, tiny_weights: Path, tmp_path: Path) -> None:
     code, out, err = call("verify", tiny_weights, "graspp-gan")
     assert (code, err) == (0, "")
-    assert out.count("good") == 1 + len(METHOD.weights)
+    assert out.count("good") == 1 + len(plugins.get("graspp-gan").weights)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(tiny_weights.read_bytes()[:-10])
     code, out, err = call("verify", tiny_weights, cut)
@@ -136,7 +136,7 @@ def test_pack(call, run: Path) -> None:
     code, out, _ = call("pack", run, "--tag", "rain-v2", "--last", "--overwrite", "--json")
     assert code == 0
     packed = json.loads(out)
-    assert packed["name"] == "graspp-gan.rain-v2"
+    assert packed["name"] == "tiny.rain-v2"
     assert packed["sha256"] == sha256(Path(packed["weights"]))
 
 
@@ -183,10 +183,10 @@ def test_what_cannot_work_is_one_line(
     assert said in err
 
 
-def test_a_run_whose_weights_are_broken(call, run: Path) -> None:
-    file = weights.open_file(METHOD, run / "last.safetensors")
+def test_a_run_whose_weights_are_broken(call, tiny_method: Method, run: Path) -> None:
+    file = weights.open_file(tiny_method, run / "last.safetensors")
     state = {"a": torch.zeros(1)}
-    weights.save(file.path, state, method=METHOD, variant="default", network=file.network)
+    weights.save(file.path, state, method=tiny_method, variant="default", network=file.network)
     code, out, err = call("pack", run)
     assert (code, out) == (1, "")
     assert "does not fit its network" in err
@@ -196,4 +196,4 @@ def test_help_and_inspect_load_no_torch(fresh, tiny_weights: Path) -> None:
     for ended in fresh(["weights", "--help"], ["weights", "inspect", str(tiny_weights)]):
         assert ended.code == 0, ended.said
         assert "rainkit.cli.weights" in ended.modules
-        assert not ended.modules & {"torch", "cv2", "rainkit_graspp_gan"}
+        assert not ended.modules & {"torch", "cv2", "rainkit_tiny"}

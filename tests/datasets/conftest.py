@@ -71,9 +71,41 @@ def _entries(
             yield entry, _picture(10 * index + variant), _picture(10 * index)
 
 
+def _plain_record(**changes: Any) -> manifest.Record:
+    values: dict[str, Any] = {
+        "id": "größe_01",
+        "scene": "größe",
+        "variant": 1,
+        "source": "ordner/größe.jpg",
+        "input": "input/größe_01.png",
+        "target": "target/größe_01.png",
+        "w": 4,
+        "h": 3,
+        "seed": (0, 2**64 - 1, 1),
+        "rng": "PCG64",
+        "preset": "default",
+        "level": None,
+        "rate_mm_h": 7.0,
+        "wind_m_s": -0.5,
+        "distance": None,
+        "frame_width": 4.0,
+        "beta_per_m": 0.0,
+        "airlight": (1.0, 2.0, 3.0),
+        "streak_rgb": (4.0, 5.0, 6.0),
+        "n_drops": 3,
+        "n_kept": 2,
+        "settings": {"cuts_m": [0.0, 1.5], "streak_grey": None},
+        "stats": manifest.Stats(y_psnr=None, mean_dy=0.0, coverage=0.0),
+        "sha256": manifest.Hashes(clean="aa", input="bb"),
+        "renderer": "layered/1",
+        "lib": {"numpy": "2"},
+    }
+    return manifest.Record(**values | changes)
+
+
 def _record(layout: Layout, entry: Entry, **changes: Any) -> manifest.Record:
     place = layout.place(entry)
-    values: dict[str, Any] = {
+    of_entry: dict[str, Any] = {
         "id": f"{entry.scene}_{entry.variant:02d}",
         "scene": entry.scene,
         "variant": entry.variant,
@@ -83,26 +115,13 @@ def _record(layout: Layout, entry: Entry, **changes: Any) -> manifest.Record:
         "w": 8,
         "h": 6,
         "seed": (0, 2**64 - 1, entry.variant),
-        "rng": "PCG64",
-        "preset": "default",
-        "level": None,
-        "rate_mm_h": 7.0,
-        "wind_m_s": -0.5,
-        "distance": None,
         "frame_width": 8.0,
-        "beta_per_m": 0.0,
-        "airlight": (1.0, 2.0, 3.0),
-        "streak_rgb": (4.0, 5.0, 6.0),
-        "n_drops": 3,
-        "n_kept": 2,
         "settings": {},
         "stats": manifest.Stats(y_psnr=30.5, mean_dy=1.5, coverage=0.25),
-        "sha256": manifest.Hashes(clean="aa", input="bb"),
         "renderer": "layered/2",
-        "lib": {"numpy": "2"},
         "split": entry.split or None,
     }
-    return manifest.Record(**values | changes)
+    return _plain_record(**of_entry | changes)
 
 
 def _write(
@@ -139,6 +158,12 @@ def _stored(out: Path, locator: str) -> images.RGB8:
     rgb = _decoded((out / path).read_bytes())
     middle = rgb.shape[1] // 2
     return {"": rgb, "left": rgb[:, :middle], "right": rgb[:, middle:]}[part]
+
+
+@pytest.fixture(scope="session")
+def plain_record() -> manifest.Record:
+    """What a manifest says of one small picture whose names need UTF-8."""
+    return _plain_record()
 
 
 @pytest.fixture

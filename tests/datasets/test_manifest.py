@@ -11,82 +11,60 @@ import pytest
 from rainkit.datasets import manifest
 from rainkit.errors import DatasetError, FileError
 
-RECORD = manifest.Record(
-    id="größe_01",
-    scene="größe",
-    variant=1,
-    source="ordner/größe.jpg",
-    input="input/größe_01.png",
-    target="target/größe_01.png",
-    w=4,
-    h=3,
-    seed=(0, 2**64 - 1, 1),
-    rng="PCG64",
-    preset="default",
-    level=None,
-    rate_mm_h=7.0,
-    wind_m_s=-0.5,
-    distance=None,
-    frame_width=4.0,
-    beta_per_m=0.0,
-    airlight=(1.0, 2.0, 3.0),
-    streak_rgb=(4.0, 5.0, 6.0),
-    n_drops=3,
-    n_kept=2,
-    settings={"cuts_m": [0.0, 1.5], "streak_grey": None},
-    stats=manifest.Stats(y_psnr=None, mean_dy=0.0, coverage=0.0),
-    sha256=manifest.Hashes(clean="aa", input="bb"),
-    renderer="layered/1",
-    lib={"numpy": "2"},
-)
+
+@pytest.fixture
+def full_record(plain_record: manifest.Record) -> manifest.Record:
+    """A frame with all that a manifest can say."""
+    return dataclasses.replace(
+        plain_record,
+        id="größe_02_0001",
+        input="seq/größe_02/0001.png",
+        variant=2,
+        split="test",
+        frame=1,
+        fps=25.0,
+        group="größe",
+        phash="00ff00ff00ff00ff",
+        depth=manifest.DepthUsed(
+            path="depth/größe.png",
+            source="map",
+            kind="kitti",
+            metric=True,
+            coverage=0.5,
+            fog_scale=1.0,
+        ),
+        exposure_s=1 / 60,
+    )
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_what_is_written_is_read(tmp_path: Path, plain_record: manifest.Record) -> None:
     path = tmp_path / "manifest.jsonl"
-    other = dataclasses.replace(RECORD, id="b", input="input/b.png", distance=12.5, variant=2)
-    records = [RECORD, other]
+    other = dataclasses.replace(plain_record, id="b", input="input/b.png", distance=12.5, variant=2)
+    records = [plain_record, other]
     manifest.write(path, records)
     assert manifest.read(path) == records
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2
 
 
-def test_a_manifest_is_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_a_manifest_is_not_overwritten_unasked(
+    tmp_path: Path, plain_record: manifest.Record
+) -> None:
     path = tmp_path / "manifest.jsonl"
-    manifest.write(path, [RECORD])
+    manifest.write(path, [plain_record])
     with pytest.raises(FileError, match="exists"):
         manifest.write(path, [])
     manifest.write(path, [], overwrite=True)
     assert manifest.read(path) == []
 
 
-FULL = dataclasses.replace(
-    RECORD,
-    id="größe_02_0001",
-    input="seq/größe_02/0001.png",
-    variant=2,
-    split="test",
-    frame=1,
-    fps=25.0,
-    group="größe",
-    phash="00ff00ff00ff00ff",
-    depth=manifest.DepthUsed(
-        path="depth/größe.png",
-        source="map",
-        kind="kitti",
-        metric=True,
-        coverage=0.5,
-        fog_scale=1.0,
-    ),
-    exposure_s=1 / 60,
-)
-
-
-def test_parquet_holds_the_same(tmp_path: Path) -> None:
+def test_parquet_holds_the_same(
+    tmp_path: Path, plain_record: manifest.Record, full_record: manifest.Record
+) -> None:
     path = tmp_path / manifest.PARQUET
     noise = dataclasses.replace(
-        RECORD, id="n", input="input/n.png", settings={}, degradation="noise", sigma=25.0
+        plain_record, id="n", input="input/n.png", settings={}, degradation="noise", sigma=25.0
     )
-    for records in ([RECORD, FULL, noise], [RECORD]):
+    for records in ([plain_record, full_record, noise], [plain_record]):
         manifest.write_parquet(path, records, overwrite=True)
         assert manifest.read(path) == manifest.read(tmp_path) == records
     path.write_bytes(b"PAR1 but not really")
@@ -94,23 +72,27 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
         manifest.read(path)
 
 
-def test_manifests_of_the_first_version_are_read(tmp_path: Path) -> None:
+def test_manifests_of_the_first_version_are_read(
+    tmp_path: Path, plain_record: manifest.Record
+) -> None:
     path = tmp_path / "manifest.jsonl"
-    manifest.write(path, [RECORD])
+    manifest.write(path, [plain_record])
     data = json.loads(path.read_text(encoding="utf-8"))
     new = {"split", "frame", "fps", "group", "phash", "depth", "exposure_s"}
     old = {name: value for name, value in data.items() if name not in new} | {"v": 1}
     del old["degradation"], old["sigma"]
     path.write_text(json.dumps(old) + "\n", encoding="utf-8")
-    assert manifest.read(path) == [dataclasses.replace(RECORD, v=1)]
+    assert manifest.read(path) == [dataclasses.replace(plain_record, v=1)]
 
 
-def test_parts_are_read_in_order_and_none_may_lack(tmp_path: Path) -> None:
-    for part, record in ((2, FULL), (1, RECORD)):
+def test_parts_are_read_in_order_and_none_may_lack(
+    tmp_path: Path, plain_record: manifest.Record, full_record: manifest.Record
+) -> None:
+    for part, record in ((2, full_record), (1, plain_record)):
         with pytest.raises(DatasetError):
             manifest.read(tmp_path)
         manifest.write(tmp_path / manifest.part_name(part, 2), [record])
-    assert manifest.read(tmp_path) == [RECORD, FULL]
+    assert manifest.read(tmp_path) == [plain_record, full_record]
     manifest.write(tmp_path / manifest.part_name(3, 3), [])
     with pytest.raises(DatasetError, match="manifest-00001-of-00003"):
         manifest.read(tmp_path)
@@ -133,11 +115,18 @@ def test_parts_are_read_in_order_and_none_may_lack(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["input", "target", "depth"])
-def test_paths_that_lead_elsewhere_are_refused(tmp_path: Path, field: str, path: str) -> None:
-    assert FULL.depth is not None
-    value = path if field != "depth" else dataclasses.replace(FULL.depth, path=path)
+def test_paths_that_lead_elsewhere_are_refused(
+    tmp_path: Path,
+    field: str,
+    path: str,
+    plain_record: manifest.Record,
+    full_record: manifest.Record,
+) -> None:
+    assert full_record.depth is not None
+    value = path if field != "depth" else dataclasses.replace(full_record.depth, path=path)
     manifest.write(
-        tmp_path / "manifest.jsonl", [RECORD, dataclasses.replace(FULL, **{field: value})]
+        tmp_path / "manifest.jsonl",
+        [plain_record, dataclasses.replace(full_record, **{field: value})],
     )
     with pytest.raises(DatasetError, match=rf"line 2: {field}.* plain path below") as error:
         manifest.read(tmp_path)
@@ -145,11 +134,13 @@ def test_paths_that_lead_elsewhere_are_refused(tmp_path: Path, field: str, path:
 
 
 @pytest.mark.parametrize("link", ["input", "input/größe_01.png"])
-def test_links_that_lead_elsewhere_are_refused(tmp_path: Path, link: str) -> None:
+def test_links_that_lead_elsewhere_are_refused(
+    tmp_path: Path, link: str, plain_record: manifest.Record
+) -> None:
     outside, root = tmp_path / "outside", tmp_path / "dataset"
     (outside / "input").mkdir(parents=True)
     (outside / "input" / "größe_01.png").write_bytes(b"private")
-    manifest.write(root / "manifest.jsonl", [RECORD])
+    manifest.write(root / "manifest.jsonl", [plain_record])
     (root / link).parent.mkdir(exist_ok=True)
     (root / link).symlink_to(outside / link)
     with pytest.raises(DatasetError, match=r"line 1: input .* link that leaves"):
@@ -159,11 +150,13 @@ def test_links_that_lead_elsewhere_are_refused(tmp_path: Path, link: str) -> Non
     (root / link).unlink()
     (root / "input").mkdir(exist_ok=True)
     (root / "input" / "größe_01.png").symlink_to(inside)
-    assert manifest.read(root) == [RECORD]
+    assert manifest.read(root) == [plain_record]
 
 
-def test_the_same_picture_twice_is_refused(tmp_path: Path) -> None:
-    manifest.write(tmp_path / "manifest.jsonl", [RECORD, FULL, RECORD])
+def test_the_same_picture_twice_is_refused(
+    tmp_path: Path, plain_record: manifest.Record, full_record: manifest.Record
+) -> None:
+    manifest.write(tmp_path / "manifest.jsonl", [plain_record, full_record, plain_record])
     with pytest.raises(DatasetError, match="id größe_01 twice"):
         manifest.read(tmp_path)
 
@@ -178,9 +171,11 @@ def test_the_same_picture_twice_is_refused(tmp_path: Path) -> None:
         ("{", "", "line 2"),
     ],
 )
-def test_a_damaged_line_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_damaged_line_is_named(
+    tmp_path: Path, old: str, new: str, said: str, plain_record: manifest.Record
+) -> None:
     path = tmp_path / "manifest.jsonl"
-    manifest.write(path, [RECORD, RECORD])
+    manifest.write(path, [plain_record, plain_record])
     first, second = path.read_text(encoding="utf-8").splitlines()
     assert old in second
     path.write_text(first + "\n" + second.replace(old, new, 1) + "\n", encoding="utf-8")

@@ -12,55 +12,34 @@ from rainkit.datasets import manifest
 from rainkit.datasets.output_folder import journal_files, open_journal
 from rainkit.errors import FileError, UsageError
 
-RECORD = manifest.Record(
-    id="a_01",
-    scene="a",
-    variant=1,
-    source="a.jpg",
-    input="input/a_01.png",
-    target="target/a_01.png",
-    w=4,
-    h=3,
-    seed=(0, 2**64 - 1, 1),
-    rng="PCG64",
-    preset="default",
-    level=None,
-    rate_mm_h=7.0,
-    wind_m_s=-0.5,
-    distance=None,
-    frame_width=4.0,
-    beta_per_m=0.0,
-    airlight=(1.0, 2.0, 3.0),
-    streak_rgb=(4.0, 5.0, 6.0),
-    n_drops=3,
-    n_kept=2,
-    settings={"cuts_m": [0.0, 1.5]},
-    stats=manifest.Stats(y_psnr=None, mean_dy=0.0, coverage=0.0),
-    sha256=manifest.Hashes(clean="aa", input="bb"),
-    renderer="layered/1",
-    lib={"numpy": "2"},
-)
-OTHER = replace(RECORD, id="b_01", scene="b", input="input/b_01.png", target="target/b_01.png")
+
+@pytest.fixture
+def other_record(plain_record: manifest.Record) -> manifest.Record:
+    return replace(plain_record, id="b_01", scene="b", input="input/b_01.png")
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, plain_record: manifest.Record, other_record: manifest.Record) -> Path:
     path = tmp_path / "journal.jsonl"
     with open_journal(path, "plan", ["old.png"]) as journal:
-        journal.record("a", [RECORD])
-        journal.record("b", [OTHER])
+        journal.record("a", [plain_record])
+        journal.record("b", [other_record])
     return path
 
 
-def test_what_was_noted_is_known_again(path: Path) -> None:
+def test_what_was_noted_is_known_again(
+    path: Path, plain_record: manifest.Record, other_record: manifest.Record
+) -> None:
     with open_journal(path, "plan") as journal:
-        assert journal.entries == {"a": (RECORD,), "b": (OTHER,)}
+        assert journal.entries == {"a": (plain_record,), "b": (other_record,)}
         assert journal.about == {"former": ["old.png"]}
         journal.remove()
     assert not path.exists()
 
 
-def test_any_cut_loses_only_the_scene_that_it_cuts(path: Path) -> None:
+def test_any_cut_loses_only_the_scene_that_it_cuts(
+    path: Path, other_record: manifest.Record
+) -> None:
     whole = path.read_bytes()
     ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
     for cut in (*ends, *(end - 1 for end in ends), 0, 5, ends[0] + 1, ends[1] + 30):
@@ -68,9 +47,9 @@ def test_any_cut_loses_only_the_scene_that_it_cuts(path: Path) -> None:
         kept = sum(end <= cut for end in ends) - 1
         with open_journal(path, "plan") as journal:
             assert list(journal.entries) == ["a", "b"][: max(kept, 0)]
-            journal.record("b", [OTHER])
+            journal.record("b", [other_record])
         with open_journal(path, "plan") as journal:
-            assert journal.done("b") == (OTHER,)
+            assert journal.done("b") == (other_record,)
         path.write_bytes(whole)
 
 
@@ -83,14 +62,18 @@ def test_damaged_lines_are_cut_off(path: Path, damage: bytes) -> None:
     assert path.read_bytes() == b"".join(lines[:2])
 
 
-def test_another_plan_is_refused_or_replaced(path: Path) -> None:
+def test_another_plan_is_refused_or_replaced(
+    path: Path, plain_record: manifest.Record, other_record: manifest.Record
+) -> None:
     before = path.read_bytes()
     with pytest.raises(UsageError, match="--overwrite"):
         open_journal(path, "other plan")
     assert path.read_bytes() == before
     with open_journal(path, "other plan", ["new.png"], restart=True) as journal:
         assert journal.entries == {}
-        assert {"old.png", "new.png", RECORD.input, OTHER.target} <= set(journal.about["former"])
+        assert {"old.png", "new.png", plain_record.input, other_record.target} <= set(
+            journal.about["former"]
+        )
     assert set(journal_files(path)) == set(journal.about["former"])
 
 
@@ -107,6 +90,6 @@ def test_what_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     assert journal_files(tmp_path / "nothing") == ()
 
 
-def test_lines_are_records_as_they_are(path: Path) -> None:
+def test_lines_are_records_as_they_are(path: Path, plain_record: manifest.Record) -> None:
     line = json.loads(path.read_bytes().splitlines()[1])
-    assert line == {"key": "a", "entry": [json.loads(json.dumps(asdict(RECORD)))]}
+    assert line == {"key": "a", "entry": [json.loads(json.dumps(asdict(plain_record)))]}

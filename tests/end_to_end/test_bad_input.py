@@ -1,4 +1,4 @@
-"""The installed command against input that must not break anything (exit code, line, files)."""
+"""``rainkit infer`` against input that must not break anything: exit code, line, files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,9 @@ PHOTO = np.ascontiguousarray(data.coffee()[100:148, 100:172])
 
 
 @pytest.fixture(scope="session")
-def command(tiny_weights: Path) -> list[str]:
-    """``rainkit infer`` with a tiny random network."""
-    rainkit = [sys.executable, "-m", "rainkit", "infer"]
-    return [*rainkit, "--method", "graspp-gan", "--weights", str(tiny_weights), "--device", "cpu"]
+def arguments(tiny_weights: Path) -> list[str]:
+    """``infer`` with a tiny random network."""
+    return ["infer", "--method", "tiny", "--weights", str(tiny_weights), "--device", "cpu"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,37 +39,32 @@ class Ran:
     err: str
 
 
-def run(command: list[str], *arguments: object) -> Ran:
-    done = subprocess.run(
-        [*command, *map(str, arguments)],
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
+@pytest.fixture
+def run(rainkit: Callable[..., tuple[int, str, str]], arguments: list[str]) -> Callable[..., Ran]:
+    """Run the command line in this process."""
 
+    def run_with(*more: object) -> Ran:
+        ran = Ran(*rainkit(*arguments, *more))
+        assert "Traceback" not in ran.err
+        return ran
 
-def _environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+    return run_with
 
 
 def files(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_odd_but_good_pictures_are_all_done(command: list[str], tmp_path: Path):
+def test_odd_but_good_pictures_are_all_done(run, tmp_path: Path):
     odd = tmp_path / "odd"
     images.write(odd / "one.png", Picture(PHOTO[:1, :1].copy()))
     images.write(odd / "flat.png", Picture(np.tile(PHOTO[:3, :50], (1, 40, 1))))
     images.write(odd / "grey16.tif", Picture(PHOTO.astype(np.uint16) * 257, grey=True))
     images.write(odd / "naïve 雨.webp", Picture(PHOTO))
     Image.fromarray(PHOTO).quantize(32).save(odd / "palette.png")
-    done = run(command, odd)
+    done = run(odd)
     assert done.code == 0, done.err
-    out = tmp_path / "odd-graspp-gan"
+    out = tmp_path / "odd-tiny"
     assert files(out) == files(odd)
     sizes = {name: images.read(out / name).size for name in files(out)}
     assert sizes == {name: images.read(odd / name).size for name in files(odd)}
@@ -77,23 +72,23 @@ def test_odd_but_good_pictures_are_all_done(command: list[str], tmp_path: Path):
     assert images.read(out / "grey16.tif").rgb.dtype == np.uint16
 
 
-def test_bad_pictures_are_named_counted_and_passed_over(command: list[str], tmp_path: Path):
+def test_bad_pictures_are_named_counted_and_passed_over(run, tmp_path: Path):
     bad = tmp_path / "bad"
     images.write(bad / "good.jpg", Picture(PHOTO))
     (bad / "text.jpg").write_text("not a picture\n" * 50)
     (bad / "cut.jpg").write_bytes((bad / "good.jpg").read_bytes()[:1500])
     (bad / "nothing.png").touch()
-    done = run(command, bad)
+    done = run(bad)
     assert done.code == 1
     for name in ("text.jpg", "cut.jpg", "nothing.png"):
         assert len(re.findall(f"failed: .*{re.escape(name)}: ", done.err)) == 1
     assert "1 picture derained, 3 failed" in done.out
-    assert files(tmp_path / "bad-graspp-gan") == {"good.jpg"}
+    assert files(tmp_path / "bad-tiny") == {"good.jpg"}
 
 
-def test_an_empty_folder_is_wrong_use(command: list[str], tmp_path: Path):
+def test_an_empty_folder_is_wrong_use(run, tmp_path: Path):
     (tmp_path / "empty").mkdir()
-    done = run(command, tmp_path / "empty")
+    done = run(tmp_path / "empty")
     assert done.code == 2
     assert "empty: holds no picture" in done.err
     assert not files(tmp_path)
@@ -118,11 +113,11 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", str(disk)], check=True)  # noqa: S607
 
 
-def test_a_full_disk_leaves_no_partial_file(command: list[str], tmp_path: Path, small_disk: Path):
+def test_a_full_disk_leaves_no_partial_file(run, tmp_path: Path, small_disk: Path):
     noise = np.random.default_rng(0).integers(0, 256, (70, 100, 3), np.uint8)  # 21 kB as PNG
     for i in range(6):
         images.write(tmp_path / "photos" / f"{i}.png", Picture(noise))
-    done = run(command, tmp_path / "photos", "-o", small_disk)
+    done = run(tmp_path / "photos", "-o", small_disk)
     assert done.code == 1
     assert "No space left on device" in done.err
     assert "not attempted" in done.err
@@ -132,7 +127,7 @@ def test_a_full_disk_leaves_no_partial_file(command: list[str], tmp_path: Path, 
     assert all(images.read(small_disk / name).size == (100, 70) for name in written)
 
 
-def test_a_read_only_folder_is_named_at_once(command: list[str], tmp_path: Path):
+def test_a_read_only_folder_is_named_at_once(run, tmp_path: Path):
     images.write(tmp_path / "photos" / "a.png", Picture(PHOTO))
     out = tmp_path / "out"
     out.mkdir(mode=0o500)
@@ -143,7 +138,7 @@ def test_a_read_only_folder_is_named_at_once(command: list[str], tmp_path: Path)
         if not mounted:
             pytest.skip("needs the right to mount a tmpfs")
     try:
-        done = run(command, tmp_path / "photos", "-o", out)
+        done = run(tmp_path / "photos", "-o", out)
         assert not files(out)
     finally:
         if mounted:
@@ -153,14 +148,14 @@ def test_a_read_only_folder_is_named_at_once(command: list[str], tmp_path: Path)
     assert not done.out
 
 
-def test_ctrl_c_says_how_far_it_came(command: list[str], tmp_path: Path):
+def test_ctrl_c_says_how_far_it_came(arguments: list[str], tmp_path: Path):
     large = np.ascontiguousarray(np.tile(data.coffee(), (1, 2, 1)))
     for i in range(12):
         images.write(tmp_path / "photos" / f"{i}.png", Picture(large))
-    out = tmp_path / "photos-graspp-gan"
+    out = tmp_path / "photos-tiny"
     started = subprocess.Popen(
-        [*command, str(tmp_path / "photos")],
-        env=_environment(),
+        [sys.executable, "-m", "rainkit", *arguments, str(tmp_path / "photos")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -29,6 +29,8 @@ RECIPES = ROOT / "examples" / "recipes"
 TOML = sorted(RECIPES.glob("*.toml"))
 SCRIPTS = sorted(RECIPES.glob("*.sh"))
 
+COMMAND: Any = typer.main.get_command(app)
+
 recipes = pytest.mark.parametrize("recipe", TOML, ids=lambda path: path.name)
 scripts = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 
@@ -49,7 +51,7 @@ def nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 def asked(words: list[str]) -> Any:
     """The request that ``rainkit`` makes of its arguments; None if it refuses them."""
     try:
-        typer.main.get_command(app)(words, standalone_mode=False)
+        COMMAND(words, standalone_mode=False)
     except StopAskedError as stopped:
         return stopped.args[0]
     return None
@@ -125,7 +127,7 @@ def test_a_script_runs_what_exists(script: Path, tmp_path: Path) -> None:
         if words[0] == "train":
             check_training(words)
             continue
-        command: Any = typer.main.get_command(app)
+        command = COMMAND
         rest = list(words)
         while rest and rest[0] in getattr(command, "commands", {}):
             command = command.commands[rest.pop(0)]

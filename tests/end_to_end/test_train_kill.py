@@ -17,22 +17,34 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from rainkit import images
+from rainkit.cli import main
 from rainkit.images import Picture
 
-pytest.importorskip("resource", reason="limits and signals are POSIX's")
+resource = pytest.importorskip("resource", reason="limits and signals are POSIX's")
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "checks" / "train_kill_and_resume.py"
 
 STEPS, EPOCH, EVERY = 24, 12, 5
 
-LIMITED = """
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-os.execv(sys.argv[2], sys.argv[2:])
+TWO = """
+import os, sys
+import cv2, torch, accelerate.utils, timm.utils, torch.utils.tensorboard
+from rainkit.cli import main
+cv2.setNumThreads(0)
+torch.set_num_threads(1)
+children = []
+for rank in ("0", "1"):
+    if not (child := os.fork()):
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+        main()
+    children.append(child)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
+"""Two processes as torchrun starts them, but that import everything once."""
 
 
 def _script() -> ModuleType:
@@ -55,7 +67,7 @@ def data(tmp_path_factory):
 def alone(data, tmp_path_factory) -> Path:
     """The run that nothing happens to."""
     run = tmp_path_factory.mktemp("alone") / "run"
-    _finish(_training(data, run))
+    assert _here(_training(data, run)) == 0
     return run
 
 
@@ -69,36 +81,55 @@ def two(data, tmp_path_factory) -> Path:
             turned = np.ascontiguousarray(images.read(five / side / f"{name}.png").rgb[::-1])
             images.write(five / side / f"{name}-turned.png", Picture(turned))
     run = tmp_path_factory.mktemp("two") / "run"
-    _finish(_shared(data, run, five))
+    _together(_shared(data, run, five))
     return run
 
 
 def _shared(data, run: Path, validate: Path) -> list[str]:
     settings = ("training.accumulate=2", "training.steps=8", "training.epoch_steps=4")
-    return _training(data, run, *settings, processes=2, validate=validate)
+    return _training(data, run, *settings, validate=validate)
 
 
-def _training(
-    data, run: Path, *settings: str, processes: int = 1, validate: Path | None = None
-) -> list[str]:
+def _training(data, run: Path, *settings: str, validate: Path | None = None) -> list[str]:
     named = (
         *check.TINY["graspp-gan"], "training.patch=32", "training.warmup_steps=2",
         "training.batch=4", f"training.steps={STEPS}", f"training.epoch_steps={EPOCH}", *settings,
     )  # fmt: skip
     return [
-        *_rainkit(processes), "train", "-m", "graspp-gan", "--clean", str(data.photos),
+        "train", "-m", "graspp-gan", "--clean", str(data.photos),
         "--validate", str(validate or data.pairs), "--device", "cpu", "--precision", "fp32",
         "--set", "run.workers=0", "--set", f"run.save_every={EVERY}", "--seed", "4", "-o", str(run),
         *(word for setting in named for word in ("--set", setting)),
     ]  # fmt: skip
 
 
-def _resuming(run: Path, processes: int = 1) -> list[str]:
-    return [*_rainkit(processes), "train", "--resume", str(run)]
+def _resuming(run: Path) -> list[str]:
+    return ["train", "--resume", str(run)]
 
 
-def _rainkit(processes: int = 1) -> list[str]:
-    return [sys.executable, *check.launcher(processes), "-m", "rainkit"]
+def _here(arguments: list[str]) -> int:
+    """The exit code of the command line, run in this process with as many threads as elsewhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["rainkit", *arguments])
+            patch.setenv("COLUMNS", "1000")
+            with pytest.raises(SystemExit) as ended:
+                main()
+    finally:
+        torch.set_num_threads(threads)
+    return int(ended.value.code or 0)
+
+
+def _together(arguments: list[str]) -> None:
+    """Two processes train."""
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": check.launcher(2)[-1]}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO, *arguments],
+        capture_output=True, text=True, check=False, env=_environment() | world, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def _environment() -> dict[str, str]:
@@ -106,19 +137,13 @@ def _environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "1000", "NO_COLOR": "1"}
 
 
-def _finish(command: list[str]) -> str:
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=_environment(), timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def _start_until(command: list[str], run: Path, step: int, told: Path) -> subprocess.Popen[bytes]:
+def _start_until(
+    arguments: list[str], run: Path, step: int, told: Path, processes: int = 1
+) -> subprocess.Popen[bytes]:
     """A training in which the checkpoint of a step has just appeared."""
     with told.open("wb") as file:
         started = subprocess.Popen(
-            command,
+            [sys.executable, *check.launcher(processes), "-m", "rainkit", *arguments],
             stdout=file,
             stderr=subprocess.STDOUT,
             env=_environment(),
@@ -152,10 +177,10 @@ def test_two_processes_killed_at_once_resume_to_the_same_bits(
 ) -> None:
     """With accumulation, while the critic learns: every process draws its own share again."""
     cut = tmp_path / "cut"
-    command = _shared(data, cut, _validated(two))
-    check.kill(_start_until(command, cut, 5, tmp_path / "told"))
+    shared = _shared(data, cut, _validated(two))
+    check.kill(_start_until(shared, cut, 5, tmp_path / "told", processes=2))
     assert not _checkpoint(cut, 8).exists(), "killed too late to tell anything"
-    _finish(_resuming(cut, processes=2))
+    _together(_resuming(cut))
     assert _differing(two, cut) == []
     state = check.checkpointing.open_state(_checkpoint(cut, 8))
     assert state["optimisers"]["critic"]["state"], "the critic has stepped"
@@ -175,37 +200,45 @@ def test_a_stopped_run_saves_that_very_step_and_says_how_to_go_on(
     assert check.checkpointing.latest(cut) == _checkpoint(cut, step)
     with safe_open(cut / "last.safetensors", "pt") as file:
         assert file.metadata()["step"] == str(step)
-    _finish(_resuming(cut))
+    assert _here(_resuming(cut)) == 0
     assert _differing(alone, cut) == []
 
 
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_one_before(
-    data, alone: Path, tmp_path: Path
+    data, alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Once the critic joins, its optimiser makes checkpoints larger than files may be here."""
     cut = tmp_path / "cut"
     limit = (_checkpoint(alone, STEPS) / "state.pt").stat().st_size // 2
-
-    failed = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), *_training(data, cut)],
-        capture_output=True, text=True, check=False, env=_environment(), timeout=300,
-    )  # fmt: skip
-    assert failed.returncode == 1, failed.stderr[-3000:]
-    last = failed.stderr.strip().splitlines()[-1]
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        assert _here(_training(data, cut)) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    told = capsys.readouterr().err
+    last = told.strip().splitlines()[-1]
     assert "the checkpoint cannot be written" in last
     assert f"--resume {cut}" in last
-    assert "Traceback" not in failed.stderr
+    assert "Traceback" not in told
     assert check.checkpointing.latest(cut) == _checkpoint(cut, EPOCH)
     left = [path.name for path in (cut / "checkpoints").iterdir()]
     assert not [name for name in left if not name.startswith("step-")]
-    _finish(_resuming(cut))
+    assert _here(_resuming(cut)) == 0
     assert _differing(alone, cut) == []
 
 
-def test_two_processes_validate_every_picture_once(two: Path) -> None:
+def test_two_processes_keep_one_log_and_validate_every_picture_once(
+    two: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Each with the weights that ship: the scores are those that one process finds."""
     with (two / "log.csv").open(newline="") as file:
-        logged = {row["name"]: float(row["value"]) for row in csv.DictReader(file)}
+        rows = [
+            (row["name"], int(row["step"]), float(row["value"])) for row in csv.DictReader(file)
+        ]
+    assert len({row[:2] for row in rows}) == len(rows), "a line is written twice"
+    assert [step for name, step, _ in rows if name == "generator/total"] == [8]
+    logged = {name: value for name, _, value in rows}
     assert logged["validation/five/images"] == 5
     with safe_open(two / "last.safetensors", "pt") as file:
         scores = json.loads(file.metadata()["validation"])
@@ -213,7 +246,9 @@ def test_two_processes_validate_every_picture_once(two: Path) -> None:
         "eval", _validated(two), "-m", f"graspp-gan={two / 'last.safetensors'}",
         "--device", "cpu", "--precision", "fp32", "--protocol", "prenet", "--json", "--quiet",
     )  # fmt: skip
-    (scored,) = json.loads(_finish([*_rainkit(), *map(str, scoring)]))["results"]
+    capsys.readouterr()
+    assert _here([*map(str, scoring)]) == 0
+    (scored,) = json.loads(capsys.readouterr().out)["results"]
     assert scored["images"] == 5
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
         wanted = scored["summary"][name]["mean"]

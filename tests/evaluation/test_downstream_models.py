@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rainkit.errors import DatasetError, MethodError, UsageError, WeightsError
 from rainkit.evaluation import PROTOCOLS, FoldersRequest, evaluate_folders
 from rainkit.evaluation import downstream as d
-from rainkit.evaluation.downstream import DownstreamRequest
+from rainkit.evaluation.downstream import DownstreamRequest, models
 
 SIDE = 48
 CAR, TRAM = [4.0, 6.0, 20.0, 16.0], [24.0, 20.0, 44.0, 40.0]
@@ -200,6 +200,17 @@ def test_outputs_of_onnx_detectors_go_by_name_or_order(coco, root, names):
     assert figures(root, "detection", str(root / "m.onnx"), labels)["AP"] == pytest.approx(1)
 
 
+def test_torchvisions_names_are_those_of_weights_with_as_many_classes(tmp_path):
+    for count, named in ((21, "aeroplane"), (3, None)):
+        network = torchvision.models.get_model(
+            "lraspp_mobilenet_v3_large", weights=None, weights_backbone=None, num_classes=count
+        )
+        torch.save(network.state_dict(), tmp_path / "weights.pth")
+        text = f"lraspp_mobilenet_v3_large={tmp_path / 'weights.pth'}"
+        model = models.load(models.model_file(text, "segmentation"), "segmentation", "cpu")
+        assert model.classes.get(1) == named
+
+
 @pytest.fixture(scope="module")
 def lraspp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of a small torchvision segmenter of three classes, in several files."""
@@ -257,15 +268,25 @@ class Suppressing(OneBox):
         return boxes[kept], scores[kept], torch.ones_like(kept)
 
 
-def test_scripts_may_call_torchvisions_operators(script, root):
+def test_scripts_may_call_torchvisions_operators_or_name_it_if_it_is_not_installed(script, root):
     model = script(Suppressing(), root / "m.pt")
-    # In a process of its own, where nothing else has brought them.
-    code = (
-        "from rainkit.evaluation.downstream import DownstreamRequest, check;"
-        f"check(DownstreamRequest(task='detection', model={model!r}, device='cpu'))"
-    )
+    # In a process of its own, where nothing else has registered the operators.
+    code = f"""
+import sys
+from rainkit.errors import UsageError
+from rainkit.evaluation.downstream import DownstreamRequest, check
+asked = DownstreamRequest(task="detection", model={model!r}, device="cpu")
+sys.modules["torchvision"] = None
+try:
+    check(asked)
+except UsageError as error:
+    print(error)
+del sys.modules["torchvision"]
+check(asked)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert 'needs torchvision; pip install "rainkit[downstream]"' in done.stdout
 
 
 MODELS = {
@@ -359,16 +380,3 @@ def test_packages_that_are_not_installed_are_named(root, monkeypatch, package, m
     Path(model.rpartition("=")[2]).write_bytes(b"")
     with pytest.raises(UsageError, match=rf'needs {package}; pip install "rainkit\[downstream\]"'):
         d.check(DownstreamRequest(task="detection", model=model, device="cpu"))
-
-
-def test_scripts_that_need_torchvisions_operators_name_it(script, root):
-    model = script(Suppressing(), root / "m.pt")
-    # In a process of its own, where nothing else has registered the operators.
-    code = (
-        "import sys; sys.modules['torchvision'] = None;"
-        "from rainkit.evaluation.downstream import DownstreamRequest, check;"
-        f"check(DownstreamRequest(task='detection', model={model!r}, device='cpu'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert 'needs torchvision; pip install "rainkit[downstream]"' in done.stderr

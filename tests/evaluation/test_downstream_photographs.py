@@ -1,10 +1,13 @@
 """Models on rainy photographs without clean pictures, and the page of what they see."""
 
 import base64
+import importlib.util
 import io
 import json
 import math
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from rainkit.evaluation.downstream import DownstreamRequest, PhotographsRequest
 from rainkit.evaluation.downstream.accuracy import Detections, confidence, same_objects
 from rainkit.runtime_options import RuntimeOptions
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SIDE = 48
 CAR, TRAM, PIT = [4.0, 6.0, 20.0, 16.0], [24.0, 20.0, 44.0, 40.0], [4.0, 30.0, 20.0, 46.0]
 
@@ -197,6 +201,30 @@ def test_the_page_shows_boxes_scores_names_and_what_changed(photos, darker, dete
     assert not re.search(r'(?:src|href)="(?!data:)', page), "the page loads nothing"
     with pytest.raises(UsageError, match="pass --overwrite"):
         d.run_photographs(request)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
+def test_the_page_hides_low_scores_and_zooms_all_versions(photos, darker, detector):
+    check = Path(__file__).parents[2] / "examples/checks/eval_page.py"
+    spec = importlib.util.spec_from_file_location("downstream_page_check", check)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    _, written = d.run_photographs(asked(photos, darker, "detection", detector, report=True))
+    with module.Chromium(CHROMIUM) as browser:
+        browser.open(written[-1], 900, 700)
+        before = browser.value("document.querySelectorAll('.found:not([hidden])').length")
+        least = "document.getElementById('least')"
+        browser.value(f"{least}.value = .7; {least}.dispatchEvent(new Event('input'))")
+        after = browser.value("document.querySelectorAll('.found:not([hidden])').length")
+        assert (before, after) == (8, 4)
+        browser.value("document.querySelector('.closer').click()")
+        moved = "[...document.querySelectorAll('.plane')].map(p => getComputedStyle(p).transform)"
+        planes = browser.value(moved)
+        assert planes[0] == planes[1] != planes[2] == planes[3]
+        assert browser.errors == browser.requests == []
 
 
 def test_a_photograph_that_cannot_be_read_is_left_out_and_named(photos, darker, detector):

@@ -17,6 +17,8 @@ from rainkit.evaluation.metrics import perceptual
 from rainkit.evaluation.metrics.registry import load_metrics
 
 WIDTHS = (64, 128, 256, 512, 512)
+VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+"""Maps of the convolutions; 0 for a pooling."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     draw = torch.Generator().manual_seed(0)
     state, before = {}, 3
-    layers = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
     index = 0
-    for width in layers:
+    for width in VGG16:
         if width:
             size = (2 / (9 * before)) ** 0.5
             kernel = torch.randn(width, before, 3, 3, generator=draw) * size
@@ -89,7 +90,15 @@ def their_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Vgg(nn.Module):
         def __init__(self, **_: object) -> None:
             super().__init__()
-            self.features = perceptual._features(folder / "vgg16-397923af.pth")
+            layers: list[nn.Module] = []
+            before = 3
+            for width in VGG16:
+                convolution = [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()] if width else []
+                layers += convolution or [nn.MaxPool2d(2)]
+                before = width or before
+            self.features = nn.Sequential(*layers).requires_grad_(False)
+            state = torch.load(folder / "vgg16-397923af.pth", weights_only=True)
+            self.load_state_dict({k: v for k, v in state.items() if k.startswith("features.")})
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", load)
     monkeypatch.setattr("piq.perceptual.vgg16", Vgg)

@@ -16,7 +16,7 @@ from rainkit.images import Picture
 
 @pytest.fixture(scope="session")
 def derainer(tiny_weights: Path) -> inference.Derainer:
-    return inference.load("graspp-gan", weights=tiny_weights, device="cpu", precision="fp32")
+    return inference.load("tiny", weights=tiny_weights, device="cpu", precision="fp32")
 
 
 @pytest.fixture

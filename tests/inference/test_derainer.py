@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms
-from rainkit_graspp_gan import METHOD
 from skimage import data
 
 import rainkit
 from rainkit import images, inference, networks
+from rainkit.api import Method
 from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
 
 RGB = np.ascontiguousarray(data.chelsea()[40:120, 60:170])
@@ -119,7 +119,7 @@ def test_what_is_no_picture_is_refused(derainer: inference.Derainer, wrong: obje
 def test_tiles_equal_the_whole_picture(tiny_weights: Path, tile: int):
     def load(side: int) -> inference.Derainer:
         return inference.load(
-            "graspp-gan", weights=tiny_weights, device="cpu", precision="fp32", tile=side
+            "tiny", weights=tiny_weights, device="cpu", precision="fp32", tile=side
         )
 
     rainy = images.to_tensor(np.ascontiguousarray(data.rocket()[:150, :210]))
@@ -190,28 +190,28 @@ def test_numbers_that_are_none_are_no_picture(derainer: inference.Derainer):
 
 def test_load_refuses_what_cannot_be(tiny_weights: Path):
     def load(**options) -> None:
-        inference.load("graspp-gan", **({"weights": tiny_weights, "device": "cpu"} | options))
+        inference.load("tiny", **({"weights": tiny_weights, "device": "cpu"} | options))
 
     with pytest.raises(UsageError, match="--tile 7"):
         load(tile=7)
     for tile in ("x", "-64", 64.5, True):
         with pytest.raises(UsageError, match=f"--tile {tile}: give auto, 0, or the side"):
             load(tile=tile)
-    with pytest.raises(UsageError, match="--variant nothing: graspp-gan has the variants default"):
+    with pytest.raises(UsageError, match="--variant nothing: tiny has the variants default"):
         load(variant="nothing")
-    with pytest.raises(UsageError, match=r"--variant wide: the weights tiny.safetensors are of"):
-        load(variant="wide")
+    with pytest.raises(UsageError, match=r"--variant paper: the weights tiny.safetensors are of"):
+        load(variant="paper")
     with pytest.raises(UsageError, match="--device"):
         load(device="abacus")
-    with pytest.raises(WeightsError, match="ships no weights of the variant wide"):
-        load(weights=None, variant="wide")
-    with pytest.raises(UsageError, match="grasp"):
-        inference.load("grasp-gan")
+    with pytest.raises(WeightsError, match="tiny ships no weights"):
+        load(weights=None, variant="paper")
+    with pytest.raises(UsageError, match="did you mean tiny"):
+        inference.load("tinny")
 
 
-def test_methods_that_need_whole_pictures_are_never_tiled(tiny_weights: Path):
-    spec = dataclasses.replace(METHOD.image(METHOD.default.network), tiling="never")
-    whole = dataclasses.replace(METHOD, image=lambda _: spec)
+def test_methods_that_need_whole_pictures_are_never_tiled(tiny_method: Method, tiny_weights: Path):
+    spec = dataclasses.replace(tiny_method.image(tiny_method.default.network), tiling="never")
+    whole = dataclasses.replace(tiny_method, image=lambda _: spec)
     rgb = np.ascontiguousarray(data.rocket()[:70, :150])
     derainer = inference.load(whole, weights=tiny_weights, device="cpu", precision="fp32")
     small = _Small(derainer.network, 10**9)
@@ -226,7 +226,7 @@ def test_methods_that_need_whole_pictures_are_never_tiled(tiny_weights: Path):
 
 def test_derain_is_load_and_derain(clean: np.ndarray, tiny_weights: Path):
     options = {"weights": tiny_weights, "device": "cpu", "precision": "fp32"}
-    np.testing.assert_array_equal(rainkit.derain(RGB, "graspp-gan", **options), clean)
+    np.testing.assert_array_equal(rainkit.derain(RGB, "tiny", **options), clean)
 
 
 def test_without_a_compiler_it_goes_on(
@@ -241,5 +241,5 @@ def test_without_a_compiler_it_goes_on(
     monkeypatch.setattr(torch, "compile", compile_nothing)
     options = {"weights": tiny_weights, "device": "cpu", "precision": "fp32"}
     with pytest.warns(RuntimeWarning, match="no C"):
-        derainer = inference.load("graspp-gan", compile=True, **options)
+        derainer = inference.load("tiny", compile=True, **options)
     np.testing.assert_array_equal(derainer.derain(RGB), clean)

@@ -122,4 +122,4 @@ def test_efforts_that_cannot_be(load, options: dict[str, Any], named: str):
 @pytest.mark.parametrize("options", [{"effort": 1}, {"effort": "auto"}])
 def test_other_methods_run_as_a_whole(tiny_weights: Path, options: dict[str, Any]):
     with pytest.raises(UsageError, match="always runs as a whole"):
-        inference.load("graspp-gan", weights=tiny_weights, device="cpu", **options)
+        inference.load("tiny", weights=tiny_weights, device="cpu", **options)

@@ -107,7 +107,17 @@ def test_parts_asked_for_later_are_made_and_the_result_is_left_alone(run, photos
     assert len(again.done) == 2
     assert result.stat().st_mtime_ns == before
     assert len(tree(photos.with_name("photos-resguidenet-parts"))) == 2 * len(PARTS)
-    assert len(run(photos).skipped) == 2
+    skipped = run(photos).skipped
+    assert [list(each.parts) for each in skipped] == [list(PARTS)] * 2
+
+
+def test_parts_are_on_the_page_below_their_result(run, photos: Path):
+    run(photos / "trip")
+    found = run(photos / "trip", report=True)  # also those of an earlier run
+    page = (found.report or Path()).read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") == 2 + len(PARTS)
+    assert page.count("<small>block2</small>") == 1
+    assert page.count('<details class="parts" open>') == 1
 
 
 def test_parts_are_no_inputs(run, photos: Path):

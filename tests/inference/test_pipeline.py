@@ -22,7 +22,7 @@ def run(tiny_weights: Path):
     def infer(*inputs: Path | str, progress=None, tile="auto", **options) -> InferResult:
         request = InferRequest(
             inputs=inputs,
-            method="graspp-gan",
+            method="tiny",
             weights=str(tiny_weights),
             options=RuntimeOptions.parse(device="cpu", precision="fp32", tile=tile),
             **options,
@@ -56,7 +56,7 @@ def tree(folder: Path) -> list[str]:
 
 def test_a_folder_is_mirrored_beside_itself(run, photos: Path, derainer: inference.Derainer):
     result = run(photos)
-    place = photos.with_name("photos-graspp-gan")
+    place = photos.with_name("photos-tiny")
     assert tree(place) == ["a.jpg", "trip/b.png"]
     rainy = photos / "trip" / "b.png"
     clean = images.read(place / "trip" / "b.png").rgb
@@ -149,7 +149,7 @@ def test_a_report_that_has_no_place_is_refused_before_anything_is_computed(run, 
         run(photos, report_path=photos / "a.jpg" / "report.html")
     with pytest.raises(UsageError, match="is a folder: name a file by --report-to"):
         run(photos, report_path=photos)
-    assert not list(photos.with_name("photos-graspp-gan").glob("*"))
+    assert not list(photos.with_name("photos-tiny").glob("*"))
 
 
 def test_ctrl_c_leaves_whole_files(run, photos: Path):
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_whole_files(run, photos: Path):
 
     with pytest.raises(KeyboardInterrupt):
         run(photos, progress=Interrupt())
-    written = tree(photos.with_name("photos-graspp-gan"))
+    written = tree(photos.with_name("photos-tiny"))
     assert written == [each.output.name for each in seen]
     assert 2 <= len(written) < 8
     for each in seen:
@@ -193,7 +193,7 @@ def test_the_report_shows_what_was_there_and_tells_what_failed(run, photos: Path
     assert page.count("data:image/jpeg;base64,") == 2
     assert page.count("<tr>") == 1
     (photos / "trip" / "b.png").unlink()
-    (photos / "trip-graspp-gan" / "report.html").unlink()
+    (photos / "trip-tiny" / "report.html").unlink()
     page = (run(photos / "trip", report=True).report or Path()).read_text(encoding="utf-8")
     assert "<h1>No picture could be derained</h1>" in page
 
@@ -201,10 +201,10 @@ def test_the_report_shows_what_was_there_and_tells_what_failed(run, photos: Path
 def test_the_result_is_plain_data(run, photos: Path):
     data = json.loads(json.dumps(run(photos).to_data()))
     assert (data["done"], data["failed"], data["precision"]) == (2, 0, "fp32")
-    assert data["title"] == "GRASPP-GAN (tiny)"
+    assert data["title"] == "Tiny (tiny)"
     assert data["pictures"][0] | {"seconds": 0} == {
         "input": str(photos / "a.jpg"),
-        "output": str(photos.with_name("photos-graspp-gan") / "a.jpg"),
+        "output": str(photos.with_name("photos-tiny") / "a.jpg"),
         "status": "done",
         "seconds": 0,
         "width": 72,

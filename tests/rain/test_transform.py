@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -131,13 +133,16 @@ def test_pictures_of_other_types_are_refused() -> None:
         pipeline(RainTransform(p=1.0))(image=CLEAN.astype(np.float32) / 255)
 
 
-def test_it_is_public_and_importing_it_asks_no_network() -> None:
+def test_it_is_public_and_importing_it_asks_no_network(tmp_path: Path) -> None:
+    """Albumentations is not asked for before the class is, and finds its switch set then."""
     assert "RainTransform" in rainkit.__all__
-    script = (
-        "import rainkit, sys; assert 'albumentations' not in sys.modules; rainkit.RainTransform; "
-        "import os; print(os.environ['NO_ALBUMENTATIONS_UPDATE'])"
-    )
+    stub = "import os\nprint(os.environ['NO_ALBUMENTATIONS_UPDATE'])\nImageOnlyTransform = object\n"
+    (tmp_path / "albumentations.py").write_text(stub)
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path}
+    environment.pop("NO_ALBUMENTATIONS_UPDATE", None)
+    script = "import rainkit; print('first'); rainkit.RainTransform"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["1"]
+    assert done.stdout.split() == ["first", "1"]

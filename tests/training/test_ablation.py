@@ -8,16 +8,15 @@ import json
 from pathlib import Path
 
 import pytest
-from rainkit_graspp_gan import METHOD
 
-from rainkit import hyperparameters, training
+from rainkit import training
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import UsageError
 from rainkit.training import ablation
 
 
 @pytest.fixture
-def requests_for(request_for, tiny):
+def requests_for(request_for):
     """Requests for variants and seeds, in folders as the command makes them."""
 
     def make(variants: tuple[str, ...], seeds: int = 1, *settings: str) -> list:
@@ -25,11 +24,9 @@ def requests_for(request_for, tiny):
             [
                 request_for(
                     f"ablation/{variant}-seed{seed}",
+                    settings,
                     variant=variant,
                     seed=seed,
-                    hyperparameters=hyperparameters.resolve(
-                        METHOD, variant, settings=(*tiny, *settings)
-                    ),
                 )
                 for variant in variants
                 for seed in range(seeds)
@@ -40,16 +37,16 @@ def requests_for(request_for, tiny):
 
 
 def test_variants_and_seeds_make_one_table(requests_for, tmp_path: Path) -> None:
-    requests = requests_for(("raspp", "default"), 2)
+    requests = requests_for(("paper", "default"), 2)
     found = training.ablate(requests, tmp_path)
     assert [(run.variant, run.seed) for run in found.runs] == [
-        ("raspp", 0), ("raspp", 1), ("default", 0), ("default", 1)
+        ("paper", 0), ("paper", 1), ("default", 0), ("default", 1)
     ]  # fmt: skip
     ablation.write(found)
     with (tmp_path / "ablation.csv").open() as file:
         rows = list(csv.DictReader(file))
-    psnr = [float(row["pairs0/psnr"]) for row in rows if row["variant"] == "raspp"]
-    mean, spread = found.scored("pairs0/psnr", "raspp")
+    psnr = [float(row["pairs0/psnr"]) for row in rows if row["variant"] == "paper"]
+    mean, spread = found.scored("pairs0/psnr", "paper")
     assert mean == pytest.approx(sum(psnr) / 2)
     assert spread == pytest.approx(abs(psnr[0] - psnr[1]) / 2**0.5)
     text = (tmp_path / "ablation.md").read_text()
@@ -64,7 +61,7 @@ def test_variants_and_seeds_make_one_table(requests_for, tmp_path: Path) -> None
 
 
 def test_an_ablation_goes_on_where_it_was(requests_for, tmp_path: Path) -> None:
-    requests = requests_for(("raspp", "default"))
+    requests = requests_for(("paper", "default"))
     training.train(requests[0])
     before = (requests[0].run / "last.safetensors").stat().st_mtime_ns
     found = training.ablate(requests, tmp_path)
@@ -73,8 +70,8 @@ def test_an_ablation_goes_on_where_it_was(requests_for, tmp_path: Path) -> None:
 
 
 def test_runs_of_other_settings_are_not_taken_for_these(requests_for, tmp_path: Path) -> None:
-    training.train(requests_for(("raspp",))[0])
-    others = requests_for(("raspp",), 1, "training.lr=0.5")
+    training.train(requests_for(("paper",))[0])
+    others = requests_for(("paper",), 1, "training.lr=0.5")
     with pytest.raises(UsageError, match=r"other settings \(hyperparameters\)"):
         training.ablate(others, tmp_path)
 
@@ -94,7 +91,7 @@ def test_nothing_to_compare_on_is_refused(request_for, photos: Path) -> None:
 
 
 def test_a_variant_that_fails_leaves_the_others(requests_for, tmp_path: Path) -> None:
-    good, bad = requests_for(("raspp", "default"))
+    good, bad = requests_for(("paper", "default"))
     lr = dataclasses.replace(bad.hyperparameters.training, lr=1e30)
     broken = dataclasses.replace(bad.hyperparameters, training=lr)
     bad = dataclasses.replace(bad, hyperparameters=broken)

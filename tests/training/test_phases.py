@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -154,6 +155,30 @@ def test_decaying_optimisers_are_restored_exactly() -> None:
         first.network.state_dict().items(), second.network.state_dict().values(), strict=True
     ):
         assert torch.equal(one, other), name
+
+
+def test_dry_pixels_count_more_if_asked() -> None:
+    clean = torch.full((2, 3, 8, 8), 0.5)
+    rainy = clean.clone()
+    rainy[0, 1, :4] += 0.2  # rain in one channel makes a pixel wet
+    rainy[1, :, 0] += 2 / 255  # two levels are noise
+    batch = Pair(rainy, clean)
+    objective = _Objective()
+    twin = copy.deepcopy(objective)
+    phases = _phases(objective, dataclasses.replace(TRAINING, dry_weight=3.0))
+    with torch.no_grad():
+        off = (phases.network(rainy).image - clean).abs()
+    expected = torch.cat([off[0, :, 4:].flatten(), off[1].flatten()]).mean()
+    losses, rates = phases.step([batch], 0, Plateau())
+    torch.testing.assert_close(losses["generator/dry"], expected)
+    assert rates["generator/dry/weight"] == 3.0
+    plain = _phases(twin).step([batch], 0, Plateau())[0]
+    assert "generator/dry" not in plain
+    torch.testing.assert_close(
+        losses["generator/total"], plain["generator/total"] + 3.0 * losses["generator/dry"]
+    )
+    soaked = Pair(clean + 0.2, clean)
+    assert phases.step([soaked], 1, Plateau())[0]["generator/dry"] == 0
 
 
 def test_an_objective_of_one_phase_has_a_loss_without_a_phase() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from rainkit import training
+from rainkit import images, training
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import UsageError
+from rainkit.images import Picture
 from rainkit.training import run_config
 
 
@@ -32,6 +34,29 @@ def test_counts_and_weights_come_back_from_anywhere(
     after = open_sources(again, Training(patch=32), seed=5)
     assert "(2 of 3 pictures, 25%)" in after.describe()
     for k, sample in enumerate(before):
+        assert all((one == other).all() for one, other in zip(sample, after[k], strict=True))
+
+
+def test_streak_textures_come_back_from_anywhere(
+    request_for, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    field = np.zeros((60, 60, 3), np.uint8)
+    field[5:40, ::9] = 200
+    images.write(tmp_path / "streaks" / "0.png", Picture(rgb=field))
+    monkeypatch.chdir(tmp_path)
+    section = run_config.with_settings({}, ["data.streaks=streaks", "data.streak_share=0.9"])
+    data = run_config.data_request(section, {"clean": (str(photos),)})
+    request = request_for(data=data)
+    before = open_sources(data, Training(patch=32), seed=5)
+    samples = [before[k] for k in range(4)]
+    assert "1 streak texture (" in before.describe()
+    run_config.write(request)
+    written = json.loads((request.run / "run.json").read_text())["data"]
+    assert (written["streaks"], written["streak_share"]) == ([str(tmp_path / "streaks")], 0.9)
+    assert "streaks" not in json.loads(run_config.about(request)["data"]), "no folders in a header"
+    monkeypatch.chdir(tmp_path.parent)
+    after = open_sources(training.reopen(request.run).data, Training(patch=32), seed=5)
+    for k, sample in enumerate(samples):
         assert all((one == other).all() for one, other in zip(sample, after[k], strict=True))
 
 

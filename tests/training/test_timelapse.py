@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rainkit_graspp_gan import METHOD
 from safetensors.torch import load_file
 from skimage import data
 
 from rainkit import images, training
-from rainkit.api import Training
+from rainkit.api import Method, Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import TrainingError, UsageError
 from rainkit.images import Picture
@@ -58,12 +57,17 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def timelapse(
-    request_for: Make, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request_for: Make,
+    tiny_method: Method,
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Make:
-    """A throw-away method: a network that ships, with an objective of its own."""
+    """The tiny network with an objective of frames."""
     (tmp_path / "from_frames.py").write_text(OBJECTIVE)
     monkeypatch.syspath_prepend(tmp_path)
-    method = dataclasses.replace(METHOD, training_data="frames", objective="from_frames:FromFrames")
+    objective = {"training_data": "frames", "objective": "from_frames:FromFrames"}
+    method = dataclasses.replace(tiny_method, **objective)
 
     def make(run: str = "run", **fields: object) -> TrainRequest:
         wanted = {"method": method, "data": DataRequest(scenes=(str(scenes),))}
@@ -127,7 +131,7 @@ def _find(crop: np.ndarray, frames: dict[Path, np.ndarray]) -> tuple[Path, tuple
 
 
 def test_an_objective_can_stop_a_training_that_is_lost(
-    timelapse: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    timelapse: Make, tiny_method: Method, tmp_path: Path
 ) -> None:
     """Up to step 4 all is well, and the checkpoint of step 3 stays."""
     told = "raise DivergedError('all is black; raise objective.structure')"
@@ -135,7 +139,8 @@ def test_an_objective_can_stop_a_training_that_is_lost(
     lost = OBJECTIVE.replace("import Frames", "import DivergedError, Frames")
     lost = lost.replace("        assert isinstance", stop)
     (tmp_path / "lost.py").write_text(lost)
-    method = dataclasses.replace(METHOD, training_data="frames", objective="lost:FromFrames")
+    objective = {"training_data": "frames", "objective": "lost:FromFrames"}
+    method = dataclasses.replace(tiny_method, **objective)
     request = timelapse(method=method)
     with pytest.raises(TrainingError, match=r"stopped at step 4: all is black; raise .*run$"):
         training.train(request)
@@ -151,6 +156,8 @@ def test_data_of_the_other_kind_is_refused(
         training.train(timelapse(data=DataRequest(clean=(str(photos),), scenes=(str(scenes),))))
     with pytest.raises(UsageError, match=r"--pairs: .* use --scenes"):
         training.train(timelapse(data=DataRequest(pairs=(str(pairs),))))
+    with pytest.raises(UsageError, match=r"dry_weight = 1: .* frames, which have no clean"):
+        training.train(timelapse(settings=("training.dry_weight=1",)))
 
 
 def test_a_method_of_pairs_learns_from_frames_and_the_mean_of_the_others(

@@ -115,7 +115,7 @@ METHOD = Method(
         "gru6": replace(_DEFAULT, network={"recurrence": "gru", "residual": False}),
         "x6": replace(_DEFAULT, network={"rainy_input": False, "residual": False}),
     },
-    ablation=("mse", "rec-ssim", "lstm6", "gru6", "x6", "default"),
+    ablation=("mse", "rec-ssim", "lstm6", "gru6", "x6", "prn", "default", "prn-r", "prenet-r"),
     network="rainkit_prenet.network:PReNet",
     objective="rainkit_prenet.objective:PReNetObjective",
     image=_image,

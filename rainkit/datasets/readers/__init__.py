@@ -1,7 +1,8 @@
 """The layouts of pairs that can be read.
 
 A reader takes a folder, the name of a split (or None) and the options; it returns None for a folder
-that does not have its layout. To add a layout, write a reader and add it to :data:`LAYOUTS`.
+that does not have its layout. To add a layout, write a reader, add it to
+:data:`LAYOUTS`, and name it in :class:`rainkit.choices.Layout`.
 """
 
 from __future__ import annotations

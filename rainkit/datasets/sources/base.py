@@ -15,6 +15,7 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import ReadOptions
 from rainkit.datasets.sequences import LeaveOneOutAverage
 from rainkit.datasets.sources.augmentation import Augmentation
+from rainkit.datasets.sources.textures import Textures
 from rainkit.errors import DatasetError, UsageError
 from rainkit.images import RGB8
 from rainkit.rain import RainDistribution
@@ -34,6 +35,9 @@ _CHOICES = {
     "scene_target": get_args(Averaged),
     "unreadable": get_args(Unreadable),
 }
+
+
+_SHARES = ("clean_share", "streak_share", "streak_mix", "rain_free", "jpeg", "enlarge", "shrink")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +71,11 @@ class DataRequest:
         rain: distribution of the rain that is drawn onto them.
         rain_on: where the rain is painted: in the loading processes (``workers``) or on the
             training device (``device``). Both draw the same rain; levels may differ by one.
+        streaks: files, folders or globs of streak textures, which are fields of streaks on black,
+            see :class:`rainkit.datasets.sources.textures.Textures`.
+        streak_share: share of samples of ``clean`` with rain that get such textures, if there are
+            any.
+        streak_mix: share of these whose rendered streaks stay beside the textures.
         noise: distribution of the noise that is added to them.
         rain_free: share of samples without rain or noise, which a network must not change.
         jpeg: share of rainy pictures that are compressed as JPEG of quality 60 to 95; noisy
@@ -94,6 +103,9 @@ class DataRequest:
     degradation: Degraded = "rain"
     rain: RainDistribution = field(default_factory=RainDistribution)
     rain_on: Painter = "workers"
+    streaks: tuple[str, ...] = ()
+    streak_share: float = 0.4
+    streak_mix: float = 0.4
     noise: Noise = field(default_factory=Noise)
     rain_free: float = 0.04
     jpeg: float = 0.3
@@ -110,7 +122,7 @@ class DataRequest:
 
     def __post_init__(self) -> None:
         self.reading()  # it refuses an unknown side
-        for name in ("clean_share", "rain_free", "jpeg", "enlarge", "shrink"):
+        for name in _SHARES:
             value = getattr(self, name)
             if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
                 least = "above 0" if name == "shrink" else "from 0"
@@ -125,6 +137,11 @@ class DataRequest:
                     f"data.{name} = {getattr(self, name)}: only workers {work} pictures; "
                     f"set data.{name} = 0 or data.rain_on = workers"
                 )
+        if self.streaks and self.degradation == "noise":
+            raise UsageError(
+                f"data.streaks = {self.streaks[0]}: noise has no streaks; set "
+                "data.degradation = rain or leave data.streaks out"
+            )
 
 
 class Source(ABC):
@@ -206,6 +223,7 @@ class SourceContext:
         seed: seed of the run; it decides which pairs are used if a count limits them.
         multiple_of: number that the sides of whole pictures are multiples of.
         cache: cache of pictures.
+        textures: streak textures that fall on clean photographs; None if there are none.
     """
 
     request: DataRequest
@@ -213,6 +231,7 @@ class SourceContext:
     seed: int
     multiple_of: int = 1
     cache: Cache = field(default_factory=Cache)
+    textures: Textures | None = None
 
     def augmentation(self) -> Augmentation:
         """Return a new augmentation, since each source needs its own."""

@@ -19,9 +19,8 @@ from rainkit.datasets.sources.base import Source, SourceContext, draw_seed, refu
 from rainkit.datasets.sources.tone import apply_curve, tone_curve
 from rainkit.errors import DatasetError, ImageError
 from rainkit.images import RGB8
-from rainkit.rain import render
 from rainkit.rain.noise import add_noise
-from rainkit.rain.render import SampledRain, sample_rain
+from rainkit.rain.render import SampledRain, paint, sample_rain
 
 __all__ = [
     "FrameScenes",
@@ -48,6 +47,10 @@ class Photos(Source):
         self._crop = context.training.crop or self._patch
         self._augment = context.augmentation()
         self._cache = context.cache
+        self._textures = context.textures
+        if self._textures is not None:
+            count = len(self._textures)
+            self.name += f" with {count:,} streak texture" + "s" * (count > 1)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -76,12 +79,12 @@ class Photos(Source):
         if not untouched:
             settings, distance = request.rain.draw(rng)
             seed = (draw_seed(rng),)
+            rain = sample_rain(clean, settings, seed, distance=distance, frame_width=frame_width)
+            if self._textures is not None:
+                rain = self._textures.fall(rain, chosen)
             if request.rain_on == "device":
-                sampled = sample_rain(
-                    clean, settings, seed, distance=distance, frame_width=frame_width
-                )
-                return sampled, clean
-            rainy = render(clean, settings, seed, distance=distance, frame_width=frame_width).rainy
+                return rain, clean
+            rainy = paint(clean, rain, seed).rainy
         if larger is not None:
             rainy, clean = larger.apply(rainy), larger.apply(clean)
         return _jpeg(rainy, rng, request.jpeg), clean

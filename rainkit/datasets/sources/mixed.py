@@ -14,6 +14,7 @@ from rainkit.api import Training
 from rainkit.datasets.sampling_spec import SampledFolder, split_share
 from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
 from rainkit.datasets.sources.disk import FrameScenes, PairFolder, Photos, SceneAverages
+from rainkit.datasets.sources.textures import Textures
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.images import RGB8
 from rainkit.rain.batched import paint_batch
@@ -202,7 +203,15 @@ def open_sources(
             only some folders have a share.
         DatasetError: a folder cannot be read.
     """
-    context = SourceContext(request=request, training=training, seed=seed, multiple_of=multiple_of)
+    context = SourceContext(
+        request=request,
+        training=training,
+        seed=seed,
+        multiple_of=multiple_of,
+        textures=Textures(request.streaks, share=request.streak_share, mixed=request.streak_mix)
+        if request.streaks
+        else None,
+    )
     if request.enlarge and training.whole:
         raise UsageError(
             f"data.enlarge = {request.enlarge}: whole pictures cannot be enlarged; "

@@ -1,4 +1,8 @@
-"""The layouts in which datasets are written."""
+"""The layouts in which datasets are written.
+
+To add a layout, derive from :class:`~rainkit.datasets.writers.base.Layout`, add it to
+:data:`LAYOUTS`, and name it in :class:`rainkit.choices.WrittenLayout`.
+"""
 
 from __future__ import annotations
 
