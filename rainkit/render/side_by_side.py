@@ -329,7 +329,7 @@ def _parts(result: Result, side: int) -> dict[str, bytes]:
     """Return thumbnails of the parts of a result, half as long as pictures."""
     found = {}
     for name, read in result.parts.items():
-        with suppress(RainkitError):
+        with suppress(Exception):
             found[name] = thumbnail(read(), side // 2)
     return found
 
