@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from rainkit import images
 from rainkit.datasets.writers import portable
@@ -116,9 +115,9 @@ def _refuse_sizes(frames: Sequence[Path], leave_unreadable: bool) -> None:
     sizes = {}
     for path in frames:
         try:
-            with Image.open(path) as image:
-                sizes[image.size] = path
-        except OSError as error:
+            with images.open_file(path) as file:
+                sizes[images.size(file, path)] = path
+        except ImageError as error:
             if leave_unreadable:
                 continue
             raise DatasetError(f"{path}: cannot be read as a picture; remove it") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import ExifTags, Image
 
-__all__ = ["metadata", "profile_fits"]
+__all__ = ["metadata", "orientation", "profile_fits"]
 
 _KEPT_TAGS = (
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model),
@@ -18,7 +18,12 @@ still show the rain."""
 
 
 def metadata(image: Image.Image) -> tuple[bytes | None, int]:
-    """Return the EXIF data to keep, without the orientation, and the orientation to apply."""
+    """Return the EXIF data to keep, without the orientation, and the orientation to apply.
+
+    Raises:
+        Exception: The pixels, which are decoded first, are damaged.
+    """
+    image.load()  # or else the parser would decode them, and their errors would pass for its own
     try:
         exif = image.getexif()
         kept = Image.Exif()
@@ -29,11 +34,26 @@ def metadata(image: Image.Image) -> tuple[bytes | None, int]:
             elif tag in exif:
                 kept[tag] = exif[tag]
         data = kept.tobytes() if len(kept) else None
-        # Pillow and OpenCV turn TIFF files themselves, and no others.
-        orientation = 1 if image.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # Pillow's parser raises errors of many classes
         return None, 1  # a picture with broken metadata is not refused
-    return data, orientation
+    return data, orientation(image)
+
+
+def orientation(image: Image.Image) -> int:
+    """Return the orientation to apply, 1 to 8; 1 is upright.
+
+    Raises:
+        Exception: The pixels of a PNG file, which its metadata may follow, are damaged.
+    """
+    if image.format == "TIFF":  # Pillow turns TIFF files itself, and no others
+        return 1
+    if image.format == "PNG":
+        image.load()
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's parser raises errors of many classes
+        return 1
+    return value if value in range(1, 9) else 1
 
 
 def profile_fits(icc: bytes | None, *, grey: bool) -> bool:

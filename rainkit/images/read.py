@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import io
+import logging
+import os
 import stat
 import threading
 import zlib
@@ -13,13 +17,15 @@ from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from rainkit.errors import ImageError, one_line
 from rainkit.files import system_reason
-from rainkit.images.metadata import metadata
+from rainkit.images.metadata import metadata, orientation
 from rainkit.images.picture import Picture, Pixels
+from rainkit.images.tiff import is_raw
 
 __all__ = [
     "MAX_PIXELS",
@@ -53,11 +59,61 @@ _opening, _quiet = threading.Lock(), threading.Lock()
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PLAIN_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB"})
 """Chunks that do not change colours and hold no metadata to keep."""
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 _PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
 """The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = "not supported; save it as 8- or 16-bit RGB"
+
+_RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc"}
+    | {".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl"}
+    | {".sr2", ".srf", ".srw", ".x3f"}
+)
+"""Suffixes of camera raws. Most of them are TIFF files, of which Pillow reads the thumbnail."""
+
+_RAW_SIGNATURES = (
+    (b"IIU\0", 0),  # Panasonic RW2
+    (b"IIRO", 0),
+    (b"IIRS", 0),
+    (b"MMOR", 0),  # Olympus ORF
+    (b"FUJIFILMCCD-RAW", 0),
+    (b"CR\2", 8),
+    (b"HEAPCCDR", 6),  # Canon CR2 and CRW
+    (b"ftypcrx ", 4),  # Canon CR3
+    (b"\0MRM", 0),
+    (b"FOVb", 0),  # Minolta MRW, Sigma X3F
+)
+
+_SIGNATURES = (
+    (b"ftypheic", 4, "HEIC"),
+    (b"ftypheix", 4, "HEIC"),
+    (b"ftyphevc", 4, "HEIC"),
+    (b"ftypmif1", 4, "HEIF"),
+    (b"ftypmsf1", 4, "HEIF"),
+    (b"ftypavif", 4, "AVIF"),
+    (b"ftypavis", 4, "AVIF"),
+    (b"GIF8", 0, "GIF"),
+    (b"\xff\x0a", 0, "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", 0, "JPEG XL"),
+    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", 0, "JPEG 2000"),
+    (b"8BPS", 0, "Photoshop"),
+    (b"gimp xcf", 0, "GIMP"),
+    (b"%PDF", 0, "PDF"),
+)
+"""The first bytes of other kinds of pictures, at which offset, and the name of the kind."""
+
+_HDR_SIGNATURES = (
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance"),
+    (b"#?RGBE", "Radiance"),
+    (b"PF\n", "PFM"),
+)
+
+# Without a handler, Python would write the lines of Pillow's logger to stderr without the file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _SPECIAL = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
 
@@ -121,6 +177,9 @@ def decode(data: bytes, name: Path | str) -> Picture:
         raise ImageError(f"{path}: is empty (0 bytes)")
     if (rgb := plain_png(data, MAX_PIXELS)) is not None:
         return Picture(rgb, None, None, None, False)
+    _refuse_other_kinds(data, path)
+    if data.startswith(_TIFF):
+        _watch_libtiff()
     try:
         with _open(io.BytesIO(data)) as image:
             return _decode(path, data, image)
@@ -150,7 +209,8 @@ def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
         with _open(file) as image:
             width, height = image.size
             upright = width == height or (image.format == "PNG" and not _may_be_turned(file))
-            turned = not upright and metadata(image)[1] >= 5
+            # Of a PNG file, metadata may follow the pixels, which are decoded to find it.
+            turned = not upright and orientation(image) >= 5
     except Exception as error:  # Pillow's parsers raise errors of many classes
         raise ImageError(f"{name}: cannot be read ({one_line(error)})") from error
     return (height, width) if turned else (width, height)
@@ -191,15 +251,81 @@ def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
 def _whole(data: memoryview) -> bool:
     """Return whether the file consists of plain chunks with good checksums, from IHDR to IEND."""
     place, kind = len(_PNG), b""
+    for kind, body, checksum in _chunks(data):
+        if kind not in _PLAIN_CHUNKS or zlib.crc32(body, zlib.crc32(kind)) != checksum:
+            return False
+        place += 12 + len(body)
+    return place == len(data) and kind == b"IEND"
+
+
+def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, int | None]]:
+    """Yield name, body and checksum of each PNG chunk, the last one perhaps cut short."""
+    place, kind = len(_PNG), b""
     while place < len(data) and kind != b"IEND":
         end = place + 8 + int.from_bytes(data[place : place + 4])
         kind = bytes(data[place + 4 : place + 8])
-        if kind not in _PLAIN_CHUNKS or zlib.crc32(data[place + 4 : end]) != int.from_bytes(
-            data[end : end + 4]
-        ):
-            return False
+        checksum = data[end : end + 4]
+        yield kind, data[place + 8 : end], int.from_bytes(checksum) if len(checksum) == 4 else None
         place = end + 4
-    return place == len(data) and kind == b"IEND"
+
+
+def _refuse_wrong_checksums(path: Path, data: memoryview) -> None:
+    """Refuse a PNG file whose pixels are not what was written, which Pillow often overlooks."""
+    for kind, body, checksum in _chunks(data):
+        if kind in _PIXEL_CHUNKS and zlib.crc32(body, zlib.crc32(kind)) != checksum:
+            raise ImageError(f"{path}: is damaged (wrong checksum of {kind.decode()})")
+
+
+def _refuse_other_kinds(data: bytes, path: Path) -> None:
+    """Refuse by name what is a picture, but of a kind that is not read.
+
+    Raises:
+        ImageError: The file is a camera raw, has high dynamic range, or is of another known kind.
+    """
+    raw = any(data.startswith(head, place) for head, place in _RAW_SIGNATURES)
+    suffix = path.suffix.lower()
+    if raw or (data.startswith(_TIFF) and (suffix in _RAW_SUFFIXES or is_raw(data))):
+        raise ImageError(
+            f"{path}: is a camera raw file, of which only a thumbnail could be read; "
+            "develop it first, for example with darktable or RawTherapee, and give the result"
+        )
+    for head, kind in _HDR_SIGNATURES:
+        if data.startswith(head):
+            raise ImageError(
+                f"{path}: is a picture with a high dynamic range ({kind}), whose white is "
+                "undefined; save it with 8 or 16 bits after tone mapping"
+            )
+    for head, place, kind in _SIGNATURES:
+        if data.startswith(head, place):
+            raise ImageError(f"{path}: is a {kind} file, which is not read; save it as PNG or JPEG")
+
+
+_libtiff = threading.local()
+_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def _note_error(_module: object, _format: object, _values: object) -> None:
+    _libtiff.failed = True
+
+
+_NOTE_ERROR = _HANDLER(_note_error)  # libtiff keeps the pointer, but no reference
+
+
+@functools.cache
+def _watch_libtiff() -> None:
+    """Let Pillow's libtiff note its errors in ``_libtiff.failed`` instead of printing them.
+
+    What it prints names no file, and Pillow takes what is left of some pictures in spite of it.
+    Where the library is not found beside Pillow, nothing is changed.
+    """
+    home = Path(PIL.__file__).parent
+    for path in (*home.parent.glob("pillow.libs/libtiff*"), *home.glob(".dylibs/libtiff*")):
+        try:
+            library = ctypes.CDLL(os.fspath(path))
+            library.TIFFSetErrorHandler.argtypes = [_HANDLER]
+            library.TIFFSetErrorHandler(_NOTE_ERROR)
+        except (OSError, AttributeError):
+            continue
 
 
 def _open(file: BinaryIO) -> Image.Image:
@@ -218,11 +344,17 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
         raise ImageError(
             f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
         )
+    # The pixels first: Pillow's parser of metadata would decode them, and so hide their errors.
+    # Pillow also decodes what OpenCV decodes again, because OpenCV does not notice truncated files.
+    _libtiff.failed = False
+    image.load()
+    if image.format == "PNG":
+        _refuse_wrong_checksums(path, memoryview(data))
+    if _libtiff.failed:
+        raise ImageError(f"{path}: is damaged (libtiff cannot decode all of its pixels)")
     icc: bytes | None = image.info.get("icc_profile") or None
-    exif, orientation = metadata(image)
-    deep = _is_16_bit(data, image)
-    image.load()  # also before OpenCV decodes, which does not notice truncated files
-    if deep:
+    exif, turn = metadata(image)
+    if _is_16_bit(data, image):
         samples = _decode_16_bit(path, data, image)
     elif image.mode in ("I", "F", "I;16S"):
         raise ImageError(f"{path}: has 32-bit or signed samples; save it with 8 or 16 bits")
@@ -230,7 +362,7 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
         if image.mode == "CMYK":
             image, icc = _from_cmyk(image, icc), None
         samples = _decode_8_bit(image)
-    upright = samples if orientation == 1 else _turn(samples, orientation)
+    upright = samples if turn == 1 else _turn(samples, turn)
     return Picture(upright.rgb, upright.alpha, exif, icc, upright.grey)
 
 
