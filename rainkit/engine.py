@@ -34,7 +34,7 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 from rainkit.environment import keep_large_blocks
-from rainkit.errors import RainkitError, UsageError, WorkerError
+from rainkit.errors import RainkitError, UsageError, WorkerError, described
 from rainkit.files import system_reason
 
 __all__ = [
@@ -113,11 +113,7 @@ class Failed(Generic[Item]):
     @property
     def reason(self) -> str:
         """The error as one line for a report."""
-        text = " ".join(str(self.error).split())
-        if isinstance(self.error, RainkitError):
-            return text
-        kind = type(self.error).__name__
-        return f"{kind}: {text}" if text else kind
+        return described(self.error)
 
     def get(self) -> NoReturn:
         """Raise the error."""

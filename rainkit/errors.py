@@ -33,6 +33,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "WorkerError",
+    "described",
     "one_line",
 ]
 
@@ -91,3 +92,14 @@ class WorkerError(RainkitError):
 def one_line(error: BaseException) -> str:
     """Return another library's message in one line of at most 200 characters, or its class."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def described(error: Exception) -> str:
+    """Return any error as one line for a report.
+
+    This is the message of an error that was raised on purpose, and class and message of any other.
+    """
+    if isinstance(error, RainkitError):
+        return " ".join(str(error).split())
+    kind = "out of memory" if isinstance(error, MemoryError) else type(error).__name__
+    return f"{kind}: {one_line(error)}" if str(error).strip() else kind

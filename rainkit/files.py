@@ -85,14 +85,15 @@ def remove_temporary(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str, *, overwrite: bool, errors: str = "strict") -> None:
+def write_text(path: Path, text: str, *, overwrite: bool, errors: str = "backslashreplace") -> None:
     """Write a text file in UTF-8; it appears whole or not at all.
 
     Args:
         path: the file to make.
         text: its content; line ends are written as they are.
         overwrite: replace an existing file.
-        errors: as for :meth:`str.encode`: ``replace`` for names of files that are not UTF-8.
+        errors: what becomes of names of files that are not UTF-8, as for :meth:`str.encode`. By
+            default the bytes of such names are written as ``\\udcd3``, which JSON reads back.
 
     Raises:
         FileError: the file exists and ``overwrite`` is False, or the system refuses to write.

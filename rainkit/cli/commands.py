@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -46,6 +48,10 @@ class RainkitGroup(TyperGroup):
         """Run a command; print errors in one line, and end with 130 after Ctrl-C."""
         if ctx.parent is not None:  # the outermost group handles errors
             return super().invoke(ctx)
+        for stream in (sys.stdout, sys.stderr):
+            # Names of files need not be UTF-8, nor the terminal know all that is printed.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except RainkitError as error:

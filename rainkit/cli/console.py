@@ -90,6 +90,11 @@ def _finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
+def _writable(text: str) -> str:
+    """Return text with bytes of file names that are not UTF-8 as ``\\udcd3``, as streams do."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 _LEAST = 12
 """Columns of text are not narrowed below this, since narrower ones cannot be read."""
 
@@ -114,7 +119,7 @@ def print_table(
         figures: headings of the columns that are justified to the right.
         title: line above the table.
     """
-    cells = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    cells = [[Text(_writable(c)) if isinstance(c, str) else c for c in row] for row in rows]
     if title is not None:
         tell(f"\n{title}", style="italic")
     natural = [

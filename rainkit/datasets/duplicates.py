@@ -211,7 +211,9 @@ def write_clean_list(result: AuditResult, path: Path, *, overwrite: bool = False
     Raises:
         FileError: The file exists and ``overwrite`` is False, or it cannot be written.
     """
-    write_text(path, "".join("\t".join(line) + "\n" for line in result.usable), overwrite=overwrite)
+    text = "".join("\t".join(line) + "\n" for line in result.usable)
+    # Names that are not UTF-8 keep their bytes, so that the list finds the files.
+    write_text(path, text, overwrite=overwrite, errors="surrogateescape")
 
 
 def _lines(pictures: CleanImages, fair: Iterable[HashedImage]) -> Iterator[tuple[str, ...]]:

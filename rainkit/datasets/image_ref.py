@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -151,7 +152,7 @@ def _open_member(path: Path, name: str) -> BinaryIO:
             return io.BufferedReader(_FileSection(path, *place))
     else:
         with _transaction(path) as transaction:
-            value = transaction.get(name.encode())
+            value = transaction.get(os.fsencode(name))
             if value is not None:
                 return io.BytesIO(value)
     raise DatasetError(f"{path}: holds no file {name}; put the whole dataset in place again")

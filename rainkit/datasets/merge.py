@@ -23,7 +23,7 @@ from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.phash import LIMIT, pixel_hash
 from rainkit.datasets.sampling_spec import SampledFolder, choose
 from rainkit.engine import Failed, Work, open_engine, paying_workers
-from rainkit.errors import DatasetError, FileError, ImageError, PairingError, UsageError
+from rainkit.errors import DatasetError, FileError, PairingError, UsageError, described
 from rainkit.files import atomic_path, remove_temporary, write_json
 from rainkit.ledger import Ledger
 
@@ -390,8 +390,8 @@ def take_pair(out: Path, copy: bool, chosen: ChosenPair) -> PairHashes | str:
     pair = chosen.pair
     try:
         rainy, clean = pair.rainy.read(), pair.clean.read()
-    except (DatasetError, ImageError) as error:
-        return str(error)
+    except Exception as error:  # whatever it is, the other pairs can be taken
+        return described(error)
     if rainy.shape != clean.shape:
         (h, w), (high, wide) = rainy.shape[:2], clean.shape[:2]
         return f"{pair.rainy}: {w}x{h}, but its clean picture is {wide}x{high}"

@@ -122,7 +122,7 @@ def choose_test(
 
 
 def _rank(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogateescape")).digest()
 
 
 def splits_to_data(records: Iterable[Record], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairing import check_sizes
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
 from rainkit.datasets.sequences import average_frames
-from rainkit.errors import RainkitError, UsageError
+from rainkit.errors import UsageError
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import LoadedMetric
 from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
@@ -211,7 +211,7 @@ class _Scene:
         self._target = cache(clean.read)
         self._rainy = lru_cache(count or 1)(lambda place: frames[place].rainy.read())
         self._whole: RGB8 | None = None
-        self._problem: RainkitError | None = None
+        self._problem: Exception | None = None
 
     def averaged(self, place: int) -> Triple:
         """Return the average from one frame on, with the frame itself.
@@ -224,7 +224,7 @@ class _Scene:
         try:
             average, rainy = self._average(place), self._rainy(place)
             return Triple(self._frames[place].name, average, self._target(), rainy)
-        except RainkitError as error:
+        except Exception as error:
             self._problem = error
             raise
 

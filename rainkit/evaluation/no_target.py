@@ -21,7 +21,7 @@ from rainkit.datasets.pairing import (
     with_unique_names,
 )
 from rainkit.datasets.pairs import find_matches
-from rainkit.errors import PairingError, RainkitError, UsageError
+from rainkit.errors import PairingError, UsageError, described
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest, check_derainers
 from rainkit.evaluation.metrics.registry import LoadedMetric, Metric, load_metrics, metric
 from rainkit.evaluation.report.means import (
@@ -515,15 +515,19 @@ def _attempt(
         restored, milliseconds = source.restore(photograph, rainy)
     except UsageError:
         raise
-    except RainkitError as error:
-        return Failure(photograph.name, str(error))
-    if photograph not in before:
-        alone = [each for each in metrics if not each.metric.needs]
-        before[photograph] = {each.metric.name: each.measure(rainy) for each in alone}
+    except Exception as error:  # whatever it is, the other photographs can be measured
+        return Failure(photograph.name, described(error))
     try:
+        if photograph not in before:
+            alone = [each for each in metrics if not each.metric.needs]
+            before[photograph] = {each.metric.name: each.measure(rainy) for each in alone}
         figures = {each.metric.name: each.measure(restored, rainy=rainy) for each in metrics}
     except PairingError as error:
         raise PairingError(f"{photograph.name}: {error}") from None
+    except UsageError:
+        raise
+    except Exception as error:
+        return Failure(photograph.name, described(error))
     height, width = rainy.shape[:2]
     return NoTargetScore(
         name=photograph.name,

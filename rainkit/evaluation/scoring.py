@@ -20,7 +20,7 @@ from rainkit.datasets.pairs import (
     ReadOptions,
     named_datasets,
 )
-from rainkit.errors import PairingError, RainkitError, UsageError
+from rainkit.errors import PairingError, UsageError, described
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import LoadedMetric
 from rainkit.evaluation.scores import Failure, Score, Scores
@@ -106,7 +106,7 @@ def attempt(
     metrics: Sequence[LoadedMetric] = (),
     exact: bool = False,
 ) -> Outcome:
-    """Score what ``restore`` returns, or return why it fails: unreadable files do not end a run.
+    """Score what ``restore`` returns, or return why it fails, which does not end a run.
 
     Args:
         name: the picture's name.
@@ -123,8 +123,8 @@ def attempt(
         triple = restore()
     except UsageError:
         raise
-    except RainkitError as error:
-        return Failure(name, str(error))
+    except Exception as error:  # whatever it is, the other pictures can be scored
+        return Failure(name, described(error))
     try:
         extras, before = _extras(triple, metrics)
         oddity = odd(triple.restored, triple.target)
@@ -139,6 +139,10 @@ def attempt(
         )
     except PairingError as error:
         raise PairingError(f"{name}: {error}") from None
+    except UsageError:
+        raise
+    except Exception as error:
+        return Failure(name, described(error))
 
 
 def collect(

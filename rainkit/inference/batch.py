@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rainkit import images
 from rainkit.api import RAIN
-from rainkit.errors import FileError, ImageError, RainkitError, UsageError, one_line
+from rainkit.errors import FileError, RainkitError, UsageError, described, one_line
 from rainkit.images import Picture
 from rainkit.inference.outputs import Job, Plan, check_writable, plan, plan_several
 from rainkit.inference.report import write_page
@@ -601,8 +601,14 @@ def _read(job: Job) -> Picture | str | None:
         return None
     try:
         return images.read(job.input)
-    except ImageError as error:
-        return str(error)
+    except Exception as error:  # whatever it is, the other pictures can be derained
+        return _about(job.input, error)
+
+
+def _about(path: Path, error: Exception) -> str:
+    """Return one line that names the file, as most errors of pictures do already."""
+    line = described(error)
+    return line if str(path) in line else f"{path}: {line}"
 
 
 def _compute(
@@ -615,9 +621,8 @@ def _compute(
     start = time.perf_counter()
     try:
         result = derainer.derain_picture(picture, on_tile, parts=parts)
-    except (RainkitError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return _Computed(rainy=picture, error=reason)
+    except Exception as error:
+        return _Computed(rainy=picture, error=described(error))
     return _Computed(picture, result, time.perf_counter() - start)
 
 
@@ -630,8 +635,8 @@ def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int) -> _
             if not (job.made and job.parts):
                 images.write(job.output, result.picture, overwrite=overwrite, quality=quality)
             written = _write_parts(job, result, overwrite=overwrite)
-        except ImageError as refused:
-            error = str(refused)
+        except Exception as refused:
+            error = _about(job.input, refused)
             cause = refused.__cause__
             hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
     elif rainy is not None:

@@ -19,7 +19,7 @@ import numpy as np
 from markupsafe import Markup
 
 import rainkit
-from rainkit.errors import RainkitError
+from rainkit.errors import described
 from rainkit.files import write_text
 from rainkit.images import LUMA_WEIGHTS, RGB8, Pixels, to_uint8
 from rainkit.render.html import render, shown_at_most, thumbnail, thumbnail_side
@@ -271,8 +271,8 @@ def strongest_change(
 def _shown(photograph: Photograph, side: int, measure: Measure | None) -> Shown:
     try:
         rainy = to_uint8(photograph.read())
-    except RainkitError as error:
-        gone = ShownResult(missing=str(error))
+    except Exception as error:  # the page is made of the others
+        gone = ShownResult(missing=described(error))
         return Shown(
             name=photograph.name, size=(1, 1), rainy=gone, results=(gone,) * len(photograph.results)
         )
@@ -317,8 +317,8 @@ def _read(result: Result, rainy: RGB8) -> tuple[RGB8 | None, str]:
         return None, result.missing
     try:
         picture = to_uint8(result.read())
-    except RainkitError as error:
-        return None, str(error)
+    except Exception as error:
+        return None, described(error)
     if picture.shape != rainy.shape:
         (h, w), (rh, rw) = picture.shape[:2], rainy.shape[:2]
         return None, f"it is of {w}x{h}, and the photograph of {rw}x{rh}"
@@ -329,7 +329,7 @@ def _parts(result: Result, side: int) -> dict[str, bytes]:
     """Return thumbnails of the parts of a result, half as long as pictures."""
     found = {}
     for name, read in result.parts.items():
-        with suppress(RainkitError):
+        with suppress(Exception):
             found[name] = thumbnail(read(), side // 2)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,8 +198,16 @@ def write_texts(
 
 
 def json_text(data: Any) -> str:
-    """Return data as the text of a JSON file; infinity and NaN are errors, see :func:`finite`."""
-    return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    """Return data as the text of a JSON file; infinity and NaN are errors, see :func:`finite`.
+
+    Bytes of file names that are not UTF-8 become text such as ``\\udcd3``, as in the other tables:
+    many parsers refuse surrogates.
+    """
+    text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False)
+    return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text) + "\n"
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def finite(value: Any) -> Any:

@@ -314,8 +314,11 @@ def made_or_reason(outcome: Outcome[Any, MadeScene]) -> MadeScene:
         FileError: A result cannot be written, and neither could the next one.
         UsageError: The request itself cannot work.
     """
-    if isinstance(outcome, Failed) and not isinstance(outcome.error, (FileError, UsageError)):
-        return MadeScene(reason=outcome.reason)
+    if isinstance(outcome, Failed):
+        error = outcome.error
+        unwritable = isinstance(error, FileError) and not isinstance(error, ImageError)
+        if not (unwritable or isinstance(error, UsageError)):
+            return MadeScene(reason=outcome.reason)
     return outcome.get()
 
 

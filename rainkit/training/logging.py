@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
+import os
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,7 @@ def _start(accelerator: Accelerator, request: TrainRequest) -> None:
     settings = hyperparameters.to_data(request.hyperparameters)
     about = {"method": request.method.name, "variant": request.variant, "seed": request.seed}
     name = f"{request.run.resolve().parent.name}-{request.run.resolve().name}"
-    identity = hashlib.sha256(str(request.run.resolve()).encode()).hexdigest()[:16]
+    identity = hashlib.sha256(os.fsencode(request.run.resolve())).hexdigest()[:16]
     accelerator.init_trackers(
         PROJECT,
         config=about | dict(_flat(settings)),

@@ -1,10 +1,11 @@
 """``rainkit bench`` as typed."""
 
-import functools
 import json
 from pathlib import Path
 
 import pytest
+
+from rainkit.errors import UsageError
 
 QUICK = (
     "--size",
@@ -96,11 +97,15 @@ def test_no_terminal_is_too_narrow_for_a_figure(rainkit, monkeypatch, timing, co
 
 def test_what_no_method_can_do_is_wrong_use(rainkit, monkeypatch, timing):
     from rainkit.benchmarking import Row, rows
+    from rainkit.benchmarking.timing import measure
 
-    refused = functools.cache(rows.run_job)  # one process for the same job of both calls
-
-    def run_job(job):
-        return Row(job=job, timing=timing) if job.precision == "fp32" else refused(job)
+    def run_job(job: rows.Job) -> Row:
+        """What the process of a row answers."""
+        if job.precision == "fp32":
+            return Row(job=job, timing=timing)
+        with pytest.raises(UsageError) as refused:
+            measure(job)
+        return Row(job=job, problem=str(refused.value), usage=True)
 
     monkeypatch.setattr(rows, "run_job", run_job)
     code, _, err = rainkit("bench", "--method", "graspp-gan", *QUICK, "--precision", "fp16")

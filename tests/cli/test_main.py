@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -121,3 +123,22 @@ def test_options_that_exclude_each_other_are_named():
         refuse_together("--c", {"--a": True, "--b": "x"})
     with pytest.raises(UsageError, match=r"^--a cannot be used with --c; rename it$"):
         refuse_together("--c", {"--a": 1}, "rename it")
+
+
+def test_names_that_are_not_utf_8_pass_through_every_table(rainkit, pairs: Path, tmp_path: Path):
+    for side in ("rainy", "clean"):
+        place = os.fsencode(pairs / side)
+        os.rename(place + b"/a.png", place + b"/" + "雨a.png".encode("gbk"))
+    shutil.copytree(pairs / "rainy", tmp_path / "ours")
+    (tmp_path / "ours" / "b.png").write_bytes(b"")
+    out = tmp_path / "out"
+    scored = ("score", tmp_path / "ours", pairs / "clean", "--input", pairs / "rainy")
+    code, _, err = rainkit(*scored, "-o", out)
+    assert (code, "b.png: is empty" in err) == (1, True), err
+    for name in ("per_image.csv", "metrics.json"):
+        assert r"\udcd3" in (out / name).read_text(encoding="utf-8")
+    code, shown, err = rainkit("compare", out, out)
+    assert (code, "PSNR" in shown) == (0, True), err
+    code, shown, err = rainkit("data", "audit", pairs, "--write-clean", tmp_path / "usable.txt")
+    assert code in (0, 1), err
+    assert "雨a.png".encode("gbk") in (tmp_path / "usable.txt").read_bytes()

@@ -210,6 +210,7 @@ def test_the_result_is_plain_data(run, photos: Path):
         "width": 72,
         "height": 48,
         "blocks": None,
+        "work_size": None,
         "parts": {},
         "error": None,
     }
@@ -218,3 +219,21 @@ def test_the_result_is_plain_data(run, photos: Path):
 def test_wrong_quality_is_refused(run, photos: Path):
     with pytest.raises(UsageError, match="--quality 101"):
         run(photos, quality=101)
+
+
+@pytest.mark.parametrize("step", ["read", "derain_picture", "write"])
+def test_whatever_befalls_one_picture_ends_no_run(run, photos: Path, monkeypatch, step: str):
+    owner = inference.Derainer if step == "derain_picture" else images
+    known, left = getattr(owner, step), [ZeroDivisionError("of nobody's making")]
+
+    def fail_once(*arguments, **options):
+        if left:
+            raise left.pop()
+        return known(*arguments, **options)
+
+    monkeypatch.setattr(owner, step, fail_once)
+    result = run(photos)
+    assert [each.status for each in result.outcomes] == ["failed", "done"]
+    assert result.exit_code == 1
+    reason = f"{photos / 'a.jpg'}: ZeroDivisionError: of nobody's making"
+    assert result.failed[0].error == reason

@@ -62,15 +62,18 @@ class Row(NamedTuple):
 
 
 def read_text(path: Path) -> str:
-    """Read a text file.
+    """Read a text file; names of files that are not UTF-8 become what Python calls the files.
 
     Raises:
         DatasetError: the file cannot be read as text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        if "\0" in text:
+            text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as text ({error}); get it again") from error
+    return text
 
 
 def swap_if_reversed(row: Row) -> Row:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
+from rainkit.errors import DatasetError, ImageError, PairingError, UsageError, described
 from rainkit.evaluation.downstream import accuracy, models
 from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
 from rainkit.evaluation.downstream.page import Looked, Page, Sheet, Sheets, page
@@ -407,8 +407,10 @@ def measure(
         for name, files in pictures.items():
             try:
                 found = {key: seen(stored) for key, stored in files.items()}
-            except (ImageError, DatasetError) as error:
-                failures.append((dataset, Failure(name, str(error))))
+            except UsageError:
+                raise
+            except Exception as error:  # whatever it is, the others can be measured
+                failures.append((dataset, Failure(name, described(error))))
             else:
                 if labels is None:
                     truth = task.believe(found[_CLEAN])

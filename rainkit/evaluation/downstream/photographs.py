@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import holds_pairs
 from rainkit.datasets.readers import ReadOptions
-from rainkit.errors import DatasetError, ImageError, PairingError, RainkitError, UsageError
+from rainkit.errors import (
+    DatasetError,
+    ImageError,
+    PairingError,
+    UsageError,
+    described,
+)
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest, check_derainers
 from rainkit.evaluation.downstream import accuracy, benefit
 from rainkit.evaluation.downstream.accuracy import Confusion, Detections, same_objects
@@ -187,8 +193,10 @@ def measure_photographs(request: PhotographsRequest, advance: Advance | None = N
             shown = f"{dataset}/{photograph.name}"
             try:
                 answers = {name: looks(stored) for name, stored in files[photograph].items()}
-            except (ImageError, DatasetError) as error:
-                failed[photograph] = str(error)
+            except UsageError:
+                raise
+            except Exception as error:  # whatever it is, the others can be measured
+                failed[photograph] = described(error)
                 progress.tick()
                 continue
             truth = looks.truth(truths.get(photograph))
@@ -252,8 +260,8 @@ def _derain(
                     derainer.restore(photograph.dataset, photograph.name, photograph.rainy.read())
                 except UsageError:
                     raise
-                except RainkitError as error:
-                    failed[photograph] = str(error)
+                except Exception as error:
+                    failed[photograph] = described(error)
                 path = derainer.path(photograph.dataset, photograph.name)
                 if path is not None:
                     own[derainer.label] = ImageRef(path)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 import rainkit
-from rainkit.errors import ImageError, RainkitError
+from rainkit.errors import ImageError, described
 from rainkit.evaluation.report.data import (
     EvalReport,
     EvalResult,
@@ -144,9 +144,9 @@ def panels(results: Sequence[EvalResult], *, most: int, side: int, budget: int) 
     for result, pick, score in chosen:
         try:
             read.append((result, pick, score, _pictures(result, score.name, side)))
-        except RainkitError as error:
+        except Exception as error:  # the page is made of the others
             where = f"{result.method} on {result.dataset}, {score.name}"
-            notes.append(f"{where} cannot be shown: {error}")
+            notes.append(f"{where} cannot be shown: {described(error)}")
     jpegs: dict[str, str] = {}
     found: list[Panel] = []
     shown_side = side
