@@ -276,9 +276,9 @@ def test_pipes_sockets_and_devices_are_refused_before_they_are_opened(tmp_path: 
 
 
 def test_float_and_32_bit_pictures_are_refused(file):
-    for mode in ("F", "I"):
+    for mode, kind in (("F", "floating-point"), ("I", "signed")):
         image = Image.fromarray(GREY).convert(mode)
-        with pytest.raises(ImageError, match="8 or 16 bits"):
+        with pytest.raises(ImageError, match=f"has {kind} samples, not supported; save it as 8-"):
             images.read(file(image, f"{mode}.tif"))
 
 
