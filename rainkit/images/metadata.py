@@ -246,6 +246,8 @@ def _with_text_as_bytes(exif: Image.Exif) -> Image.Exif:
         below = tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
         if value := (exif.get_ifd(tag) if below else exif[tag]):
             copied[tag] = encoded(value)
+        if tag == ExifTags.IFD.Exif and _INTEROP in copied.get(tag, {}):
+            copied[tag][_INTEROP] = encoded(exif.get_ifd(_INTEROP))  # not its old offset
     return copied
 
 

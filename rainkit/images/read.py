@@ -354,7 +354,7 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     image.load()
     if image.format == "PNG":
         _refuse_wrong_checksums(path, memoryview(data))
-    turn, kind = orientation(image), image.format or ""
+    turn, kind = orientation(image), "JPEG" if image.format == "MPO" else str(image.format)
     stored = tiff.layout(data).orientation if kind == "TIFF" else turn
     known = carried(data, image.info, kind, turned=stored >= 5)
     if image.mode in ("I", "F", "I;16S"):

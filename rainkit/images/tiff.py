@@ -46,8 +46,8 @@ _DEPTHS = {
 _NAMES = {4: "a transparency mask", 8: "CIE L*a*b* colours", 9: "ICC L*a*b* colours"}
 _NAMES |= {10: "ITU L*a*b* colours", 32844: "LogL samples", 32845: "LogLuv samples"}
 
-_NONE, _OLD_JPEG, _JPEG = 1, 6, 7
-_OF_BYTES = (_NONE, 5, 8, 32946, 32773, 34925, 50000)
+_NONE, _OLD_JPEG, _JPEG, _PACK_BITS = 1, 6, 7, 32773
+_OF_BYTES = (_NONE, 5, 8, 32946, _PACK_BITS, 34925, 50000)
 """Compressions of bytes, whatever they mean: LZW, Deflate, PackBits, LZMA, Zstandard."""
 _UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED, _COREL = 0, 1, 2, 999
 _MAX_SAMPLES = 64
@@ -220,7 +220,7 @@ def colours(data: bytes, found: Layout) -> tuple[Pixels, Pixels | None]:
     if 8 < depth < 16:
         scale = np.rint(np.arange(2**depth) * (largest / (2**depth - 1))).astype(np.uint16)
         samples = scale[samples]
-    colour = np.ascontiguousarray(samples[..., :number])
+    colour = samples[..., :number].copy()
     if found.photometric == _WHITE_IS_ZERO:
         colour = largest - colour
     alpha = None
@@ -252,13 +252,19 @@ def _samples(data: bytes, found: Layout) -> Pixels:
     if width < 1 or rows < 1:
         raise ValueError("its tiles or strips have no size")
     pieces = -(-found.width // width) * -(-found.height // rows)
+    raw = found.compression == _NONE and not tiled and found.bits[0] in (8, 16)
+    raw = raw and first.number(_FILL_ORDER, 1) == 1
+    sizes = (0,) * len(offsets) if raw else sizes  # which some programs write wrongly
     if len(offsets) != planes * pieces or len(sizes) != planes * pieces:
         raise ValueError("its tags do not tell where all tiles or strips are")
     read = []
     for plane in range(planes):
         place = slice(plane * pieces, (plane + 1) * pieces)
         grid = _Grid(found.width, width, rows, found.samples // planes, tiled)
-        read.append(_plane(data, found, grid, offsets[place], sizes[place]))
+        if raw:
+            read.append(_raw_plane(data, found, grid, offsets[place]))
+        else:
+            read.append(_plane(data, found, grid, offsets[place], sizes[place]))
     return read[0] if planes == 1 else np.dstack(read)
 
 
@@ -270,6 +276,21 @@ class _Grid(NamedTuple):
     rows: int
     channels: int
     tiled: bool
+
+
+def _raw_plane(data: bytes, found: Layout, grid: _Grid, offsets: tuple[int, ...]) -> Pixels:
+    """Return the samples of a plane that are not compressed, [H, W, channels]."""
+    dtype = np.dtype(f"{found.directory.order}u{found.bits[0] // 8}")
+    row, strips, left = grid.across * grid.channels, [], found.height
+    for offset in offsets:
+        number = row * min(grid.rows, left)
+        left -= grid.rows
+        if offset + number * dtype.itemsize > len(data):
+            raise ValueError("it is truncated")
+        strips.append(np.frombuffer(data, dtype, number, offset))
+    samples = np.concatenate(strips) if len(strips) > 1 else strips[0]
+    native = samples.astype(dtype.newbyteorder("="), copy=False)
+    return native.reshape(found.height, grid.across, grid.channels)
 
 
 def _plane(
@@ -308,7 +329,7 @@ def _plane(
     entries = {tag: Entry.of(kinds[tag], order, *given) for tag, given in values.items()}
     body[:8] = tags.head(order, len(body))
     body += tags.pack(entries, order, len(body))
-    with Image.open(io.BytesIO(bytes(body)), formats=("TIFF",)) as image:
+    with Image.open(io.BytesIO(body), formats=("TIFF",)) as image:
         image.load()
         read = np.asarray(image)
     if whole:
@@ -317,7 +338,9 @@ def _plane(
         samples = _unpacked(read, depth, units(grid.width), grid.width * grid.channels)
         samples = samples[:, : grid.across * grid.channels]
     pixels = samples.reshape(found.height, grid.across, grid.channels)
-    if found.directory.number(_PREDICTOR, 1) == 2:
+    # libtiff ignores the predictor of the other compressions, too.
+    predicted = found.compression not in (_NONE, _PACK_BITS)
+    if predicted and found.directory.number(_PREDICTOR, 1) == 2:
         pixels = pixels.copy()
         for left in range(0, grid.across, grid.width):
             piece = pixels[:, left : left + grid.width]

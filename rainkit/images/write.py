@@ -134,7 +134,8 @@ def _by_opencv(picture: Picture, suffix: str) -> bytes:
 
 def _png(picture: Picture) -> bytes:
     """Encode with OpenCV, several times faster than Pillow, and insert metadata after IHDR."""
-    data = _by_opencv(picture, ".png")
+    grey_alpha = picture.grey and picture.alpha is not None  # which OpenCV does not know
+    data = _grey_alpha_png(picture) if grey_alpha else _by_opencv(picture, ".png")
     chunks = b"".join(_chunk(name, body) for name, body in picture.chunks)
     if picture.dpi is not None:
         chunks += _chunk(b"pHYs", struct.pack(">IIB", *_per_metre(picture.dpi), 1))
@@ -146,6 +147,20 @@ def _png(picture: Picture) -> bytes:
         chunks += _chunk(b"eXIf", picture.exif.removeprefix(b"Exif\0\0"))
     end = 8 + 25  # signature and IHDR
     return data[:end] + chunks + data[end:]
+
+
+def _grey_alpha_png(picture: Picture) -> bytes:
+    """Return a PNG file of grey and alpha; each byte is stored as the difference to its left."""
+    samples = _samples(picture, alpha=True)
+    height, width, _ = samples.shape
+    stored = samples.astype(samples.dtype.newbyteorder(">"))
+    raw = stored.view(np.uint8).reshape(height, -1)
+    rows = np.ones((height, 1 + raw.shape[1]), np.uint8)  # the first byte is the filter: Sub
+    rows[:, 1:] = raw
+    rows[:, 1 + 2 * samples.itemsize :] -= raw[:, : -2 * samples.itemsize]
+    head = struct.pack(">IIBBBBB", width, height, 8 * samples.itemsize, 4, 0, 0, 0)
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, body) for name, body in parts)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
