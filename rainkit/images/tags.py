@@ -55,18 +55,23 @@ class Directory(NamedTuple):
     following: int
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Return the whole numbers of a tag, or the default where they are missing or no such."""
+        """Return the whole numbers of a tag, or the default without the tag.
+
+        Raises:
+            ValueError: It holds something else.
+        """
         entry = self.entries.get(tag)
-        code = _WHOLE.get(entry.kind) if entry is not None else None
-        if entry is None or code is None:
+        if entry is None:
             return default
+        if (code := _WHOLE.get(entry.kind)) is None:
+            raise ValueError(f"its tag {tag} holds no whole number")
         return struct.unpack(f"{self.order}{entry.number}{code}", entry.data)
 
     def number(self, tag: int, default: int) -> int:
         """Return the whole number of a tag.
 
         Raises:
-            ValueError: It has several.
+            ValueError: It holds several, or something else.
         """
         values = self.numbers(tag, (default,))
         if len(values) != 1:

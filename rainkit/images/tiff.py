@@ -82,8 +82,11 @@ class Layout(NamedTuple):
     @property
     def orientation(self) -> int:
         """The EXIF orientation, 1 to 8."""
-        values = self.directory.numbers(_ORIENTATION)
-        return values[0] if len(values) == 1 and values[0] in range(1, 9) else 1
+        try:
+            value = self.directory.number(_ORIENTATION, 1)
+        except ValueError:  # which does not matter for the pixels
+            return 1
+        return value if value in range(1, 9) else 1
 
     @property
     def own(self) -> bool:
@@ -126,7 +129,7 @@ def layout(data: bytes) -> Layout:
     try:
         first = tags.first(data)
     except tags.BROKEN as error:
-        raise ValueError("its directory of tags cannot be read") from error
+        raise ValueError("its tags cannot be read") from error
     width, height = first.number(_WIDTH, 0), first.number(_HEIGHT, 0)
     if width < 1 or height < 1:
         raise ValueError("its tags tell no width and height")
