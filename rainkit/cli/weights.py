@@ -161,7 +161,7 @@ def import_file(
 
     For example:
 
-      rainkit weights import net_latest.pth --method prenet -o rain100h.safetensors
+      rainkit weights import net_latest.pth -m prenet -o heavy.safetensors
     """
     from rainkit import plugins, weights
 

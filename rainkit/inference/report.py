@@ -168,6 +168,8 @@ def _shown_result(outcome: Outcome) -> Result:
         told.append(f"{outcome.seconds:.2f} s")
     if outcome.blocks is not None:
         told.append(counted(outcome.blocks, "block"))
+    if outcome.work_size is not None:
+        told.append("rain found at {} × {}".format(*outcome.work_size))
     return Result(
         read=partial(_pixels, outcome.output),
         note=" · ".join(told),

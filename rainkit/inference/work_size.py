@@ -30,9 +30,12 @@ docs/benchmarks/work_size.md has the measurements."""
 _THUMBNAIL = 640
 """Longest side in pixels of the first look; hardly larger pictures are left as they are."""
 
-_FINEST, _WIDEST = 1.9, 4.0
-"""Widths in pixels between which a look is trusted: shrinking blurs finer streaks, and wider ones
-are measured too narrow, since the layer's local mean is taken off."""
+_FINEST, _WIDEST = 2.3, 4.0
+"""Widths in pixels between which a look is trusted: shrinking blurs finer streaks to about 2, and
+wider ones are measured too narrow, since the layer's local mean is taken off."""
+
+_FINER = 1.5
+"""Factor between a look and the next finer one."""
 
 _SMALLEST = 200
 """Shortest longest side in pixels; smaller pictures show too little."""
@@ -45,8 +48,8 @@ def choose_longest_side(picture: NDArray[Any], find_rain: FindRain) -> int:
     """Return the longest side in pixels at which a picture's streaks have the width that is known.
 
     The network takes the rain off a thumbnail. The width of what it finds there says how much
-    larger or smaller the picture has to be; where the streaks are too fine or too wide for the
-    thumbnail, a larger or smaller one is looked at.
+    larger or smaller the picture has to be. If the streaks are too fine for the thumbnail, the part
+    with most rain is looked at at a higher resolution; if they are too wide, a smaller thumbnail.
 
     Args:
         picture: [H,W,3] uint8 or uint16.
@@ -56,17 +59,37 @@ def choose_longest_side(picture: NDArray[Any], find_rain: FindRain) -> int:
         At most the picture's own longest side, which stands for working at full size.
     """
     full = int(max(picture.shape[:2]))
-    side = _THUMBNAIL
+    side, seen = _THUMBNAIL, picture
     while side < _SPARED * full:
-        width = streak_width(find_rain(shrink(picture, side)))
+        rain = find_rain(shrink(seen, round(side * max(seen.shape[:2]) / full)))
+        width = streak_width(rain)
         wanted = round(side * _KNOWN_WIDTH / width)
-        if width < _FINEST and wanted > side:
-            side *= 2
+        if width < _FINEST:
+            side = round(_FINER * side)
+            seen = _rainiest(seen, rain, round(_THUMBNAIL * full / side))
         elif width > _WIDEST and wanted >= _SMALLEST:
             side = wanted
         else:
             return max(wanted, _SMALLEST) if wanted <= _SPARED * full else full
     return full
+
+
+def _rainiest(picture: NDArray[Any], rain: Plane, side: int) -> NDArray[Any]:
+    """Return the part of a picture in which most rain was found.
+
+    Args:
+        picture: [H,W,3].
+        rain: what was found in it, [h,w], at another resolution.
+        side: longest side of the part in pixels.
+    """
+    height, width = (min(side, each) for each in picture.shape[:2])
+    scale = rain.shape[0] / picture.shape[0]
+    window = max(1, round(width * scale)), max(1, round(height * scale))
+    sums = cv2.blur(rain, window, borderType=cv2.BORDER_CONSTANT)
+    row, column = np.unravel_index(int(sums.argmax()), sums.shape)
+    top = min(max(0, round(row / scale - height / 2)), picture.shape[0] - height)
+    left = min(max(0, round(column / scale - width / 2)), picture.shape[1] - width)
+    return picture[top : top + height, left : left + width]
 
 
 def streak_width(rain: Plane) -> float:

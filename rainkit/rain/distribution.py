@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from rainkit.errors import UsageError
+from rainkit.images import RGB8
 from rainkit.rain import physics
+from rainkit.rain.render import SampledRain, sample_rain
 from rainkit.rain.settings import RainSettings
 
 __all__ = ["RainDistribution"]
+
+_VARIETY = 1  # extends the seed of a rain
+_FAINTEST_BLUR = 0.5  # px
+_SHARES = (
+    "veiled",
+    "veil_most",
+    "dimmed",
+    "dim_least",
+    "darkened",
+    "defocused",
+    "beaded",
+    "layered",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RainDistribution:
     """Shares of the kinds of rain in training, and the ranges of their strength and direction.
 
-    There are four kinds of rain, which differ in their streaks. Their shares need not add up to 1.
+    There are six kinds of rain, which differ in their streaks. Their shares need not add up to 1.
 
     Attributes:
         natural: share of rain as a camera sees it: drops of all sizes and distances, whose streaks
@@ -28,6 +44,10 @@ class RainDistribution:
             thickness, which add to the scene.
         dense: share of rain as in Rain100H: many overlapping streaks.
         soft: share of rain as in Rain800 and Rain1400: short or blurred streaks of low contrast.
+        dashes: share of rain as in photographs of a short exposure that were enlarged: short, soft
+            dashes a few times as long as wide.
+        near: share of rain with drops before the lens: thick streaks and spots out of focus, with
+            other streaks behind them.
         gain_low: lowest random factor on a kind's streak gain, drawn log-uniformly.
         gain_high: highest random factor on a kind's streak gain.
         tilt_sd_deg: standard deviation in degrees of the mean direction of rain between samples.
@@ -40,6 +60,11 @@ class RainDistribution:
             of other kinds have a tenth of it. Three in four inputs of Rain800 are the clean
             picture to the power 1.8 under the rain. A network that never saw this removes the
             streaks there but loses PSNR.
+        defocused: share of samples all of whose streaks are out of focus or blurred.
+        blur_most_px: greatest standard deviation of that blur in px.
+        beaded: share of samples whose longer streaks are chains of beads, as in light that flickers
+            or from drops that oscillate.
+        layered: share of samples in which a second rain, of any kind, falls before the first.
         gamma_least: exponent of the gentlest tone curve.
         gamma_most: exponent of the steepest tone curve.
     """
@@ -48,6 +73,8 @@ class RainDistribution:
     sparse: float = 0.25
     dense: float = 0.3
     soft: float = 0.2
+    dashes: float = 0.2
+    near: float = 0.1
     gain_low: float = 0.6
     gain_high: float = 1.7
     tilt_sd_deg: float = 13.0
@@ -57,6 +84,10 @@ class RainDistribution:
     dimmed: float = 0.03
     dim_least: float = 0.6
     darkened: float = 0.6
+    defocused: float = 0.15
+    blur_most_px: float = 2.5
+    beaded: float = 0.1
+    layered: float = 0.15
     gamma_least: float = 1.2
     gamma_most: float = 1.9
 
@@ -65,15 +96,17 @@ class RainDistribution:
             value = getattr(self, item.name)
             if not (math.isfinite(value) and value >= 0):
                 raise UsageError(f"rain distribution: {item.name} must be 0 or more, not {value}")
-        if self.natural + self.sparse + self.dense + self.soft <= 0:
+        if sum(self._shares()) <= 0:
             raise UsageError("rain distribution: at least one kind of rain needs a share above 0")
-        for name in ("veiled", "veil_most", "dimmed", "dim_least", "darkened"):
+        for name in _SHARES:
             if getattr(self, name) > 1:
                 raise UsageError(f"rain distribution: {name} is a share and must be at most 1")
         if not 0 < self.gain_low <= self.gain_high:
             raise UsageError("rain distribution: gain_low must be above 0 and not above gain_high")
         if not 1 <= self.gamma_least <= self.gamma_most <= 3:
             raise UsageError("rain distribution: keep 1 <= gamma_least <= gamma_most <= 3")
+        if not _FAINTEST_BLUR <= self.blur_most_px <= 8:
+            raise UsageError(f"rain distribution: keep {_FAINTEST_BLUR} <= blur_most_px <= 8")
         if self.dim_least < 0.05 or self.veil_most > 0.95 or self.tilt_most_deg > 90:
             raise UsageError(
                 "rain distribution: keep dim_least >= 0.05, veil_most <= 0.95 and "
@@ -82,11 +115,14 @@ class RainDistribution:
 
     def draw(self, rng: np.random.Generator) -> tuple[RainSettings, float | None]:
         """Draw settings and the distance of a flat scene in metres, which is None for no veil."""
-        kinds = (_natural, _sparse, _dense, _soft)
-        shares = np.cumsum([self.natural, self.sparse, self.dense, self.soft])
+        kinds = (_natural, _sparse, _dense, _soft, _dashes, _near)
+        shares = np.cumsum(self._shares())
         kind = kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
         changes = kind(rng)
         changes["streak_gain"] *= _log_uniform(rng, self.gain_low, self.gain_high)
+        # Without a share nothing is drawn, so that samples of older runs stay as they are.
+        if self.defocused and rng.random() < self.defocused:
+            _blur(changes, _log_uniform(rng, _FAINTEST_BLUR, self.blur_most_px))
         tilt = float(rng.normal(0.0, self.tilt_sd_deg))
         changes["roll_deg"] = max(-self.tilt_most_deg, min(self.tilt_most_deg, tilt))
         if rng.random() < self.dimmed:
@@ -103,6 +139,35 @@ class RainDistribution:
         distance = -math.log1p(-taken) / physics.extinction(settings.rate_mm_h)
         # A scene nearer than the last cut would hide streaks, as a wall does and a veil does not.
         return settings, max(distance, settings.cuts_m[-1] + 0.01)
+
+    def vary(self, rain: SampledRain, clean: RGB8, seed: Sequence[int]) -> SampledRain:
+        """Add a second rain in a share of samples, and make beads of the streaks in another.
+
+        Weather and colours stay those of ``rain``. The result depends on the arguments alone.
+
+        Args:
+            rain: rain that was sampled from what :meth:`draw` returned.
+            clean: the picture that it was sampled for, uint8 [H, W, 3].
+            seed: the seed of ``rain``.
+        """
+        if not (self.layered or self.beaded):
+            return rain
+        rng = np.random.default_rng([*seed, _VARIETY])
+        layered, beaded = rng.random(2) < (self.layered, self.beaded)
+        if layered:
+            settings, _ = self.draw(rng)
+            # All rain of a picture falls in one direction.
+            settings = replace(settings, roll_deg=rain.settings.roll_deg)
+            other = sample_rain(
+                clean, settings, [*seed, _VARIETY], frame_width=rain.geometry.frame_width
+            )
+            rain = replace(rain, drops=rain.drops.joined(other.drops))
+        if beaded:
+            rain = replace(rain, drops=rain.drops.beaded(rng))
+        return rain
+
+    def _shares(self) -> tuple[float, ...]:
+        return self.natural, self.sparse, self.dense, self.soft, self.dashes, self.near
 
 
 def _natural(rng: np.random.Generator) -> dict[str, Any]:
@@ -163,6 +228,50 @@ def _soft(rng: np.random.Generator) -> dict[str, Any]:
         "streak_grey": float(rng.uniform(200.0, 255.0)),
         **_wide_aperture(rng, 0.2),
     }
+
+
+def _dashes(rng: np.random.Generator) -> dict[str, Any]:
+    near = float(rng.uniform(0.6, 1.6))
+    return {
+        "rate_mm_h": _log_uniform(rng, 25.0, 160.0),
+        "streak_gain": 40.0,
+        "exposure_s": _log_uniform(rng, 1 / 450, 1 / 120),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(2.0, 4.0)),
+        "smallest_mm": float(rng.uniform(1.4, 2.2)),
+        "gust_rad": float(rng.uniform(0.02, 0.12)),
+        "psf_px": _log_uniform(rng, 0.7, 2.0),
+        "wind_sd_m_s": 0.5,
+        "blend": "add" if rng.random() < 0.3 else "alpha",
+        "streak_grey": float(rng.uniform(180.0, 255.0)),
+    }
+
+
+def _near(rng: np.random.Generator) -> dict[str, Any]:
+    near = float(rng.uniform(0.15, 0.35))
+    return {
+        "rate_mm_h": _log_uniform(rng, 40.0, 250.0),
+        "streak_gain": 40.0,
+        "exposure_s": _log_uniform(rng, 1 / 400, 1 / 50),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(4.0, 12.0)),
+        "smallest_mm": float(rng.uniform(1.2, 2.2)),
+        "gust_rad": float(rng.uniform(0.02, 0.1)),
+        "psf_px": float(rng.uniform(0.5, 1.0)),
+        "wind_sd_m_s": 0.5,
+        "blend": "add" if rng.random() < 0.2 else "alpha",
+        "streak_grey": float(rng.uniform(170.0, 250.0)),
+        "focal_mm": _log_uniform(rng, 18.0, 50.0),
+        "f_number": _log_uniform(rng, 1.8, 8.0),
+        "focus_m": float(rng.uniform(2.0, 10.0)),
+    }
+
+
+def _blur(changes: dict[str, Any], blur_px: float) -> None:
+    """Blur streaks, and brighten them in part, since wide ones would fade into the scene."""
+    sharp = changes["psf_px"]
+    changes["psf_px"] = math.hypot(sharp, blur_px)
+    changes["streak_gain"] *= (changes["psf_px"] / sharp) ** 0.7
 
 
 def _photoshop(rng: np.random.Generator) -> dict[str, Any]:

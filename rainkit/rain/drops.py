@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +78,52 @@ class Drops:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def joined(self, other: Drops) -> Drops:
+        """Return the streaks of both; both veils are cut at the same distances."""
+        names = ("x", "y", "dx", "dy", "mass", "sigma", "z")
+        return Drops(
+            **{n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in names},
+            veil=tuple(one + two for one, two in zip(self.veil, other.veil, strict=True)),
+            n_drops=self.n_drops + other.n_drops,
+        )
+
+    def beaded(self, rng: np.random.Generator) -> Drops:
+        """Return these drops with streaks that are long enough for it split into chains of beads.
+
+        An exposure gives all streaks the same number of beads, of which each streak shows a part:
+        what flickers or oscillates during it does so at one rate. A fainter streak joins them.
+        """
+        beads = int(rng.integers(2, 8))
+        lit, between = rng.uniform(0.25, 0.6), rng.uniform(0.1, 0.5)
+        length = np.hypot(self.dx, self.dy)
+        long = np.flatnonzero(length > 3.0 * beads * self.sigma)
+        if not long.size:
+            return self
+        # Ends of the beads along a streak, from 0 to 1; the first and the last may be cut off.
+        start = (np.arange(beads + 1) + rng.uniform(-1, 0, (long.size, 1))) / beads
+        low, high = np.maximum(start, 0.0), np.minimum(start + lit / beads, 1.0)
+        streak, bead = np.nonzero(high > low)
+        of = long[streak]
+        middle = (low + high)[streak, bead] / 2 - 0.5
+        share = (high - low)[streak, bead]
+        brightness = rng.uniform(0.6, 1.6, len(of))
+        mass = self.mass.copy()
+        mass[long] = _rounded(mass[long] * between, 65536)
+        whole = replace(self, mass=mass)
+        return whole.joined(
+            Drops(
+                x=_rounded(self.x[of] + middle * self.dx[of], 64),
+                y=_rounded(self.y[of] + middle * self.dy[of], 64),
+                dx=_rounded(self.dx[of] * share, 64),
+                dy=_rounded(self.dy[of] * share, 64),
+                mass=_rounded(self.mass[of] * brightness, 65536),
+                sigma=self.sigma[of],
+                z=self.z[of],
+                veil=(0.0,) * len(self.veil),
+                n_drops=0,
+            )
+        )
 
     def none(self) -> Drops:
         """Return these drops without any streak or veil."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rainkit.errors import UsageError
 from rainkit.rain.distribution import RainDistribution
-from rainkit.rain.render import render
+from rainkit.rain.render import paint, sample_rain
 from rainkit.rain.settings import PRESETS, RainSettings
 
 # Without this, albumentations asks the internet for its newest version when it is imported.
@@ -106,14 +106,18 @@ class RainTransform(ImageOnlyTransform):  # type: ignore[misc]
         **_: Any,
     ) -> npt.NDArray[np.uint8]:
         """Render the rain."""
-        return render(
+        seed = (rain_seed,)
+        rain = sample_rain(
             img,
             settings,
-            (rain_seed,),
+            seed,
             distance=distance,
             depth=depth_map,
             frame_width=self.frame_width,
-        ).rainy
+        )
+        if isinstance(self.rain, RainDistribution):
+            rain = self.rain.vary(rain, img, seed)
+        return paint(img, rain, seed).rainy
 
     def get_transform_init_args(self) -> dict[str, Any]:
         """Return the arguments as plain data, from which the same transform can be constructed."""

@@ -29,6 +29,9 @@ __all__ = ["Behaviour"]
 
 SIZES = ((29, 37), (1, 1), (5, 5), (3, 40))
 
+NARROW = 24
+"""Least width of the strips in which the reach of a network is measured."""
+
 
 class Behaviour(Contract):
     """Tests of the network and of what ``ImageSpec`` claims about it."""
@@ -177,15 +180,21 @@ def _reach(run: networks.ImageOnly, margin: int, block: int) -> int:
     """Return the distance in pixels over which the input of a block of output has a gradient.
 
     The block is as wide as the network's steps, so that it holds every phase of strided layers.
+    Reach is measured down a tall strip and along a wide one, which costs less than a whole square.
     """
-    start = -(-margin // block) * block
-    side = 2 * start + block
-    rainy = picture_of(1, side, side).requires_grad_()
-    image = run(rainy)[..., start : start + block, start : start + block]
+    start, narrow = (-(-side // block) * block for side in (margin, NARROW))
+    return max(
+        _reach_along(run, picture_of(1, 2 * start + block, narrow), 2, start, block),
+        _reach_along(run, picture_of(1, narrow, 2 * start + block), 3, start, block),
+    )
+
+
+def _reach_along(run: networks.ImageOnly, rainy: Tensor, axis: int, start: int, block: int) -> int:
+    image = run(rainy.requires_grad_()).narrow(axis, start, block)
     generator = torch.Generator().manual_seed(1)
     (image * torch.rand(image.shape, generator=generator)).sum().backward()
     assert rainy.grad is not None, "the output does not depend on the input"
-    slope = rainy.grad.abs().amax(dim=(0, 1))
+    slope = rainy.grad.abs().amax(dim=[each for each in range(4) if each != axis])
     touched = (slope > slope.max() * 1e-7).nonzero()
     first, last = int(touched.min()), int(touched.max())
     return max(start - first, last - (start + block - 1), 0)

@@ -30,11 +30,13 @@ from rainkit.rain.noise import Noise
 from rainkit.training.distillation import TeacherFile
 
 __all__ = [
+    "AS_BEGUN",
     "FILE",
     "Recipe",
     "RunSettings",
     "TrainRequest",
     "about",
+    "as_begun",
     "data_request",
     "make_request",
     "read",
@@ -169,6 +171,20 @@ def _refuse_other_data(method: Method, data: DataRequest) -> None:
         raise UsageError(f"--{name}: {method.name} learns from time-lapse frames; use --scenes")
     if not data.scenes:
         raise UsageError(f"{method.name} learns from time-lapse frames: name a folder (--scenes)")
+
+
+AS_BEGUN: Mapping[str, Any] = {
+    "scene_lines": 0.0,
+    "sensor_noise": 0.0,
+    "rain": {"dashes": 0.0, "near": 0.0, "defocused": 0.0, "beaded": 0.0, "layered": 0.0},
+}
+"""Settings that a run.json may lack, as samples were drawn before these settings existed."""
+
+
+def as_begun(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the data section of a run of an earlier version, so that it goes on alike."""
+    rain = {**AS_BEGUN["rain"], **data.get("rain", {})}
+    return {**AS_BEGUN, **data, "rain": rain}
 
 
 _SECTIONS = ("network", "objective", "training")
@@ -459,7 +475,7 @@ def reopen(
             method=method,
             variant=data["variant"],
             hyperparameters=values,
-            data=data_request(data["data"], {}),
+            data=data_request(as_begun(data["data"]), {}),
             run=run,
             seed=data["seed"],
             resume=True,

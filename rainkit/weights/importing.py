@@ -191,6 +191,10 @@ def import_checkpoint(
     best = found[chosen]
     _refuse_not_finite(source, best.fitting)
     network = hyperparameters.resolve(method, chosen, settings=settings).network
+    alike: dict[int, str] = {}  # the first variant of each other network
+    for name, fit in whole.items():
+        if fit is not best:
+            alike.setdefault(id(fit), name)
     inside = ".".join((*best.where, best.prefix.rstrip("."))).strip(".")
     origin = {"file": source.name, "sha256": sha256(source)} | ({"part": inside} if inside else {})
     save(
@@ -207,9 +211,7 @@ def import_checkpoint(
         path=out,
         method=method.name,
         variant=chosen,
-        alike=()
-        if variant
-        else tuple({id(fit): name for name, fit in whole.items() if fit is not best}.values()),
+        alike=tuple(alike.values()),
         parameters=networks.parameters(_empty(method, network)),
         inside=inside,
         left_out=tuple(name for name in best.unused if not name.startswith(best.prefix)),

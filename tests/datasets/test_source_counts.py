@@ -114,7 +114,8 @@ def test_shares_of_clean_photos_decide_every_share(
 ) -> None:
     few = folder_of(tmp_path / "few", [200])
     one, other = photos
-    source = opened(f"{few}@0.3", clean=(f"{one}@0.5", f"{other}/*.png@0.2"))
+    bare = {"scene_lines": 0.0, "sensor_noise": 0.0}
+    source = opened(f"{few}@0.3", clean=(f"{one}@0.5", f"{other}/*.png@0.2"), **bare)
     assert source.describe() == (
         f"{one}, rain on the fly (2 pictures, 50%), "
         f"{other}/*.png, rain on the fly (2 pictures, 20%), {few} (1 pictures, 30%)"

@@ -17,6 +17,7 @@ from rainkit.errors import UsageError
 from rainkit.images import Picture
 
 PLAIN = Training(patch=48, augment="none")
+BARE = {"scene_lines": 0.0, "sensor_noise": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_larger_and_smaller_crops_are_resized_to_the_patch(
         images.write(tmp_path / side / "a.png", Picture(rgb=rgb))
     root = str(tmp_path / "target") if kind == "photos" else str(tmp_path)
     folder = {"clean" if kind == "photos" else "pairs": (root,)}
-    request = DataRequest(**folder, shrink=1.0, rain_free=1.0, jpeg=0.0)
+    request = DataRequest(**folder, **BARE, shrink=1.0, rain_free=1.0, jpeg=0.0)
     source = open_sources(request, Training(patch=48, crop=crop, augment="none"), seed=1)
     how = cv2.INTER_AREA if crop > 48 else cv2.INTER_CUBIC
     resized = {
@@ -152,7 +153,7 @@ def test_a_share_of_crops_is_enlarged_and_the_others_stay_as_they_were(
 ) -> None:
     folder = {"clean": (str(pairs / "target"),)} if kind == "photos" else {"pairs": (str(pairs),)}
     never, at_times, again, always = (
-        open_sources(DataRequest(**folder, jpeg=0.0, enlarge=share), PLAIN, seed=2)
+        open_sources(DataRequest(**folder, **BARE, jpeg=0.0, enlarge=share), PLAIN, seed=2)
         for share in (0.0, 0.4, 0.4, 1.0)
     )
     same, sides = 0, []

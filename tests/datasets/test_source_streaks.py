@@ -35,6 +35,8 @@ def request_for_streaks(tmp_path: Path) -> DataRequest:
         streak_mix=0.0,
         rain_free=0.0,
         jpeg=0.0,
+        scene_lines=0.0,
+        sensor_noise=0.0,
         shrink=1.0,
     )
 

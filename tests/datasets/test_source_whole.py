@@ -113,7 +113,7 @@ def test_batches_of_several_sizes_are_cut_to_the_middle(pairs: Path, painter: st
 
 
 def test_the_device_paints_whole_pictures_as_workers_do(pairs: Path) -> None:
-    request = DataRequest(clean=(str(pairs / "target"),), jpeg=0.0)
+    request = DataRequest(clean=(str(pairs / "target"),), jpeg=0.0, sensor_noise=0.0)
     stacks = []
     for painter in ("workers", "device"):
         source = open_sources(replace(request, rain_on=painter), Training(whole=80), 1)

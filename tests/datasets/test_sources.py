@@ -109,7 +109,7 @@ def test_the_device_paints_the_rain_that_workers_would(photos: Path, tmp_path: P
         rgb = Picture(rgb=data.chelsea()[:80, :80])
         images.write(tmp_path / folder / "a.png", rgb, overwrite=False)
     common = {"clean": (str(photos),), "pairs": (str(tmp_path),), "clean_share": 0.7}
-    request = DataRequest(**common, rain_free=0.2, jpeg=0.0)
+    request = DataRequest(**common, rain_free=0.2, jpeg=0.0, sensor_noise=0.0)
     workers = open_sources(request, TRAINING, seed=7)
     device = open_sources(replace(request, rain_on="device"), TRAINING, seed=7)
     expected = collate([workers[k] for k in range(40)])

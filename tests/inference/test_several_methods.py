@@ -152,3 +152,17 @@ def test_everything_is_checked_before_anything_runs(run, photos: Path, two_weigh
     with pytest.raises(UsageError, match="pass --overwrite, or name another --report-to"):
         run(photos, report=True)
     assert sorted(each.name for each in photos.parent.iterdir()) == ["photos", "photos-report.html"]
+
+
+def test_the_page_says_at_which_size_rain_was_found(photos: Path, two_weights: dict[str, str]):
+    options = RuntimeOptions.parse(device="cpu", precision="fp32", work_size=64)
+    found = inference.infer(
+        InferRequest(
+            inputs=(photos / "a.jpg",),
+            method="tiny",
+            weights=two_weights["first"],
+            options=options,
+            report=True,
+        )
+    )
+    assert "rain found at 64 × 43" in (found.report or Path()).read_text(encoding="utf-8")

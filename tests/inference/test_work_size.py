@@ -91,7 +91,8 @@ def test_streaks_get_the_width_that_networks_know():
     assert asked[2] < 320  # 16 pixels are too wide for the first look
     asked.clear()
     assert side(2.5) > 1200  # too fine for the first look
-    assert asked == [640, 1280]
+    assert asked[0] == 640
+    assert max(asked[1:]) <= 640  # only parts of it are looked at, at higher resolutions
 
 
 def test_small_pictures_are_seen_as_they_are():

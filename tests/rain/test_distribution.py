@@ -6,9 +6,20 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from rainkit.errors import UsageError
 from rainkit.rain import RainDistribution, RainSettings, physics, render
+from rainkit.rain.batched import paint_batch
+from rainkit.rain.render import paint, sample_rain
+
+KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near")
+
+
+def only(kind: str, **values: float) -> RainDistribution:
+    """One kind of rain, in one layer, sharp and without beads unless ``values`` say so."""
+    rest = dict.fromkeys((*KINDS, "defocused", "beaded", "layered"), 0.0)
+    return RainDistribution(**rest | {kind: 1.0} | values)
 
 
 def draws(
@@ -39,7 +50,7 @@ def test_shares_are_kept() -> None:
 
 
 def test_a_kind_can_be_left_out() -> None:
-    only_natural = draws(RainDistribution(sparse=0.0, dense=0.0, soft=0.0))
+    only_natural = draws(only("natural"))
     assert {settings.blend for settings, _ in only_natural} == {"alpha"}
     assert len({settings.rate_mm_h for settings, _ in only_natural}) == len(only_natural)
 
@@ -61,9 +72,7 @@ def test_dense_rain_is_stronger_than_sparse() -> None:
         ]
         return float(np.mean([out.opacity.mean() for out in outs]))
 
-    shares = dict.fromkeys(("natural", "sparse", "dense", "soft"), 0.0)
-    sparse = coverage(RainDistribution(**shares | {"sparse": 1.0}))
-    dense = coverage(RainDistribution(**shares | {"dense": 1.0}))
+    sparse, dense = coverage(only("sparse")), coverage(only("dense"))
     assert dense > 4 * sparse > 0
 
 
@@ -77,8 +86,10 @@ def test_every_field_is_a_documented_number() -> None:
     ("values", "named"),
     [
         ({"natural": -0.1}, "natural"),
-        (dict.fromkeys(("natural", "sparse", "dense", "soft"), 0.0), "kind"),
+        (dict.fromkeys(KINDS, 0.0), "kind"),
         ({"veiled": 1.1}, "veiled"),
+        ({"beaded": 1.1}, "beaded"),
+        ({"blur_most_px": 0.1}, "blur_most_px"),
         ({"gain_low": 0.0}, "gain_low"),
         ({"gain_low": 2.0}, "gain_low"),
         ({"dim_least": 0.01}, "dim_least"),
@@ -90,3 +101,47 @@ def test_every_field_is_a_documented_number() -> None:
 def test_wrong_values_are_refused(values: dict, named: str) -> None:
     with pytest.raises(UsageError, match=named):
         RainDistribution(**values)
+
+
+def test_dashes_are_short_and_near_streaks_thick() -> None:
+    """Of a natural kind's streaks, which are long and thin, in a picture 600 px wide."""
+    grey = np.full((96, 96, 3), 60, np.uint8)
+
+    def streaks(kind: str) -> tuple[float, float]:
+        lengths, widths = [], []
+        for k, (settings, _) in enumerate(draws(only(kind), 20)):
+            drops = sample_rain(grey, settings, (k,), frame_width=600).drops
+            lengths += [*np.hypot(drops.dx, drops.dy)]
+            widths += [*drops.sigma]
+        return float(np.median(lengths)), float(np.percentile(widths, 90))
+
+    natural, dashes, near = (streaks(kind) for kind in ("natural", "dashes", "near"))
+    assert dashes[0] < 0.7 * natural[0]
+    assert 2 < dashes[0] < 25
+    assert near[1] > 1.5 * natural[1]
+
+
+def test_rain_varies_for_a_share_of_seeds_and_is_drawn_alike_by_torch() -> None:
+    grey = np.full((96, 96, 3), 60, np.uint8)
+    settings, _ = draws(only("sparse"), 1)[0]
+    some, beaded, layered = (
+        only("sparse", dense=1.0, **changes)
+        for changes in ({"beaded": 0.3, "layered": 0.3}, {"beaded": 1.0}, {"layered": 1.0})
+    )
+    plain = [sample_rain(grey, settings, (k,), frame_width=600) for k in range(40)]
+    varied = [some.vary(rain, grey, (k,)) for k, rain in enumerate(plain)]
+    again = [some.vary(rain, grey, (k,)) for k, rain in enumerate(plain)]
+    same = sum(one is other for one, other in zip(plain, varied, strict=True))
+    assert 10 < same < 30
+    assert [len(each.drops) for each in varied] == [len(each.drops) for each in again]
+    second = [layered.vary(rain, grey, (k,)) for k, rain in enumerate(plain[:8])]
+    for rain, both in zip(plain[:8], second, strict=True):
+        assert both.drops.n_drops > rain.drops.n_drops
+        thicker = paint(grey, both, (0,)).rainy.astype(int) - paint(grey, rain, (0,)).rainy
+        assert thicker.min() >= 0
+    chains = [beaded.vary(rain, grey, (k,)) for k, rain in enumerate(plain)]
+    assert sum(len(each.drops) for each in chains) > 1.5 * sum(len(each.drops) for each in plain)
+    pictures = torch.from_numpy(grey).permute(2, 0, 1).expand(16, 3, 96, 96).contiguous()
+    drawn = paint_batch(pictures, [*second, *chains[:8]]).permute(0, 2, 3, 1).numpy()
+    for picture, rain in zip(drawn, [*second, *chains[:8]], strict=True):
+        assert np.abs(picture.astype(int) - paint(grey, rain, (0,)).rainy).max() <= 1

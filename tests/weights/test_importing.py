@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rainkit import networks, weights
-from rainkit.api import Method
+from rainkit.api import Method, option
 from rainkit.errors import UsageError, WeightsError
 from rainkit.files import sha256
 
@@ -239,6 +239,14 @@ def test_nan_is_refused_and_the_network_stays(make, tmp_path: Path) -> None:
     assert same(network, make(4).state_dict())
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recurrent:
+    """Settings of which one changes no tensor."""
+
+    width: int = option(4, "channels", ge=1)
+    stages: int = option(1, "passes", ge=1)
+
+
 class TestImportOfAWholeCheckpoint:
     """``rainkit weights import``: every tensor must fit, and the variant is found by them."""
 
@@ -340,14 +348,19 @@ class TestImportOfAWholeCheckpoint:
         self, tiny_method: Method, tmp_path: Path
     ) -> None:
         """Of variants with equal networks only the first counts."""
-        wide = tiny_method.variants["paper"]
+        one, two = (
+            dataclasses.replace(tiny_method.default, network=Recurrent(stages=stages))
+            for stages in (1, 2)
+        )
         method = dataclasses.replace(
-            tiny_method, variants={"other": wide, "same": wide, "default": tiny_method.default}
+            tiny_method, variants={"other": two, "same": two, "again": one, "default": one}
         )
         path = tmp_path / "net.pth"
-        torch.save(networks.build(method, wide.network).state_dict(), path)
+        torch.save(networks.build(method, two.network).state_dict(), path)
         done = weights.import_checkpoint(method, path)
-        assert (done.variant, done.alike) == ("other", ())
+        assert (done.variant, done.alike) == ("default", ("other",))
+        named = weights.import_checkpoint(method, path, variant="same", overwrite=True)
+        assert (named.variant, named.alike) == ("same", ())
 
     def test_outputs_that_cannot_be_meant(
         self, tiny_method: Method, state: dict[str, Tensor], tmp_path: Path

@@ -37,7 +37,17 @@ _CHOICES = {
 }
 
 
-_SHARES = ("clean_share", "streak_share", "streak_mix", "rain_free", "jpeg", "enlarge", "shrink")
+_SHARES = (
+    "clean_share",
+    "streak_share",
+    "streak_mix",
+    "rain_free",
+    "jpeg",
+    "enlarge",
+    "scene_lines",
+    "sensor_noise",
+    "shrink",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +93,13 @@ class DataRequest:
         enlarge: share of samples from ``clean`` and ``pairs`` whose rainy and clean crop are
             enlarged together by 1.1 to 2.5, after the rain and before JPEG, bicubically or
             bilinearly; noisy pictures are not enlarged, and whole pictures cannot be.
+        scene_lines: share of samples of ``clean`` into whose scene thin lines are drawn before the
+            rain, which a network must leave, see
+            :class:`rainkit.datasets.sources.scene_lines.SceneLines`.
+        sensor_noise: share of samples of ``clean`` with the noise of a sensor, the same in both
+            pictures; it comes after the rain and before the enlargement, but before rain that is
+            painted on the device.
+        sensor_sigma: largest standard deviation of this noise in grey levels (0 to 255).
         shrink: smallest random scale of a clean photograph, or of both pictures of a pair, before
             the crop; whole pictures and frames of scenes are not scaled at random.
         match_tone: give the clean picture of each of ``pairs`` the tone of the rainy one first,
@@ -110,6 +127,9 @@ class DataRequest:
     rain_free: float = 0.04
     jpeg: float = 0.3
     enlarge: float = 0.0
+    scene_lines: float = 0.1
+    sensor_noise: float = 0.2
+    sensor_sigma: float = 6.0
     shrink: float = 0.6
     match_tone: bool = False
     unreadable: Unreadable = "stop"
@@ -127,6 +147,8 @@ class DataRequest:
             if not (value > 0 if name == "shrink" else value >= 0) or not value <= 1:
                 least = "above 0" if name == "shrink" else "from 0"
                 raise UsageError(f"data.{name} = {value}: choose a number {least} to 1")
+        if not 0 <= self.sensor_sigma <= 255:
+            raise UsageError(f"data.sensor_sigma = {self.sensor_sigma}: choose 0 to 255 levels")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 chosen = getattr(self, name)

@@ -14,8 +14,9 @@ from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sampling_spec import SampledFolder, choose
 from rainkit.datasets.sequences import FrameScene, LeaveOneOutAverage, find_scenes, pair_of_frames
-from rainkit.datasets.sources.augmentation import Enlargement, shrunk_pieces
+from rainkit.datasets.sources.augmentation import Enlargement, SensorNoise, shrunk_pieces
 from rainkit.datasets.sources.base import Source, SourceContext, draw_seed, refuse_sizes
+from rainkit.datasets.sources.scene_lines import SceneLines
 from rainkit.datasets.sources.tone import apply_curve, tone_curve
 from rainkit.errors import DatasetError, ImageError
 from rainkit.images import RGB8
@@ -56,7 +57,7 @@ class Photos(Source):
         return len(self._paths)
 
     def draw(self, item: int, rng: np.random.Generator) -> tuple[RGB8 | SampledRain, RGB8]:
-        """Crop, turn and recolour a photograph; then add noise, or rain, enlargement and JPEG."""
+        """Crop, turn and recolour a photograph; then add noise, or all that comes with rain."""
         request = self._request
         photo = self._cache.read(self._paths[item])
         scale = rng.uniform(request.shrink, 1.0)
@@ -75,16 +76,26 @@ class Photos(Source):
         larger = Enlargement.draw(request.enlarge, self._patch, chosen)
         if larger is not None:
             clean = larger.cut(clean)
+        lines = SceneLines.draw(request.scene_lines, chosen)
+        if lines is not None:
+            clean = lines.over(clean)
+        noise = SensorNoise.draw(request.sensor_noise, request.sensor_sigma, chosen)
+        if noise is not None and request.rain_on == "device":
+            clean, _ = noise.over(clean, clean)
+            noise = None
         rainy = clean
         if not untouched:
             settings, distance = request.rain.draw(rng)
             seed = (draw_seed(rng),)
             rain = sample_rain(clean, settings, seed, distance=distance, frame_width=frame_width)
+            rain = request.rain.vary(rain, clean, seed)
             if self._textures is not None:
                 rain = self._textures.fall(rain, chosen)
             if request.rain_on == "device":
                 return rain, clean
             rainy = paint(clean, rain, seed).rainy
+        if noise is not None:
+            rainy, clean = noise.over(rainy, clean)
         if larger is not None:
             rainy, clean = larger.apply(rainy), larger.apply(clean)
         return _jpeg(rainy, rng, request.jpeg), clean
