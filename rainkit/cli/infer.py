@@ -73,8 +73,8 @@ def infer(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace results that exist; without it they are skipped. Inputs are never "
-            "replaced.",
+            help="Replace results that exist; without it they are skipped if they were made with "
+            "the same settings, and else kept and told of. Inputs are never replaced.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -136,7 +136,7 @@ def infer(
 
     Results keep the format, tree, transparency, bit depth, EXIF data and colour profile of their
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
-    there already is skipped.
+    there already, made with the same settings, is skipped.
 
     With several methods, all take the same pictures one after another.
 
@@ -226,7 +226,17 @@ def infer(
             _summarise(result)
         if found.report is not None:
             tell(f"report: {found.report}")
+    for notice in () if quiet else found.notices:
+        warn(notice, label="note:", style="yellow")
     for result in found.results:
+        for reason, count in Counter(each.error for each in result.kept).items():
+            some = next(each.output for each in result.kept if each.error == reason)
+            more = f" (and so are {count - 1} more)" if count > 1 else ""
+            warn(
+                f"{some} {reason}{more}: replace it by --overwrite, or name another --output",
+                label="kept:",
+                style="red",
+            )
         if untried := result.not_attempted:
             by = f"{result.title}: " if len(chosen) > 1 else ""
             warn(
@@ -290,7 +300,11 @@ def _stopped_at(over: Counter[str]) -> str:
     parts = [f"{over['done']} of {counted(over['all'], 'picture')} done"]
     parts += [
         f"{over[status]} {words}"
-        for status, words in (("skipped", "already there"), ("failed", "failed"))
+        for status, words in (
+            ("skipped", "already there"),
+            ("kept", "made otherwise and kept"),
+            ("failed", "failed"),
+        )
         if over[status]
     ]
     return ", ".join(parts)
@@ -307,7 +321,7 @@ def _summarise(result: InferResult) -> None:
         line = tally(result)
         if done:
             line += f", {sum(each.seconds for each in result.done) / done:.2f} s per picture"
-        tell(f"{line}, on {result.device} with {result.weights}")
+        tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
         if (used := blocks_used(result)) is not None:
             tell(used)
     if done or result.skipped:

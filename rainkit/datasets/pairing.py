@@ -14,7 +14,7 @@ from pathlib import Path
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import PairingError, RainkitError
 from rainkit.files import natural
-from rainkit.images import SUFFIXES
+from rainkit.images import SUFFIXES, pictures_below
 
 __all__ = [
     "CLEAN_FOLDERS",
@@ -79,15 +79,15 @@ def sub_folder(root: Path, names: frozenset[str]) -> Path | None:
 def pictures_in(folder: Path, *, deep: bool = True) -> list[Path]:
     """Return the picture files of a folder, and of those below it if ``deep``.
 
-    Hidden files and folders are left out.
+    Hidden files and folders are left out. Links to folders are followed as
+    :func:`rainkit.images.find` does.
     """
-    paths = folder.rglob("*") if deep else folder.iterdir()
-    return [path for path in paths if _is_picture(path.relative_to(folder)) and path.is_file()]
+    paths = pictures_below(folder) if deep else filter(_is_picture, folder.iterdir())
+    return [path for path in paths if path.is_file()]
 
 
-def _is_picture(relative: Path) -> bool:
-    hidden = any(part.startswith(".") for part in relative.parts)
-    return relative.suffix.casefold() in SUFFIXES and not hidden
+def _is_picture(path: Path) -> bool:
+    return path.suffix.casefold() in SUFFIXES and not path.name.startswith(".")
 
 
 def match_by_name(

@@ -317,6 +317,7 @@ def evaluate(request: NoTargetRequest, advance: Advance | None = None) -> NoTarg
         versions=made,
         notices=(
             *request.notices,
+            *images.left_out(request.folders),
             *notice_of_crops((restored, each.rainy) for each, restored in results.items()),
             *left_out_notices(all_scores, [each.metric for each in request.metrics]),
         ),

@@ -35,6 +35,7 @@ from rainkit.evaluation.report.page import REPORT_FILES, write_report
 from rainkit.evaluation.result_files import FILES, write
 from rainkit.evaluation.scores import Advance, Comparison, parse_bar
 from rainkit.evaluation.scoring import scored_datasets
+from rainkit.images import left_out
 from rainkit.published import PublishedRow, rows_on
 from rainkit.render.text_tables import TextTable, check_folder
 
@@ -167,7 +168,8 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
     """
     _check(request)
     sources, skipped = _with_metrics(request)
-    request = replace(request, notices=(*skipped, *request.notices))
+    passed_over = left_out(dict.fromkeys(f for source in sources for f in _folders(source)))
+    request = replace(request, notices=(*skipped, *request.notices, *passed_over))
     comparisons = tuple(
         each
         for source in sources
@@ -250,6 +252,14 @@ def _check(request: EvalRequest) -> None:
         if without_input:
             raise UsageError("downstream: name the rainy pictures, too (--input)")
         downstream.check(request.downstream)
+
+
+def _folders(source: Source) -> tuple[Path, ...]:
+    """Return the folders from which a source takes pictures."""
+    if isinstance(source, FoldersRequest):
+        return tuple(filter(None, (source.restored, source.target, source.rainy)))
+    own = (source.restored,) if isinstance(source, RestoredRequest) else ()
+    return (*own, *source.datasets)
 
 
 def _lacks_input(source: Source) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.images.find import SUFFIXES, PictureFile, find
+from rainkit.images.find import SUFFIXES, PictureFile, find, left_out, pictures_below
 from rainkit.images.metadata import metadata, profile_fits
 from rainkit.images.picture import (
     LUMA_WEIGHTS,
@@ -27,8 +27,10 @@ __all__ = [
     "decode",
     "encode",
     "find",
+    "left_out",
     "metadata",
     "open_file",
+    "pictures_below",
     "profile_fits",
     "read",
     "shrink",

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rainkit.errors import UsageError
-from rainkit.files import natural
+from rainkit.files import counted, natural
 
-__all__ = ["SUFFIXES", "PictureFile", "find"]
+__all__ = ["SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
 
 SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """Suffixes, in lower case, of the files that are taken from folders and patterns."""
 
 _KINDS = "JPEG, PNG, WebP, TIFF or BMP"
+
+_COMPANIONS = frozenset(
+    {".aae", ".cfg", ".css", ".csv", ".db", ".gz", ".htm", ".html", ".ini", ".ipynb", ".js"}
+    | {".json", ".jsonl", ".lock", ".log", ".m", ".mat", ".md", ".mdb", ".npy", ".npz", ".parquet"}
+    | {".pdf", ".pt", ".pth", ".py", ".safetensors", ".sh", ".tar", ".tex", ".toml", ".tsv"}
+    | {".txt", ".xml", ".xmp", ".yaml", ".yml", ".zip"}
+)
+"""Suffixes of files that nobody takes for pictures; files of other suffixes are mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +50,8 @@ def find(inputs: Sequence[Path | str]) -> list[PictureFile]:
     """Return the picture files of all inputs, each once.
 
     Folders are searched with their sub-folders, in natural order (2 before 10) and without hidden
-    files and folders. A file that is given directly is taken whatever its suffix is; reading it
+    files and folders. Links to folders are followed, but each folder is searched once, see
+    :func:`left_out`. A file that is given directly is taken whatever its suffix is; reading it
     shows whether it is a picture. The name of an existing file or folder is taken literally. Any
     other input with ``*``, ``?`` or ``[`` is a pattern, in which ``**`` stands for any number of
     folders.
@@ -54,7 +65,8 @@ def find(inputs: Sequence[Path | str]) -> list[PictureFile]:
     for each in inputs:
         found = list(_find(each))
         if not found:
-            raise UsageError(f"{each}: holds no picture ({_KINDS})")
+            more = "".join(f"; {line}" for line in left_out([each]))
+            raise UsageError(f"{each}: holds no picture ({_KINDS}){more}")
         for one in found:
             unique.setdefault(_absolute(one.path), one)
     return list(unique.values())
@@ -82,20 +94,95 @@ def _matching(pattern: str) -> Iterator[PictureFile]:
             break
         fixed.append(part)
     root = Path(*fixed)
-    for match in sorted(map(Path, glob.glob(pattern, recursive=True)), key=_natural):
+    wanted = Path(pattern).relative_to(root).parts
+    if "**" in wanted:
+        # glob would follow links that lead round in circles for ever.
+        for path in pictures_below(root):
+            if _matches(path.relative_to(root).parts, wanted):
+                yield PictureFile(path, path.relative_to(root), root)
+        return
+    for match in sorted(map(Path, glob.glob(pattern)), key=_natural):
         if match.is_dir():
             yield from _in_folder(match, root)
         elif _is_picture(match.name):
             yield PictureFile(match, match.relative_to(root), root)
 
 
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether a path, or a folder that holds it, matches a pattern with ``**``."""
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or bool(parts and _matches(parts[1:], pattern))
+    return bool(parts and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:]))
+
+
 def _in_folder(folder: Path, root: Path) -> Iterator[PictureFile]:
-    paths = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(parent, name) for name in names if _is_picture(name)]
-    for path in sorted(paths, key=_natural):
+    for path in pictures_below(folder):
         yield PictureFile(path, path.relative_to(root), root)
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Return the picture files of a folder and of those below it, as :func:`find` does."""
+    return sorted((path for path in _walk(folder).files if _is_picture(path.name)), key=_natural)
+
+
+def left_out(inputs: Iterable[Path | str]) -> tuple[str, ...]:
+    """Return a line for what :func:`find` leaves out of folders, and for links it cannot follow.
+
+    Such a line is ``5 files passed over (4 HEIC, 1 MOV)``. Hidden files, and files that nobody
+    takes for pictures, such as text, are not mentioned.
+    """
+    passed: Counter[str] = Counter()
+    loops: list[Path] = []
+    for folder in dict.fromkeys(Path(each).expanduser() for each in inputs if each != ""):
+        if folder.is_dir():
+            walked = _walk(folder)
+            suffixes = (path.suffix.lower() for path in walked.files)
+            passed.update(s for s in suffixes if s and s not in SUFFIXES | _COMPANIONS)
+            loops += walked.loops
+    lines = []
+    if passed:
+        kinds = [(suffix[1:].upper(), count) for suffix, count in passed.most_common()]
+        told = ", ".join(f"{count} {kind}" for kind, count in kinds)
+        only = kinds[0][0] if len(kinds) == 1 else told
+        lines.append(f"{counted(passed.total(), 'file')} passed over ({only})")
+    lines += [f"{path}: not followed, since it links to a folder that holds it" for path in loops]
+    return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """All files in and below a folder that are not hidden, and links that lead to a loop."""
+
+    files: list[Path]
+    loops: list[Path]
+
+
+def _walk(folder: Path) -> _Walked:
+    """List a folder and all folders below it; each real folder is searched once.
+
+    A link to a folder that is found without it, or by another link, adds nothing.
+    """
+    walked = _Walked([], [])
+    seen: set[str] = set()
+    links: list[Path] = []
+
+    def search(top: Path) -> None:
+        for parent, folders, names in os.walk(top):
+            seen.add(os.path.realpath(parent))
+            folders[:] = sorted((f for f in folders if not f.startswith(".")), key=natural)
+            links.extend(path for f in folders if (path := Path(parent, f)).is_symlink())
+            walked.files.extend(Path(parent, name) for name in names if not name.startswith("."))
+
+    search(folder)
+    for link in links:  # grows while links are followed
+        real = os.path.realpath(link)
+        if Path(os.path.realpath(link.parent)).is_relative_to(real):
+            walked.loops.append(link)
+        elif real not in seen:
+            search(link)
+    return walked
 
 
 def _is_picture(name: str) -> bool:

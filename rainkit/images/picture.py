@@ -49,6 +49,10 @@ class Picture:
         exif: EXIF data without the orientation, which is already applied to ``rgb``.
         icc: colour profile of ``rgb``; None means sRGB.
         grey: whether the file had one colour channel, and is written with one.
+        dpi: density in pixels per inch, across and down.
+        xmp: XMP data, in which the picture is upright.
+        comment: the comment of a JPEG file.
+        chunks: names and bodies of PNG chunks that tell of its colours or hold text.
     """
 
     rgb: Pixels
@@ -56,6 +60,10 @@ class Picture:
     exif: bytes | None = None
     icc: bytes | None = None
     grey: bool = False
+    dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    comment: bytes | None = None
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -23,9 +23,9 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from rainkit.errors import ImageError, one_line
 from rainkit.files import system_reason
-from rainkit.images.metadata import metadata, orientation
+from rainkit.images import bmp, tiff
+from rainkit.images.metadata import Carried, carried, orientation, png_chunks
 from rainkit.images.picture import Picture, Pixels
-from rainkit.images.tiff import is_raw
 
 __all__ = [
     "MAX_PIXELS",
@@ -63,7 +63,6 @@ _PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 _PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
 """The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMEDY = "not supported; save it as 8- or 16-bit RGB"
 
 _RAW_SUFFIXES = frozenset(
@@ -176,23 +175,27 @@ def decode(data: bytes, name: Path | str) -> Picture:
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
     if (rgb := plain_png(data, MAX_PIXELS)) is not None:
-        return Picture(rgb, None, None, None, False)
+        return _upright(_Samples(rgb, None, False), 1, carried(data, {}, "PNG", turned=False))
     _refuse_other_kinds(data, path)
-    if data.startswith(_TIFF):
-        _watch_libtiff()
+    _libtiff.failed = False
     try:
-        with _open(io.BytesIO(data)) as image:
-            return _decode(path, data, image)
-    except UnidentifiedImageError as error:
-        if data.startswith(_TIFF):
-            raise ImageError(f"{path}: is damaged, or a kind of TIFF that is {_REMEDY}") from error
-        raise ImageError(f"{path}: is not a JPEG, PNG, WebP, TIFF or BMP picture") from error
+        decoded = _decode_tiff(path, data) or _decode_bmp(path, data)
+        if decoded is None:
+            with _open(io.BytesIO(data)) as image:
+                decoded = _decode(path, data, image)
     except ImageError:
         raise
+    except UnidentifiedImageError as error:
+        if data.startswith(tiff.SIGNATURES):
+            raise ImageError(f"{path}: is damaged, or a kind of TIFF that is {_REMEDY}") from error
+        raise ImageError(f"{path}: is not a JPEG, PNG, WebP, TIFF or BMP picture") from error
     except MemoryError as error:
         raise ImageError(f"{path}: does not fit into memory") from error
     except Exception as error:  # Pillow's decoders raise errors of many classes
         raise ImageError(f"{path}: is damaged ({one_line(error)})") from error
+    if _libtiff.failed:
+        raise ImageError(f"{path}: is damaged (libtiff cannot decode all of its pixels)")
+    return decoded
 
 
 def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
@@ -212,8 +215,25 @@ def size(file: BinaryIO, name: Path | str) -> tuple[int, int]:
             # Of a PNG file, metadata may follow the pixels, which are decoded to find it.
             turned = not upright and orientation(image) >= 5
     except Exception as error:  # Pillow's parsers raise errors of many classes
-        raise ImageError(f"{name}: cannot be read ({one_line(error)})") from error
+        file.seek(0)
+        if (declared := _declared_size(file.read())) is None:
+            raise ImageError(f"{name}: cannot be read ({one_line(error)})") from error
+        return declared
     return (height, width) if turned else (width, height)
+
+
+def _declared_size(data: bytes) -> tuple[int, int] | None:
+    """Return the size of a picture that Pillow does not read, but :func:`decode` does."""
+    try:
+        if (bitmap := bmp.other_bitmap(data)) is not None:
+            return bitmap.width, bitmap.height
+        found = tiff.layout(data) if data.startswith(tiff.SIGNATURES) else None
+    except ValueError:
+        return None
+    if found is None or not found.own or tiff.unsupported(found) is not None:
+        return None
+    width, height = found.width, found.height
+    return (height, width) if found.orientation >= 5 else (width, height)
 
 
 def _may_be_turned(png: BinaryIO) -> bool:
@@ -251,27 +271,16 @@ def plain_png(data: bytes, largest: int) -> NDArray[np.uint8] | None:
 def _whole(data: memoryview) -> bool:
     """Return whether the file consists of plain chunks with good checksums, from IHDR to IEND."""
     place, kind = len(_PNG), b""
-    for kind, body, checksum in _chunks(data):
+    for kind, body, checksum in png_chunks(data):
         if kind not in _PLAIN_CHUNKS or zlib.crc32(body, zlib.crc32(kind)) != checksum:
             return False
         place += 12 + len(body)
     return place == len(data) and kind == b"IEND"
 
 
-def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, int | None]]:
-    """Yield name, body and checksum of each PNG chunk, the last one perhaps cut short."""
-    place, kind = len(_PNG), b""
-    while place < len(data) and kind != b"IEND":
-        end = place + 8 + int.from_bytes(data[place : place + 4])
-        kind = bytes(data[place + 4 : place + 8])
-        checksum = data[end : end + 4]
-        yield kind, data[place + 8 : end], int.from_bytes(checksum) if len(checksum) == 4 else None
-        place = end + 4
-
-
 def _refuse_wrong_checksums(path: Path, data: memoryview) -> None:
     """Refuse a PNG file whose pixels are not what was written, which Pillow often overlooks."""
-    for kind, body, checksum in _chunks(data):
+    for kind, body, checksum in png_chunks(data):
         if kind in _PIXEL_CHUNKS and zlib.crc32(body, zlib.crc32(kind)) != checksum:
             raise ImageError(f"{path}: is damaged (wrong checksum of {kind.decode()})")
 
@@ -284,7 +293,7 @@ def _refuse_other_kinds(data: bytes, path: Path) -> None:
     """
     raw = any(data.startswith(head, place) for head, place in _RAW_SIGNATURES)
     suffix = path.suffix.lower()
-    if raw or (data.startswith(_TIFF) and (suffix in _RAW_SUFFIXES or is_raw(data))):
+    if raw or (data.startswith(tiff.SIGNATURES) and (suffix in _RAW_SUFFIXES or tiff.is_raw(data))):
         raise ImageError(
             f"{path}: is a camera raw file, of which only a thumbnail could be read; "
             "develop it first, for example with darktable or RawTherapee, and give the result"
@@ -339,62 +348,121 @@ def _open(file: BinaryIO) -> Image.Image:
 
 
 def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
-    width, height = image.size
+    _check_size(path, *image.size)
+    # The pixels first: Pillow's parser of metadata would decode them, and so hide their errors.
+    # Pillow also decodes what OpenCV decodes again, because OpenCV does not notice truncated files.
+    image.load()
+    if image.format == "PNG":
+        _refuse_wrong_checksums(path, memoryview(data))
+    turn, kind = orientation(image), "JPEG" if image.format == "MPO" else str(image.format)
+    stored = tiff.layout(data).orientation if kind == "TIFF" else turn
+    known = carried(data, image.info, kind, turned=stored >= 5)
+    if image.mode in ("I", "F", "I;16S"):
+        raise ImageError(f"{path}: has samples of 32 bits, {_REMEDY}")
+    if image.format == "PNG" and data[24] == 16:  # IHDR, the first chunk: bit depth
+        samples = _decode_16_bit_png(path, memoryview(data))
+    else:
+        if image.mode == "CMYK":
+            image, known = _from_cmyk(image, known.icc), known._replace(icc=None)
+        samples = _decode_8_bit(image, data)
+    return _upright(samples, turn, known)
+
+
+def _decode_tiff(path: Path, data: bytes) -> Picture | None:
+    """Decode a TIFF file that Pillow does not read correctly; None for others.
+
+    Raises:
+        ImageError: The file is a TIFF of a kind that is not supported.
+    """
+    if not data.startswith(tiff.SIGNATURES):
+        return None
+    _watch_libtiff()
+    found = tiff.layout(data)
+    if (reason := tiff.unsupported(found)) is not None:
+        raise ImageError(f"{path}: has {reason}, {_REMEDY}")
+    if not found.own:
+        return None
+    _check_size(path, found.width, found.height)
+    samples = _samples(*tiff.colours(data, found))
+    turn = found.orientation
+    return _upright(samples, turn, carried(data, {}, "TIFF", turned=turn >= 5))
+
+
+def _decode_bmp(path: Path, data: bytes) -> Picture | None:
+    """Decode a BMP file that Pillow refuses though it is valid; None for others.
+
+    Raises:
+        ImageError: The file is a BMP of a kind that is not supported.
+    """
+    try:
+        found = bmp.other_bitmap(data)
+    except ValueError as error:
+        raise ImageError(f"{path}: has {error}, {_REMEDY}") from error
+    if found is None:
+        return None
+    _check_size(path, found.width, found.height)
+    known = carried(data, {}, "BMP", turned=False)
+    return _upright(_samples(*bmp.colours(data, found)), 1, known)
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise ImageError(
             f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
         )
-    # The pixels first: Pillow's parser of metadata would decode them, and so hide their errors.
-    # Pillow also decodes what OpenCV decodes again, because OpenCV does not notice truncated files.
-    _libtiff.failed = False
-    image.load()
-    if image.format == "PNG":
-        _refuse_wrong_checksums(path, memoryview(data))
-    if _libtiff.failed:
-        raise ImageError(f"{path}: is damaged (libtiff cannot decode all of its pixels)")
-    icc: bytes | None = image.info.get("icc_profile") or None
-    exif, turn = metadata(image)
-    if _is_16_bit(data, image):
-        samples = _decode_16_bit(path, data, image)
-    elif image.mode in ("I", "F", "I;16S"):
-        raise ImageError(f"{path}: has 32-bit or signed samples; save it with 8 or 16 bits")
-    else:
-        if image.mode == "CMYK":
-            image, icc = _from_cmyk(image, icc), None
-        samples = _decode_8_bit(image)
+
+
+def _samples(colour: Pixels, alpha: Pixels | None) -> _Samples:
+    """Return samples of colours [H, W, 3] or grey [H, W]."""
+    grey = colour.ndim == 2
+    return _Samples(np.dstack([colour] * 3) if grey else colour, alpha, grey)
+
+
+def _upright(samples: _Samples, turn: int, known: Carried) -> Picture:
     upright = samples if turn == 1 else _turn(samples, turn)
-    return Picture(upright.rgb, upright.alpha, exif, icc, upright.grey)
+    return Picture(**upright._asdict(), **known._asdict())
 
 
-def _decode_8_bit(image: Image.Image) -> _Samples:
+def _decode_8_bit(image: Image.Image, data: bytes) -> _Samples:
     grey = image.mode in ("1", "L", "LA")
+    if image.format == "PNG" and image.mode == "L" and "transparency" in image.info:
+        # Pillow scales grey of 2 and 4 bits to 8, but not the level that is transparent.
+        image.info["transparency"] *= 255 // (2 ** data[24] - 1)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         rgba = np.array(image.convert("RGBA"))
         return _Samples(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].copy(), grey)
     return _Samples(np.array(image.convert("RGB")), None, grey)
 
 
-def _is_16_bit(data: bytes, image: Image.Image) -> bool:
-    if image.format == "PNG":
-        return data[24] == 16  # IHDR, the first chunk: bit depth
-    if image.format == "TIFF":
-        tags: dict[int, tuple[int, ...]] = dict(image.tag_v2)  # type: ignore[attr-defined]
-        kind = tags.get(339, (1,))  # SampleFormat: 1 is unsigned integer
-        return set(tags.get(258, (1,))) == {16} and set(kind) == {1}  # BitsPerSample
-    return False
+def _decode_16_bit_png(path: Path, data: memoryview) -> _Samples:
+    """Decode with OpenCV, from nothing but the pixels of the file.
 
-
-def _decode_16_bit(path: Path, data: bytes, image: Image.Image) -> _Samples:
+    The frames of an animation would otherwise be taken for the picture, and transparent colours be
+    left out for grey.
+    """
+    kept, clear = bytearray(data[:8]), b""
+    for kind, body, checksum in png_chunks(data):
+        if kind in (b"IHDR", b"IDAT", b"IEND"):
+            kept += len(body).to_bytes(4) + kind + body + (checksum or 0).to_bytes(4)
+        elif kind == b"tRNS":
+            clear = bytes(body)
     with opencv_silent():
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    # OpenCV may make wrong colours of samples that are neither grey nor RGB, such as CMYK.
-    if decoded is None or decoded.dtype != np.uint16 or image.mode in ("CMYK", "LAB", "YCbCr"):
-        raise ImageError(f"{path}: is a kind of 16-bit file that is {_REMEDY}")
+        decoded = cv2.imdecode(np.frombuffer(kept, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise ImageError(f"{path}: is damaged, or a kind of 16-bit PNG that is {_REMEDY}")
     if decoded.ndim == 2:
-        return _Samples(np.dstack([decoded] * 3), None, True)
+        alpha = None
+        if len(clear) >= 2:
+            alpha = np.where(decoded == int.from_bytes(clear[:2]), 0, 65535).astype(np.uint16)
+        return _samples(decoded, alpha)
     rgb = np.ascontiguousarray(decoded[..., 2::-1])
-    alpha = decoded[..., 3].copy() if decoded.shape[2] == 4 else None
-    return _Samples(rgb, alpha, image.mode in ("LA", "I;16"))
+    if decoded.shape[2] == 4:
+        return _Samples(rgb, decoded[..., 3].copy(), data[25] == 4)  # IHDR: grey with alpha
+    if len(clear) >= 6:
+        key = np.frombuffer(clear[:6], ">u2")
+        alpha = np.where((rgb == key).all(axis=2), 0, 65535).astype(np.uint16)
+        return _Samples(rgb, alpha, False)
+    return _Samples(rgb, None, False)
 
 
 def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:

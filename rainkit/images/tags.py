@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["BROKEN", "Directory", "Entry", "Tree", "first", "pack", "parse"]
+__all__ = ["BROKEN", "Directory", "Entry", "Tree", "first", "head", "pack", "parse"]
 
 # Sizes in bytes of the types of TIFF 6.0, section 2, of its supplement 1, and of BigTIFF.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -28,6 +28,12 @@ class Entry(NamedTuple):
     number: int
     data: bytes | memoryview
 
+    @classmethod
+    def of(cls, code: str, order: str, *values: int) -> Entry:
+        """Return an entry of whole numbers, ``H`` of 16 or ``I`` of 32 bits."""
+        kind = {"H": 3, "I": 4}[code]
+        return cls(kind, len(values), struct.pack(f"{order}{len(values)}{code}", *values))
+
 
 Tree: TypeAlias = Mapping[int, "Entry | Tree"]
 """A directory to write; a tag's value may be a directory in turn."""
@@ -43,22 +49,34 @@ class Directory(NamedTuple):
         following: offset of the next directory, 0 after the last one.
     """
 
-    order: str
+    order: Literal["<", ">"]
     big: bool
     entries: dict[int, Entry]
     following: int
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """Return the whole numbers of a tag, or the default where they are missing or no such."""
+        """Return the whole numbers of a tag, or the default without the tag.
+
+        Raises:
+            ValueError: It holds something else.
+        """
         entry = self.entries.get(tag)
-        code = _WHOLE.get(entry.kind) if entry is not None else None
-        if entry is None or code is None:
+        if entry is None:
             return default
+        if (code := _WHOLE.get(entry.kind)) is None:
+            raise ValueError(f"its tag {tag} holds no whole number")
         return struct.unpack(f"{self.order}{entry.number}{code}", entry.data)
 
     def number(self, tag: int, default: int) -> int:
-        """Return the first whole number of a tag."""
-        return (self.numbers(tag) or (default,))[0]
+        """Return the whole number of a tag.
+
+        Raises:
+            ValueError: It holds several, or something else.
+        """
+        values = self.numbers(tag, (default,))
+        if len(values) != 1:
+            raise ValueError(f"its tag {tag} has {len(values)} values")
+        return values[0]
 
     def below(self, data: bytes, tag: int) -> Directory | None:
         """Return the directory that a tag points to, None without the tag.
@@ -76,16 +94,16 @@ def first(data: bytes) -> Directory:
     Raises:
         BROKEN: The data are no TIFF file.
     """
-    order = {b"II": "<", b"MM": ">"}[data[:2]] if data[:2] in (b"II", b"MM") else ""
-    version = struct.unpack_from(f"{order}H", data, 2)[0] if order else 0
-    if version not in (42, 43):
+    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
+    (version,) = struct.unpack_from(f"{order}H", data, 2)
+    if data[:2] not in (b"II", b"MM") or version not in (42, 43):
         raise ValueError("no TIFF header")
     big = version == 43
     (offset,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", data, 8 if big else 4)
     return parse(data, offset, order, big)
 
 
-def parse(data: bytes, offset: int, order: str, big: bool = False) -> Directory:
+def parse(data: bytes, offset: int, order: Literal["<", ">"], big: bool = False) -> Directory:
     """Return the directory at an offset.
 
     Raises:
@@ -110,6 +128,11 @@ def parse(data: bytes, offset: int, order: str, big: bool = False) -> Directory:
         struct.unpack_from(f"{order}{pointer}", data, end)[0] if end + room <= len(data) else 0
     )
     return Directory(order, big, entries, following)
+
+
+def head(order: str, offset: int) -> bytes:
+    """Return the start of a TIFF file whose first directory is at an offset."""
+    return (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, offset)
 
 
 def pack(tree: Tree, order: str, start: int) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import re
 import time
 from collections import deque
@@ -21,8 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rainkit import images
 from rainkit.api import RAIN
 from rainkit.errors import FileError, RainkitError, UsageError, described, one_line
+from rainkit.files import atomic_path
 from rainkit.images import Picture
-from rainkit.inference.outputs import Job, Plan, check_writable, plan, plan_several
+from rainkit.inference.outputs import (
+    Job,
+    Plan,
+    Records,
+    check_writable,
+    compared,
+    plan,
+    plan_several,
+)
 from rainkit.inference.report import write_page
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.runtime_options import RuntimeOptions
@@ -94,8 +104,9 @@ class MethodToRun:
     label: str | None = None
 
 
-Status: TypeAlias = Literal["done", "skipped", "failed", "not attempted"]
-"""``skipped``: the result existed; ``not attempted``: for example after the disk was full."""
+Status: TypeAlias = Literal["done", "skipped", "kept", "failed", "not attempted"]
+"""``skipped``: the result existed, made with the same settings; ``kept``: a file existed that was
+not, or that no record tells of; ``not attempted``: for example after the disk was full."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +183,11 @@ class InferResult:
         return self._of("skipped")
 
     @property
+    def kept(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures in whose place is a result that other settings made."""
+        return self._of("kept")
+
+    @property
     def failed(self) -> tuple[Outcome, ...]:
         """Outcomes of the pictures that were tried and have no result."""
         return self._of("failed")
@@ -184,7 +200,8 @@ class InferResult:
     @property
     def exit_code(self) -> int:
         """0 if all results and the report exist, or else 1."""
-        return 1 if self.failed or self.not_attempted or self.report_error is not None else 0
+        lacking = self.failed or self.not_attempted or self.kept
+        return 1 if lacking or self.report_error is not None else 0
 
     @property
     def last_error(self) -> str | None:
@@ -211,6 +228,7 @@ class InferResult:
             "seconds": self.seconds,
             "done": len(self.done),
             "skipped": len(self.skipped),
+            "kept": len(self.kept),
             "failed": len(self.failed),
             "not_attempted": len(self.not_attempted),
             "pictures": [
@@ -239,11 +257,13 @@ class MethodsResult:
         results: one result for each method, in their order, without reports of their own.
         report: file of the page; None if it was not asked for or not made.
         report_error: the reason in one line if the page could not be written, or else None.
+        notices: what the user must know, such as files that were passed over.
     """
 
     results: tuple[InferResult, ...]
     report: Path | None = None
     report_error: str | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def first(self) -> InferResult:
@@ -262,6 +282,7 @@ class MethodsResult:
         return {
             "report": None if self.report is None else str(self.report),
             "report_error": self.report_error,
+            "notices": list(self.notices),
             "methods": [each.to_data() for each in self.results],
         }
 
@@ -314,9 +335,10 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
     """Take the rain out of pictures and write the results.
 
     Inputs, outputs, method and weights are checked first; torch is imported only if a picture is
-    left to do. Pictures whose result exists are skipped. One that fails is counted in the result
-    and does not stop the others; a full disk does. After Ctrl-C the pictures that are computed are
-    written before the function returns.
+    left to do. Pictures whose result exists are skipped if it was made with the same settings, of
+    which the folder of results holds a record, and else kept and said. One that fails is counted in
+    the result and does not stop the others; a full disk does. After Ctrl-C the pictures that are
+    computed are written before the function returns.
 
     Raises:
         UsageError: no picture is found, or results would replace inputs or each other.
@@ -367,6 +389,10 @@ def infer_methods(
             set_up(method.method, request.options, weights=method.weights, variant=request.variant)
         ]
     ]
+    runs = [
+        dataclasses.replace(run, plan=compared(run.plan, _settings(run.setup, request)))
+        for run in runs
+    ]
     if not alone:
         _check_runtimes(runs)
     for run in runs:
@@ -380,14 +406,29 @@ def infer_methods(
         progress.method(run.title)
         hopeless = next((each.last_error for each in results if each.full), None)
         results.append(_result(run, request, progress, hopeless, alone=alone))
+    found = MethodsResult(results=tuple(results), notices=images.left_out(request.inputs))
     if report is None:
-        return MethodsResult(results=tuple(results))
+        return found
     names = [job.name for job in planned[0].jobs]
     try:
         write_page(results, names, report, overwrite=request.overwrite, advance=progress.page)
     except FileError as error:  # the results are not lost with the page
-        return MethodsResult(results=tuple(results), report_error=str(error))
-    return MethodsResult(results=tuple(results), report=report)
+        return dataclasses.replace(found, report_error=str(error))
+    return dataclasses.replace(found, report=report)
+
+
+def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
+    """Return what decides the pixels of results, apart from device and precision."""
+    options = setup.options
+    return {
+        "method": setup.method.name,
+        "weights": setup.weights.name,
+        "sha256": setup.weights.sha256,
+        "effort": str(options.effort),
+        "work_size": str(options.work_size),
+        "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
+        "quality": request.quality,
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -518,8 +559,17 @@ def _result(
         else:
             runtime = network.runtime
             start = time.perf_counter()
-            encode = partial(_write, overwrite=request.overwrite, quality=request.quality)
-            _run(run.plan.jobs, network, encode, finish, progress)
+            with Records(_settings(run.setup, request)) as records:
+                encode = partial(
+                    _write, records, overwrite=request.overwrite, quality=request.quality
+                )
+                try:
+                    records.begin(run.plan.jobs)
+                except FileError as error:  # the disk is full, for example
+                    for job in run.plan.jobs:
+                        finish(_Finished(_untried(job, str(error)), hopeless=True))
+                else:
+                    _run(run.plan.jobs, network, encode, finish, progress)
     setup = run.setup
     return InferResult(
         outcomes=tuple(each.outcome for each in finished),
@@ -587,7 +637,13 @@ def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _kept(job: Job) -> Outcome:
+    return Outcome(input=job.input, output=job.output, status="kept", error=job.other)
+
+
 def _untried(job: Job, reason: str) -> Outcome:
+    if job.other is not None:
+        return _kept(job)
     if job.exists:
         return Outcome(
             input=job.input, output=job.output, status="skipped", parts=_parts_there(job)
@@ -626,17 +682,27 @@ def _compute(
     return _Computed(picture, result, time.perf_counter() - start)
 
 
-def _write(job: Job, computed: _Computed, *, overwrite: bool, quality: int) -> _Finished:
+def _write(
+    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int
+) -> _Finished:
+    if job.other is not None:
+        return _Finished(_kept(job))
     rainy, result, error = computed.rainy, computed.result, computed.error
     hopeless = False
     written = _parts_there(job) if job.exists else {}
     if result is not None:
         try:
             if not (job.made and job.parts):
-                images.write(job.output, result.picture, overwrite=overwrite, quality=quality)
+                data = images.encode(result.picture, job.output.suffix, quality=quality)
+                # Before it is written: a run that is killed between the two writes it again.
+                records.add(job, hashlib.sha256(data).hexdigest())
+                with atomic_path(job.output, overwrite=overwrite) as temporary:
+                    temporary.write_bytes(data)
             written = _write_parts(job, result, overwrite=overwrite)
         except Exception as refused:
-            error = _about(job.input, refused)
+            error = described(refused)
+            if not any(str(path) in error for path in (job.input, job.output)):
+                error = f"{job.input}: {error}"
             cause = refused.__cause__
             hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
     elif rainy is not None:

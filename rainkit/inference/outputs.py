@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from rainkit.api import RAIN
 from rainkit.errors import FileError, UsageError
-from rainkit.files import system_reason
+from rainkit.files import alone_in, sha256, system_reason
 from rainkit.images import SUFFIXES, PictureFile
+from rainkit.ledger import Ledger
 
-__all__ = ["Job", "Plan", "check_writable", "plan", "plan_several"]
+__all__ = ["Job", "Plan", "Records", "check_writable", "compared", "plan", "plan_several"]
 
 _FOREIGN = frozenset(
     {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hif", ".jxl"}
@@ -35,18 +39,29 @@ class Job:
         name: its name in reports, the path below the input folder.
         parts: the folder of the method's parts; None if they are not asked for.
         part_file: the file in the folder of each part; None if the picture has its own folder.
+        home: the folder of results, which holds the record of how they were made.
+        alone: whether the picture was named by itself, so that its folder may be the user's.
         made: whether the output exists and is not to be overwritten.
         exists: whether the same holds for all parts that are asked for, so that nothing is left
             to do.
+        other: why an output that exists is not what this run would make; None if it is.
     """
 
     input: Path
     output: Path
     name: str
+    home: Path
+    alone: bool = False
     parts: Path | None = None
     part_file: Path | None = None
     made: bool = False
     exists: bool = False
+    other: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of the output in the record."""
+        return self.output.relative_to(self.home).as_posix()
 
     def part(self, name: str) -> Path:
         """Return the file of a part.
@@ -181,6 +196,8 @@ def _plan(
             input=each.path,
             output=path,
             name=each.relative.as_posix(),
+            home=folder,
+            alone=alone,
             parts=_parts_of(path if alone else folder, alone=alone) if parts else None,
             part_file=None if alone else each.relative,
             made=not overwrite and path.exists(),
@@ -199,6 +216,108 @@ def _plan(
     page = jobs[0].output.with_suffix(".html") if single else folders[0] / "report.html"
     apart = tuple(dict.fromkeys(job.parts for job in jobs if job.parts is not None))
     return Plan(tuple(jobs), outputs, (*folders, *apart), apart, report or page)
+
+
+_RECORD = ".rainkit-infer.jsonl"
+_HEAD = {"record": "infer"}
+_LOSSY = (".jfif", ".jpeg", ".jpg", ".webp")
+
+
+def compared(plan: Plan, settings: Mapping[str, Any]) -> Plan:
+    """Return the plan with a reason for each existing output that was not made as it is asked for.
+
+    The record in the folder of results tells how they were made. Such outputs are kept.
+
+    Args:
+        plan: where results go.
+        settings: JSON data: ``method``, ``weights``, ``sha256`` of the weights, and options.
+    """
+    read = cache(lambda home: Ledger[Any].read(home / _RECORD))
+
+    def one(job: Job) -> Job:
+        if not job.made:
+            return job
+        held = read(job.home)
+        reason = _difference(job, held and held.done.get(job.key), settings)
+        return dataclasses.replace(job, exists=True, other=reason) if reason else job
+
+    return dataclasses.replace(plan, jobs=tuple(map(one, plan.jobs)))
+
+
+def _difference(job: Job, entry: Any, settings: Mapping[str, Any]) -> str | None:
+    """Return what is different about an output from what was asked for; None if nothing is."""
+    try:
+        made, source, result = entry["settings"], entry["input"], entry["output"]
+        differing = {name for name, value in settings.items() if made[name] != value} - {"weights"}
+        maker = f"{made['method']} with {made['weights']}"
+    except (KeyError, TypeError):
+        return "is there, and no record tells how it was made"
+    if "method" in differing or "sha256" in differing:
+        return f"is there, made by {maker}"
+    if job.output.suffix.lower() not in _LOSSY:
+        differing.discard("quality")
+    if differing:
+        options = " and ".join(name.replace("_", " ") for name in sorted(differing))
+        return f"is there, made with another {options}"
+    with suppress(FileError):  # reading it will tell
+        if sha256(job.output) != result:
+            return "is there, and was changed since it was made"
+        if sha256(job.input) != source:
+            return "is there, made of another picture"
+    return None
+
+
+class Records:
+    """Records of how results are made, one in each folder of results, while a run adds to them.
+
+    No other run can add to the record of a folder of results meanwhile. A record in a folder where
+    a picture stands alone is held only for the moment.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
+        self._held = ExitStack()
+        self._open: dict[Path, Ledger[Any]] = {}
+
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Hold the records of all folders in which results will be made.
+
+        Raises:
+            UsageError: another run is writing results to one of them.
+            FileError: a record cannot be written.
+        """
+        for job in jobs:
+            if not (job.exists or job.alone or job.home in self._open):
+                self._open[job.home] = self._held.enter_context(_record(job.home))
+
+    def add(self, job: Job, output: str) -> None:
+        """Note how a result is made, before it is written.
+
+        Args:
+            job: the picture.
+            output: the SHA-256 of the result's file.
+
+        Raises:
+            FileError: the input cannot be read, or the record not be written.
+        """
+        entry = {"settings": self._settings, "input": sha256(job.input), "output": output}
+        if job.home in self._open:
+            self._open[job.home].record(job.key, entry)
+            return
+        job.home.mkdir(parents=True, exist_ok=True)
+        # A run over a whole folder may hold the record.
+        with suppress(UsageError), alone_in(job.home), _record(job.home) as record:
+            record.record(job.key, entry)
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
+
+
+def _record(home: Path) -> Ledger[Any]:
+    return Ledger[Any].open(home / _RECORD, settings=_HEAD, restart=True, writer="rainkit infer")
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:

@@ -80,6 +80,8 @@ def tally(result: InferResult) -> str:
     parts = [f"{counted(len(result.done))} derained"]
     if result.skipped:
         parts.append(f"{len(result.skipped)} already there (--overwrite to redo)")
+    if result.kept:
+        parts.append(f"{len(result.kept)} kept that were made otherwise (--overwrite to replace)")
     if result.failed:
         parts.append(f"{len(result.failed)} failed")
     if result.not_attempted:
@@ -157,6 +159,8 @@ def _pixels(path: Path) -> Pixels:
 
 
 def _shown_result(outcome: Outcome) -> Result:
+    if outcome.status == "kept":
+        return Result(missing=f"another result {outcome.error}")
     if outcome.status not in ("done", "skipped"):
         return Result(missing=outcome.error or outcome.status)
     told = []
@@ -249,8 +253,7 @@ def _notes(results: Sequence[InferResult]) -> tuple[str, ...]:
             one = len(result.skipped) == 1
             notes.append(
                 f"{of}the result{'' if one else 's'} of {counted(len(result.skipped))} "
-                f"{'was' if one else 'were'} there already, made perhaps by other weights "
-                "(--overwrite to redo)."
+                f"{'was' if one else 'were'} there already (--overwrite to redo)."
             )
         if result.not_attempted:
             notes.append(

@@ -14,6 +14,7 @@ from rainkit.datasets.splits import SPLITS, splits_to_data
 from rainkit.datasets.writers import LAYOUTS, write_card
 from rainkit.engine import Engine, Work, open_engine, paying_workers
 from rainkit.files import alone_in, remove_temporary, write_json
+from rainkit.images import left_out
 from rainkit.ledger import Ledger
 from rainkit.synthesis.request import OnProgress, SynthRequest, SynthResult
 from rainkit.synthesis.scene import (
@@ -72,7 +73,7 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
         out=request.out,
         manifest=path,
         resumed=resumed,
-        notes=(plan.note,) if plan.note else (),
+        notes=(*filter(None, (plan.note,)), *left_out(request.inputs)),
         failures=tuple((photo.path, failed[photo]) for photo in photos if photo in failed),
         seconds=time.monotonic() - started,
     )

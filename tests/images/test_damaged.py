@@ -62,6 +62,8 @@ FILES = {
     "fax.tif": saved(kind="TIFF", mode="1", compression="group4"),
     "jpeg.tif": saved(kind="TIFF", compression="jpeg"),
     "deep.tif": images.encode(DEEP, ".tif"),
+    "deep-grey.tif": saved(DEEP.rgb[..., 1], kind="TIFF"),
+    "deep-lzw.tif": saved(DEEP.rgb[..., 1], kind="TIFF", compression="tiff_lzw"),
     "a.bmp": saved(kind="BMP"),
     "rle.bmp": saved(kind="BMP", mode="P"),
 }

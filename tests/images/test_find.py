@@ -79,3 +79,30 @@ def test_an_empty_name_is_not_the_working_folder(tree: Path, monkeypatch: pytest
 def test_no_input_at_all():
     with pytest.raises(UsageError, match="name a picture"):
         images.find([])
+
+
+def test_links_to_folders_are_followed_once_and_what_is_passed_over_is_said(
+    tree: Path, tmp_path: Path
+):
+    for name in ("x/3.jpg", "x/deep/4.png", "x/5.heic", "x/6.HEIC", "x/7.mov", "x/readme.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tree / "more").symlink_to(tmp_path / "x")
+    (tree / "again").symlink_to(tmp_path / "x")
+    (tree / "same").symlink_to(tree / "a")
+    (tmp_path / "x" / "up").symlink_to(tmp_path)
+    (tree / "a" / "loop").symlink_to(tree)
+    found = names(images.find([tree]))
+    plain = ["2.JPG", "10.jpg", "a/1.png", "a/b/scan.TIFF", "a/b/é 中.webp"]
+    assert found == [*plain, "again/3.jpg", "again/deep/4.png", "z.bmp"]
+    assert len(images.find([f"{tree}/**/*.png"])) == 2
+    passed, *loops = images.left_out([tree])
+    assert passed == "3 files passed over (2 HEIC, 1 MOV)"
+    assert [line.partition(":")[0] for line in loops] == [
+        str(tree / "a/loop"),
+        str(tree / "again/up"),
+    ]
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "clip.mov").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"holds no picture .*; 1 file passed over \(MOV\)"):
+        images.find([tmp_path / "only"])

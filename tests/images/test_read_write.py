@@ -71,7 +71,19 @@ def test_grey_stays_grey(file, tmp_path: Path, mode: str):
     assert picture.grey
     np.testing.assert_array_equal(picture.rgb, np.array(image.convert("RGB")))
     images.write(tmp_path / "b.png", picture)
-    assert opened(tmp_path / "b.png").mode == ("RGBA" if mode == "LA" else "L")
+    written = opened(tmp_path / "b.png")
+    assert written.mode == ("LA" if mode == "LA" else "L")
+    np.testing.assert_array_equal(np.array(written.convert("RGB")), picture.rgb)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bit_grey_with_alpha_survives(tmp_path: Path, suffix: str):
+    picture = Picture(np.dstack([deep(GREY)] * 3), deep(RGB[..., 0]), grey=True)
+    images.write(tmp_path / f"a.{suffix}", picture)
+    again = images.read(tmp_path / f"a.{suffix}")
+    assert again.grey
+    np.testing.assert_array_equal(again.rgb, picture.rgb)
+    np.testing.assert_array_equal(again.alpha, picture.alpha)
 
 
 def test_palettes_become_colour(file):
@@ -276,9 +288,9 @@ def test_pipes_sockets_and_devices_are_refused_before_they_are_opened(tmp_path: 
 
 
 def test_float_and_32_bit_pictures_are_refused(file):
-    for mode in ("F", "I"):
+    for mode, kind in (("F", "floating-point"), ("I", "signed")):
         image = Image.fromarray(GREY).convert(mode)
-        with pytest.raises(ImageError, match="8 or 16 bits"):
+        with pytest.raises(ImageError, match=f"has {kind} samples, not supported; save it as 8-"):
             images.read(file(image, f"{mode}.tif"))
 
 

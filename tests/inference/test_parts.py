@@ -29,7 +29,9 @@ def run(anytime_weights: Path):
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    """The files of a folder, without the record of how they were made."""
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("[!.]*") if p.is_file())
+    return sorted(files)
 
 
 PARTS = ("block1", "block2", "block3", "rain")

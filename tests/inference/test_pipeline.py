@@ -14,6 +14,7 @@ from PIL import Image
 from rainkit import images, inference
 from rainkit.errors import FileError, UsageError
 from rainkit.inference import InferRequest, InferResult, Outcome, batch
+from rainkit.inference.outputs import Job, Records
 from rainkit.runtime_options import RuntimeOptions
 
 
@@ -51,7 +52,9 @@ class Seen(inference.Progress):
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    """The files of a folder, without the record of how they were made."""
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("[!.]*") if p.is_file())
+    return sorted(files)
 
 
 def test_a_folder_is_mirrored_beside_itself(run, photos: Path, derainer: inference.Derainer):
@@ -189,7 +192,7 @@ def test_the_report_shows_what_was_there_and_tells_what_failed(run, photos: Path
     (photos / "trip" / "new.png").write_bytes(b"not a picture")
     page = (run(photos / "trip", report=True).report or Path()).read_text(encoding="utf-8")
     assert "<h1>One picture without its rain</h1>" in page
-    assert "the result of 1 picture was there already, made perhaps by other weights" in page
+    assert "the result of 1 picture was there already" in page
     assert page.count("data:image/jpeg;base64,") == 2
     assert page.count("<tr>") == 1
     (photos / "trip" / "b.png").unlink()
@@ -221,7 +224,7 @@ def test_wrong_quality_is_refused(run, photos: Path):
         run(photos, quality=101)
 
 
-@pytest.mark.parametrize("step", ["read", "derain_picture", "write"])
+@pytest.mark.parametrize("step", ["read", "derain_picture", "encode"])
 def test_whatever_befalls_one_picture_ends_no_run(run, photos: Path, monkeypatch, step: str):
     owner = inference.Derainer if step == "derain_picture" else images
     known, left = getattr(owner, step), [ZeroDivisionError("of nobody's making")]
@@ -237,3 +240,49 @@ def test_whatever_befalls_one_picture_ends_no_run(run, photos: Path, monkeypatch
     assert result.exit_code == 1
     reason = f"{photos / 'a.jpg'}: ZeroDivisionError: of nobody's making"
     assert result.failed[0].error == reason
+
+
+def test_only_what_was_made_with_the_same_settings_is_skipped(
+    run, photos: Path, tmp_path: Path, anytime_weights: Path
+):
+    out = tmp_path / "out"
+    assert len(run(photos, output=out).done) == 2
+    again = run(photos, output=out, quality=80)
+    assert [each.status for each in again.outcomes] == ["kept", "skipped"]  # a.jpg and b.png
+    assert again.kept[0].error == "is there, made with another quality"
+    other = InferRequest(
+        inputs=(photos,), method="resguidenet", weights=str(anytime_weights), output=out
+    )
+    kept = inference.infer(other)
+    assert (len(kept.kept), kept.exit_code) == (2, 1)
+    assert kept.kept[0].error == "is there, made by tiny with tiny.safetensors"
+    images.write(out / "a.jpg", images.read(photos / "a.jpg"), overwrite=True)
+    images.write(photos / "trip" / "b.png", images.read(photos / "a.jpg"), overwrite=True)
+    reasons = [each.error for each in run(photos, output=out).kept]
+    assert reasons == [
+        "is there, and was changed since it was made",
+        "is there, made of another picture",
+    ]
+    assert len(run(photos, output=out, overwrite=True).done) == 2
+    result = run(photos, output=out)
+    assert (len(result.skipped), result.exit_code) == (2, 0)
+    (out / ".rainkit-infer.jsonl").unlink()
+    assert "no record" in (run(photos, output=out).kept[0].error or "")
+
+
+def test_two_runs_into_one_folder_are_refused(run, photos: Path, tmp_path: Path):
+    with Records({}) as records:
+        records.begin(
+            [
+                Job(
+                    input=photos / "a.jpg",
+                    output=tmp_path / "o/a.jpg",
+                    name="a",
+                    home=tmp_path / "o",
+                )
+            ]
+        )
+        with pytest.raises(UsageError, match=r"another rainkit infer .*is writing there"):
+            run(photos, output=tmp_path / "o")
+        alone = run(photos / "a.jpg", output=tmp_path / "o" / "b.jpg")
+        assert alone.exit_code == 0

@@ -34,7 +34,9 @@ def run(two_weights: dict[str, str]):
 
 
 def tree(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    """The files of a folder, without the record of how they were made."""
+    files = (p.relative_to(folder).as_posix() for p in folder.rglob("[!.]*") if p.is_file())
+    return sorted(files)
 
 
 def test_each_method_has_a_folder_and_all_have_one_page(run, photos: Path, two_weights):
@@ -71,7 +73,7 @@ def test_an_output_folder_has_a_folder_for_each_and_is_no_input(run, photos: Pat
 def test_results_beside_their_picture_are_no_inputs_the_next_time(run, photos: Path):
     found = run(photos / "a.jpg", report=True)
     names = ["a-first.jpg", "a-report.html", "a-second.jpg", "a.jpg"]
-    assert sorted(each.name for each in photos.iterdir() if each.is_file()) == names
+    assert sorted(each.name for each in photos.glob("[!.]*") if each.is_file()) == names
     assert found.report == photos / "a-report.html"
     again = run(*(photos / name for name in names if name.endswith(".jpg")))
     assert [[each.input.name for each in one.outcomes] for one in again.results] == [["a.jpg"]] * 2

@@ -1,18 +1,10 @@
-"""What FreqGAN's card says: its paper, its training, its claims about pictures, its weights."""
+"""The paper of FreqGAN, its published results, and the weights that ship."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from rainkit.api import MeasuredResult, Paper, Weights, published_table
 
-from rainkit.api import ImageSpec, MeasuredResult, Paper, Part, Training, Weights, published_table
-
-if TYPE_CHECKING:
-    from rainkit_freq_gan import Network
-
-__all__ = ["PAPER", "RADIUS", "TRAINING", "WEIGHTS", "image", "parts"]
-
-RADIUS = 15
-"""Radius of the guided filter's windows in pixels. The paper gives the filter no parameters."""
+__all__ = ["PAPER", "WEIGHTS"]
 
 # The text states no venue and no year. Both authors are at the School of Computer Science and
 # Engineering of Xi'an Technological University.
@@ -32,50 +24,6 @@ PAPER = Paper(
         " of Rain100H, where others print 15.05",
     ),
 )
-
-TRAINING = Training(
-    schedule="milestones",
-    factor=0.2,
-    milestones=(30, 50, 80),
-    steps=100_000,
-    batch=18,
-    patch=100,
-    ema=0.0,
-    augment="none",
-)
-"""Training of the variant ``paper``: PReNet's, whose network it extends; the paper prints none."""
-
-
-def image(network: Network) -> ImageSpec:
-    """With attention every pixel can change every other one; without, stages add up.
-
-    The convolutions of a stage are its first, its gates, two in each block, and its last.
-    """
-    radius = None
-    if network.attention == "none":
-        # The guided filter averages box means once more: two radii.
-        radius = network.stages * (3 + 2 * network.blocks)
-        radius += 0 if network.frequency == "none" else 2 * RADIUS
-    return ImageSpec(
-        receptive_radius=radius,
-        tiling="approximate" if radius is None else "exact",
-        half=("bf16",),
-        fp32_modules=("f_out",),
-    )
-
-
-def parts(network: Network) -> dict[str, Part]:
-    """Return base and detail, if the network sees them, and the picture after each stage."""
-    layers = {
-        "base": Part(doc="low frequencies, by a guided filter: nearly free of rain"),
-        "detail": Part(doc="the rainy picture minus its base: edges and streaks", signed=True),
-    }
-    stages = {
-        f"stage{t}": Part(doc=f"picture x_{t} after stage {t}", estimates="picture")
-        for t in range(1, network.stages + 1)
-    }
-    return stages if network.frequency == "none" else layers | stages
-
 
 WEIGHTS = (
     Weights(

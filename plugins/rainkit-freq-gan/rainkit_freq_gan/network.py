@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rainkit.objective import Derained
-from rainkit_freq_gan import Network
-from rainkit_freq_gan.card import RADIUS
+from rainkit_freq_gan.settings import RADIUS, Network
 
 __all__ = [
     "ECA",

@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from rainkit_freq_gan import METHOD, Network
-from rainkit_freq_gan.card import RADIUS
 from rainkit_freq_gan.network import (
     ConvLSTM,
     FreqGAN,
@@ -19,6 +18,7 @@ from rainkit_freq_gan.network import (
     decompose,
     guided_filter,
 )
+from rainkit_freq_gan.settings import RADIUS
 from safetensors.torch import save_file
 from torch import Tensor
 

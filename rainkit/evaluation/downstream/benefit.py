@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.errors import DatasetError, ImageError, PairingError, UsageError, described
+from rainkit.errors import (
+    DatasetError,
+    ImageError,
+    MethodError,
+    PairingError,
+    UsageError,
+    described,
+)
 from rainkit.evaluation.downstream import accuracy, models
 from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
 from rainkit.evaluation.downstream.page import Looked, Page, Sheet, Sheets, page
@@ -407,7 +414,7 @@ def measure(
         for name, files in pictures.items():
             try:
                 found = {key: seen(stored) for key, stored in files.items()}
-            except UsageError:
+            except (UsageError, MethodError):  # of the model, for every picture
                 raise
             except Exception as error:  # whatever it is, the others can be measured
                 failures.append((dataset, Failure(name, described(error))))
