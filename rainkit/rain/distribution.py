@@ -25,6 +25,7 @@ _SHARES = (
     "dimmed",
     "dim_least",
     "darkened",
+    "faint",
     "defocused",
     "beaded",
     "layered",
@@ -60,6 +61,8 @@ class RainDistribution:
             of other kinds have a tenth of it. Three in four inputs of Rain800 are the clean
             picture to the power 1.8 under the rain. A network that never saw this removes the
             streaks there but loses PSNR.
+        faint: share of samples whose streaks are fainter by another factor, down to 0.08, as most
+            rain in photographs is.
         defocused: share of samples all of whose streaks are out of focus or blurred.
         blur_most_px: greatest standard deviation of that blur in px.
         beaded: share of samples whose longer streaks are chains of beads, as in light that flickers
@@ -84,6 +87,7 @@ class RainDistribution:
     dimmed: float = 0.03
     dim_least: float = 0.6
     darkened: float = 0.6
+    faint: float = 0.35
     defocused: float = 0.15
     blur_most_px: float = 2.5
     beaded: float = 0.1
@@ -121,6 +125,8 @@ class RainDistribution:
         changes = kind(rng)
         changes["streak_gain"] *= _log_uniform(rng, self.gain_low, self.gain_high)
         # Without a share nothing is drawn, so that samples of older runs stay as they are.
+        if self.faint and rng.random() < self.faint:
+            changes["streak_gain"] *= _log_uniform(rng, 0.08, 0.6)
         if self.defocused and rng.random() < self.defocused:
             _blur(changes, _log_uniform(rng, _FAINTEST_BLUR, self.blur_most_px))
         tilt = float(rng.normal(0.0, self.tilt_sd_deg))

@@ -1,7 +1,8 @@
 """Measures of the rain in a picture, by which synthetic rain is compared with real rain.
 
-All are computed from the residual r = Y(rainy) - Y(clean) in levels of full-range luma Y (BT.601,
-0 to 255). Tables with Y from 16 to 235 show 219/255 of these levels.
+Most are computed from the residual r = Y(rainy) - Y(clean) in levels of full-range luma Y (BT.601,
+0 to 255). Tables with Y from 16 to 235 show 219/255 of these levels. Photographs of real rain have
+no clean picture: :func:`segment` finds the streaks in one by itself.
 
 Tilts are in degrees from vertical, in (-90, 90]. A tilt is positive if the lower end of a streak
 is its right end, as in wind to the right.
@@ -20,7 +21,17 @@ import numpy.typing as npt
 from rainkit.images import LUMA_WEIGHTS, RGB8
 from rainkit.rain.physics import LARGEST_DROP_MM, size_slope, terminal_speed
 
-__all__ = ["Fit", "Measures", "coverage_slope", "expected_tilt", "fog_fit", "measure", "residual"]
+__all__ = [
+    "Fit",
+    "Measures",
+    "Streaks",
+    "coverage_slope",
+    "expected_tilt",
+    "fog_fit",
+    "measure",
+    "residual",
+    "segment",
+]
 
 _VISIBLE = 8.0  # levels; smaller changes are hardly visible
 _REACH = 128  # px; streaks up to twice as long can be measured
@@ -67,6 +78,114 @@ class Fit:
 
     slope: float
     r: float
+
+
+_WIDEST = 25  # px; wider structures belong to the background
+_MARGIN = 4.0  # standard deviations of the noise above which a streak stands out
+_LEAST_PX = 6  # area of the smallest streaks
+_LEAST_ASPECT = 1.5  # rounder spots are not called streaks
+_STEEPEST_DEG = 50.0  # tilt from vertical of what may be a streak
+_ALIKE_DEG = 20.0  # streaks of one picture lie as near to their common direction
+_FULL = 0.55  # share of its length times width that a streak fills; curves and crossings do not
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Streaks:
+    """The streaks that were found in one picture; an array has one entry per streak.
+
+    Attributes:
+        length_px: length at half of the streak's brightness above its background.
+        width_px: width at half of that brightness.
+        contrast: that brightness at the brightest point, in levels.
+        edge_px: distance over which the brightness rises, contrast / mean horizontal gradient, in
+            which steep gradients weigh more: 1 for an edge from one pixel to the next, 2.26 s for
+            a Gaussian profile of deviation s.
+        tilt_deg: tilt from vertical.
+        coverage: share of the picture's pixels that the streaks cover.
+        height: height of the picture in px.
+        width: width of the picture in px.
+    """
+
+    length_px: Plane
+    width_px: Plane
+    contrast: Plane
+    edge_px: Plane
+    tilt_deg: Plane
+    coverage: float
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.length_px)
+
+    @property
+    def density(self) -> float:
+        """Number of streaks in 100 x 100 px."""
+        return 1e4 * len(self) / (self.height * self.width)
+
+
+def segment(rainy: RGB8) -> Streaks:
+    """Find the streaks in a picture [H, W, 3] RGB without its clean picture.
+
+    What is brighter than the background to its left and right, up to 25 px wide, stands out of the
+    noise, is straight, and lies near the vertical and the picture's most common direction, is taken
+    for a streak. Scenes have such structures, too; rain-free photographs show how many.
+    """
+    y = np.asarray(cv2.transform(rainy.astype(np.float32), LUMA_WEIGHTS), np.float32)
+    height, width = y.shape
+    flat = cv2.morphologyEx(y, cv2.MORPH_OPEN, np.ones((1, _WIDEST), np.uint8))
+    smooth = cv2.GaussianBlur(flat, (0, 0), 2.0)
+    above = np.asarray(cv2.subtract(y, cv2.max(flat, smooth)), np.float32)
+    fine = cv2.subtract(y, cv2.GaussianBlur(y, (0, 0), 1.0))
+    noise = 1.4826 * float(np.median(np.abs(fine)))
+    # Structures are split where they are fainter than their surroundings.
+    local = cv2.boxFilter(np.maximum(above, 0), cv2.CV_32F, (_WIDEST, _WIDEST))
+    threshold = np.maximum(np.maximum(_VISIBLE, _MARGIN * noise), 1.3 * local)
+    count, labels = cv2.connectedComponents((above > threshold).astype(np.uint8), connectivity=8)
+    of = labels.ravel()
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, of, above.ravel())
+    # A streak reaches to half of its brightness, which may lie below the threshold.
+    steep = np.abs(np.diff(y, axis=1, append=y[:, -1:])).ravel()
+    widened = cv2.dilate(labels.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
+    labels = np.where(labels > 0, labels, widened)
+    labels[above < peak[labels] / 2] = 0
+    rows, columns = np.nonzero(labels)
+    of = labels[rows, columns]
+    inside = widened.ravel()
+    total, squares = (np.bincount(inside, steep**power, count) for power in (1, 2))
+    gradient = squares / np.maximum(total, 1e-3)
+    area = np.bincount(of, minlength=count)
+    safe = np.maximum(area, 1)
+    mean_x, mean_y = (np.bincount(of, each, count) / safe for each in (columns, rows))
+    dx, dy = columns - mean_x[of], rows - mean_y[of]
+    # Variances of pixel areas, not of their middles.
+    xx, yy = (np.bincount(of, each * each, count) / safe + 1 / 12 for each in (dx, dy))
+    xy = np.bincount(of, dx * dy, count) / safe
+    half, away = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    length, thick = (np.sqrt(12 * np.maximum(part, 1e-6)) for part in (half + away, half - away))
+    tilt = np.degrees(np.arctan2(2 * xy, yy - xx)) / 2
+    good = (
+        (area >= _LEAST_PX) & (length >= _LEAST_ASPECT * thick) & (area >= _FULL * length * thick)
+    )
+    good &= np.abs(tilt) <= _STEEPEST_DEG
+    good[0] = False
+    if good.any():
+        near = np.abs(tilt[good] - np.arange(-_STEEPEST_DEG, _STEEPEST_DEG + 1)[:, None])
+        votes = ((near <= _ALIKE_DEG / 2) * length[good]).sum(1)
+        good &= np.abs(tilt - (float(np.argmax(votes)) - _STEEPEST_DEG)) <= _ALIKE_DEG
+    found = np.flatnonzero(good)
+    edge = peak / np.maximum(gradient, 1e-3)
+    return Streaks(
+        length_px=length[found].astype(np.float32),
+        width_px=thick[found].astype(np.float32),
+        contrast=peak[found],
+        edge_px=edge[found].astype(np.float32),
+        tilt_deg=tilt[found].astype(np.float32),
+        coverage=float(area[found].sum() / (height * width)),
+        height=height,
+        width=width,
+    )
 
 
 def residual(clean: RGB8, rainy: RGB8) -> Plane:

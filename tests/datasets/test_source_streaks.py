@@ -16,6 +16,7 @@ from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.datasets.sources.mixed import Redrawn, collate
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture
+from rainkit.rain import RainDistribution
 
 PLAIN = Training(patch=48, augment="none")
 
@@ -28,7 +29,9 @@ def request_for_streaks(tmp_path: Path) -> DataRequest:
         field = np.zeros((100, 120, 3), np.uint8)
         field[10:50, 7::16] = field[60:90, 2::16] = level
         images.write(tmp_path / "streaks" / f"{number}.png", Picture(rgb=field))
+    kinds = dict.fromkeys(("sparse", "dense", "soft", "dashes", "near", "layered", "darkened"), 0.0)
     return DataRequest(
+        rain=RainDistribution(**kinds),
         clean=(str(tmp_path / "photo"),),
         streaks=(str(tmp_path / "streaks"),),
         streak_share=1.0,
@@ -50,7 +53,7 @@ def test_textures_fall_in_a_share_and_leave_the_others_as_they_were(
             {"streaks": ()},
             {"streak_share": 0.5},
             {"streak_mix": 1.0},
-            {"rain": replace(DataRequest().rain, darkened=0.0, dimmed=0.0, veiled=0.0)},
+            {"rain": replace(request_for_streaks.rain, dimmed=0.0, veiled=0.0)},
         )
     )
     assert "2 streak textures" in some.describe()

@@ -18,7 +18,7 @@ KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near")
 
 def only(kind: str, **values: float) -> RainDistribution:
     """One kind of rain, in one layer, sharp and without beads unless ``values`` say so."""
-    rest = dict.fromkeys((*KINDS, "defocused", "beaded", "layered"), 0.0)
+    rest = dict.fromkeys((*KINDS, "faint", "defocused", "beaded", "layered"), 0.0)
     return RainDistribution(**rest | {kind: 1.0} | values)
 
 

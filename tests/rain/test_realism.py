@@ -10,7 +10,7 @@ import pytest
 from skimage import data
 
 from rainkit.rain import PRESETS, physics, render
-from rainkit.rain.realism import coverage_slope, expected_tilt, fog_fit, measure, residual
+from rainkit.rain.realism import coverage_slope, expected_tilt, fog_fit, measure, residual, segment
 
 SCENE = np.ascontiguousarray(data.coffee())
 GREY = np.full((300, 360, 3), 60, np.uint8)
@@ -160,3 +160,28 @@ def test_flat_depth_says_nothing_of_fog() -> None:
     assert fog_fit(SCENE, SCENE, (240, 240, 240), flat, 1e-3) is None
     grey = np.full_like(SCENE, 230)
     assert fog_fit(grey, grey, (240, 240, 240), ramp(SCENE.shape[:2]), 1e-2) is None
+
+
+@pytest.mark.parametrize(("tilt", "sd"), [(-25.0, 1.2), (0.0, 2.0), (12.0, 3.0)])
+def test_streaks_are_found_without_the_clean_picture(tilt: float, sd: float) -> None:
+    """Their measures are right, in noise and beside flat lines, which are no streaks."""
+    one = streak(tilt, 40, sd, height=70).astype(float)
+    picture = np.maximum(one, np.roll(one, (60, 70), (0, 1)))
+    picture[30] = picture[250] = 150
+    picture += np.random.default_rng(1).normal(0, 1, picture.shape)
+    found = segment(np.rint(picture).astype(np.uint8))
+    assert len(found) == 2
+    assert found.tilt_deg == pytest.approx([tilt] * 2, abs=2)
+    assert found.length_px == pytest.approx([40] * 2, abs=3)
+    assert found.width_px == pytest.approx([2.355 * sd] * 2, rel=0.15)
+    assert found.contrast == pytest.approx([70] * 2, abs=6)
+    assert found.edge_px == pytest.approx([2.26 * sd] * 2, rel=0.25)
+    assert found.density == pytest.approx(2e4 / (300 * 360))
+    assert found.coverage == pytest.approx(2 * 40 * 2.355 * sd / (300 * 360), rel=0.2)
+
+
+def test_flat_pictures_and_horizontals_have_no_streaks() -> None:
+    grey = np.full((60, 80, 3), 90, np.uint8)
+    assert len(segment(grey)) == 0
+    grey[10::12, 5:60] = 200
+    assert len(segment(grey)) == 0
