@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Annotated
 
 import typer
@@ -65,6 +66,8 @@ def _root(
     ] = False,
 ) -> None:
     """Take rain out of photographs."""
+    # Of broken metadata that does not matter; they name no file, and damaged pixels raise errors.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def main() -> None:

@@ -150,15 +150,11 @@ def infer(
 
       rainkit infer photos/ -m granet -m freq-gan=rain-v1 --report
     """
-    import warnings
-
     options = RuntimeOptions.parse(
         device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
     )
     from rainkit import inference
 
-    # Of broken metadata that does not matter here; pictures that cannot be read raise errors.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     chosen = _methods(methods or (), weights, variant, quiet=quiet)
     request = inference.InferRequest(
         inputs=tuple(inputs),
