@@ -20,6 +20,7 @@ __all__ = [
     "CLEAN_FOLDERS",
     "RAINY_FOLDERS",
     "PairFiles",
+    "base_of_clean",
     "check_sizes",
     "cropped_to_common",
     "listed",
@@ -28,6 +29,7 @@ __all__ = [
     "pictures_in",
     "sub_folder",
     "with_unique_names",
+    "without_originals",
 ]
 
 
@@ -43,6 +45,12 @@ CLEAN_FOLDERS = frozenset(
 """Usual names of folders with clean pictures."""
 
 _PREFIX = re.compile(r"^(?:no)?rain[-_](?=.)", re.IGNORECASE)
+_CLEAN_TAIL = re.compile(
+    r"(?:[_-](?:gt|clean|clear|norain|target|ground_?truth|label|hq)|(?<=\d)gt)$", re.IGNORECASE
+)
+_SCALE = re.compile(r"(?<=\d)x[2348]$")
+_SCALE_FOLDER = re.compile(r"^x[2348]/", re.IGNORECASE)
+_RESULT = re.compile(r"-(?=[^/-]*[a-z])[\w+-]+$", re.IGNORECASE)
 _CITYSCAPES = re.compile(r"(?:_leftImg8bit)?_rain_alpha.*", re.DOTALL)
 _LISTED = 5
 """Number of file names that a message spells out before it says how many more there are."""
@@ -97,6 +105,7 @@ def match_by_name(
     clean: Sequence[Path],
     *,
     in_parts: bool = False,
+    results: bool = False,
 ) -> tuple[PairFiles, ...]:
     """Match every rainy file with its clean one; several rainy files may share a clean one.
 
@@ -107,6 +116,8 @@ def match_by_name(
         clean: the clean files.
         in_parts: if all clean files lie in one folder, also match by names without folders, since
             the rainy files may have been divided (RESIDE's ``hazy/part1``).
+        results: the rainy files are results, which may be called ``1-METHOD`` as those of
+            ``rainkit infer`` are.
 
     Raises:
         PairingError: a file on either side has no partner, or a rainy one has more than one.
@@ -117,7 +128,9 @@ def match_by_name(
         relative = path.relative_to(clean_root)
         stem = relative.with_suffix("").as_posix()
         bare = (path.name, path.stem, _plain(path.stem)) if flat else ()
-        for key in (relative.as_posix(), stem, _plain(stem), *bare):
+        base = base_of_clean(stem)
+        based = () if base is None else (base, _plain(base))
+        for key in (relative.as_posix(), stem, _plain(stem), *based, *bare):
             index[key].add(path)
     pairs: list[PairFiles] = []
     unmatched: list[str] = []
@@ -125,7 +138,9 @@ def match_by_name(
     for path in rainy:
         relative = path.relative_to(rainy_root)
         stem = relative.with_suffix("").as_posix()
-        keys = (*_keys(relative), *(_keys(Path(path.name)) if flat else ()))
+        keys = [*_keys(relative), *(_keys(Path(path.name)) if flat else ())]
+        if results:
+            keys += _keys_of_result(relative)
         partners = next((index[key] for key in keys if key in index), set())
         if not partners:
             unmatched.append(str(path))
@@ -153,17 +168,67 @@ def _keys(rainy: Path) -> Iterable[str]:
     """Yield the names that the clean file may have, the likeliest first.
 
     ``901_1`` is a rainy version of ``901``, ``im_0001_s80_a04`` one of ``im_0001``, and
-    ``ulm_1_rain_alpha_0.01_beta_0.005`` one of ``ulm_1_leftImg8bit``.
+    ``ulm_1_rain_alpha_0.01_beta_0.005`` one of ``ulm_1_leftImg8bit``. ``X2/norain-1x2`` of Rain200
+    is one of ``norain-1``.
     """
     yield rainy.as_posix()
     stem = rainy.with_suffix("").as_posix()
     yield stem
     yield _plain(stem)
+    yield _plain(_SCALE.sub("", _SCALE_FOLDER.sub("", stem)))
     yield _CITYSCAPES.sub("_leftImg8bit", stem)
     while "_" in stem.rpartition("/")[2]:
         stem = stem.rpartition("_")[0]
         yield stem
         yield _plain(stem)
+
+
+def _keys_of_result(result: Path) -> Iterable[str]:
+    """Yield the names of the clean file of ``1-METHOD.png``: all that it may be without an end."""
+    stem = result.with_suffix("").as_posix()
+    for dash in (place for place, letter in enumerate(stem) if letter == "-"):
+        if _RESULT.fullmatch(stem, dash):
+            yield from _keys(Path(stem[:dash] + result.suffix))
+
+
+def base_of_clean(stem: str) -> str | None:
+    """Return the part of a clean file's name that it has in common with its rainy one.
+
+    This is ``001`` for ``001_GT`` and ``0_clean``, and for SPA-Data's ``001gt``; None if the name
+    has no such end.
+    """
+    base = _CLEAN_TAIL.sub("", stem)
+    return None if base == stem or not base or base.endswith("/") else base
+
+
+def without_originals(paths: Sequence[Path], clean: Iterable[Path]) -> Sequence[Path]:
+    """Return results without the pictures that they were made of, if they lie beside them.
+
+    ``rainkit infer photos/*`` writes ``0-METHOD.png`` beside ``0.png``.
+
+    Args:
+        paths: files of a folder.
+        clean: the clean files; a name that one of them has is no result's.
+
+    Raises:
+        PairingError: several methods have written results there.
+    """
+    names = {path.with_suffix("") for path in paths}
+    own = {path.stem for path in clean}
+    methods: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in (path for path in paths if path.stem not in own):
+        for dash in (place for place, letter in enumerate(path.stem) if letter == "-"):
+            end = path.stem[dash:]
+            if dash and path.with_name(path.stem[:dash]) in names and _RESULT.fullmatch(end):
+                methods[end].append(path)
+                break
+    if len(methods) > 1:
+        ends = listed([*methods])
+        raise PairingError(
+            f"{next(iter(methods.values()))[0].parent} holds results of several methods beside"
+            f" their pictures ({ends}); put those of one into a folder of their own"
+        )
+    return next(iter(methods.values()), paths)
 
 
 def _plain(stem: str) -> str:

@@ -15,6 +15,7 @@ from rainkit.datasets.pairing import (
     cropped_to_common,
     match_by_name,
     pictures_in,
+    without_originals,
 )
 from rainkit.datasets.readers import LAYOUTS, ReadOptions, read
 from rainkit.errors import PairingError, UsageError
@@ -196,7 +197,8 @@ def find_matches(restored: Path, target: Path) -> tuple[PairFiles, ...]:
     for folder, pictures in found.items():
         if not pictures:
             raise PairingError(f"{folder} holds no pictures; give a folder of PNG or JPEG files")
-    return match_by_name(restored, found[restored], target, found[target])
+    results = without_originals(found[restored], found[target])
+    return match_by_name(restored, results, target, found[target], results=True)
 
 
 def _find(

@@ -273,3 +273,49 @@ def test_matches_refuse_what_cannot_match(tmp_path):
         find_matches(tmp_path / "ours", tmp_path / "gt/b.png")
     with pytest.raises(PairingError, match="no pictures"):
         find_matches(tmp_path / "empty", tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("rainy", "clean"),
+    [
+        ("data/0_rain.png", "gt/0_clean.png"),  # Raindrop
+        ("rain/X2/norain-1x2.png", "norain/norain-1.png"),  # Rain200
+        ("rain/norain-1x2.png", "norain/norain-1.png"),
+        ("real_test/000.png", "real_test/000gt.png"),  # SPA-Data without its list
+        ("twelve/001_in.png", "twelve/001_GT.png"),  # Rain12
+        ("input/001_in.png", "groundtruth/001_GT.png"),
+    ],
+)
+def test_pairs_that_people_have(tmp_path, rainy, clean):
+    others = [name.replace("0", "7").replace("1", "12") for name in (rainy, clean)]
+    touch(tmp_path, rainy, clean, *others)
+    home = (
+        tmp_path if rainy.split("/")[0] != clean.split("/")[0] else tmp_path / rainy.split("/")[0]
+    )
+    found = pairing(home)
+    assert {home / one: home / two for one, two in found.items()} == {
+        tmp_path / rainy: tmp_path / clean,
+        tmp_path / others[0]: tmp_path / others[1],
+    }
+    touch(tmp_path, clean.replace(".png", ".jpg"))
+    with pytest.raises(PairingError, match="more than one partner"):
+        find_pairs(home)
+
+
+def test_results_of_infer_pair_beside_their_pictures_and_without_them(tmp_path):
+    touch(tmp_path, "clean/0.png", "clean/1.png", "mine/0-graspp-gan.png", "mine/1-graspp-gan.png")
+
+    def matches() -> dict[str, str]:
+        found = find_matches(tmp_path / "mine", tmp_path / "clean")
+        return {each.rainy.path.name: each.clean.path.name for each in found}
+
+    expected = {"0-graspp-gan.png": "0.png", "1-graspp-gan.png": "1.png"}
+    assert matches() == expected
+    touch(tmp_path, "mine/0.png", "mine/1.png")
+    assert matches() == expected
+    touch(tmp_path, "mine/0-granet.png")
+    with pytest.raises(PairingError, match="several methods"):
+        matches()
+    touch(tmp_path, "set/rainy/0.png", "set/rainy/0-granet.png", "set/clean/0.png")
+    with pytest.raises(PairingError, match="no partner for 1 of"):  # a result is no rainy picture
+        find_pairs(tmp_path / "set")

@@ -17,6 +17,7 @@ from rainkit.datasets.pairing import (
     CLEAN_FOLDERS,
     RAINY_FOLDERS,
     PairFiles,
+    base_of_clean,
     listed,
     match_by_name,
     pictures_in,
@@ -43,6 +44,8 @@ def two_folders(
     ``norain-1.png``.
     """
     rainy, clean = sub_folder(root, RAINY_FOLDERS), sub_folder(root, CLEAN_FOLDERS)
+    if rainy is None and clean is not None:
+        rainy = sub_folder(root, frozenset({"data"}))  # Raindrop has data and gt
     if split is not None or rainy is None or clean is None:
         return None
     return match_by_name(rainy, pictures_in(rainy), clean, pictures_in(clean), in_parts=True)
@@ -53,7 +56,8 @@ def one_folder(
 ) -> tuple[PairFiles, ...] | None:
     """Read ``norain-1.png`` beside ``rain-1.png``, or beside a folder of rainy files (Rain100H).
 
-    Other files, such as ``rainregion-*`` and ``rainstreak-*``, are ignored.
+    Other files, such as ``rainregion-*`` and ``rainstreak-*``, are ignored. Rain12 has
+    ``001_GT.png`` beside ``001_in.png``, and SPA-Data ``001gt.png`` beside ``001.png``.
     """
     if split is not None:
         return None
@@ -65,6 +69,12 @@ def one_folder(
         return match_by_name(root, rainy, root, clean)
     if clean and folder is not None:
         return match_by_name(folder, pictures_in(folder), root, clean)
+    bases = {path: base_of_clean(path.stem) for path in here}
+    clean = [path for path in here if bases[path] is not None]
+    rainy = [path for path in here if bases[path] is None]
+    stems = {path.stem for path in rainy} | {path.stem.rpartition("_")[0] for path in rainy}
+    if clean and all(base in stems for base in bases.values() if base is not None):
+        return match_by_name(root, rainy, root, clean)
     return None
 
 
