@@ -91,7 +91,7 @@ class RainDistribution:
     defocused: float = 0.15
     blur_most_px: float = 2.5
     beaded: float = 0.1
-    layered: float = 0.15
+    layered: float = 0.1
     gamma_least: float = 1.2
     gamma_most: float = 1.9
 
