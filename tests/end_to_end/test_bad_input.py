@@ -52,7 +52,7 @@ def run(rainkit: Callable[..., tuple[int, str, str]], arguments: list[str]) -> C
 
 
 def files(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("[!.]*") if p.is_file()}
 
 
 def test_odd_but_good_pictures_are_all_done(run, tmp_path: Path):
