@@ -252,9 +252,10 @@ def _methods(
     from rainkit import inference
 
     if not named:
-        name = inference.only_method()
+        name = inference.only_method(weights)
         if not quiet:
-            warn(f"using {name}, the only method installed")
+            whose = "the method of the weights" if weights else "the only method installed"
+            warn(f"using {name}, {whose}")
         return (inference.MethodToRun(method=name, weights=weights),)
     chosen: list[MethodToRun] = []
     if all(name != "all" and not {"=", "@"} & set(name) for name in named):

@@ -220,7 +220,8 @@ def colours(data: bytes, found: Layout) -> tuple[Pixels, Pixels | None]:
     if 8 < depth < 16:
         scale = np.rint(np.arange(2**depth) * (largest / (2**depth - 1))).astype(np.uint16)
         samples = scale[samples]
-    colour = samples[..., :number].copy()
+    colour = samples[..., :number]
+    colour = np.ascontiguousarray(colour) if samples.flags.writeable else colour.copy()
     if found.photometric == _WHITE_IS_ZERO:
         colour = largest - colour
     alpha = None
@@ -329,9 +330,13 @@ def _plane(
     entries = {tag: Entry.of(kinds[tag], order, *given) for tag, given in values.items()}
     body[:8] = tags.head(order, len(body))
     body += tags.pack(entries, order, len(body))
-    with Image.open(io.BytesIO(body), formats=("TIFF",)) as image:
+    file = io.BytesIO(body)
+    del body  # of large pictures each copy counts
+    with Image.open(file, formats=("TIFF",)) as image:
         image.load()
+        file.close()
         read = np.asarray(image)
+    del image
     if whole:
         samples = read.astype(np.uint8 if depth == 8 else np.uint16, copy=False)
     else:

@@ -345,7 +345,7 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         FileError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
-    name = request.method or only_method()
+    name = request.method or only_method(request.weights)
     only = MethodToRun(method=name, weights=request.weights)
     return infer_methods(request, [only], progress).first
 

@@ -69,12 +69,20 @@ def set_up(
     return Setup(method=method, weights=file, spec=spec, options=options)
 
 
-def only_method() -> str:
-    """Return the name of the one method that is installed.
+def only_method(weights: str | Path | None = None) -> str:
+    """Return the name of the one method that is installed, or that a weights file names.
+
+    Args:
+        weights: a ``.safetensors`` file, whose header names its method; a tag names none.
 
     Raises:
-        UsageError: there are several, or none.
+        UsageError: there are several methods, or none.
+        WeightsError: the file is damaged.
     """
+    if weights is not None and Path(weights).is_file():
+        named = weight_files.inspect(Path(weights)).method
+        if named is not None:
+            return named
     names = [found.name for found in plugins.installed() if found.problem is None]
     if len(names) == 1:
         return names[0]

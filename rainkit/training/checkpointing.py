@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from rainkit import weights
-from rainkit.errors import FileError, TrainingError, UsageError
+from rainkit.errors import FileError, TrainingError, UsageError, WeightsError
 from rainkit.files import remove_temporary
 from rainkit.training import run_config
 from rainkit.training.logging import Mean
@@ -73,11 +73,16 @@ class Memory:
 
 
 class Keeper:
-    """Writes the weights and checkpoints of a run, in the first of several processes."""
+    """Writes the weights and checkpoints of a run, in the first of several processes.
+
+    Attributes:
+        notes: what the user must know about a run that was resumed.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._run = setup.request.run
+        self.notes: list[str] = []
 
     def save(
         self, module: nn.Module, path: Path, step: int, scores: dict[str, float] | None = None
@@ -119,7 +124,11 @@ class Keeper:
         if setup.first:
             # These come first, so that the last checkpoint never lacks its weights here.
             self.save(setup.shipping, self._run / "last.safetensors", memory.step, scores)
-            state = {"memory": memory.to_data(), **setup.phases.state()}
+            state = {
+                "memory": memory.to_data(),
+                "data": setup.data.amounts(),
+                **setup.phases.state(),
+            }
             with _writing(self._run, memory.step, state) as folder:
                 self.save(setup.network, folder / "model.safetensors", memory.step)
                 self.save(setup.shipping, folder / "average.safetensors", memory.step)
@@ -150,10 +159,22 @@ class Keeper:
         if folder is None:
             return Memory(), Mean()  # the seed makes it the same run
         method, state = setup.request.method, open_state(folder)
-        weights.load(setup.network, weights.open_file(method, folder / "model.safetensors"))
-        if setup.average is not None:
-            averaged = weights.open_file(method, folder / "average.safetensors")
-            weights.load(setup.average.module, averaged)
+        try:
+            weights.load(setup.network, weights.open_file(method, folder / "model.safetensors"))
+            if setup.average is not None:
+                averaged = weights.open_file(method, folder / "average.safetensors")
+                weights.load(setup.average.module, averaged)
+        except WeightsError as error:
+            raise TrainingError(
+                f"{error}; remove the folder {folder} to resume from the checkpoint before, or "
+                f"start a new run with --init {self._run / 'last.safetensors'}"
+            ) from error
+        known, now = state.get("data", setup.data.amounts()), setup.data.amounts()
+        if known != now:
+            self.notes.append(
+                f"the data have changed since the checkpoint: {', '.join(now)} instead of "
+                f"{', '.join(known)}; the run will end in other bits than one that never stopped"
+            )
         try:
             setup.phases.restore(state)
             memory = Memory.from_data(state["memory"])

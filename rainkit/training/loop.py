@@ -184,6 +184,7 @@ def _train(request: TrainRequest, console: Console | None) -> TrainResult:
     keeper = Keeper(setup)
     if request.resume:
         memory, epoch_loss = keeper.resume()
+        said += keeper.notes
     if request.steps_before is not None:
         said.append(_extend(request, memory))
     if setup.first and (not request.resume or request.steps_before is not None):
@@ -213,7 +214,7 @@ def _extend(request: TrainRequest, memory: Memory) -> str:
     if training.steps <= memory.step:
         raise UsageError(
             f"--max-steps {training.steps}: {request.run} has done {memory.step} steps already; "
-            "give more"
+            f"give more, or start a new run with --init {request.run / 'last.safetensors'}"
         )
     memory.ended, memory.since_best = False, 0
     rate = learning_rate(training, memory.step, memory.plateau)
@@ -287,8 +288,7 @@ class _Run:
             losses, rates = setup.phases.step(parts, memory.step, memory.plateau)
         except DivergedError as error:
             raise TrainingError(
-                f"stopped at step {memory.step}: {error}; the last weights are in "
-                f"{self.request.run}"
+                f"stopped at step {memory.step}: {error}; {self._left()}"
             ) from error
         if setup.average is not None:
             setup.average.update(setup.network, step=memory.step)
@@ -391,9 +391,15 @@ class _Run:
         if broken:
             raise TrainingError(
                 f"{', '.join(broken)} is not finite at step {self.memory.step}: start a new run "
-                f"with a lower training.lr or with training.clip_norm; the last good weights are "
-                f"in {self.request.run}"
+                f"with a lower training.lr or with training.clip_norm; {self._left()}"
             )
+
+    def _left(self) -> str:
+        """Say which weights a run that diverges leaves behind."""
+        saved = self.request.run / "last.safetensors"
+        if not saved.exists():
+            return "no weights had been saved yet"
+        return f"the last good weights are {saved}"
 
     def _refuse_broken_weights(self) -> None:
         """Refuse weights that are not finite, before a checkpoint replaces a good one."""

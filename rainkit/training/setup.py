@@ -25,7 +25,7 @@ from rainkit.training.data import Feed
 from rainkit.training.distillation import Teacher
 from rainkit.training.phases import Phases
 from rainkit.training.run_config import TrainRequest, refuse_impossible
-from rainkit.training.validation import Validation
+from rainkit.training.validation import Validation, refuse_trained_on
 
 __all__ = [
     "Setup",
@@ -191,6 +191,7 @@ class Setup:
         self.validation = Validation(
             request.data.validation, reading, self.spec, self.runtime, self.accelerator
         )
+        refuse_trained_on(self.data.pair_files(), self.validation.sets)
 
     def _build(self) -> None:
         """Build network, objective, optimisers and average; the seed makes them always the same."""

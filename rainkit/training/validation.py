@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +17,19 @@ from torch import Tensor, nn
 
 from rainkit import evaluation, images, networks
 from rainkit.api import ImageSpec
-from rainkit.datasets.pairing import check_sizes
-from rainkit.datasets.pairs import ReadOptions, named_datasets
+from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.pairing import PairFiles, check_sizes
+from rainkit.datasets.pairs import Dataset, ReadOptions, named_datasets
+from rainkit.errors import FileError, UsageError
 from rainkit.evaluation.scores import Failure, Score, Scores
+from rainkit.files import sha256
 from rainkit.images import RGB8
 from rainkit.precision import Runtime
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Validation", "ValidationResult"]
+__all__ = ["Validation", "ValidationResult", "refuse_trained_on"]
 
 PROTOCOL = "prenet"
 
@@ -59,6 +65,38 @@ class ValidationResult:
         return (
             f"{name} {psnr:.2f} dB {ssim:.4f} (input {input_psnr:.2f} dB {input_ssim:.4f}{below})"
         )
+
+
+def refuse_trained_on(trained: Iterable[PairFiles], sets: Iterable[Dataset]) -> None:
+    """Refuse a validation set all of whose rainy pictures are trained on, whatever they are called.
+
+    Files are compared by their content; only those of equal size are read.
+
+    Raises:
+        UsageError: there is such a set.
+    """
+    sizes: defaultdict[int, set[ImageRef]] = defaultdict(set)
+    for pair in trained:
+        with suppress(OSError):  # reported when the picture is read
+            sizes[pair.rainy.path.stat().st_size].add(pair.rainy)
+    content = cache(sha256)
+
+    def known(ref: ImageRef) -> bool:
+        with suppress(OSError, FileError):
+            alike = sizes.get(ref.path.stat().st_size, ())
+            return any(
+                (each.member, each.half) == (ref.member, ref.half)
+                and (each.path == ref.path or content(each.path) == content(ref.path))
+                for each in alike
+            )
+        return False
+
+    for each in sets:
+        if each.pairs and all(known(pair.rainy) for pair in each.pairs):
+            raise UsageError(
+                f"--validate {each.root}: all of its pictures are trained on, so that its scores "
+                "would tell nothing; name pairs that --pairs does not hold"
+            )
 
 
 class Validation:

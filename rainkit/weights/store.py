@@ -345,4 +345,6 @@ def opened(path: Path, framework: str = "np") -> Iterator[Any]:
         reason = " ".join(str(error).split())
         if path.suffix in _PICKLES:
             reason += "; make one of a checkpoint with rainkit weights import"
-        raise WeightsError(f"{path}: not a whole safetensors file ({reason})") from error
+        raise WeightsError(
+            f"{path}: not a whole safetensors file ({reason}); get or make the file again"
+        ) from error

@@ -279,3 +279,9 @@ def test_what_needs_no_network_is_said_before_torch_is_imported(fresh, photos: P
         assert words in ended.said
         assert "rainkit.inference.batch" in ended.modules
         assert "torch" not in ended.modules, arguments
+
+
+def test_a_weights_file_names_its_method(rainkit, photos: Path, tiny_weights: Path):
+    code, _, err = rainkit("infer", photos, "--weights", tiny_weights, "--device", "cpu")
+    assert (code, "using tiny, the method of the weights" in err) == (0, True), err
+    assert (photos.parent / "photos-tiny").is_dir()

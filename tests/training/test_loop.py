@@ -21,11 +21,13 @@ from safetensors.torch import load_file
 
 from rainkit import hyperparameters, images, networks, training, weights
 from rainkit.api import ImageSpec
+from rainkit.datasets.pairs import Dataset, find_pairs
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import ImageError, TrainingError, UsageError
 from rainkit.images import Picture
 from rainkit.training.data import _quiet_worker
 from rainkit.training.phases import Phases
+from rainkit.training.validation import refuse_trained_on
 
 
 def _scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -83,6 +85,7 @@ def test_a_resumed_run_ends_in_the_same_bits(adversarial_for) -> None:
         torch.load(run / "checkpoints/step-00000009/state.pt", weights_only=True)
         for run in (whole.run, cut)
     )
+    assert first.pop("data") == second.pop("data")
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert first["optimisers"]["critic"]["state"], "the critic has stepped"
     assert _scalars(whole.run)["generator/l2"] == _scalars(cut)["generator/l2"]
@@ -127,7 +130,9 @@ def test_a_plateau_of_the_validation_ends_at_the_floor_and_resumes_in_the_same_b
             shutil.rmtree(folder)
     again = training.train(training.reopen(cut))
     assert (again.steps, again.stopped) == (whole.steps, whole.stopped)
-    torch.testing.assert_close(first, state(cut, whole.steps), rtol=0, atol=0)
+    second = state(cut, whole.steps)
+    assert first.pop("data") == second.pop("data")
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert _equal(whole.weights, again.weights)
 
 
@@ -282,14 +287,14 @@ def test_weights_that_broke_never_replace_a_good_checkpoint(request_for, monkeyp
         return shown
 
     monkeypatch.setattr(Phases, "step", poisoned)
-    with pytest.raises(TrainingError, match="not finite at step 6"):
+    with pytest.raises(TrainingError, match=r"at step 6.*last good weights are .*last\.safe"):
         training.train(request)
     assert [f.name for f in (request.run / "checkpoints").iterdir()] == ["step-00000003"]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_itself(request_for) -> None:
     request = request_for(settings=("training.lr=1e30",))
-    with pytest.raises(TrainingError, match="not finite at step"):
+    with pytest.raises(TrainingError, match=r"not finite at step .*; no weights had been saved"):
         training.train(dataclasses.replace(request))
 
 
@@ -309,3 +314,38 @@ def test_loading_processes_start_whatever_opencv_did_before() -> None:
     finally:
         cv2.setNumThreads(threads)
     assert code == 0
+
+
+def test_what_is_trained_on_is_no_validation_set_whatever_it_is_called(
+    request_for, pairs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pairs, tmp_path / "others")
+    for side in ("input", "target"):
+        for path in (tmp_path / "others" / side).iterdir():
+            path.rename(path.with_name(f"x{path.name}"))
+    data = DataRequest(pairs=(str(tmp_path / "others"),), validation=(str(pairs),))
+    with pytest.raises(UsageError, match=r"--validate .*pairs0: all of its pictures are trained"):
+        training.train(request_for(data=data))
+    first = next((tmp_path / "others" / "input").iterdir())
+    first.write_bytes(first.read_bytes() + b"0")  # one picture is another one
+    sets = [Dataset("pairs0", pairs, find_pairs(pairs))]
+    refuse_trained_on(find_pairs(tmp_path / "others"), sets)
+
+
+def test_a_resume_says_that_pictures_are_gone(request_for, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "clean")
+    data = DataRequest(clean=(str(tmp_path / "clean"),))
+    request = request_for(data=data, settings=("training.steps=3",))
+    training.train(request)
+    next((tmp_path / "clean").iterdir()).unlink()
+    resumed = training.reopen(request.run, max_steps=4)
+    said = Console(record=True, width=400)
+    training.train(resumed, said)
+    assert "2 pictures instead of 3 pictures" in said.export_text()
+    cut = request.run / "checkpoints" / "step-00000004" / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-9])
+    with pytest.raises(TrainingError, match=r"remove the folder .*step-00000004 to resume"):
+        training.train(training.reopen(request.run, max_steps=5))
+    shutil.rmtree(cut.parent)
+    with pytest.raises(UsageError, match="--init"):
+        training.train(training.reopen(request.run, max_steps=2))

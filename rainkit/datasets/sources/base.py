@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,7 +12,7 @@ import numpy as np
 
 from rainkit.api import Training
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.pairs import ReadOptions
+from rainkit.datasets.pairs import PairFiles, ReadOptions
 from rainkit.datasets.sequences import LeaveOneOutAverage
 from rainkit.datasets.sources.augmentation import Augmentation
 from rainkit.datasets.sources.textures import Textures
@@ -192,6 +192,10 @@ class Source(ABC):
     def amount(self) -> str:
         """Return the number of pictures for the log, such as ``4,000 of 5,000 pictures``."""
         return f"{len(self):,} pictures"
+
+    def pair_files(self) -> Sequence[PairFiles]:
+        """Return the files of the pairs, if the source takes pairs from files."""
+        return ()
 
 
 CACHE_BYTES = 1 << 30

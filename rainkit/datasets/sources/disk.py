@@ -135,6 +135,10 @@ class PairFolder(Source):
     def __len__(self) -> int:
         return len(self._pairs)
 
+    def pair_files(self) -> Sequence[PairFiles]:
+        """Return the files of the pairs."""
+        return self._pairs
+
     def amount(self) -> str:
         """Return the number of pairs, and that of all pairs if it is larger."""
         of = f" of {self._there:,}" if self._there > len(self) else ""

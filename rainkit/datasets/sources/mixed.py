@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rainkit.api import Training
+from rainkit.datasets.pairing import PairFiles
 from rainkit.datasets.sampling_spec import SampledFolder, split_share
 from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
 from rainkit.datasets.sources.disk import FrameScenes, PairFolder, Photos, SceneAverages
@@ -170,6 +171,14 @@ class MixedDataset(Dataset[Sample | Redrawn | RainkitError]):
         if not isinstance(first, SampledRain):
             return _to_channels_first(first), _to_channels_first(second)
         return first, _to_channels_first(second)
+
+    def amounts(self) -> list[str]:
+        """Return the numbers of pictures of the sources."""
+        return [source.amount() for source in self._sources]
+
+    def pair_files(self) -> list[PairFiles]:
+        """Return the files of all pairs, without pictures that get their rain in each sample."""
+        return [pair for source in self._sources for pair in source.pair_files()]
 
     def describe(self) -> str:
         """Describe the sources for the log, with their numbers of pictures and their shares."""
