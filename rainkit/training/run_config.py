@@ -428,6 +428,8 @@ def about(request: TrainRequest) -> dict[str, str]:
     """Return what the header of a weights file says of its training, without folders."""
     data = dataclasses.asdict(request.data)
     told = {name: value for name, value in data.items() if not isinstance(value, tuple)}
+    if not request.data.streaks:
+        del told["streak_share"], told["streak_mix"]
     teacher = request.teacher
     taught = (
         {} if teacher is None else {"name": teacher.weights.name, "sha256": teacher.weights.sha256}

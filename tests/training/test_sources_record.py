@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,11 @@ def test_streak_textures_come_back_from_anywhere(
     run_config.write(request)
     written = json.loads((request.run / "run.json").read_text())["data"]
     assert (written["streaks"], written["streak_share"]) == ([str(tmp_path / "streaks")], 0.9)
-    assert "streaks" not in json.loads(run_config.about(request)["data"]), "no folders in a header"
+    header = json.loads(run_config.about(request)["data"])
+    assert header["streak_share"] == 0.9
+    assert "streaks" not in header, "no folders in a header"
+    bare = json.loads(run_config.about(request_for(data=replace(data, streaks=())))["data"])
+    assert "streak_share" not in bare
     monkeypatch.chdir(tmp_path.parent)
     after = open_sources(training.reopen(request.run).data, Training(patch=32), seed=5)
     for k, sample in enumerate(samples):
