@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 # A shell starts background jobs with Ctrl-C ignored, and the commands under test would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure() -> None:
+    """Make the consoles while COLUMNS is unset, since rich keeps the width that it finds then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        importlib.import_module("rainkit.cli.console")
+
 
 PYPROJECT = """
 [build-system]

@@ -7,7 +7,8 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,8 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
     depth, z = None, None
     if found is not None:
         depth = _depth_used(photo.name, found)
-        z = save_depth(request.out / depth.path, found.z)
+        with _refusals():
+            z = save_depth(request.out / depth.path, found.z)
     shared: dict[str, Any] = {
         "scene": photo.name,
         "source": photo.source,
@@ -289,7 +291,8 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
             rain = rain.behind(found.fog_scale)
         for frame, rendered in enumerate(rain.apply(shown, z), start=1):
             entry = _entry(request, scene, scenes, variant, frame)
-            maker.layout.write(request.out, entry, rendered.rainy, clean, overwrite=True)
+            with _refusals():
+                maker.layout.write(request.out, entry, rendered.rainy, clean, overwrite=True)
             place = maker.layout.place(entry)
             record = manifest.Record(
                 id=_id(entry),
@@ -302,9 +305,21 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
                 **shared,
                 **_drawn(rain, rendered),
             )
-            _save_sides(request, record.id, rendered)
+            with _refusals():
+                _save_sides(request, record.id, rendered)
             records.append(record)
     return MadeScene(tuple(records))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn a picture's error into a plain FileError if the system refuses to write any file."""
+    try:
+        yield
+    except ImageError as error:
+        if isinstance(error.__cause__, OSError):
+            raise FileError(str(error)) from error.__cause__
+        raise
 
 
 def made_or_reason(outcome: Outcome[Any, MadeScene]) -> MadeScene:
