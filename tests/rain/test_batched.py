@@ -30,7 +30,13 @@ def stacked(pictures: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
-def assert_twins(pictures: list[np.ndarray], settings: Sequence[RainSettings], **lists) -> None:
+def assert_twins(
+    pictures: list[np.ndarray],
+    settings: Sequence[RainSettings],
+    most: int = 1,
+    mean: float = 0.01,
+    **lists,
+) -> None:
     """Check that pictures of a batch are those of ``render`` within a level, nearly all exactly."""
     seeds = [(3, number) for number in range(len(pictures))]
     batch = render_batch(stacked(pictures), settings, seeds, **lists)
@@ -40,8 +46,8 @@ def assert_twins(pictures: list[np.ndarray], settings: Sequence[RainSettings], *
         own = {name.removesuffix("s"): values[number] for name, values in lists.items()}
         expected = render(picture, rain, seeds[number], **own).rainy
         apart = np.abs(rainy[number].astype(int) - expected)
-        assert apart.max() <= 1, list(PRESETS)[number % len(PRESETS)]
-        assert apart.mean() < 0.01
+        assert apart.max() <= most, list(PRESETS)[number % len(PRESETS)]
+        assert apart.mean() < mean
         assert not np.array_equal(rainy[number], picture)
 
 
@@ -77,9 +83,13 @@ def test_kinds_of_rain_mix_in_a_batch() -> None:
 def test_what_training_draws() -> None:
     rng = np.random.default_rng(0)
     drawn = [RainDistribution(veiled=0.3, dimmed=0.5).draw(rng) for _ in range(24)]
+    # A gain of 60, as near streaks may have it, multiplies what float32 rounds.
+    assert max(rain.streak_gain for rain, _ in drawn) > 50
     assert_twins(
         crops(24, 64, 64),
         [rain for rain, _ in drawn],
+        most=2,
+        mean=0.02,
         distances=[distance for _, distance in drawn],
         frame_widths=[500] * 24,
     )

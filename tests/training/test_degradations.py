@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from rainkit import training
+from rainkit import images, training
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import UsageError
 from rainkit.rain.noise import Noise
@@ -20,10 +21,14 @@ def _weights(run: Path) -> dict:
 
 
 @pytest.fixture
-def on_device(photos: Path, pairs: Path) -> DataRequest:
+def on_device(photos: Path, pairs: Path, tmp_path: Path) -> DataRequest:
+    trained = tmp_path / "pairs"
+    for path in images.find([pairs]):
+        flipped = np.ascontiguousarray(images.read(path.path).rgb[:, ::-1])
+        images.write(trained / path.path.relative_to(pairs), images.Picture(flipped))
     return DataRequest(
         clean=(str(photos),),
-        pairs=(str(pairs),),
+        pairs=(str(trained),),
         validation=(str(pairs),),
         rain_on="device",
         jpeg=0.0,
