@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from rainkit.cli.console import print_json, print_table, tell
-from rainkit.cli.options import INPUT, OUTPUT, RUNNING, Device, Json, Overwrite, Quiet, Weights
+from rainkit.cli.options import (
+    INPUT,
+    OUTPUT,
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Variant,
+    Weights,
+)
 from rainkit.errors import UsageError
 from rainkit.files import counted
 
@@ -101,14 +110,7 @@ def features(
     as_json: Json = False,
     quiet: Quiet = False,
     weights: Weights = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Use the method's weights of this variant.",
-            rich_help_panel=RUNNING,
-        ),
-    ] = None,
+    variant: Variant = None,
     device: Device = "auto",
 ) -> None:
     """Show what happens inside a network: layers, attention and gradients on one contact sheet.

@@ -16,13 +16,13 @@ from rainkit.cli.console import print_json, progress_bars, tell, warn
 from rainkit.cli.options import (
     INPUT,
     OUTPUT,
-    RUNNING,
     Device,
     Effort,
     Json,
     Precision,
     Quiet,
     Tile,
+    Variant,
     Weights,
     WorkSize,
 )
@@ -118,14 +118,7 @@ def infer(
     as_json: Json = False,
     quiet: Quiet = False,
     weights: Weights = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Use the method's weights of this variant.",
-            rich_help_panel=RUNNING,
-        ),
-    ] = None,
+    variant: Variant = None,
     device: Device = "auto",
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",

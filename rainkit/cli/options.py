@@ -27,6 +27,7 @@ __all__ = [
     "Quiet",
     "RainySide",
     "Tile",
+    "Variant",
     "Weights",
     "WorkSize",
     "choice",
@@ -150,6 +151,14 @@ Weights: TypeAlias = Annotated[
     typer.Option(
         metavar="TAG|FILE",
         help="A weights tag of the method, or a .safetensors file.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Variant: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Use the method's weights of this variant.",
         rich_help_panel=RUNNING,
     ),
 ]

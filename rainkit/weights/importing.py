@@ -452,7 +452,7 @@ def _joined(tensors: list[Tensor]) -> Tensor | None:
         return tensors[0]
     try:
         return torch.cat(tensors)
-    except (RuntimeError, NotImplementedError, TypeError):
+    except (RuntimeError, TypeError):
         return None
 
 
