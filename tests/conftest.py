@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -323,3 +325,17 @@ def rainkit(
         return _run_main(monkeypatch, *arguments), *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def check() -> Iterator[ModuleType]:
+    """The script that checks pages in Chromium, as a module: examples/checks/eval_page.py."""
+    path = Path(__file__).parents[1] / "examples" / "checks" / "eval_page.py"
+    spec = importlib.util.spec_from_file_location("checks_of_pages", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]

@@ -1,13 +1,11 @@
 """Models on rainy photographs without clean pictures, and the page of what they see."""
 
 import base64
-import importlib.util
 import io
 import json
 import math
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -204,16 +202,9 @@ def test_the_page_shows_boxes_scores_names_and_what_changed(photos, darker, dete
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
-def test_the_page_hides_low_scores_and_zooms_all_versions(photos, darker, detector):
-    check = Path(__file__).parents[2] / "examples/checks/eval_page.py"
-    spec = importlib.util.spec_from_file_location("downstream_page_check", check)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+def test_the_page_hides_low_scores_and_zooms_all_versions(photos, darker, detector, check):
     _, written = d.run_photographs(asked(photos, darker, "detection", detector, report=True))
-    with module.Chromium(CHROMIUM) as browser:
+    with check.Chromium(CHROMIUM) as browser:
         browser.open(written[-1], 900, 700)
         before = browser.value("document.querySelectorAll('.found:not([hidden])').length")
         least = "document.getElementById('least')"

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CHECK = Path(__file__).parents[2] / "examples" / "checks" / "eval_page.py"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
 
 PANE = "document.querySelector('.compare')"
 PANES = "document.querySelector('.panes')"
-
-
-@pytest.fixture(scope="module")
-def check():
-    spec = importlib.util.spec_from_file_location("eval_page_check", CHECK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 @pytest.fixture(scope="module")

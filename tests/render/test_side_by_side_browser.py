@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +18,10 @@ from rainkit.render.side_by_side import (
 )
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CHECK = Path(__file__).parents[2] / "examples" / "checks" / "eval_page.py"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
 
 SECTION = "document.querySelector('.photograph')"
-
-
-@pytest.fixture(scope="module")
-def check():
-    spec = importlib.util.spec_from_file_location("side_by_side_check", CHECK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 @pytest.fixture(scope="module")
