@@ -125,7 +125,7 @@ class Setup:
         request: what was asked for.
         training: settings of the training.
         spec: which pictures the network takes.
-        runtime: device and precision.
+        runtime: device, precision and memory format.
         accelerator: the processes of the run.
         first: whether this is the process that writes files.
         data: samples of the training.
@@ -274,6 +274,7 @@ class Setup:
         request = self.request
         settings = request.hyperparameters.network
         network = networks.build(request.method, settings)
+        self.runtime = networks.training_runtime(network, self.spec, self.runtime)
         self._started = (
             None
             if request.init is None
