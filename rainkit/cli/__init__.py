@@ -20,6 +20,7 @@ from rainkit.cli import (
     methods,
     no_target,
     score,
+    serve,
     synth,
     train,
     weights,
@@ -36,6 +37,7 @@ app = CommandLine(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(infer.infer)
+app.command()(serve.serve)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
 app.command()(score.score)

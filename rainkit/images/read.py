@@ -165,8 +165,14 @@ def _unreadable(path: Path, error: OSError) -> ImageError:
     return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
-def decode(data: bytes, name: Path | str) -> Picture:
+def decode(data: bytes, name: Path | str, *, largest: int = MAX_PIXELS) -> Picture:
     """Decode the bytes of a picture file as :func:`read` does; messages name it ``name``.
+
+    Args:
+        data: the bytes of the file.
+        name: name of the file in messages.
+        largest: the largest number of pixels that is accepted; the header is asked before anything
+            is decoded.
 
     Raises:
         ImageError: The file is empty, damaged, not a picture, or not supported.
@@ -174,15 +180,15 @@ def decode(data: bytes, name: Path | str) -> Picture:
     path = Path(name)
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
-    if (rgb := plain_png(data, MAX_PIXELS)) is not None:
+    if (rgb := plain_png(data, largest)) is not None:
         return _upright(_Samples(rgb, None, False), 1, carried(data, {}, "PNG", turned=False))
     _refuse_other_kinds(data, path)
     _libtiff.failed = False
     try:
-        decoded = _decode_tiff(path, data) or _decode_bmp(path, data)
+        decoded = _decode_tiff(path, data, largest) or _decode_bmp(path, data, largest)
         if decoded is None:
             with _open(io.BytesIO(data)) as image:
-                decoded = _decode(path, data, image)
+                decoded = _decode(path, data, image, largest)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -347,8 +353,8 @@ def _open(file: BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
-    _check_size(path, *image.size)
+def _decode(path: Path, data: bytes, image: Image.Image, largest: int) -> Picture:
+    _check_size(path, *image.size, largest)
     # The pixels first: Pillow's parser of metadata would decode them, and so hide their errors.
     # Pillow also decodes what OpenCV decodes again, because OpenCV does not notice truncated files.
     image.load()
@@ -368,7 +374,7 @@ def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
     return _upright(samples, turn, known)
 
 
-def _decode_tiff(path: Path, data: bytes) -> Picture | None:
+def _decode_tiff(path: Path, data: bytes, largest: int) -> Picture | None:
     """Decode a TIFF file that Pillow does not read correctly; None for others.
 
     Raises:
@@ -382,13 +388,13 @@ def _decode_tiff(path: Path, data: bytes) -> Picture | None:
         raise ImageError(f"{path}: has {reason}, {_REMEDY}")
     if not found.own:
         return None
-    _check_size(path, found.width, found.height)
+    _check_size(path, found.width, found.height, largest)
     samples = _samples(*tiff.colours(data, found))
     turn = found.orientation
     return _upright(samples, turn, carried(data, {}, "TIFF", turned=turn >= 5))
 
 
-def _decode_bmp(path: Path, data: bytes) -> Picture | None:
+def _decode_bmp(path: Path, data: bytes, largest: int) -> Picture | None:
     """Decode a BMP file that Pillow refuses though it is valid; None for others.
 
     Raises:
@@ -400,15 +406,15 @@ def _decode_bmp(path: Path, data: bytes) -> Picture | None:
         raise ImageError(f"{path}: has {error}, {_REMEDY}") from error
     if found is None:
         return None
-    _check_size(path, found.width, found.height)
+    _check_size(path, found.width, found.height, largest)
     known = carried(data, {}, "BMP", turned=False)
     return _upright(_samples(*bmp.colours(data, found)), 1, known)
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _check_size(path: Path, width: int, height: int, largest: int) -> None:
+    if width * height > largest:
         raise ImageError(
-            f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
+            f"{path}: has {width}x{height} pixels, more than {largest:,}; cut it into parts"
         )
 
 
