@@ -167,7 +167,7 @@ def serve(
     )
 
     def started(address: str) -> None:
-        tell(f"rainkit serves at {address}")
+        tell(f"serving at {address}")
         if not quiet:
             warn("Ctrl-C ends it")
 
