@@ -305,6 +305,32 @@ def _refuse_wrong_checksums(path: Path, data: memoryview) -> None:
             raise ImageError(f"{path}: is damaged (wrong checksum of {kind.decode()})")
 
 
+def _ends(gif: bytes) -> bool:
+    """Return whether the blocks of a GIF file end with the trailer (GIF89a, section 27).
+
+    Pillow leaves frames out if a file ends before them.
+    """
+
+    def colours(place: int) -> int:  # size in bytes of a table of colours
+        return 3 << (gif[place] & 7) + 1 if gif[place] & 0x80 else 0
+
+    try:
+        place = 13 + colours(10)
+        while gif[place] != 0x3B:
+            if gif[place] == 0x2C:  # an image with its colours and the size of its codes
+                place += 11 + colours(place + 9)
+            elif gif[place] == 0x21:  # an extension with its label
+                place += 2
+            else:
+                return False
+            while size := gif[place]:
+                place += 1 + size
+            place += 1
+    except IndexError:
+        return False
+    return True
+
+
 def _refuse_other_kinds(data: bytes, path: Path) -> None:
     """Refuse by name what is a picture, but of a kind that is not read.
 
@@ -390,6 +416,8 @@ def _decode(
     image.load()
     if image.format == "PNG":
         _refuse_wrong_checksums(path, memoryview(data))
+    if image.format == "GIF" and not _ends(data):
+        raise ImageError(f"{path}: is damaged (it is truncated)")
     turn, kind = orientation(image), "JPEG" if image.format == "MPO" else str(image.format)
     stored = tiff.layout(data, page).orientation if kind == "TIFF" else turn
     known = carried(data, image.info, kind, turned=stored >= 5, page=page)
@@ -434,7 +462,7 @@ def _encoding(image: Image.Image, kind: str, data: bytes) -> Encoding | None:
         halved = image.layer[0][1] * image.layer[0][2] > 1
         sampling = "4:2:0" if halved else "4:4:4"
     return Encoding(
-        tables=tuple(tables[:2] if tables[1:2] == tables[2:] else tables),
+        tables=tuple(tables),
         subsampling=sampling,
         progressive=bool(image.info.get("progressive")),
         rgb=len(tables) == 3 and image.info.get("adobe_transform") == 0,

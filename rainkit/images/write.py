@@ -163,6 +163,8 @@ def _options(picture: Picture, kind: str, quality: int | None) -> dict[str, Any]
     if kind != "JPEG" or quality is not None or not known.tables or (picture.grey and known.rgb):
         return {"quality": _QUALITY if quality is None else quality}
     tables = known.tables[:1] if picture.grey else known.tables
+    while tables[-2:-1] == tables[-1:]:  # the last one serves all further components
+        tables = tables[:-1]
     options: dict[str, Any] = {"qtables": [list(table) for table in tables]}
     if known.subsampling is not None and not picture.grey:
         options["subsampling"] = known.subsampling

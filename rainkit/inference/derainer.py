@@ -192,8 +192,10 @@ class Derainer:
         Args:
             picture: the rainy picture.
             on_tile: called after each tile with the number of tiles done and of all tiles.
-            parts: whether to return the method's parts, too.
+            parts: whether to return the method's parts, too; of several frames, those of the first.
         """
+        if picture.following:
+            return self._derain_frames(picture, on_tile, parts=parts)
         output = self._run_array(picture.rgb, on_tile, parts=parts)
         clean = _to_array(output.image, picture.rgb)
         shown: dict[str, Picture] = {}
@@ -214,6 +216,20 @@ class Derainer:
             blocks=output.blocks,
             work_size=height_and_width and (height_and_width[1], height_and_width[0]),
         )
+
+    def _derain_frames(
+        self, picture: Picture, on_tile: tiles.OnTile | None, *, parts: bool
+    ) -> Result:
+        """Derain all frames or pages; on_tile counts these."""
+        first, *others = dataclasses.replace(picture, following=()), *picture.following
+        result = self.derain_picture(first, parts=parts)
+        clean = []
+        for number, each in enumerate(others, 1):
+            if on_tile is not None:
+                on_tile(number, 1 + len(others))
+            clean.append(self.derain_picture(each).picture)
+        whole = dataclasses.replace(result.picture, following=tuple(clean))
+        return dataclasses.replace(result, picture=whole)
 
     def _declared(self) -> Mapping[str, Part]:
         return self.method.parts_of(self.weights.network)

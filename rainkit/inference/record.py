@@ -18,7 +18,7 @@ __all__ = ["Records", "compared"]
 
 _RECORD = ".rainkit-infer.jsonl"
 _HEAD = {"record": "infer"}
-_LOSSY = (".jfif", ".jpeg", ".jpg", ".webp")
+_LOSSY = (".avif", ".heic", ".heif", ".hif", ".jfif", ".jpeg", ".jpg", ".webp")
 
 
 def compared(plan: Plan, settings: Mapping[str, Any]) -> Plan:

@@ -216,6 +216,7 @@ def test_the_result_is_plain_data(run, photos: Path):
         "blocks": None,
         "work_size": None,
         "parts": {},
+        "notes": [],
         "error": None,
     }
 
