@@ -581,7 +581,7 @@ def _decode_heic(path: Path, data: bytes) -> Picture | None:
         known = known._replace(chunks=((b"cICP", bytes((codes[0], codes[1], 0, 1))),))
     samples = _samples(*found.colours())  # libheif has turned them
     sampled = {420: "4:2:0", 422: "4:2:2"}.get(found.info.get("chroma", 444), "4:4:4")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if found.others:
         notes = (f"{found.others} further pictures of the file left out",)
     return dataclasses.replace(

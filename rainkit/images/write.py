@@ -213,10 +213,9 @@ def _animated(picture: Picture, animation: Animation, kind: str, quality: int | 
 def _shown(frame: Picture, *, with_alpha: bool) -> Image.Image:
     if not with_alpha:
         return Image.fromarray(to_uint8(_samples(frame, alpha=False)))
-    rgb = to_uint8(frame.rgb)
-    opaque = frame.alpha is None
-    alpha = np.full(rgb.shape[:2], 255, np.uint8) if opaque else to_uint8(frame.alpha)
-    return Image.fromarray(np.dstack([rgb, alpha]))
+    rgb, alpha = to_uint8(frame.rgb), frame.alpha
+    opacity = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else to_uint8(alpha)
+    return Image.fromarray(np.dstack([rgb, opacity]))
 
 
 _CLEAR = 255
