@@ -14,7 +14,8 @@ from PIL import Image
 from rainkit import images, inference
 from rainkit.errors import FileError, UsageError
 from rainkit.inference import InferRequest, InferResult, Outcome, batch
-from rainkit.inference.outputs import Job, Records
+from rainkit.inference.outputs import Job
+from rainkit.inference.record import Records
 from rainkit.runtime_options import RuntimeOptions
 
 
