@@ -21,6 +21,7 @@ from rainkit.cli.options import (
     Json,
     Precision,
     Quiet,
+    Strength,
     Tile,
     Variant,
     Weights,
@@ -126,6 +127,7 @@ def infer(
     tile: Tile = "auto",
     work_size: WorkSize = "auto",
     effort: Effort = "full",
+    strength: Strength = 1.0,
 ) -> None:
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF, of any size.
 
@@ -146,7 +148,12 @@ def infer(
       rainkit infer photos/ -m granet -m freq-gan=rain-v1 --report
     """
     options = RuntimeOptions.parse(
-        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+        device=device,
+        precision=precision,
+        tile=tile,
+        work_size=work_size,
+        effort=effort,
+        strength=strength,
     )
     from rainkit import inference
 

@@ -142,6 +142,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
+        **({} if options.strength == 1 else {"strength": options.strength}),
     }
 
 
