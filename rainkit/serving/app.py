@@ -24,13 +24,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import rainkit
 from rainkit.choices import unknown
 from rainkit.errors import ImageError, RainkitError, UsageError, described
+from rainkit.runtime_options import STRONGEST
 from rainkit.serving.jobs import Job, Jobs, Limits, Memory
 from rainkit.serving.page import Page, page
 from rainkit.serving.pool import BusyError, OverTimeError, Pool, Ticket
 from rainkit.serving.uploads import Receiver
-from rainkit.serving.work import STRONGEST, Answer, Offer, StoppedError, Task
+from rainkit.serving.work import Answer, Offer, StoppedError, Task
 
-__all__ = ["Metrics", "create_app", "is_loopback"]
+__all__ = [
+    "Health",
+    "JobStatus",
+    "LimitsInfo",
+    "MethodInfo",
+    "MethodsInfo",
+    "Metrics",
+    "PictureStatus",
+    "Problem",
+    "create_app",
+    "is_loopback",
+]
 
 _SWEEP = 30.0
 """Seconds between searches for jobs that are too old."""
@@ -452,7 +464,9 @@ _Strength = Annotated[
     ),
 ]
 
-_PICTURES = ("image/jpeg", "image/png", "image/webp", "image/tiff", "image/bmp")
+_PICTURES = tuple(
+    f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "bmp", "gif", "heic", "avif")
+)
 
 
 def _body(field: str, *, several: bool = False) -> dict[str, Any]:

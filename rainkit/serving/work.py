@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from rainkit import images, plugins
 from rainkit.errors import ImageError, UsageError
 from rainkit.evaluation.methods import choose_methods
-from rainkit.images import Picture, Pixels
+from rainkit.images import Picture
 from rainkit.inference.setup import set_up
 from rainkit.runtime_options import RuntimeOptions
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LONGEST_VIEW",
-    "STRONGEST",
     "Answer",
     "Derainers",
     "Offer",
@@ -32,9 +30,6 @@ __all__ = [
     "offers",
 ]
 
-
-STRONGEST = 1.5
-"""Largest strength; 1 is what the network was trained for."""
 
 LONGEST_VIEW = 4096
 """Longest side in pixels of a picture that is made for browsers."""
@@ -51,6 +46,12 @@ _KINDS = (
     (b"II+\0", 0, ".tif", "image/tiff"),
     (b"MM\0+", 0, ".tif", "image/tiff"),
     (b"BM", 0, ".bmp", "image/bmp"),
+    (b"GIF8", 0, ".gif", "image/gif"),
+    (b"ftypavif", 4, ".avif", "image/avif"),
+    (b"ftypavis", 4, ".avif", "image/avif"),
+    (b"ftyphe", 4, ".heic", "image/heic"),
+    (b"ftypmif1", 4, ".heic", "image/heic"),
+    (b"ftypmsf1", 4, ".heic", "image/heic"),
 )
 """First bytes of the formats that are read, at which offset, their suffix and media type."""
 
@@ -92,7 +93,7 @@ class Task:
         name: its name in messages.
         offer: name of the offer that takes its rain out; None to make a JPEG file that browsers
             can show of a picture as it is.
-        strength: factor of the rain that is taken off, 0 to :data:`STRONGEST`.
+        strength: factor of the rain that is taken off, 0 to 1.5.
     """
 
     data: bytes
@@ -206,13 +207,15 @@ class Derainers:
         """
         started = time.perf_counter()
         suffix, media_type = _kind(task)
-        picture = images.decode(task.data, task.name, largest=self._largest)
+        every = task.offer is not None
+        picture = images.decode(task.data, task.name, every_frame=every, largest=self._largest)
         if task.offer is None:
             suffix, media_type = ".jpg", "image/jpeg"
             picture = _view(picture)
         else:
-            clean = self.load(task.offer).derain_picture(picture, on_tile).picture
-            picture = replace(clean, rgb=_scaled(picture.rgb, clean.rgb, task.strength))
+            derainer = copy(self.load(task.offer))  # they share the network
+            derainer.strength = task.strength
+            picture = derainer.derain_picture(picture, on_tile).picture
         data = images.encode(picture, suffix)
         width, height = picture.size
         return Answer(
@@ -233,17 +236,7 @@ def _kind(task: Task) -> tuple[str, str]:
         if task.data.startswith(head, place):
             return suffix, media_type
     images.decode(task.data, task.name, largest=1)  # it names other kinds of files in its error
-    raise ImageError(f"{task.name}: is not a JPEG, PNG, WebP, TIFF or BMP picture")
-
-
-def _scaled(rainy: Pixels, clean: Pixels, strength: float) -> Pixels:
-    """Return a picture less its rain times the strength."""
-    if strength == 1:
-        return clean
-    rain = rainy.astype(np.float32) - clean
-    most = np.iinfo(rainy.dtype).max
-    scaled: Pixels = np.clip(np.rint(rainy - strength * rain), 0, most).astype(rainy.dtype)
-    return scaled
+    raise ImageError(f"{task.name}: its format cannot be written; send it as PNG or JPEG")
 
 
 def _view(picture: Picture) -> Picture:
