@@ -21,6 +21,7 @@ from rainkit.cli import (
     no_target,
     plugin,
     score,
+    serve,
     synth,
     train,
     weights,
@@ -37,6 +38,7 @@ app = CommandLine(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(infer.infer)
+app.command()(serve.serve)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
 app.command()(score.score)
