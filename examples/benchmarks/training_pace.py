@@ -1,6 +1,7 @@
 """Pace of rainkit's training and validation beside a plain PyTorch loop that does the same work.
 
 python examples/benchmarks/training_pace.py [--all] [--method NAME] [--rounds 10] [--check]
+    [--against plain|nhwc]
 
 The plain loop is what one writes by hand: float32, NCHW, and one step per phase with the same
 network, losses, optimisers, batch and averaged weights. rainkit trains as its own commands do, with
@@ -8,7 +9,8 @@ bfloat16 where the processor computes it. Each has a process of its own, since r
 library to keep large arrays (``--keep`` tells the plain one too). They take turns, step by step and
 picture by picture; figures are medians of processor time, so that other work on the machine counts
 little. Nothing is loaded while it is timed, and validation is timed without its scores. ``--check``
-exits 1 if training is less than 1.8 times as fast, or validation less than 3 times.
+exits 1 if training is less than 1.8 times as fast, or validation less than 3 times. With
+``--against nhwc`` the other side is rainkit, too, with channels last whatever the processor is.
 """
 
 from __future__ import annotations
@@ -62,6 +64,7 @@ class Job:
     precision: str
     threads: int
     keep: bool
+    against: str
 
     @property
     def batch(self) -> Path:
@@ -106,6 +109,14 @@ class Rainkit:
     def derain(self, rainy: Tensor) -> None:
         with torch.inference_mode():
             self.prepared(rainy)
+
+
+class ChannelsLast(Rainkit):
+    """The same in NHWC, also where :func:`rainkit.networks.training_runtime` would choose NCHW."""
+
+    def __init__(self, job: Job) -> None:
+        networks.training_runtime = lambda network, spec, runtime: runtime
+        super().__init__(job)
 
 
 class Plain:
@@ -209,6 +220,7 @@ def main() -> int:
     parser.add_argument("--precision", default="auto", help="of rainkit (default: auto)")
     parser.add_argument("--threads", type=int, default=1, help="of each (default: 1)")
     parser.add_argument("--keep", action="store_true", help="plain keeps large arrays, too")
+    parser.add_argument("--against", choices=("plain", "nhwc"), default="plain", help="other side")
     parser.add_argument("--check", action="store_true", help="exit 1 below the targets")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)
@@ -221,13 +233,13 @@ def main() -> int:
         for name in names:
             job = Job(
                 name, Path(folder), tuple(given.settings), given.precision, given.threads,
-                given.keep,
+                given.keep, given.against,
             )  # fmt: skip
             rows.append(measure(job, pictures, given.rounds))
             row = rows[-1]
             print(f"{name}: {row.training:.2f} and {row.validation:.2f} times", file=sys.stderr)
     console.print(f"{given.threads} threads, torch {torch.__version__}, processor time")
-    console.print(table(rows))
+    console.print(table(rows, given.against))
     slow = any(row.training < TRAINING or row.validation < VALIDATION for row in rows)
     return 1 if given.check and slow else 0
 
@@ -237,13 +249,14 @@ def measure(job: Job, pictures: Sequence[Tensor], rounds: int) -> Row:
     context = multiprocessing.get_context("spawn")
     sides: list[Connection] = []
     described = ""
-    for kind in (Rainkit, Plain):  # the first one draws the batch
+    other = ChannelsLast if job.against == "nhwc" else Plain
+    for kind in (Rainkit, other):  # the first one draws the batch
         here, there = context.Pipe()
         process = context.Process(target=work, args=(there, kind, job, pictures), daemon=True)
         process.start()
         there.close()
         described = described or here.recv()
-        if kind is Plain:
+        if kind is not Rainkit:
             here.recv()
         sides.insert(0, here)
     steps, derained = _turns(sides, "step", rounds), _turns(sides, "derain", rounds)
@@ -296,11 +309,11 @@ def make_data(folder: Path) -> list[Tensor]:
     return rainy
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row], against: str) -> Table:
     """One line per method."""
     shown = Table("method", "rainkit in")
     for what, unit in (("training", "steps/s"), ("validation", "pictures/s")):
-        for heading in (f"plain {unit}", f"rainkit {unit}", f"{what} ratio"):
+        for heading in (f"{against} {unit}", f"rainkit {unit}", f"{what} ratio"):
             shown.add_column(heading, justify="right")
     for row in rows:
         paces = [f"{1 / seconds:.3g}" for seconds in (*row.steps, *row.pictures)]

@@ -1,8 +1,9 @@
 """Taking rain out of pictures: one at a time in Python, or whole folders.
 
 ``setup`` finds method and weights, ``outputs`` decides where results go, ``derainer`` runs a
-network on a picture, tile by tile (``tiles``), ``batch`` runs it over many pictures, and ``report``
-makes the page that shows them side by side.
+network on a picture, tile by tile (``tiles``), ``pipeline`` runs it over many pictures, ``record``
+knows how results were made, ``batch`` is a whole run with its ``outcomes``, and ``report`` makes
+the page that shows them side by side.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rainkit.inference.batch import (
+from rainkit.inference.batch import infer, infer_methods
+from rainkit.inference.outcomes import (
     InferRequest,
     InferResult,
     MethodsResult,
     MethodToRun,
     Outcome,
     Progress,
-    infer,
-    infer_methods,
 )
 from rainkit.inference.report import blocks_used, tally
 from rainkit.inference.setup import only_method

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
 from rainkit.api import RAIN
 from rainkit.errors import FileError, UsageError
-from rainkit.files import alone_in, sha256, system_reason
+from rainkit.files import system_reason
 from rainkit.images import SUFFIXES, PictureFile
-from rainkit.ledger import Ledger
+from rainkit.inference.outcomes import MethodToRun
 
-__all__ = ["Job", "Plan", "Records", "check_writable", "compared", "plan", "plan_several"]
+__all__ = ["Job", "Plan", "check_writable", "file_name", "label", "plan", "plan_several"]
 
 _FOREIGN = frozenset(
     {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hif", ".jxl"}
@@ -218,108 +216,6 @@ def _plan(
     return Plan(tuple(jobs), outputs, (*folders, *apart), apart, report or page)
 
 
-_RECORD = ".rainkit-infer.jsonl"
-_HEAD = {"record": "infer"}
-_LOSSY = (".jfif", ".jpeg", ".jpg", ".webp")
-
-
-def compared(plan: Plan, settings: Mapping[str, Any]) -> Plan:
-    """Return the plan with a reason for each existing output that was not made as it is asked for.
-
-    The record in the folder of results tells how they were made. Such outputs are kept.
-
-    Args:
-        plan: where results go.
-        settings: JSON data: ``method``, ``weights``, ``sha256`` of the weights, and options.
-    """
-    read = cache(lambda home: Ledger[Any].read(home / _RECORD))
-
-    def one(job: Job) -> Job:
-        if not job.made:
-            return job
-        held = read(job.home)
-        reason = _difference(job, held and held.done.get(job.key), settings)
-        return dataclasses.replace(job, exists=True, other=reason) if reason else job
-
-    return dataclasses.replace(plan, jobs=tuple(map(one, plan.jobs)))
-
-
-def _difference(job: Job, entry: Any, settings: Mapping[str, Any]) -> str | None:
-    """Return what is different about an output from what was asked for; None if nothing is."""
-    try:
-        made, source, result = entry["settings"], entry["input"], entry["output"]
-        differing = {name for name, value in settings.items() if made[name] != value} - {"weights"}
-        maker = f"{made['method']} with {made['weights']}"
-    except (KeyError, TypeError):
-        return "is there, and no record tells how it was made"
-    if "method" in differing or "sha256" in differing:
-        return f"is there, made by {maker}"
-    if job.output.suffix.lower() not in _LOSSY:
-        differing.discard("quality")
-    if differing:
-        options = " and ".join(name.replace("_", " ") for name in sorted(differing))
-        return f"is there, made with another {options}"
-    with suppress(FileError):  # reading it will tell
-        if sha256(job.output) != result:
-            return "is there, and was changed since it was made"
-        if sha256(job.input) != source:
-            return "is there, made of another picture"
-    return None
-
-
-class Records:
-    """Records of how results are made, one in each folder of results, while a run adds to them.
-
-    No other run can add to the record of a folder of results meanwhile. A record in a folder where
-    a picture stands alone is held only for the moment.
-    """
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = dict(settings)
-        self._held = ExitStack()
-        self._open: dict[Path, Ledger[Any]] = {}
-
-    def begin(self, jobs: Iterable[Job]) -> None:
-        """Hold the records of all folders in which results will be made.
-
-        Raises:
-            UsageError: another run is writing results to one of them.
-            FileError: a record cannot be written.
-        """
-        for job in jobs:
-            if not (job.exists or job.alone or job.home in self._open):
-                self._open[job.home] = self._held.enter_context(_record(job.home))
-
-    def add(self, job: Job, output: str) -> None:
-        """Note how a result is made, before it is written.
-
-        Args:
-            job: the picture.
-            output: the SHA-256 of the result's file.
-
-        Raises:
-            FileError: the input cannot be read, or the record not be written.
-        """
-        entry = {"settings": self._settings, "input": sha256(job.input), "output": output}
-        if job.home in self._open:
-            self._open[job.home].record(job.key, entry)
-            return
-        job.home.mkdir(parents=True, exist_ok=True)
-        # A run over a whole folder may hold the record.
-        with suppress(UsageError), alone_in(job.home), _record(job.home) as record:
-            record.record(job.key, entry)
-
-    def __enter__(self) -> Records:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._held.close()
-
-
-def _record(home: Path) -> Ledger[Any]:
-    return Ledger[Any].open(home / _RECORD, settings=_HEAD, restart=True, writer="rainkit infer")
-
-
 def check_writable(folder: Path, option: str = "--output") -> None:
     """Make a folder and write a file to it as a test, before hours of computing.
 
@@ -452,3 +348,17 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
                 f"{other} and {job.input} would both become {job.output}: "
                 "derain them in separate runs, with an --output each"
             )
+
+
+def label(chosen: MethodToRun) -> str:
+    """Return the name of a method in names of files: its label, or its name with its weights."""
+    if chosen.label is not None:
+        return chosen.label
+    if chosen.weights is None:
+        return chosen.method
+    return f"{chosen.method}-{Path(chosen.weights).name.removesuffix('.safetensors')}"
+
+
+def file_name(label: str) -> str:
+    """Return a label as part of a file name that has no suffix."""
+    return re.sub(r"[^\w+-]+", "-", label).strip("-") or "method"

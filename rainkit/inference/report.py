@@ -28,7 +28,7 @@ from rainkit.render.side_by_side import (
 from rainkit.render.text_tables import TextTable
 
 if TYPE_CHECKING:
-    from rainkit.inference.batch import InferResult, Outcome
+    from rainkit.inference.outcomes import InferResult, Outcome
 
 __all__ = [
     "FIGURES",

@@ -1,0 +1,276 @@
+"""What a run is asked for, what became of each picture, and hooks that follow a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from rainkit.runtime_options import RuntimeOptions
+
+__all__ = [
+    "InferRequest",
+    "InferResult",
+    "MethodToRun",
+    "MethodsResult",
+    "Outcome",
+    "Progress",
+    "Status",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferRequest:
+    """Pictures to derain, and how.
+
+    Attributes:
+        inputs: files, folders (with their subfolders) and glob patterns.
+        method: an installed method; None for the only one that is installed.
+        output: a folder, or a file for a single picture; None for a place beside the input, see
+            :func:`rainkit.inference.outputs.plan`.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
+        variant: the variant that the weights must be of; None for any.
+        options: device, precision, tiles, work size and effort.
+        parts: save what the method estimates besides its results.
+        overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
+            see :func:`rainkit.images.write`.
+        report: make a page that shows pictures and results side by side.
+        report_path: file of this page; None for ``report.html`` in the first folder of results (of
+            several methods, see :func:`rainkit.inference.outputs.plan_several`).
+    """
+
+    inputs: tuple[Path | str, ...]
+    method: str | None = None
+    output: Path | None = None
+    weights: str | None = None
+    variant: str | None = None
+    options: RuntimeOptions = field(default_factory=RuntimeOptions)
+    parts: bool = False
+    overwrite: bool = False
+    quality: int | None = None
+    report: bool = False
+    report_path: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodToRun:
+    """One of several methods that take the same pictures.
+
+    Attributes:
+        method: name of an installed method.
+        weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
+        label: its name in file names and on the page; None for the method's name, with its weights
+            if they were chosen.
+    """
+
+    method: str
+    weights: str | None = None
+    label: str | None = None
+
+
+Status: TypeAlias = Literal["done", "skipped", "kept", "failed", "not attempted"]
+"""``skipped``: the result existed, made with the same settings; ``kept``: a file existed that was
+not, or that no record tells of; ``not attempted``: for example after the disk was full."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The outcome for one picture.
+
+    Attributes:
+        input: the rainy file.
+        output: the file of the result, whether or not it was written.
+        status: whether it was written.
+        error: the reason in one line if there is no result, or else None.
+        seconds: time in the network, transfers included; 0 if the picture did not get there.
+        size: width and height in pixels; None if the picture was not read.
+        blocks: number of blocks that ran; None if that is unknown, or if the method is not an
+            anytime method.
+        work_size: width and height that the network saw, if the picture was shrunk for it; else
+            None.
+        parts: files of the parts by name, if they were asked for.
+        notes: what else became of the picture, such as what the format of the result cannot hold.
+    """
+
+    input: Path
+    output: Path
+    status: Status = "done"
+    error: str | None = None
+    seconds: float = 0.0
+    size: tuple[int, int] | None = None
+    blocks: int | None = None
+    work_size: tuple[int, int] | None = None
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InferResult:
+    """The outcomes for all pictures.
+
+    Attributes:
+        outcomes: one outcome for each picture, in the order of the inputs.
+        method: name of the method.
+        title: the method's name on the page: the paper's, or the label that was given.
+        weights: name of the weights.
+        device: the device it ran on; None if no picture was left to do.
+        precision: the number format it ran in; None if no picture was left to do.
+        outputs: the folders of the results, or the file of a single result.
+        parts: the folders of the parts, if they were asked for.
+        blocks: number of blocks of the network; None if the method is not an anytime method.
+        seconds: wall time of the whole run after loading.
+        report: file of the page; None if it was not asked for or not made.
+        report_error: the reason in one line if the page could not be written, or else None.
+        full: whether the run ended early because nothing more can be written.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    method: str
+    title: str
+    weights: str
+    device: str | None
+    precision: str | None
+    outputs: tuple[Path, ...]
+    seconds: float
+    parts: tuple[Path, ...] = ()
+    blocks: int | None = None
+    report: Path | None = None
+    report_error: str | None = None
+    full: bool = False
+
+    @property
+    def done(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures whose result was written."""
+        return self._of("done")
+
+    @property
+    def skipped(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures whose result existed."""
+        return self._of("skipped")
+
+    @property
+    def kept(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures in whose place is a result that other settings made."""
+        return self._of("kept")
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures that were tried and have no result."""
+        return self._of("failed")
+
+    @property
+    def not_attempted(self) -> tuple[Outcome, ...]:
+        """Outcomes of the pictures that were not tried, since nothing could be written any more."""
+        return self._of("not attempted")
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all results and the report exist, or else 1."""
+        lacking = self.failed or self.not_attempted or self.kept
+        return 1 if lacking or self.report_error is not None else 0
+
+    @property
+    def last_error(self) -> str | None:
+        """The reason of the last picture that has no result; None if all have one."""
+        reasons = [each.error for each in self.outcomes if each.error is not None]
+        return reasons[-1] if reasons else None
+
+    def _of(self, status: Status) -> tuple[Outcome, ...]:
+        return tuple(each for each in self.outcomes if each.status == status)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the result as plain data for JSON."""
+        return {
+            "method": self.method,
+            "title": self.title,
+            "weights": self.weights,
+            "device": self.device,
+            "precision": self.precision,
+            "outputs": [str(each) for each in self.outputs],
+            "parts": [str(each) for each in self.parts],
+            "blocks": self.blocks,
+            "report": None if self.report is None else str(self.report),
+            "report_error": self.report_error,
+            "seconds": self.seconds,
+            "done": len(self.done),
+            "skipped": len(self.skipped),
+            "kept": len(self.kept),
+            "failed": len(self.failed),
+            "not_attempted": len(self.not_attempted),
+            "pictures": [
+                {
+                    "input": str(each.input),
+                    "output": str(each.output),
+                    "status": each.status,
+                    "seconds": each.seconds,
+                    "width": each.size[0] if each.size else None,
+                    "height": each.size[1] if each.size else None,
+                    "blocks": each.blocks,
+                    "work_size": each.work_size,
+                    "parts": {name: str(path) for name, path in each.parts.items()},
+                    "notes": list(each.notes),
+                    "error": each.error,
+                }
+                for each in self.outcomes
+            ],
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MethodsResult:
+    """The results of several methods on the same pictures.
+
+    Attributes:
+        results: one result for each method, in their order, without reports of their own.
+        report: file of the page; None if it was not asked for or not made.
+        report_error: the reason in one line if the page could not be written, or else None.
+        notices: what the user must know, such as files that were passed over.
+    """
+
+    results: tuple[InferResult, ...]
+    report: Path | None = None
+    report_error: str | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> InferResult:
+        """The result of the first method, with the page."""
+        first = self.results[0]
+        return dataclasses.replace(first, report=self.report, report_error=self.report_error)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all results and the report exist, or else 1."""
+        failed = self.report_error is not None or any(each.exit_code for each in self.results)
+        return 1 if failed else 0
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the results as plain data for JSON."""
+        return {
+            "report": None if self.report is None else str(self.report),
+            "report_error": self.report_error,
+            "notices": list(self.notices),
+            "methods": [each.to_data() for each in self.results],
+        }
+
+
+class Progress:
+    """Hooks that are called while a run goes on, in its thread; override those that you need."""
+
+    def start(self, total: int) -> None:
+        """Called before anything is loaded with the number of pictures, over all methods."""
+
+    def method(self, title: str) -> None:
+        """Called before a method begins with its name on the page."""
+
+    def tile(self, picture: Path, done: int, total: int) -> None:
+        """Called after each tile of a picture with the number of tiles done and of all tiles."""
+
+    def advance(self, outcome: Outcome) -> None:
+        """Called after each picture, in the order of the inputs."""
+
+    def page(self, done: int, total: int) -> None:
+        """Called after each picture of the page with the number of those done and of all."""
