@@ -171,7 +171,7 @@ def decode(data: bytes, name: Path | str) -> Picture:
     Raises:
         ImageError: The file is empty, damaged, not a picture, or not supported.
     """
-    path = Path(name)
+    path = name if isinstance(name, Path) else Path(name)
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
     if (rgb := plain_png(data, MAX_PIXELS)) is not None:
