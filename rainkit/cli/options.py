@@ -26,6 +26,7 @@ __all__ = [
     "Precision",
     "Quiet",
     "RainySide",
+    "Strength",
     "Tile",
     "Variant",
     "Weights",
@@ -133,6 +134,14 @@ WorkSize: TypeAlias = Annotated[
         help="Longest side of what the network sees of larger pictures. auto: such that streaks "
         "are as wide as those it knows. Results always have the full size.",
         autocompletion=_completion(("auto", "full", "1024")),
+        rich_help_panel=RUNNING,
+    ),
+]
+Strength: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="0..1.5",
+        help="Factor of the rain that is taken off: 1 for all that the network finds, 0 for none.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from rainkit.errors import FileError, RainkitError, UsageError, one_line
+from rainkit.files import counted
 from rainkit.inference import inputs
 from rainkit.inference.inputs import Found, Shard
 from rainkit.inference.outcomes import (
@@ -172,7 +173,7 @@ def run(
         progress.method(each.title)
         hopeless = next((result.last_error for result in results if result.full), None)
         results.append(_result(each, request, progress, hopeless, build, alone=alone))
-    done = MethodsResult(results=tuple(results), notices=found.left_out())
+    done = MethodsResult(results=tuple(results), notices=(*found.left_out(), *_noted(results)))
     if report is None:
         return done
     names = [job.name for job in planned[0].jobs]
@@ -200,6 +201,19 @@ def _of_all(result: InferResult, run: _Run) -> InferResult:
     return dataclasses.replace(result, outcomes=tuple(outcomes))
 
 
+def _noted(results: Sequence[InferResult]) -> list[str]:
+    """Return a line for each note, with the first picture that it is about, and how many more."""
+    about: dict[str, dict[Path, None]] = {}
+    for outcome in (each for result in results for each in result.outcomes):
+        for note in outcome.notes:
+            about.setdefault(note, {})[outcome.input] = None
+    lines = []
+    for note, (first, *others) in about.items():
+        more = f" and {counted(len(others), 'other')}" if others else ""
+        lines.append(f"{first}{more}: {note}")
+    return lines
+
+
 def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
     """Return what decides the pixels of results, apart from device and precision."""
     options = setup.options
@@ -211,6 +225,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
+        **({} if options.strength == 1 else {"strength": options.strength}),
     }
 
 

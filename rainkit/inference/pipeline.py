@@ -67,7 +67,9 @@ class _Read:
 
     @property
     def nbytes(self) -> int:
-        return 0 if self.picture is None else self.picture.rgb.nbytes
+        if self.picture is None:
+            return 0
+        return self.picture.rgb.nbytes + sum(each.rgb.nbytes for each in self.picture.following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +279,9 @@ def _is_done(each: Future[Finished] | Finished) -> bool:
 def _alike(one: _Read, other: _Read) -> bool:
     """Return whether pictures can be computed together."""
     first, second = one.picture, other.picture
-    return first is not None and second is not None and first.size == second.size
+    if first is None or second is None:
+        return False
+    return first.size == second.size and not second.following
 
 
 class _Networks:
@@ -309,7 +313,7 @@ class _Networks:
 
     def together(self, picture: Picture | None, batch: int | None, *, parts: bool) -> int:
         """Return the largest number of pictures of this size that run together."""
-        if picture is None or parts or self._one_by_one:
+        if picture is None or picture.following or parts or self._one_by_one:
             return 1
         return self._derainers[0].batch_size(*picture.size, batch)
 
@@ -396,7 +400,7 @@ def _read(job: Job) -> _Read:
     except Exception as error:
         return _Read(error=_about(job.input, error))
     try:
-        return _Read(images.decode(data, job.input), digest, seen)
+        return _Read(images.decode(data, job.input, every_frame=True), digest, seen)
     except Exception as error:  # whatever it is, the other pictures can be derained
         return _Read(None, digest, seen, _about(job.input, error))
 
@@ -419,7 +423,7 @@ def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -
 
 
 def _write(
-    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int
+    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
 ) -> Finished:
     """Write a result, and note in the record what became of the picture."""
     read, result, error = computed.read, computed.result, computed.error
@@ -451,6 +455,7 @@ def _write(
         blocks=None if result is None else result.blocks,
         work_size=None if result is None else result.work_size,
         parts=written,
+        notes=_notes(result.picture, job) if result is not None and error is None else (),
     )
     return Finished(outcome, hopeless=hopeless)
 
@@ -473,6 +478,10 @@ def _write_result(
             written=inputs.fingerprint(temporary),
             seconds=computed.seconds,
         )
+
+
+def _notes(clean: Picture, job: Job) -> tuple[str, ...]:
+    return (*clean.notes, *images.not_held(clean, job.suffix))
 
 
 def _parts_there(job: Job) -> dict[str, Path]:
