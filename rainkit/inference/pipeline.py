@@ -199,13 +199,14 @@ def _write(
         blocks=None if result is None else result.blocks,
         work_size=None if result is None else result.work_size,
         parts=written,
-        notes=_notes(result.picture, job) if result is not None and error is None else (),
+        notes=_notes(result, job) if result is not None and error is None else (),
     )
     return Finished(outcome, hopeless=hopeless)
 
 
-def _notes(clean: Picture, job: Job) -> tuple[str, ...]:
-    return (*clean.notes, *images.not_held(clean, job.output.suffix))
+def _notes(result: Result, job: Job) -> tuple[str, ...]:
+    held = images.not_held(result.picture, job.output.suffix)
+    return (*result.picture.notes, *held, *result.notes)
 
 
 def _parts_there(job: Job) -> dict[str, Path]:
