@@ -32,6 +32,10 @@ class _Live(TorchDispatchMode):
         self._now = 0
         self._sizes: dict[int, int] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # or else torch would import its compiler, which takes seconds
+
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
