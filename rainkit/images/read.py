@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -50,6 +51,9 @@ MAX_PIXELS = 2**28
 """Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding.
 
 It is the largest number of all frames or pages of a file, too."""
+
+_most = ContextVar("most", default=MAX_PIXELS)
+"""Largest number of pixels of the picture that is being decoded."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
@@ -177,16 +181,33 @@ def _unreadable(path: Path, error: OSError) -> ImageError:
     return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
-def decode(data: bytes, name: Path | str, *, every_frame: bool = False) -> Picture:
+def decode(
+    data: bytes, name: Path | str, *, every_frame: bool = False, largest: int | None = None
+) -> Picture:
     """Decode the bytes of a picture file as :func:`read` does; messages name it ``name``.
 
+    Args:
+        data: the bytes of the file.
+        name: name of the file in messages.
+        every_frame: whether all frames or pages are decoded.
+        largest: the largest number of pixels, of all frames or pages together; a header that tells
+            of more is refused before anything is decoded. None for :data:`MAX_PIXELS`.
+
     Raises:
-        ImageError: The file is empty, damaged, not a picture, or not supported.
+        ImageError: The file is empty, damaged, not a picture, too large, or not supported.
     """
-    path = Path(name)
+    before = _most.set(MAX_PIXELS if largest is None else largest)
+    try:
+        path = name if isinstance(name, Path) else Path(name)
+        return _decoded(data, path, every_frame=every_frame)
+    finally:
+        _most.reset(before)
+
+
+def _decoded(data: bytes, path: Path, *, every_frame: bool) -> Picture:
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
-    if (rgb := plain_png(data, MAX_PIXELS)) is not None:
+    if (rgb := plain_png(data, _most.get())) is not None:
         return _upright(_Samples(rgb, None, False), 1, carried(data, {}, "PNG", turned=False))
     _refuse_other_kinds(data, path)
     _libtiff.failed = False
@@ -486,9 +507,9 @@ def _animated(path: Path, data: bytes, image: Image.Image, turn: int, known: Car
     """Decode all frames of an animation as whole pictures, whatever they keep of others."""
     count = int(getattr(image, "n_frames", 1))
     width, height = image.size
-    if count * width * height > MAX_PIXELS:
+    if count * width * height > _most.get():
         raise ImageError(
-            f"{path}: has {count} frames of {width}x{height}, more than {MAX_PIXELS:,} pixels; "
+            f"{path}: has {count} frames of {width}x{height}, more than {_most.get():,} pixels; "
             "cut it into parts, or make a video of it"
         )
     frames, durations, kind = [], [], image.format
@@ -538,14 +559,14 @@ def _decode_tiff(path: Path, data: bytes, *, every_frame: bool) -> Picture | Non
     if not every_frame or not tags.first(data).following:
         return _decode_page(path, data, tiff.layout(data))
     pages: list[Picture] = []
-    left = MAX_PIXELS
+    left = _most.get()
     for number, page in enumerate(tiff.directories(data)):
         found = tiff.layout(data, page)
         if number and found.aside:  # which would still show the rain
             continue
         left -= found.width * found.height
         if left < 0:
-            raise ImageError(f"{path}: has pages of more than {MAX_PIXELS:,} pixels; cut it up")
+            raise ImageError(f"{path}: has pages of more than {_most.get():,} pixels; cut it up")
         name = path if not number else Path(f"{path}, page {number + 1}")
         picture = _decode_page(name, data, found)
         if picture is None:
@@ -609,9 +630,9 @@ def _decode_bmp(path: Path, data: bytes) -> Picture | None:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if width * height > _most.get():
         raise ImageError(
-            f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
+            f"{path}: has {width}x{height} pixels, more than {_most.get():,}; cut it into parts"
         )
 
 

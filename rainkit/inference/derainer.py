@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -25,7 +26,8 @@ from rainkit.inference import tiles
 from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
-from rainkit.inference.work_size import choose_longest_side, enlarged
+from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
+from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
 from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
@@ -35,6 +37,7 @@ __all__ = [
     "Derainer",
     "Result",
     "build",
+    "build_all",
     "derain",
     "load",
     "open_derainer",
@@ -47,6 +50,8 @@ _SURELY_FITS = 256
 """Side in pixels of pictures for which free memory is not looked at."""
 _BAND = 512
 """Rows that are converted at a time where a large picture is handled as a whole."""
+_BATCH_PIXELS = 2**21
+"""Largest number of pixels of pictures that run together: eight of 512 x 512."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +85,7 @@ class Derainer:
         weights: the weights file.
         network: the prepared network.
         runtime: device and precision.
-        grid: how large pictures are cut into tiles, which become smaller for good after a lack of
-            memory.
+        grid: how large pictures are cut into tiles, if the memory suffices.
         fit: whether tiles are made smaller if the free memory does not hold those of the grid.
         work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
             size that suits the streaks of each picture.
@@ -106,6 +110,7 @@ class Derainer:
         self.runtime = network.runtime
         self.grid = grid
         self.fit = fit
+        self._largest: int | None = None  # side of tiles after a lack of memory
         self._per_pixel: float | None = None
         self._watched = False
         self.work_size = work_size
@@ -213,9 +218,69 @@ class Derainer:
         """
         if picture.following:
             return self._derain_frames(picture, on_tile, parts=parts)
-        before = self.grid
+        before = self._tiles.side
         into = None if parts else np.empty_like(picture.rgb)
         output = self._run_array(picture.rgb, on_tile, parts=parts, into=into)
+        result = self._finished(picture, output, parts, into)
+        return dataclasses.replace(result, notes=_about_tiles(before, self._tiles.side))
+
+    def batch_size(self, width: int, height: int, wanted: int | None = None) -> int:
+        """Return how many pictures of a size :meth:`derain_batch` best takes at a time.
+
+        It is 1 on processors, where a batch is no faster, and for pictures that do not run in one
+        piece: in one tile, at their full size, and through a fixed number of blocks.
+
+        Args:
+            width: width in pixels.
+            height: height in pixels.
+            wanted: another number; None for one that suits the device.
+        """
+        longest, side = max(width, height), self._tiles.side
+        whole = side == 0 or longest <= side
+        full = stays_full(longest) if self.work_size is None else longest <= self.work_size
+        if not whole or not (full or self.work_size == 0) or self.effort.stop_below is not None:
+            return 1
+        most = self.largest_batch if wanted is None else wanted
+        return max(1, min(most, _BATCH_PIXELS // (width * height)))
+
+    @property
+    def largest_batch(self) -> int:
+        """Largest number of pictures that suits the device, however small they are."""
+        return 16 if self.runtime.device.type == "cuda" else 1
+
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, for which :meth:`batch_size` is above 1.
+
+        The network sees them at once. Samples are converted on its device.
+
+        Raises:
+            MethodError: the network gave nan or infinity for one of them.
+            RuntimeError: there is too little memory for all of them at a time.
+        """
+        device = self.runtime.device
+        batch = torch.cat([images.to_tensor(each.rgb, device) for each in pictures])
+        output = tiles.run_network(
+            self.network,
+            self._plan,
+            lambda rows, columns: batch[..., rows, columns],
+            (batch.shape[2], batch.shape[3]),
+            dataclasses.replace(self.grid, side=0),
+            device=device,
+        )
+        self._checked(output)
+        return [
+            self._finished(each, dataclasses.replace(output, layers=output.layers[i, None]), False)
+            for i, each in enumerate(pictures)
+        ]
+
+    def _finished(
+        self,
+        picture: Picture,
+        output: NetworkOutput,
+        parts: bool,
+        into: NDArray[Any] | None = None,
+    ) -> Result:
+        """Return the result of a picture from what the network gave for it."""
         clean = self._result(output, picture.rgb, into)
         shown: dict[str, Picture] = {}
         if parts:
@@ -234,8 +299,75 @@ class Derainer:
             parts=shown,
             blocks=output.blocks,
             work_size=height_and_width and (height_and_width[1], height_and_width[0]),
-            notes=_about_tiles(before, self.grid),
         )
+
+    def derain_video(
+        self,
+        path: str | Path,
+        output: str | Path | None = None,
+        *,
+        steady: bool = False,
+        overwrite: bool = False,
+        on_frame: OnFrame | None = None,
+    ) -> VideoResult:
+        """Take the rain out of a video file; sound, subtitles and timestamps are kept.
+
+        >>> derainer.derain_video("clip.mp4", "clean.mp4")  # doctest: +SKIP
+
+        A call that was stopped goes on after its last hundred frames when it is repeated.
+
+        Args:
+            path: the video.
+            output: the file to write, with the suffix mp4, m4v, mov, mkv, webm or gif; None for
+                ``clip-METHOD.mp4`` beside the video.
+            steady: reduce flicker of what stands still.
+            overwrite: replace an existing file.
+            on_frame: called after each frame with the number of frames done, and of all.
+
+        Returns:
+            What was done, with damaged frames and what the output does not keep.
+
+        Raises:
+            UsageError: PyAV is missing, or the output cannot hold what the video holds.
+            ImageError: the video cannot be read.
+            FileError: the output exists or cannot be written.
+        """
+        path = Path(path)
+        if output is None:
+            output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
+        check_output(path, Path(output))
+        return derain_video(
+            self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
+        )
+
+    def suited_work_size(self, rgb: NDArray[Any]) -> int:
+        """Return the longest side in pixels at which the streaks of a picture suit the network.
+
+        Args:
+            rgb: [H,W,3] of uint8 or uint16.
+        """
+        return choose_longest_side(rgb, self._find_rain)
+
+    def at_work_size(self, longest: int) -> Derainer:
+        """Return a derainer with the same network that sees all pictures at one size.
+
+        Args:
+            longest: longest side in pixels; 0 for the full size.
+        """
+        fixed = copy.copy(self)
+        fixed.work_size = longest
+        return fixed
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the pixels of results besides the weights, as data for JSON."""
+        return {
+            "device": self.runtime.device.type,
+            "precision": str(self.runtime.precision),
+            "tile": self.grid.side,
+            "work_size": self.work_size,
+            "effort": str(self.effort),
+            "strength": self.strength,
+        }
 
     def _derain_frames(
         self, picture: Picture, on_tile: tiles.OnTile | None, *, parts: bool
@@ -304,7 +436,7 @@ class Derainer:
         """
         full = (rgb.shape[0], rgb.shape[1])
         if self.work_size is None:
-            longest = choose_longest_side(rgb, self._find_rain)
+            longest = self.suited_work_size(rgb)
         else:
             longest = self.work_size or max(full)
         if longest >= max(full):
@@ -436,25 +568,34 @@ class Derainer:
                 )
             if self.runtime.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self.grid = grid = dataclasses.replace(grid, side=side)
+            self._largest = side
+            grid = self._tiles
+
+    @property
+    def _tiles(self) -> Grid:
+        """The grid with tiles that have found memory so far."""
+        if self._largest is None:
+            return self.grid
+        return dataclasses.replace(self.grid, side=self._largest)
 
     def _fitted(self, longest: int) -> Grid:
         """Return the grid for a picture, whose tiles the free memory holds as far as is known."""
-        side = min(self.grid.side or longest, longest)
+        grid = self._tiles
+        side = min(grid.side or longest, longest)
         if not self.fit or side <= _SURELY_FITS or self.network.spec.tiling == "never":
-            return self.grid
+            return grid
         if not self._watched:
-            step = self.grid.multiple_of
-            small = -(-max(SMALLEST_TILE, self.grid.min_size) // step) * step
+            step = grid.multiple_of
+            small = -(-max(SMALLEST_TILE, grid.min_size) // step) * step
             self._per_pixel = bytes_per_pixel(self.network, small)
             self._watched = True
         if self._per_pixel is None:
-            return self.grid
+            return grid
         device = self.runtime.device
-        fitting = largest_side(self._per_pixel, self.grid.halo, device, side, SMALLEST_TILE)
+        fitting = largest_side(self._per_pixel, grid.halo, device, side, SMALLEST_TILE)
         if fitting < side:
-            self.grid = dataclasses.replace(self.grid, side=fitting)
-        return self.grid
+            self._largest = fitting
+        return self._tiles
 
     def _checked(self, output: NetworkOutput) -> NetworkOutput:
         if not (output.finite and bool(torch.isfinite(output.layers).all())):
@@ -503,11 +644,11 @@ def _take_off(
         into[rows, :, one] = _to_array(clean, into)
 
 
-def _about_tiles(before: Grid, after: Grid) -> tuple[str, ...]:
-    if after.side == before.side:
+def _about_tiles(before: int, after: int) -> tuple[str, ...]:
+    if after == before:
         return ()
-    usual = f"{before.side} px" if before.side else "a single one"
-    return (f"cut into tiles of {after.side} px instead of {usual}, for lack of memory",)
+    usual = f"{before} px" if before else "a single one"
+    return (f"cut into tiles of {after} px instead of {usual}, for lack of memory",)
 
 
 def _check_size(height: int, width: int) -> None:
@@ -631,6 +772,22 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
         options: further arguments of :func:`load`.
     """
     return load(only_method() if method is None else method, **options).derain(image)
+
+
+def build_all(setup: Setup) -> list[Derainer]:
+    """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Raises:
+        UsageError, MethodError, WeightsError: as :func:`build`.
+    """
+    first = build(setup)
+    if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
+        return [first]
+    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    return [first] + [
+        build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
+        for device in others
+    ]
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:
