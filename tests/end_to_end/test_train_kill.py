@@ -31,11 +31,19 @@ resource = pytest.importorskip("resource", reason="limits and signals are POSIX'
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "checks" / "train_kill_and_resume.py"
 
-STEPS, EPOCH, EVERY = 24, 12, 5
+STEPS, EPOCH, EVERY = 16, 8, 5
+
+PLAIN = {
+    "OMP_NUM_THREADS": "1",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "COLUMNS": "1000",
+    "NO_COLOR": "1",
+}
+"""As many threads as torchrun gives each process, no network, and lines that are not wrapped."""
 
 SERVER = """
 import json, os, sys
-import cv2, torch, torch._dynamo, accelerate.utils, timm.utils, torch.utils.tensorboard
+import accelerate.utils, albumentations, cv2, timm.utils, torch, torch.utils.tensorboard
 from rainkit.cli import main
 cv2.setNumThreads(0)
 torch.set_num_threads(1)
@@ -122,7 +130,7 @@ def start() -> Iterator[Callable[..., Started]]:
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "1000", "NO_COLOR": "1"},
+        env=os.environ | PLAIN,
     )  # fmt: skip
 
     def begin(arguments: list[str], told: Path, processes: int = 1) -> Started:
