@@ -378,6 +378,14 @@ def rainkit(
     return run
 
 
+@pytest.fixture
+def without_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw plots without arranging what is in them, which takes three quarters of the time."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "set_layout_engine", lambda self, *_, **__: None)
+
+
 @pytest.fixture(scope="session")
 def check() -> Iterator[ModuleType]:
     """The script that checks pages in Chromium, as a module: examples/checks/eval_page.py."""
