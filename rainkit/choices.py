@@ -19,6 +19,7 @@ __all__ = [
     "DepthFormat",
     "DownstreamTask",
     "DryRun",
+    "Engine",
     "FileFormat",
     "Layout",
     "Level",
@@ -30,6 +31,7 @@ __all__ = [
     "Protocol",
     "RainAttribute",
     "RainySide",
+    "ResultFormat",
     "SideOutput",
     "WrittenLayout",
     "choose",
@@ -52,6 +54,13 @@ class DryRun(StrEnum):
 
     PLAN = "plan"
     PROFILE = "profile"
+
+
+class Engine(StrEnum):
+    """Places where the work of a command runs; the first is the default."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Layout(StrEnum):
@@ -141,6 +150,16 @@ class FileFormat(StrEnum):
 
     PNG = "png"
     JPG = "jpg"
+
+
+class ResultFormat(StrEnum):
+    """Formats that results of ``rainkit infer`` can be written in; each is a suffix."""
+
+    PNG = "png"
+    JPG = "jpg"
+    WEBP = "webp"
+    TIFF = "tiff"
+    AVIF = "avif"
 
 
 class ManifestFormat(StrEnum):

@@ -19,7 +19,9 @@ from rainkit.cli import (
     infer,
     methods,
     no_target,
+    plugin,
     score,
+    serve,
     synth,
     train,
     weights,
@@ -34,8 +36,10 @@ app = CommandLine(
     name="rainkit",
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
 )
 app.command()(infer.infer)
+app.command()(serve.serve)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
 app.command()(score.score)
@@ -47,6 +51,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command()(bench.bench)
 app.add_typer(methods.app, name="methods")
+app.add_typer(plugin.app, name="plugin")
 app.command()(doctor.doctor)
 
 
@@ -56,8 +61,19 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+_GREETING = """\
+rainkit {version} takes rain out of photographs.
+
+  rainkit infer photos/     derain pictures, or folders of them
+  rainkit methods           what is installed, and what it is good at
+  rainkit doctor            whether everything works on this machine
+
+rainkit --help lists all commands, and rainkit COMMAND --help explains one."""
+
+
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -68,6 +84,8 @@ def _root(
     """Take rain out of photographs."""
     # Of broken metadata that does not matter; they name no file, and damaged pixels raise errors.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    if context.invoked_subcommand is None:
+        typer.echo(_GREETING.format(version=rainkit.__version__))
 
 
 def main() -> None:
