@@ -263,7 +263,7 @@ class _Reports:
 
 @pytest.fixture
 def nested(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Path], _Reports]:
-    """Run the tests of a plugin, which lies in a folder, by a pytest in this process."""
+    """Run the tests in a folder by a pytest in this process, with another folder on the path."""
 
     def run(tests: Path, folder: Path) -> _Reports:
         monkeypatch.syspath_prepend(str(folder))

@@ -134,7 +134,7 @@ def test_pytest_runs_the_kit_on_an_installed_plugin(
         "from rainkit.testing import MethodContract\n"
         f"class TestTiny(MethodContract):\n    method = {tiny_method.name!r}\n"
     )
-    reports = nested(test, Path(sys.modules["rainkit_tiny"].__file__ or "").parents[1])
+    reports = nested(tmp_path, Path(sys.modules["rainkit_tiny"].__file__ or "").parents[1])
     assert reports.code == pytest.ExitCode.OK
     assert reports.outcomes["test_network_takes_any_size[paper]"] == "passed"  # and each variant
     skipped = {name.partition("[")[0] for name, end in reports.outcomes.items() if end == "skipped"}
