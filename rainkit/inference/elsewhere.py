@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rainkit.engine import Done, Engine, Failed, Work
 from rainkit.errors import WeightsError
@@ -48,7 +49,7 @@ class Elsewhere:
     ) -> None:
         self._engine = engine
         asked = replace(request, method=method.method, weights=method.weights, inputs=())
-        self._work = Work.holding(_do, _Worker, asked, setup.weights.sha256)
+        self._work: Work[Any, Any] = Work.holding(_do, _Worker, asked, setup.weights.sha256)
         self._overwrite = request.overwrite
         self.runtime: Runtime = next(iter(engine.run(self._work, [None]))).get()
 
@@ -76,7 +77,7 @@ class Elsewhere:
     def _placed(
         self,
         job: Job,
-        outcome: Done[Job | None, _Answer] | Failed[Job | None],
+        outcome: Done[Job, _Answer] | Failed[Job],
         records: Records,
     ) -> Finished:
         """Note a result in the record and give it its name."""
