@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -31,7 +32,12 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--engine", choices=list(Engine), default=Engine.RAY)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--unsynced", action="store_true", help="do not wait for the disk after each line"
+    )
     asked = parser.parse_args()
+    if asked.unsynced:
+        os.fsync = lambda file: None
 
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder, "in"), Path(folder, "out")
