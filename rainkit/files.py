@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -31,6 +31,9 @@ __all__ = [
     "write_text",
 ]
 
+_FAR = 0x7FFF_FFF0
+_LOCK = ".rainkit.lock"
+"""File in a folder that stands for the folder where folders themselves cannot be locked."""
 _TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12}(\.\w+)?")
 
 
@@ -150,12 +153,15 @@ def alone_in(folder: Path) -> Iterator[None]:
         FileError: the folder cannot be opened.
     """
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        if os.name == "nt":  # where folders cannot be opened
+            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT)
+        else:
+            handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise FileError(f"{folder}: cannot be opened ({system_reason(error)})") from error
     try:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _lock(handle, wait=True)
         yield
     finally:
         os.close(handle)
@@ -167,12 +173,43 @@ def try_lock(file: IO[Any]) -> bool:
     On a file system without locks the answer is True.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _lock(file.fileno(), wait=False)
+    except (BlockingIOError, PermissionError):
         return False
     except OSError:  # a file system without locks
         return True
     return True
+
+
+def _lock(handle: int, *, wait: bool) -> None:
+    """Lock an open file until it is closed.
+
+    Raises:
+        BlockingIOError, PermissionError: another process has locked it, and we do not wait.
+        OSError: the file system, or the operating system, has no locks.
+    """
+    with suppress(ImportError):
+        fcntl: Any = importlib.import_module("fcntl")
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError as error:
+        raise OSError("this system has no locks") from error
+    # Windows locks bytes, and against reading, too: one that no file reaches.
+    position = os.lseek(handle, 0, os.SEEK_CUR)
+    os.lseek(handle, _FAR, os.SEEK_SET)
+    try:
+        while True:
+            try:
+                msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError:  # after ten seconds
+                if not wait:
+                    raise
+            else:
+                return
+    finally:
+        os.lseek(handle, position, os.SEEK_SET)
 
 
 def lock_holder(path: Path) -> int | None:

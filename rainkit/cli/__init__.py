@@ -19,6 +19,7 @@ from rainkit.cli import (
     infer,
     methods,
     no_target,
+    plugin,
     score,
     serve,
     synth,
@@ -49,6 +50,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command()(bench.bench)
 app.add_typer(methods.app, name="methods")
+app.add_typer(plugin.app, name="plugin")
 app.command()(doctor.doctor)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 import warnings
@@ -28,6 +29,7 @@ from rainkit.inference import tiles
 from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
 from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
+from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
@@ -320,6 +322,74 @@ class Derainer:
             work_size=height_and_width and (height_and_width[1], height_and_width[0]),
         )
 
+    def derain_video(
+        self,
+        path: str | Path,
+        output: str | Path | None = None,
+        *,
+        steady: bool = False,
+        overwrite: bool = False,
+        on_frame: OnFrame | None = None,
+    ) -> VideoResult:
+        """Take the rain out of a video file; sound, subtitles and timestamps are kept.
+
+        >>> derainer.derain_video("clip.mp4", "clean.mp4")  # doctest: +SKIP
+
+        A call that was stopped goes on after its last hundred frames when it is repeated.
+
+        Args:
+            path: the video.
+            output: the file to write, with the suffix mp4, m4v, mov, mkv, webm or gif; None for
+                ``clip-METHOD.mp4`` beside the video.
+            steady: reduce flicker of what stands still.
+            overwrite: replace an existing file.
+            on_frame: called after each frame with the number of frames done, and of all.
+
+        Returns:
+            What was done, with damaged frames and what the output does not keep.
+
+        Raises:
+            UsageError: PyAV is missing, or the output cannot hold what the video holds.
+            ImageError: the video cannot be read.
+            FileError: the output exists or cannot be written.
+        """
+        path = Path(path)
+        if output is None:
+            output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
+        check_output(path, Path(output))
+        return derain_video(
+            self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
+        )
+
+    def suited_work_size(self, rgb: NDArray[Any]) -> int:
+        """Return the longest side in pixels at which the streaks of a picture suit the network.
+
+        Args:
+            rgb: [H,W,3] of uint8 or uint16.
+        """
+        return choose_longest_side(rgb, self._find_rain)
+
+    def at_work_size(self, longest: int) -> Derainer:
+        """Return a derainer with the same network that sees all pictures at one size.
+
+        Args:
+            longest: longest side in pixels; 0 for the full size.
+        """
+        fixed = copy.copy(self)
+        fixed.work_size = longest
+        return fixed
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the pixels of results besides the weights, as data for JSON."""
+        return {
+            "device": self.runtime.device.type,
+            "precision": str(self.runtime.precision),
+            "tile": self.grid.side,
+            "work_size": self.work_size,
+            "effort": str(self.effort),
+            "strength": self.strength,
+        }
+
     def _derain_frames(
         self, picture: Picture, on_tile: tiles.OnTile | None, *, parts: bool
     ) -> Result:
@@ -362,7 +432,7 @@ class Derainer:
         """
         full = (rgb.shape[0], rgb.shape[1])
         if self.work_size is None:
-            longest = choose_longest_side(rgb, self._find_rain)
+            longest = self.suited_work_size(rgb)
         else:
             longest = self.work_size or max(full)
         if longest >= max(full):
