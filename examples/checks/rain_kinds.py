@@ -2,9 +2,9 @@
 
 python examples/checks/rain_kinds.py FOLDER...
 
-For each folder of pictures, such as the rainy side of a set of pairs: how many are of each kind, and
-the medians of the two measures that decide. Then the measured gains of the installed weights on each
-kind, and which of them the choice takes. docs/benchmarks/choice.md shows both tables.
+For each folder of pictures, such as the rainy side of a set of pairs: how many are of each kind,
+and the medians of the two measures that decide. Then the measured gains of the installed weights on
+each kind, and which of them the choice takes. docs/benchmarks/choice.md shows both tables.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import threading
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -140,6 +140,11 @@ class Derainer:
     def blocks(self) -> int | None:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self._plan.blocks
+
+    @property
+    def name(self) -> str:
+        """Name of the method, or ``auto``."""
+        return self.method.name
 
     @property
     def parameters(self) -> int:
@@ -355,11 +360,19 @@ class Derainer:
         """
         path = Path(path)
         if output is None:
-            output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
+            output = path.with_name(f"{path.stem}-{self.name}{path.suffix}")
         check_output(path, Path(output))
         return derain_video(
             self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
         )
+
+    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
+        """Return the derainer for all frames of a video; it is this one if there is no choice.
+
+        Args:
+            frames: some frames, [H,W,3] of uint8 or uint16.
+        """
+        return self
 
     def suited_work_size(self, rgb: NDArray[Any]) -> int:
         """Return the longest side in pixels at which the streaks of a picture suit the network.
@@ -588,11 +601,24 @@ class AutoDerainer(Derainer):
             rgb: [H,W,3], uint8, uint16, or floats in [0,1].
         """
         kind = None if self._one else rain_kind(rgb)
+        return self._of(kind), kind
+
+    @property
+    def name(self) -> str:
+        """``auto``."""
+        return self._setup.name
+
+    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
+        """Return the derainer for the kind of rain that most of the frames have."""
+        kinds = () if self._one else Counter(map(rain_kind, frames)).most_common(1)
+        return self._of(kinds[0][0] if kinds else None)
+
+    def _of(self, kind: RainKind | None) -> Derainer:
         setup = self._setup.by_kind[kind or "sparse"]
         with self._building:
             if setup.weights.name not in self._built:
                 self._built[setup.weights.name] = build(setup, compiled=self._compiled)
-        return self._built[setup.weights.name], kind
+        return self._built[setup.weights.name]
 
     def derain_with_parts(
         self, image: str | Path | NDArray[Any]

@@ -159,6 +159,10 @@ def test_each_picture_takes_the_method_for_its_rain(install: Callable[..., None]
         together, [a.derain(SPARSE_RAIN), b.derain(HEAVY_RAIN)] * 4, strict=True
     ):
         np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(
+        auto.suited_to([SPARSE_RAIN, HEAVY_RAIN, HEAVY_RAIN]).derain(SPARSE_RAIN),
+        b.derain(SPARSE_RAIN),
+    )
     for name, picture in (("few", SPARSE_RAIN), ("much", HEAVY_RAIN)):
         images.write(tmp_path / "photos" / f"{name}.png", images.Picture(picture))
     options = RuntimeOptions.parse(device="cpu", precision="fp32")
