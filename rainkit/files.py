@@ -167,13 +167,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def try_lock(file: IO[Any]) -> bool:
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
     """Lock an open file until it is closed; return False if another process has locked it.
 
     On a file system without locks the answer is True.
+
+    Args:
+        file: the file.
+        shared: whether other processes may have shared locks at the same time.
     """
     try:
-        _lock(file.fileno(), wait=False)
+        _lock(file.fileno(), wait=False, shared=shared)
     except (BlockingIOError, PermissionError):
         return False
     except OSError:  # a file system without locks
@@ -181,8 +185,8 @@ def try_lock(file: IO[Any]) -> bool:
     return True
 
 
-def _lock(handle: int, *, wait: bool) -> None:
-    """Lock an open file until it is closed.
+def _lock(handle: int, *, wait: bool, shared: bool = False) -> None:
+    """Lock an open file until it is closed; other processes may share a shared lock.
 
     Raises:
         BlockingIOError, PermissionError: another process has locked it, and we do not wait.
@@ -190,12 +194,15 @@ def _lock(handle: int, *, wait: bool) -> None:
     """
     with suppress(ImportError):
         fcntl: Any = importlib.import_module("fcntl")
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
         return
     try:
         msvcrt: Any = importlib.import_module("msvcrt")
     except ImportError as error:
         raise OSError("this system has no locks") from error
+    if shared:
+        raise OSError("this system has no locks that can be shared")
     # Windows locks bytes, and against reading, too: one that no file reaches.
     position = os.lseek(handle, 0, os.SEEK_CUR)
     os.lseek(handle, _FAR, os.SEEK_SET)

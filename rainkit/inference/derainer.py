@@ -7,7 +7,7 @@ import dataclasses
 import threading
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
 from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
-from rainkit.inference.work_size import choose_longest_side, enlarged
+from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
 from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
@@ -42,6 +42,7 @@ __all__ = [
     "Derainer",
     "Result",
     "build",
+    "build_all",
     "derain",
     "load",
     "open_derainer",
@@ -49,6 +50,9 @@ __all__ = [
 
 
 _WHOLE = Effort()
+
+_BATCH_PIXELS = 2**21
+"""Largest number of pixels of pictures that run together: eight of 512 x 512."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -306,7 +310,59 @@ class Derainer:
         """
         if picture.following:
             return self._derain_frames(picture, on_tile, parts=parts)
-        output = self._run_array(picture.rgb, on_tile, parts=parts)
+        return self._finished(picture, self._run_array(picture.rgb, on_tile, parts=parts), parts)
+
+    def batch_size(self, width: int, height: int, wanted: int | None = None) -> int:
+        """Return how many pictures of a size :meth:`derain_batch` best takes at a time.
+
+        It is 1 on processors, where a batch is no faster, and for pictures that do not run in one
+        piece: in one tile, at their full size, and through a fixed number of blocks.
+
+        Args:
+            width: width in pixels.
+            height: height in pixels.
+            wanted: another number; None for one that suits the device.
+        """
+        longest = max(width, height)
+        whole = self.grid.side == 0 or longest <= self.grid.side
+        full = stays_full(longest) if self.work_size is None else longest <= self.work_size
+        if not whole or not (full or self.work_size == 0) or self.effort.stop_below is not None:
+            return 1
+        most = self.largest_batch if wanted is None else wanted
+        return max(1, min(most, _BATCH_PIXELS // (width * height)))
+
+    @property
+    def largest_batch(self) -> int:
+        """Largest number of pictures that suits the device, however small they are."""
+        return 16 if self.runtime.device.type == "cuda" else 1
+
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, for which :meth:`batch_size` is above 1.
+
+        The network sees them at once. Samples are converted on its device.
+
+        Raises:
+            MethodError: the network gave nan or infinity for one of them.
+            RuntimeError: there is too little memory for all of them at a time.
+        """
+        device = self.runtime.device
+        batch = torch.cat([images.to_tensor(each.rgb, device) for each in pictures])
+        output = tiles.run_network(
+            self.network,
+            self._plan,
+            lambda rows, columns: batch[..., rows, columns],
+            (batch.shape[2], batch.shape[3]),
+            dataclasses.replace(self.grid, side=0),
+            device=device,
+        )
+        self._checked(output)
+        return [
+            self._finished(each, dataclasses.replace(output, layers=output.layers[i, None]), False)
+            for i, each in enumerate(pictures)
+        ]
+
+    def _finished(self, picture: Picture, output: NetworkOutput, parts: bool) -> Result:
+        """Return the result of a picture from what the network gave for it."""
         clean = self._result(output, picture.rgb)
         shown: dict[str, Picture] = {}
         if parts:
@@ -637,6 +693,18 @@ class AutoDerainer(Derainer):
         result = derainer.derain_picture(picture, on_tile, parts=parts)
         return dataclasses.replace(result, by=derainer.weights.name, rain=kind)
 
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, each by the method that suits it."""
+        chosen = [self.choose(each.rgb) for each in pictures]
+        done: dict[int, Result] = {}
+        for derainer in {id(derainer): derainer for derainer, _ in chosen}.values():
+            places = [place for place, (each, _) in enumerate(chosen) if each is derainer]
+            together = derainer.derain_batch([pictures[place] for place in places])
+            for place, result in zip(places, together, strict=True):
+                by, rain = derainer.weights.name, chosen[place][1]
+                done[place] = dataclasses.replace(result, by=by, rain=rain)
+        return [done[place] for place in range(len(pictures))]
+
     def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
         _check_array(rgb)
         return self.choose(rgb)[0]._derain_array(rgb)
@@ -831,6 +899,22 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
     if method is None:
         method = default_method(options.get("weights"), options.get("variant"))
     return load(method, **options).derain(image)
+
+
+def build_all(setup: Setup) -> list[Derainer]:
+    """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Raises:
+        UsageError, MethodError, WeightsError: as :func:`build`.
+    """
+    first = build(setup)
+    if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
+        return [first]
+    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    return [first] + [
+        build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
+        for device in others
+    ]
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:

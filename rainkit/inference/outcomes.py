@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from rainkit.choices import ResultFormat
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
+    "STDOUT",
     "InferRequest",
     "InferResult",
     "MethodToRun",
@@ -21,21 +23,36 @@ __all__ = [
 ]
 
 
+STDOUT = Path("-")
+"""The output that stands for standard output; a file of this name is ``./-``."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
     """Pictures to derain, and how.
 
     Attributes:
-        inputs: files, folders (with their subfolders) and glob patterns.
+        inputs: files, folders (with their subfolders), glob patterns, lists, URLs and standard
+            input, see :mod:`rainkit.inference.inputs`.
         method: an installed method, or ``auto``; None for the method of the weights, or the only
             one that is installed, or else ``auto``.
-        output: a folder, or a file for a single picture; None for a place beside the input, see
+        output: a folder, or a file for a single picture, or :data:`STDOUT` for a single picture on
+            standard output; None for a place beside the input, see
             :func:`rainkit.inference.outputs.plan`.
+        name: a template of the names of results, such as ``{stem}-{method}{suffix}``, see
+            :class:`rainkit.inference.outputs.Naming`; None for the names of the inputs.
+        format: the format of results; None for that of each input.
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
         variant: the variant that the weights must be of; None for any.
         options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        retry_failed: take only the pictures that failed when they were tried last.
+        shard: take only one part of the pictures, such as ``2/8``; None for all.
+        workers: number of threads that decode, and of those that encode; None for a number that
+            suits the machine.
+        batch: largest number of pictures of one size that a network takes at a time; None for one
+            that suits the device.
         quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
             see :func:`rainkit.images.write`.
         report: make a page that shows pictures and results side by side.
@@ -50,7 +67,13 @@ class InferRequest:
     variant: str | None = None
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
     parts: bool = False
+    name: str | None = None
+    format: ResultFormat | None = None
     overwrite: bool = False
+    retry_failed: bool = False
+    shard: str | None = None
+    workers: int | None = None
+    batch: int | None = None
     quality: int | None = None
     report: bool = False
     report_path: Path | None = None
