@@ -351,7 +351,8 @@ def _result(
         from rainkit.inference import derainer  # imports torch
 
         try:
-            networks = (build or derainer.build_all)(run.setup)
+            left = sum(not job.exists for job in run.plan.jobs)
+            networks = build(run.setup) if build else derainer.build_all(run.setup, left)
         except (RainkitError, RuntimeError, MemoryError) as error:
             if alone:
                 raise
