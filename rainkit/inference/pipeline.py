@@ -148,7 +148,7 @@ class _Line:
         self._unread = iter(jobs)
         self._decoders, self._encoders, self._networks = decoders, encoders, networks
         self._encode, self._finish, self._batch = encode, finish, batch
-        self._workers = workers
+        self._ahead = max(workers + 1, 2 * (batch or 1), networks.wanted)
         self._reading: deque[tuple[Job, Future[_Read] | None]] = deque()
         self._computing: deque[tuple[Sequence[Job], Future[list[_Computed]] | None]] = deque()
         self._writing: deque[tuple[int, Future[Finished] | Finished]] = deque()
@@ -180,9 +180,10 @@ class _Line:
 
     def _read_ahead(self) -> None:
         """Begin to read as many pictures as may wait, one at first, whose size is not known."""
-        most = max(self._workers + 1, 2 * (self._batch or 1), self._networks.wanted)
         while True:
-            if self._being_read >= most or (self._being_read + self._in_hand and self._full()):
+            if self._being_read >= self._ahead or (
+                self._being_read + self._in_hand and self._full()
+            ):
                 return
             job = next(self._unread, None)
             if job is None:
@@ -258,8 +259,7 @@ class _Line:
 
     def _crowded(self) -> bool:
         many = self._being_encoded
-        most = max(self._workers + 1, 2 * (self._batch or 1), self._networks.wanted)
-        return many > most or (many > 1 and self._encoded_bytes > MOST_BYTES)
+        return many > self._ahead or (many > 1 and self._encoded_bytes > MOST_BYTES)
 
     def _collect(self) -> None:
         size, each = self._writing.popleft()
