@@ -22,9 +22,11 @@ __all__ = [
     "is_temporary",
     "lock_holder",
     "natural",
+    "put_in_place",
     "read_json",
     "remove_temporary",
     "sha256",
+    "staged_path",
     "system_reason",
     "try_lock",
     "write_json",
@@ -52,6 +54,18 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
     """
+    with staged_path(path, overwrite=overwrite) as temporary:
+        yield temporary
+    put_in_place(temporary, path, overwrite=overwrite)
+
+
+@contextmanager
+def staged_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Do as :func:`atomic_path`, but leave the last step, :func:`put_in_place`, to the caller.
+
+    Raises:
+        FileError: as there.
+    """
     temporary = path.with_name(f".rainkit-{secrets.token_hex(6)}{path.suffix}")
     try:
         _refuse_existing(path, overwrite)
@@ -59,14 +73,33 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        _refuse_existing(path, overwrite)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({system_reason(error)})") from error
-    finally:
+    except BaseException as error:
         # If the folder itself could not be made, there is nothing to remove but an error.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritten(path, error) from error
+        raise
+
+
+def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a file that is written and flushed its own name, or remove it if that is refused.
+
+    Raises:
+        FileError: the file exists and ``overwrite`` is False, or the system refuses.
+    """
+    try:
+        _refuse_existing(path, overwrite)
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path}: cannot be written ({system_reason(error)})")
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

@@ -23,6 +23,7 @@ from rainkit.api import RAIN, Method, Part
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
+from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
@@ -45,6 +46,10 @@ __all__ = [
 
 _WHOLE = Effort()
 
+_SURELY_FITS = 256
+"""Side in pixels of pictures for which free memory is not looked at."""
+_BAND = 512
+"""Rows that are converted at a time where a large picture is handled as a whole."""
 _BATCH_PIXELS = 2**21
 """Largest number of pixels of pictures that run together: eight of 512 x 512."""
 
@@ -60,25 +65,28 @@ class Result:
         blocks: number of blocks that ran; None if the method is not an anytime method.
         work_size: width and height in pixels that the network saw, if the picture was shrunk for
             it; else None.
+        notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
     picture: Picture
     parts: dict[str, Picture] = field(default_factory=dict)
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Derainer:
     """A network with its weights on a device.
 
-    It keeps no state between pictures, so that threads may share it.
+    It keeps nothing of pictures, so that threads may share it.
 
     Attributes:
         method: the method.
         weights: the weights file.
         network: the prepared network.
         runtime: device and precision.
-        grid: how large pictures are cut into tiles.
+        grid: how large pictures are cut into tiles, if the memory suffices.
+        fit: whether tiles are made smaller if the free memory does not hold those of the grid.
         work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
             size that suits the streaks of each picture.
         strength: factor of the rain that is taken off results; parts are not scaled.
@@ -94,12 +102,17 @@ class Derainer:
         effort: Effort = _WHOLE,
         work_size: int | None = 0,
         strength: float = 1.0,
+        fit: bool = False,
     ) -> None:
         self.method = method
         self.weights = weights
         self.network = network
         self.runtime = network.runtime
         self.grid = grid
+        self.fit = fit
+        self._largest: int | None = None  # side of tiles after a lack of memory
+        self._per_pixel: float | None = None
+        self._watched = False
         self.work_size = work_size
         self.strength = strength
         blocks = method.blocks and method.blocks(weights.network)
@@ -205,7 +218,11 @@ class Derainer:
         """
         if picture.following:
             return self._derain_frames(picture, on_tile, parts=parts)
-        return self._finished(picture, self._run_array(picture.rgb, on_tile, parts=parts), parts)
+        before = self._tiles.side
+        into = None if parts else np.empty_like(picture.rgb)
+        output = self._run_array(picture.rgb, on_tile, parts=parts, into=into)
+        result = self._finished(picture, output, parts, into)
+        return dataclasses.replace(result, notes=_about_tiles(before, self._tiles.side))
 
     def batch_size(self, width: int, height: int, wanted: int | None = None) -> int:
         """Return how many pictures of a size :meth:`derain_batch` best takes at a time.
@@ -218,8 +235,8 @@ class Derainer:
             height: height in pixels.
             wanted: another number; None for one that suits the device.
         """
-        longest = max(width, height)
-        whole = self.grid.side == 0 or longest <= self.grid.side
+        longest, side = max(width, height), self._tiles.side
+        whole = side == 0 or longest <= side
         full = stays_full(longest) if self.work_size is None else longest <= self.work_size
         if not whole or not (full or self.work_size == 0) or self.effort.stop_below is not None:
             return 1
@@ -256,9 +273,15 @@ class Derainer:
             for i, each in enumerate(pictures)
         ]
 
-    def _finished(self, picture: Picture, output: NetworkOutput, parts: bool) -> Result:
+    def _finished(
+        self,
+        picture: Picture,
+        output: NetworkOutput,
+        parts: bool,
+        into: NDArray[Any] | None = None,
+    ) -> Result:
         """Return the result of a picture from what the network gave for it."""
-        clean = self._result(output, picture.rgb)
+        clean = self._result(output, picture.rgb, into)
         shown: dict[str, Picture] = {}
         if parts:
             signed = {name for name, part in self._declared().items() if part.signed}
@@ -364,17 +387,31 @@ class Derainer:
         return self.method.parts_of(self.weights.network)
 
     def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
-        return self._result(self._run_array(rgb), rgb)
+        into = np.empty_like(rgb)
+        return self._result(self._run_array(rgb, into=into), rgb, into)
 
-    def _result(self, output: NetworkOutput, rgb: NDArray[Any]) -> NDArray[Any]:
-        """Return the result as an array of the picture's dtype, its rain scaled by the strength."""
-        clean = _to_array(output.image, rgb)
+    def _result(
+        self, output: NetworkOutput, rgb: NDArray[Any], into: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Return the result as an array of the picture's dtype, its rain scaled by the strength.
+
+        Args:
+            output: what the network gave.
+            rgb: the picture.
+            into: the result without scaling; None if the output has it.
+        """
+        clean = _to_array(output.image, rgb) if into is None else into
         if self.strength == 1:
             return clean
         return np.asarray(cv2.addWeighted(clean, self.strength, rgb, 1 - self.strength, 0))
 
     def _run_array(
-        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+        self,
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
             raise UsageError(
@@ -382,14 +419,20 @@ class Derainer:
                 "give [height, width, 3] of uint8 or uint16"
             )
         _check_size(*rgb.shape[:2])
-        return self._run_at_work_size(rgb, on_tile, parts=parts)
+        return self._run_at_work_size(rgb, on_tile, parts=parts, into=into)
 
     def _run_at_work_size(
-        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+        self,
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         """Run the network on a picture [H,W,3] of uint8, uint16 or float32, perhaps shrunk.
 
-        The rain that it takes off the shrunk picture is enlarged and taken off the full one.
+        The rain that it takes off the shrunk picture is enlarged and taken off the full one. The
+        result is rounded into an array if one is given, and left out of the output then.
         """
         full = (rgb.shape[0], rgb.shape[1])
         if self.work_size is None:
@@ -397,10 +440,15 @@ class Derainer:
         else:
             longest = self.work_size or max(full)
         if longest >= max(full):
-            return self._run_at_full_size(rgb, on_tile, parts=parts)
+            return self._run_at_full_size(rgb, on_tile, parts=parts, into=into)
         small = shrink(rgb, longest)
         output = self._run_at_full_size(small, on_tile, parts=parts)
         rain = _to_tensor(small) - output.image.clamp(0, 1)
+        if into is not None:
+            for place, plane in enumerate(rain[0]):
+                _take_off(enlarged(plane.numpy(), full), rgb, into, place)
+            empty = torch.empty(1, 0, *full)
+            return dataclasses.replace(output, layers=empty, work_size=small.shape[:2])
         layers = _enlarged(torch.cat([rain, output.layers[:, 3:]], dim=1), full)
         layers[:, :3] = _to_tensor(rgb) - layers[:, :3]
         return dataclasses.replace(
@@ -408,7 +456,12 @@ class Derainer:
         )
 
     def _run_at_full_size(
-        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+        self,
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         return self._run(
             lambda rows, columns: _to_tensor(rgb[rows, columns]),
@@ -416,6 +469,7 @@ class Derainer:
             torch.device("cpu"),
             parts=parts,
             on_tile=on_tile,
+            into=into,
         )
 
     def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
@@ -491,13 +545,17 @@ class Derainer:
         *,
         parts: bool = False,
         on_tile: tiles.OnTile | None = None,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         """Run the network; on lack of memory start again with tiles of half the side."""
-        grid, plan = self.grid, dataclasses.replace(self._plan, parts=parts)
+        plan = dataclasses.replace(self._plan, parts=parts)
+        grid = self._fitted(max(size))
         while True:
             try:
-                output = tiles.run_network(self.network, plan, cut, size, grid, on_tile, device)
-            except RuntimeError as error:
+                output = tiles.run_network(
+                    self.network, plan, cut, size, grid, on_tile, device, into
+                )
+            except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
             else:
@@ -510,10 +568,37 @@ class Derainer:
                 )
             if self.runtime.device.type == "cuda":
                 torch.cuda.empty_cache()
-            grid = dataclasses.replace(grid, side=side)
+            self._largest = side
+            grid = self._tiles
+
+    @property
+    def _tiles(self) -> Grid:
+        """The grid with tiles that have found memory so far."""
+        if self._largest is None:
+            return self.grid
+        return dataclasses.replace(self.grid, side=self._largest)
+
+    def _fitted(self, longest: int) -> Grid:
+        """Return the grid for a picture, whose tiles the free memory holds as far as is known."""
+        grid = self._tiles
+        side = min(grid.side or longest, longest)
+        if not self.fit or side <= _SURELY_FITS or self.network.spec.tiling == "never":
+            return grid
+        if not self._watched:
+            step = grid.multiple_of
+            small = -(-max(SMALLEST_TILE, grid.min_size) // step) * step
+            self._per_pixel = bytes_per_pixel(self.network, small)
+            self._watched = True
+        if self._per_pixel is None:
+            return grid
+        device = self.runtime.device
+        fitting = largest_side(self._per_pixel, grid.halo, device, side, SMALLEST_TILE)
+        if fitting < side:
+            self._largest = fitting
+        return self._tiles
 
     def _checked(self, output: NetworkOutput) -> NetworkOutput:
-        if not bool(torch.isfinite(output.layers).all()):
+        if not (output.finite and bool(torch.isfinite(output.layers).all())):
             raise MethodError(
                 f"{self.method.name} gave nan or infinity in "
                 f"{self.runtime.precision}; try --precision fp32, or other weights"
@@ -549,14 +634,31 @@ def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 
+def _take_off(
+    rain: NDArray[np.float32], rgb: NDArray[Any], into: NDArray[Any], channel: int
+) -> None:
+    """Round a channel of a picture [H,W,3] without its rain [H,W] into an array, row by row."""
+    for top in range(0, rgb.shape[0], _BAND):
+        rows, one = slice(top, top + _BAND), slice(channel, channel + 1)
+        clean = _to_tensor(rgb[rows, :, one]) - torch.from_numpy(rain[rows])
+        into[rows, :, one] = _to_array(clean, into)
+
+
+def _about_tiles(before: int, after: int) -> tuple[str, ...]:
+    if after == before:
+        return ()
+    usual = f"{before} px" if before else "a single one"
+    return (f"cut into tiles of {after} px instead of {usual}, for lack of memory",)
+
+
 def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise UsageError(f"cannot derain an empty picture of {width}x{height}")
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
     # The allocators of the CPU and of MPS raise plain RuntimeErrors.
-    return isinstance(error, torch.OutOfMemoryError) or any(
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )
 
@@ -655,6 +757,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         effort=options.effort,
         work_size=options.work_size,
         strength=options.strength,
+        fit=options.tile is None and not compiled,
     )
 
 
