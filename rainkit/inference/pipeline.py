@@ -482,6 +482,8 @@ def _write(
         size=None if read.picture is None else read.picture.size,
         blocks=None if result is None else result.blocks,
         work_size=None if result is None else result.work_size,
+        by=None if result is None else result.by,
+        rain=None if result is None else result.rain,
         parts=written,
         notes=_notes(result, job) if result is not None and error is None else (),
     )
