@@ -14,7 +14,7 @@ from rainkit.errors import UsageError
 from rainkit.files import counted, natural
 from rainkit.images import heif
 
-__all__ = ["SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
+__all__ = ["SUFFIXES", "VIDEO_SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
 
 _CONTAINERS = {"HEIC": heif.HEIC_SUFFIXES, "AVIF": heif.AVIF_SUFFIXES}
 
@@ -24,6 +24,9 @@ SUFFIXES = frozenset(
 """Suffixes, in lower case, of the files that are taken from folders and patterns.
 
 HEIC and AVIF files are among them if they can be read here."""
+
+VIDEO_SUFFIXES = frozenset({".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+"""Suffixes, in lower case, of the files that are taken for videos."""
 
 _KINDS = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
 
