@@ -20,6 +20,7 @@ __all__ = [
     "CropToCommon",
     "Device",
     "Effort",
+    "EngineChoice",
     "Json",
     "Layout",
     "Overwrite",
@@ -107,6 +108,15 @@ Device: TypeAlias = Annotated[
         metavar="auto|cpu|cuda|cuda:N|mps",
         autocompletion=_completion(("auto", "cpu", "cuda", "cuda:0", "mps")),
         rich_help_panel=RUNNING,
+    ),
+]
+EngineChoice: TypeAlias = Annotated[
+    choices.Engine,
+    choice(
+        choices.Engine,
+        "--engine",
+        help="Where the work runs: on this machine, or on a Ray cluster, see docs/cluster.md.",
+        panel=RUNNING,
     ),
 ]
 Precision: TypeAlias = Annotated[
