@@ -161,13 +161,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def try_lock(file: IO[Any]) -> bool:
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
     """Lock an open file until it is closed; return False if another process has locked it.
 
     On a file system without locks the answer is True.
+
+    Args:
+        file: the file.
+        shared: whether other processes may have shared locks at the same time.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks

@@ -38,10 +38,28 @@ if TYPE_CHECKING:
     import av
     from av.container import InputContainer, OutputContainer
 
-__all__ = ["OUTPUTS", "Done", "Encoding", "Segments", "Writer", "copied_streams"]
+__all__ = ["OUTPUTS", "Done", "Encoding", "Segments", "Writer", "check_output", "copied_streams"]
 
 OUTPUTS = VIDEO_SUFFIXES | {".gif"}
 """Suffixes, in lower case, of the files that videos can be written to."""
+
+
+def check_output(path: Path, output: Path) -> None:
+    """Refuse an output that has not the suffix of a video.
+
+    Args:
+        path: the video.
+        output: the file to write.
+
+    Raises:
+        UsageError: the output cannot be a video.
+    """
+    if output.suffix.lower() not in OUTPUTS:
+        raise UsageError(
+            f"{output}: {path.name} is a video, which cannot be written as "
+            f"{output.suffix or 'a file without a suffix'}; use {', '.join(sorted(OUTPUTS))}"
+        )
+
 
 _STALE = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS_", "ENCODER", "VENDOR_ID", "ROTATE")
 _BRANDS = ("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS")

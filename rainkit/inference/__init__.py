@@ -1,9 +1,10 @@
 """Taking rain out of pictures: one at a time in Python, or whole folders.
 
-``setup`` finds method and weights, ``outputs`` decides where results go, ``derainer`` runs a
-network on a picture, tile by tile (``tiles``), ``pipeline`` runs it over many pictures, ``record``
-knows how results were made, ``batch`` is a whole run with its ``outcomes``, and ``report`` makes
-the page that shows them side by side.
+``setup`` finds method and weights, ``inputs`` the pictures, and ``outputs`` decides where results
+go; ``derainer`` runs a network on a picture, tile by tile (``tiles``), ``pipeline`` runs it over
+many pictures, and ``record`` knows how results were made. ``batch`` is a whole run with its
+``outcomes``, ``watching`` one that takes what arrives, and ``report`` makes the page that shows the
+pictures side by side.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from rainkit.inference.outcomes import (
 )
 from rainkit.inference.report import blocks_used, tally
 from rainkit.inference.setup import only_method
+from rainkit.inference.video import VideoResult
+from rainkit.inference.watching import watch
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer, derain, load, open_derainer
@@ -34,6 +37,7 @@ __all__ = [
     "MethodsResult",
     "Outcome",
     "Progress",
+    "VideoResult",
     "blocks_used",
     "derain",
     "infer",
@@ -42,6 +46,7 @@ __all__ = [
     "only_method",
     "open_derainer",
     "tally",
+    "watch",
 ]
 
 

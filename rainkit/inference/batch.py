@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from rainkit import images
 from rainkit.errors import FileError, RainkitError, UsageError, one_line
 from rainkit.files import counted
+from rainkit.inference import inputs
+from rainkit.inference.inputs import Found, Shard
 from rainkit.inference.outcomes import (
+    STDOUT,
     InferRequest,
     InferResult,
     MethodsResult,
     MethodToRun,
     Progress,
 )
-from rainkit.inference.outputs import Plan, check_writable, file_name, label, plan, plan_several
+from rainkit.inference.outputs import (
+    Job,
+    Naming,
+    Plan,
+    check_writable,
+    file_name,
+    label,
+    plan,
+    plan_several,
+)
 from rainkit.inference.pipeline import Finished, derain_all, untried
 from rainkit.inference.record import Records, compared
-from rainkit.inference.report import write_page
+from rainkit.inference.report import is_page, write_page
 from rainkit.inference.setup import Setup, only_method, set_up
 
 if TYPE_CHECKING:
+    from rainkit.inference.derainer import Derainer
     from rainkit.precision import Runtime
 
-__all__ = ["infer", "infer_methods"]
+__all__ = ["check", "infer", "infer_methods", "run", "set_up_all"]
 
 
 def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
@@ -69,53 +81,130 @@ def infer_methods(
         FileError: as in :func:`infer`.
         MethodError, WeightsError: a method cannot be found, or the only one cannot run.
     """
-    if request.quality is not None and not 1 <= request.quality <= 100:
-        raise UsageError(f"--quality {request.quality}: choose 1 to 100")
+    check(request, methods)
+    return run(request, methods, inputs.find(request.inputs), progress or Progress())
+
+
+def check(request: InferRequest, methods: Sequence[MethodToRun]) -> None:
+    """Check a request as far as that needs neither pictures nor methods.
+
+    Raises:
+        UsageError: options that cannot work, or that cannot work together.
+    """
+    for option, value, most in (
+        ("--quality", request.quality, 100),
+        ("--workers", request.workers, 256),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"{option} {value}: choose 1 to {most}")
     if not methods:
         raise UsageError("no method named: add --method")
+    if request.shard is not None:
+        Shard.parse(request.shard)
+        if request.report or request.report_path is not None:
+            raise UsageError(
+                "--report cannot be used with --shard; when all shards are done, make the page by "
+                "the same command without --shard"
+            )
+
+
+def set_up_all(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Setup, ...]:
+    """Return the set-up of each method.
+
+    Raises:
+        UsageError, MethodError, WeightsError: a method or its weights cannot be found.
+    """
+    return tuple(
+        set_up(each.method, request.options, weights=each.weights, variant=request.variant)
+        for each in methods
+    )
+
+
+def run(
+    request: InferRequest,
+    methods: Sequence[MethodToRun],
+    found: Found,
+    progress: Progress,
+    setups: Sequence[Setup] | None = None,
+    build: Callable[[Setup], list[Derainer]] | None = None,
+) -> MethodsResult:
+    """Take pictures through all methods; :func:`infer_methods` does it with those of a request.
+
+    Args:
+        request: options.
+        methods: the methods.
+        found: the pictures.
+        progress: hooks that are called.
+        setups: what :func:`set_up_all` gave for the methods; None to call it.
+        build: returns the networks of a set-up; None to build them anew.
+
+    Raises:
+        RainkitError: as :func:`infer_methods`.
+    """
     alone = len(methods) == 1
-    planned = _planned(request, methods)
-    progress = progress or Progress()
-    progress.start(sum(len(each.jobs) for each in planned))
-    report = _report(request, planned)
+    planned = _planned(request, methods, found)
+    setups = setups or set_up_all(request, methods)
+    shard = None if request.shard is None else Shard.parse(request.shard)
     runs = [
         _Run(
-            plan=each,
+            plan=dataclasses.replace(whole, jobs=_chosen(whole.jobs, request, shard)),
+            whole=whole.jobs,
             setup=setup,
             title=_title(method, setup),
+            settings=settings,
+            shard=shard,
         )
-        for method, each in zip(methods, planned, strict=True)
-        for setup in [
-            set_up(method.method, request.options, weights=method.weights, variant=request.variant)
-        ]
+        for method, setup, each in zip(methods, setups, planned, strict=True)
+        for settings in [_settings(setup, request)]
+        for whole in [compared(each, settings)]
     ]
-    runs = [
-        dataclasses.replace(run, plan=compared(run.plan, _settings(run.setup, request)))
-        for run in runs
-    ]
+    progress.start(sum(len(each.plan.jobs) for each in runs))
+    report = _report(request, planned)
     if not alone:
         _check_runtimes(runs)
-    for run in runs:
-        if not run.nothing_to_do:
-            for folder in run.plan.folders:
+    for each in runs:
+        if not each.nothing_to_do:
+            for folder in each.plan.folders:
                 check_writable(folder)
     if report is not None:
         check_writable(report.parent, "--report-to")
     results: list[InferResult] = []
-    for run in runs:
-        progress.method(run.title)
-        hopeless = next((each.last_error for each in results if each.full), None)
-        results.append(_result(run, request, progress, hopeless, alone=alone))
-    notices = (*images.left_out(request.inputs), *_noted(results))
-    found = MethodsResult(results=tuple(results), notices=notices)
+    for each in runs:
+        progress.method(each.title)
+        hopeless = next((result.last_error for result in results if result.full), None)
+        results.append(_result(each, request, progress, hopeless, build, alone=alone))
+    done = MethodsResult(results=tuple(results), notices=(*found.left_out(), *_noted(results)))
     if report is None:
-        return found
-    names = [job.name for job in planned[0].jobs]
+        return done
+    names = [job.name for job in planned[0].jobs if not job.video]  # the page shows pictures
+    if not names:
+        return done
+    shown = [_of_all(result, each) for result, each in zip(results, runs, strict=True)]
     try:
-        write_page(results, names, report, overwrite=request.overwrite, advance=progress.page)
+        write_page(shown, names, report, overwrite=True, advance=progress.page)
     except FileError as error:  # the results are not lost with the page
-        return dataclasses.replace(found, report_error=str(error))
-    return dataclasses.replace(found, report=report)
+        return dataclasses.replace(done, report_error=str(error))
+    return dataclasses.replace(done, report=report)
+
+
+def _chosen(jobs: Sequence[Job], request: InferRequest, shard: Shard | None) -> tuple[Job, ...]:
+    """Return the pictures that this run takes."""
+    return tuple(
+        job
+        for job in jobs
+        if (shard is None or shard.holds(job.name)) and (job.failed or not request.retry_failed)
+    )
+
+
+def _of_all(result: InferResult, run: _Run) -> InferResult:
+    """Return a result with the outcomes of pictures that this run did not take, too."""
+    own = {outcome.input: outcome for outcome in result.outcomes}
+    outcomes = [
+        own.get(job.input) or untried(job, "not tried this time")
+        for job in run.whole
+        if not job.video
+    ]
+    return dataclasses.replace(result, outcomes=tuple(outcomes))
 
 
 def _noted(results: Sequence[InferResult]) -> list[str]:
@@ -143,36 +232,45 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
         **({} if options.strength == 1 else {"strength": options.strength}),
+        **({"steady": True} if request.steady else {}),
     }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """One method with its results' places."""
+    """One method with its results' places; ``whole`` has pictures that it does not take, too."""
 
     plan: Plan
+    whole: tuple[Job, ...]
     setup: Setup
     title: str
+    settings: Mapping[str, Any]
+    shard: Shard | None
 
     @property
     def nothing_to_do(self) -> bool:
         return all(job.exists for job in self.plan.jobs)
 
 
-def _planned(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Plan, ...]:
-    found = images.find(request.inputs)
+def _planned(
+    request: InferRequest, methods: Sequence[MethodToRun], found: Found
+) -> tuple[Plan, ...]:
+    output, naming = Naming.split(request.output, request.name, request.format)
+    places: _Places = {
+        "output": output,
+        "overwrite": request.overwrite,
+        "report": request.report_path,
+        "parts": request.parts,
+        "naming": naming,
+    }
+    if output == STDOUT and request.report:
+        raise UsageError("--report cannot be used with --output -; leave it out")
+    if found.piped and output is None:
+        raise UsageError("a picture on standard input needs an --output: FILE, or - to pipe it on")
     if len(methods) == 1:
         (only,) = methods
-        return (
-            plan(
-                found,
-                only.method if only.label is None else file_name(only.label),
-                request.output,
-                overwrite=request.overwrite,
-                report=request.report_path,
-                parts=request.parts,
-            ),
-        )
+        name = only.method if only.label is None else file_name(only.label)
+        return (plan(found.pictures, name, **places),)
     names = [file_name(label(each)) for each in methods]
     for name in names:
         if names.count(name) > 1:
@@ -180,14 +278,15 @@ def _planned(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Pla
                 f"two methods would write to {name} and could not be told apart; give each once, "
                 "or label them: --method NAME=WEIGHTS@LABEL"
             )
-    return plan_several(
-        found,
-        names,
-        request.output,
-        overwrite=request.overwrite,
-        report=request.report_path,
-        parts=request.parts,
-    )
+    return plan_several(found.pictures, names, **places)
+
+
+class _Places(TypedDict):
+    output: Path | None
+    overwrite: bool
+    report: Path | None
+    parts: bool
+    naming: Naming
 
 
 def _title(chosen: MethodToRun, setup: Setup) -> str:
@@ -207,10 +306,11 @@ def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
     report = planned[0].report
     if report.is_dir():
         raise UsageError(f"{report} is a folder: name a file by --report-to")
-    if report.exists() and not request.overwrite:
-        if all(job.exists for each in planned for job in each.jobs):
-            return None
-        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
+    if report.exists() and not request.overwrite and not is_page(report):
+        raise UsageError(
+            f"{report} exists and is no page of rainkit; pass --overwrite, or name another "
+            "--report-to"
+        )
     return report
 
 
@@ -233,7 +333,13 @@ def _check_runtimes(runs: Sequence[_Run]) -> None:
 
 
 def _result(
-    run: _Run, request: InferRequest, progress: Progress, hopeless: str | None, *, alone: bool
+    run: _Run,
+    request: InferRequest,
+    progress: Progress,
+    hopeless: str | None,
+    build: Callable[[Setup], list[Derainer]] | None,
+    *,
+    alone: bool,
 ) -> InferResult:
     """Run one method; if it cannot run and is not alone, the outcomes say why."""
     finished: list[Finished] = []
@@ -243,6 +349,7 @@ def _result(
         progress.advance(each.outcome)
 
     runtime: Runtime | None = None
+    networks: list[Derainer] = []
     start = time.perf_counter()
     if run.nothing_to_do or hopeless is not None:
         for job in run.plan.jobs:
@@ -251,7 +358,7 @@ def _result(
         from rainkit.inference import derainer  # imports torch
 
         try:
-            network = derainer.build(run.setup)
+            networks = (build or derainer.build_all)(run.setup)
         except (RainkitError, RuntimeError, MemoryError) as error:
             if alone:
                 raise
@@ -259,23 +366,23 @@ def _result(
             for job in run.plan.jobs:
                 finish(Finished(untried(job, reason)))
         else:
-            runtime = network.runtime
+            runtime = networks[0].runtime
             start = time.perf_counter()
-            with Records(_settings(run.setup, request)) as records:
+            with Records(run.settings, run.shard) as records:
                 try:
                     records.begin(run.plan.jobs)
                 except FileError as error:  # the disk is full, for example
                     for job in run.plan.jobs:
                         finish(Finished(untried(job, str(error)), hopeless=True))
                 else:
-                    derain_all(run.plan.jobs, network, records, request, finish, progress)
+                    derain_all(run.plan.jobs, networks, records, request, finish, progress)
     setup = run.setup
     return InferResult(
         outcomes=tuple(each.outcome for each in finished),
         method=setup.method.name,
         title=run.title,
         weights=setup.weights.name,
-        device=None if runtime is None else runtime.describe(),
+        device=None if runtime is None else _device(runtime, len(networks)),
         precision=None if runtime is None else runtime.precision,
         outputs=run.plan.outputs,
         parts=run.plan.parts,
@@ -283,3 +390,7 @@ def _result(
         seconds=time.perf_counter() - start,
         full=hopeless is not None or any(each.hopeless for each in finished),
     )
+
+
+def _device(runtime: Runtime, number: int) -> str:
+    return runtime.describe() if number == 1 else f"{number} × {runtime.describe()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -25,8 +25,8 @@ from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
-from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
-from rainkit.inference.work_size import choose_longest_side, enlarged
+from rainkit.inference.video import OnFrame, VideoResult, derain_video
+from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
 from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
@@ -36,6 +36,7 @@ __all__ = [
     "Derainer",
     "Result",
     "build",
+    "build_all",
     "derain",
     "load",
     "open_derainer",
@@ -43,6 +44,9 @@ __all__ = [
 
 
 _WHOLE = Effort()
+
+_BATCH_PIXELS = 2**21
+"""Largest number of pixels of pictures that run together: eight of 512 x 512."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,7 +205,59 @@ class Derainer:
         """
         if picture.following:
             return self._derain_frames(picture, on_tile, parts=parts)
-        output = self._run_array(picture.rgb, on_tile, parts=parts)
+        return self._finished(picture, self._run_array(picture.rgb, on_tile, parts=parts), parts)
+
+    def batch_size(self, width: int, height: int, wanted: int | None = None) -> int:
+        """Return how many pictures of a size :meth:`derain_batch` best takes at a time.
+
+        It is 1 on processors, where a batch is no faster, and for pictures that do not run in one
+        piece: in one tile, at their full size, and through a fixed number of blocks.
+
+        Args:
+            width: width in pixels.
+            height: height in pixels.
+            wanted: another number; None for one that suits the device.
+        """
+        longest = max(width, height)
+        whole = self.grid.side == 0 or longest <= self.grid.side
+        full = stays_full(longest) if self.work_size is None else longest <= self.work_size
+        if not whole or not (full or self.work_size == 0) or self.effort.stop_below is not None:
+            return 1
+        most = self.largest_batch if wanted is None else wanted
+        return max(1, min(most, _BATCH_PIXELS // (width * height)))
+
+    @property
+    def largest_batch(self) -> int:
+        """Largest number of pictures that suits the device, however small they are."""
+        return 16 if self.runtime.device.type == "cuda" else 1
+
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, for which :meth:`batch_size` is above 1.
+
+        The network sees them at once. Samples are converted on its device.
+
+        Raises:
+            MethodError: the network gave nan or infinity for one of them.
+            RuntimeError: there is too little memory for all of them at a time.
+        """
+        device = self.runtime.device
+        batch = torch.cat([images.to_tensor(each.rgb, device) for each in pictures])
+        output = tiles.run_network(
+            self.network,
+            self._plan,
+            lambda rows, columns: batch[..., rows, columns],
+            (batch.shape[2], batch.shape[3]),
+            dataclasses.replace(self.grid, side=0),
+            device=device,
+        )
+        self._checked(output)
+        return [
+            self._finished(each, dataclasses.replace(output, layers=output.layers[i, None]), False)
+            for i, each in enumerate(pictures)
+        ]
+
+    def _finished(self, picture: Picture, output: NetworkOutput, parts: bool) -> Result:
+        """Return the result of a picture from what the network gave for it."""
         clean = self._result(output, picture.rgb)
         shown: dict[str, Picture] = {}
         if parts:
@@ -256,7 +312,6 @@ class Derainer:
         path = Path(path)
         if output is None:
             output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
-        check_output(path, Path(output))
         return derain_video(
             self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
         )
@@ -613,6 +668,22 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
         options: further arguments of :func:`load`.
     """
     return load(only_method() if method is None else method, **options).derain(image)
+
+
+def build_all(setup: Setup) -> list[Derainer]:
+    """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Raises:
+        UsageError, MethodError, WeightsError: as :func:`build`.
+    """
+    first = build(setup)
+    if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
+        return [first]
+    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    return [first] + [
+        build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
+        for device in others
+    ]
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:

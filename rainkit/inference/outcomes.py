@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from rainkit.choices import ResultFormat
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
+    "STDOUT",
     "InferRequest",
     "InferResult",
     "MethodToRun",
@@ -21,22 +23,38 @@ __all__ = [
 ]
 
 
+STDOUT = Path("-")
+"""The output that stands for standard output; a file of this name is ``./-``."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
     """Pictures to derain, and how.
 
     Attributes:
-        inputs: files, folders (with their subfolders) and glob patterns.
+        inputs: files, folders (with their subfolders), glob patterns, lists, URLs and standard
+            input, see :mod:`rainkit.inference.inputs`.
         method: an installed method; None for the only one that is installed.
-        output: a folder, or a file for a single picture; None for a place beside the input, see
+        output: a folder, or a file for a single picture, or :data:`STDOUT` for a single picture on
+            standard output; None for a place beside the input, see
             :func:`rainkit.inference.outputs.plan`.
+        name: a template of the names of results, such as ``{stem}-{method}{suffix}``, see
+            :class:`rainkit.inference.outputs.Naming`; None for the names of the inputs.
+        format: the format of results; None for that of each input.
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
         variant: the variant that the weights must be of; None for any.
         options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        retry_failed: take only the pictures that failed when they were tried last.
+        shard: take only one part of the pictures, such as ``2/8``; None for all.
+        workers: number of threads that decode, and of those that encode; None for a number that
+            suits the machine.
+        batch: largest number of pictures of one size that a network takes at a time; None for one
+            that suits the device.
         quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
             see :func:`rainkit.images.write`.
+        steady: reduce the flicker of videos, see :mod:`rainkit.inference.steady`.
         report: make a page that shows pictures and results side by side.
         report_path: file of this page; None for ``report.html`` in the first folder of results (of
             several methods, see :func:`rainkit.inference.outputs.plan_several`).
@@ -49,8 +67,15 @@ class InferRequest:
     variant: str | None = None
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
     parts: bool = False
+    name: str | None = None
+    format: ResultFormat | None = None
     overwrite: bool = False
+    retry_failed: bool = False
+    shard: str | None = None
+    workers: int | None = None
+    batch: int | None = None
     quality: int | None = None
+    steady: bool = False
     report: bool = False
     report_path: Path | None = None
 
@@ -84,7 +109,8 @@ class Outcome:
         input: the rainy file.
         output: the file of the result, whether or not it was written.
         status: whether it was written.
-        error: the reason in one line if there is no result, or else None.
+        error: the reason in one line if there is no result, or if it is a video that was damaged,
+            whose result is there as far as it could be made; or else None.
         seconds: time in the network, transfers included; 0 if the picture did not get there.
         size: width and height in pixels; None if the picture was not read.
         blocks: number of blocks that ran; None if that is unknown, or if the method is not an
@@ -93,6 +119,7 @@ class Outcome:
             None.
         parts: files of the parts by name, if they were asked for.
         notes: what else became of the picture, such as what the format of the result cannot hold.
+        frames: number of frames of a video; None for a picture.
     """
 
     input: Path
@@ -105,6 +132,7 @@ class Outcome:
     work_size: tuple[int, int] | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    frames: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +190,11 @@ class InferResult:
         return self._of("failed")
 
     @property
+    def damaged(self) -> tuple[Outcome, ...]:
+        """Outcomes of the videos whose result was written although they were damaged."""
+        return tuple(each for each in self.done if each.error is not None)
+
+    @property
     def not_attempted(self) -> tuple[Outcome, ...]:
         """Outcomes of the pictures that were not tried, since nothing could be written any more."""
         return self._of("not attempted")
@@ -169,7 +202,7 @@ class InferResult:
     @property
     def exit_code(self) -> int:
         """0 if all results and the report exist, or else 1."""
-        lacking = self.failed or self.not_attempted or self.kept
+        lacking = self.failed or self.not_attempted or self.kept or self.damaged
         return 1 if lacking or self.report_error is not None else 0
 
     @property
@@ -212,6 +245,7 @@ class InferResult:
                     "work_size": each.work_size,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "notes": list(each.notes),
+                    "frames": each.frames,
                     "error": each.error,
                 }
                 for each in self.outcomes
@@ -268,6 +302,12 @@ class Progress:
 
     def tile(self, picture: Path, done: int, total: int) -> None:
         """Called after each tile of a picture with the number of tiles done and of all tiles."""
+
+    def frame(self, video: Path, done: int, total: int) -> None:
+        """Called after each frame of a video with the number of those done and of all, if known.
+
+        A run that goes on where an earlier one was stopped begins with what that has done.
+        """
 
     def advance(self, outcome: Outcome) -> None:
         """Called after each picture, in the order of the inputs."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rainkit.errors import FileError, ImageError, UsageError, described
+from rainkit.errors import FileError, ImageError, described
 from rainkit.files import atomic_path, counted, sha256
 from rainkit.images import Pixels
 from rainkit.images.containers import (
@@ -31,14 +31,14 @@ from rainkit.images.containers import (
     looks,
     read_frames,
 )
-from rainkit.images.encoding import OUTPUTS, Done, Encoding, Segments, Writer, copied_streams
+from rainkit.images.encoding import Done, Encoding, Segments, Writer, check_output, copied_streams
 from rainkit.inference.steady import REACH, steadied
 from rainkit.ledger import Ledger
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer
 
-__all__ = ["OnFrame", "VideoResult", "check_output", "derain_video"]
+__all__ = ["OnFrame", "VideoResult", "derain_video"]
 
 
 OnFrame = Callable[[int, int], None]
@@ -91,6 +91,7 @@ def derain_video(
     steady: bool = False,
     overwrite: bool = False,
     on_frame: OnFrame | None = None,
+    on_whole: Callable[[Path], None] | None = None,
     segment: int = _SEGMENT,
 ) -> VideoResult:
     """Take the rain out of a video.
@@ -106,6 +107,7 @@ def derain_video(
         steady: reduce flicker, see :mod:`rainkit.inference.steady`.
         overwrite: replace an existing file.
         on_frame: called after each frame.
+        on_whole: called with the whole file before it gets its name.
         segment: number of frames of a segment.
 
     Raises:
@@ -115,6 +117,7 @@ def derain_video(
         FileError: the result cannot be written.
     """
     started = time.monotonic()
+    check_output(path, output)
     load_av()
     if output.exists() and not overwrite:
         raise FileError(f"{output}: exists; pass --overwrite, or write somewhere else")
@@ -136,8 +139,11 @@ def derain_video(
         )
         if not parts.frames:
             raise ImageError(f"{path}: no frame can be decoded; {CONVERT}")
-        with atomic_path(output, overwrite=overwrite) as temporary, av_errors(path, output):
-            target.assemble(clip, parts, copied, temporary)
+        with atomic_path(output, overwrite=overwrite) as temporary:
+            with av_errors(path, output):
+                target.assemble(clip, parts, copied, temporary)
+            if on_whole is not None:
+                on_whole(temporary)
         ledger.remove()
     shutil.rmtree(folder, ignore_errors=True)
     return VideoResult(
@@ -150,20 +156,6 @@ def derain_video(
         damage=damage,
         notes=(*clip.notes, *target.notes, *notes),
     )
-
-
-def check_output(path: Path, output: Path) -> None:
-    """Refuse an output for a video before anything is computed.
-
-    Raises:
-        UsageError: PyAV is missing, or the output has not the suffix of a video.
-    """
-    load_av()
-    if output.suffix.lower() not in OUTPUTS:
-        raise UsageError(
-            f"{output}: {path.name} is a video, which cannot be written as "
-            f"{output.suffix or 'a file without a suffix'}; use {', '.join(sorted(OUTPUTS))}"
-        )
 
 
 def _choose_work_size(derainer: Derainer, clip: Clip) -> int:
