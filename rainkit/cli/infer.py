@@ -19,6 +19,7 @@ from rainkit.cli.options import (
     RUNNING,
     Device,
     Effort,
+    EngineChoice,
     Json,
     Precision,
     Quiet,
@@ -131,11 +132,12 @@ def infer(
         typer.Option(
             min=1,
             metavar="N",
-            help="Number of threads that decode, and of those that encode.",
+            help="Number of threads that decode, and of those that encode; of workers on Ray.",
             show_default="by the machine",
             rich_help_panel=RUNNING,
         ),
     ] = None,
+    engine: EngineChoice = choices.Engine.LOCAL,
     quality: Annotated[
         int | None,
         typer.Option(
@@ -248,6 +250,7 @@ def infer(
         retry_failed=retry_failed,
         shard=shard,
         workers=workers,
+        engine=engine,
         quality=quality,
         steady=steady,
         report=report,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
+from rainkit.choices import Engine as Place
+from rainkit.engine import Engine, open_engine
 from rainkit.errors import FileError, RainkitError, UsageError, one_line
 from rainkit.files import counted
 from rainkit.inference import inputs
+from rainkit.inference.elsewhere import Elsewhere, Runtime
 from rainkit.inference.inputs import Found, Shard
 from rainkit.inference.outcomes import (
     STDOUT,
@@ -38,7 +42,6 @@ from rainkit.inference.setup import Setup, only_method, set_up
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer
-    from rainkit.precision import Runtime
 
 __all__ = ["check", "infer", "infer_methods", "run", "set_up_all"]
 
@@ -99,6 +102,8 @@ def check(request: InferRequest, methods: Sequence[MethodToRun]) -> None:
             raise UsageError(f"{option} {value}: choose 1 to {most}")
     if not methods:
         raise UsageError("no method named: add --method")
+    if request.engine != Place.LOCAL and (request.output == STDOUT or "-" in request.inputs):
+        raise UsageError(f"--engine {request.engine} takes and writes files; leave out the -")
     if request.shard is not None:
         Shard.parse(request.shard)
         if request.report or request.report_path is not None:
@@ -147,6 +152,7 @@ def run(
     shard = None if request.shard is None else Shard.parse(request.shard)
     runs = [
         _Run(
+            method=method,
             plan=dataclasses.replace(whole, jobs=_chosen(whole.jobs, request, shard)),
             whole=whole.jobs,
             setup=setup,
@@ -160,7 +166,7 @@ def run(
     ]
     progress.start(sum(len(each.plan.jobs) for each in runs))
     report = _report(request, planned)
-    if not alone:
+    if not alone and request.engine == Place.LOCAL:
         _check_runtimes(runs)
     for each in runs:
         if not each.nothing_to_do:
@@ -169,10 +175,12 @@ def run(
     if report is not None:
         check_writable(report.parent, "--report-to")
     results: list[InferResult] = []
-    for each in runs:
-        progress.method(each.title)
-        hopeless = next((result.last_error for result in results if result.full), None)
-        results.append(_result(each, request, progress, hopeless, build, alone=alone))
+    idle = all(each.nothing_to_do for each in runs)
+    with nullcontext() if idle else _opened(request) as engine:
+        for each in runs:
+            progress.method(each.title)
+            hopeless = next((result.last_error for result in results if result.full), None)
+            results.append(_result(each, request, progress, hopeless, build, engine, alone=alone))
     done = MethodsResult(results=tuple(results), notices=(*found.left_out(), *_noted(results)))
     if report is None:
         return done
@@ -185,6 +193,13 @@ def run(
     except FileError as error:  # the results are not lost with the page
         return dataclasses.replace(done, report_error=str(error))
     return dataclasses.replace(done, report=report)
+
+
+def _opened(request: InferRequest) -> AbstractContextManager[Engine | None]:
+    """Return the engine whose workers derain; None if this process does so."""
+    if request.engine == Place.LOCAL:
+        return nullcontext()
+    return open_engine("ray", workers=request.workers, device=request.options.device)
 
 
 def _chosen(jobs: Sequence[Job], request: InferRequest, shard: Shard | None) -> tuple[Job, ...]:
@@ -240,6 +255,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
 class _Run:
     """One method with its results' places; ``whole`` has pictures that it does not take, too."""
 
+    method: MethodToRun
     plan: Plan
     whole: tuple[Job, ...]
     setup: Setup
@@ -338,6 +354,7 @@ def _result(
     progress: Progress,
     hopeless: str | None,
     build: Callable[[Setup], list[Derainer]] | None,
+    engine: Engine | None,
     *,
     alone: bool,
 ) -> InferResult:
@@ -349,16 +366,13 @@ def _result(
         progress.advance(each.outcome)
 
     runtime: Runtime | None = None
-    networks: list[Derainer] = []
     start = time.perf_counter()
     if run.nothing_to_do or hopeless is not None:
         for job in run.plan.jobs:
             finish(Finished(untried(job, hopeless or "")))
     else:
-        from rainkit.inference import derainer  # imports torch
-
         try:
-            networks = (build or derainer.build_all)(run.setup)
+            derain, runtime = _derain(run, request, progress, build, engine)
         except (RainkitError, RuntimeError, MemoryError) as error:
             if alone:
                 raise
@@ -366,7 +380,6 @@ def _result(
             for job in run.plan.jobs:
                 finish(Finished(untried(job, reason)))
         else:
-            runtime = networks[0].runtime
             start = time.perf_counter()
             with Records(run.settings, run.shard) as records:
                 try:
@@ -375,14 +388,14 @@ def _result(
                     for job in run.plan.jobs:
                         finish(Finished(untried(job, str(error)), hopeless=True))
                 else:
-                    derain_all(run.plan.jobs, networks, records, request, finish, progress)
+                    derain(run.plan.jobs, records, finish)
     setup = run.setup
     return InferResult(
         outcomes=tuple(each.outcome for each in finished),
         method=setup.method.name,
         title=run.title,
         weights=setup.weights.name,
-        device=None if runtime is None else _device(runtime, len(networks)),
+        device=None if runtime is None else runtime.device,
         precision=None if runtime is None else runtime.precision,
         outputs=run.plan.outputs,
         parts=run.plan.parts,
@@ -392,5 +405,28 @@ def _result(
     )
 
 
-def _device(runtime: Runtime, number: int) -> str:
-    return runtime.describe() if number == 1 else f"{number} × {runtime.describe()}"
+_Derain: TypeAlias = Callable[[Sequence[Job], Records, Callable[[Finished], None]], None]
+
+
+def _derain(
+    run: _Run,
+    request: InferRequest,
+    progress: Progress,
+    build: Callable[[Setup], list[Derainer]] | None,
+    engine: Engine | None,
+) -> tuple[_Derain, Runtime]:
+    """Load the network of a method, here or in workers; return what derains, and how it runs."""
+    if engine is not None:
+        elsewhere = Elsewhere(engine, request, run.method, run.setup)
+        device = f"{elsewhere.runtime.device}, on Ray"
+        return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
+    from rainkit.inference import derainer  # imports torch
+
+    networks = (build or derainer.build_all)(run.setup)
+
+    def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
+        derain_all(jobs, networks, records, request, finish, progress)
+
+    runtime, number = networks[0].runtime, len(networks)
+    device = runtime.describe() if number == 1 else f"{number} × {runtime.describe()}"
+    return derain, Runtime(device, runtime.precision)

@@ -17,8 +17,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PosixPath
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from rainkit import images
@@ -27,6 +27,11 @@ from rainkit.files import natural, system_reason
 from rainkit.images import SUFFIXES, PictureFile
 
 __all__ = ["Found", "RemotePath", "Shard", "find", "fingerprint", "read_bytes"]
+
+if TYPE_CHECKING:
+    _Base = Path
+else:
+    _Base = type(Path())  # a path of this system; Path itself is not made to be derived from
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|\w+::\w+")
 
@@ -46,7 +51,7 @@ _SIGNATURES = (
 """Bytes at an offset by which a picture on standard input is told from a list, and its suffix."""
 
 
-class RemotePath(PosixPath):
+class RemotePath(_Base):
     """Name of a picture in an object store, such as ``s3://bucket/a.jpg``, or elsewhere in fsspec.
 
     It has the parts of a path, and is no file of this machine.
@@ -54,7 +59,7 @@ class RemotePath(PosixPath):
 
     def __str__(self) -> str:
         """Return the URL, whose two slashes a path has as one."""
-        return re.sub(r":/(?=[^/])", "://", super().__str__())
+        return re.sub(r":/(?=[^/])", "://", super().__str__().replace(os.sep, "/"))
 
     def fetch(self) -> bytes:
         """Return the bytes of the file.

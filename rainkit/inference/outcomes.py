@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from rainkit.choices import ResultFormat
+from rainkit.choices import Engine, ResultFormat
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -49,7 +49,8 @@ class InferRequest:
         retry_failed: take only the pictures that failed when they were tried last.
         shard: take only one part of the pictures, such as ``2/8``; None for all.
         workers: number of threads that decode, and of those that encode; None for a number that
-            suits the machine.
+            suits the machine. On Ray, number of workers; None for as many as there is room for.
+        engine: where networks run: ``local`` for this process, or ``ray``.
         batch: largest number of pictures of one size that a network takes at a time; None for one
             that suits the device.
         quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
@@ -73,6 +74,7 @@ class InferRequest:
     retry_failed: bool = False
     shard: str | None = None
     workers: int | None = None
+    engine: Engine = Engine.LOCAL
     batch: int | None = None
     quality: int | None = None
     steady: bool = False

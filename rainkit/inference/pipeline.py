@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from rainkit import images
 from rainkit.api import RAIN
 from rainkit.errors import UsageError, described
-from rainkit.files import atomic_path, sha256
+from rainkit.files import sha256
 from rainkit.images import Picture
 from rainkit.inference import inputs
 from rainkit.inference.outcomes import InferRequest, Outcome, Progress
 from rainkit.inference.outputs import Job
-from rainkit.inference.record import Records
+from rainkit.inference.record import Notes, Records
 from rainkit.inference.video import OnFrame, derain_video
 
 if TYPE_CHECKING:
@@ -40,7 +40,15 @@ if TYPE_CHECKING:
     from rainkit.inference.tiles import OnTile
     from rainkit.inference.video import VideoResult
 
-__all__ = ["MOST_BYTES", "Finished", "derain_all", "untried", "usual_workers"]
+__all__ = [
+    "MOST_BYTES",
+    "Finished",
+    "derain_all",
+    "derain_one",
+    "refused",
+    "untried",
+    "usual_workers",
+]
 
 MOST_BYTES = 2**29
 """Largest size in memory of the pictures that wait for a network or for their encoding, apart from
@@ -407,6 +415,34 @@ def untried(job: Job, reason: str) -> Outcome:
     return Outcome(input=job.input, output=job.output, status="not attempted", error=reason)
 
 
+def derain_one(
+    job: Job,
+    derainer: Derainer,
+    records: Records | Notes,
+    *,
+    overwrite: bool,
+    quality: int | None,
+    steady: bool = False,
+) -> Finished:
+    """Read a picture, derain it and write the result, without any other at the same time."""
+    if job.video:
+        computed = _derain_video(
+            records, job, _read(job), derainer, None, overwrite=overwrite, steady=steady
+        )
+        return _video_finished(records, job, computed)
+    computed = _compute(_read(job), derainer, lambda done, of: None, parts=job.parts is not None)
+    return _write(records, job, computed, overwrite=overwrite, quality=quality)
+
+
+def refused(job: Job, error: Exception) -> tuple[str, bool]:
+    """Return why a result could not be written, and whether no other can be written either."""
+    reason = described(error)
+    if not any(str(path) in reason for path in (job.input, job.output)):
+        reason = f"{job.input}: {reason}"
+    cause = error.__cause__
+    return reason, isinstance(cause, OSError) and cause.errno in _HOPELESS
+
+
 def _read(job: Job) -> _Read:
     """Return the picture, or the reason why it cannot be read."""
     seen = inputs.fingerprint(job.input)
@@ -444,11 +480,11 @@ _DerainVideo: TypeAlias = "Callable[[Job, _Read, Derainer, OnFrame], _Computed]"
 
 
 def _derain_video(
-    records: Records,
+    records: Records | Notes,
     job: Job,
     read: _Read,
     derainer: Derainer,
-    on_frame: OnFrame,
+    on_frame: OnFrame | None,
     *,
     overwrite: bool,
     steady: bool,
@@ -477,6 +513,7 @@ def _derain_video(
             overwrite=overwrite,
             on_frame=on_frame,
             on_whole=on_whole,
+            file=records.file,
         )
     except Exception as error:  # whatever it is, the other inputs can be derained
         cause = error.__cause__
@@ -485,7 +522,7 @@ def _derain_video(
     return _Computed(read, seconds=time.perf_counter() - start, video=video)
 
 
-def _video_finished(records: Records, job: Job, computed: _Computed) -> Finished:
+def _video_finished(records: Records | Notes, job: Job, computed: _Computed) -> Finished:
     """Return what became of a video, and note it in the record if it failed."""
     video, error = computed.video, computed.error
     if video is None:
@@ -509,7 +546,7 @@ def _video_finished(records: Records, job: Job, computed: _Computed) -> Finished
 
 
 def _write(
-    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
+    records: Records | Notes, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
 ) -> Finished:
     """Write a result, and note in the record what became of the picture."""
     if job.video:
@@ -523,12 +560,8 @@ def _write(
                 data = images.encode(result.picture, job.suffix, quality=quality)
                 _write_result(records, job, data, computed, overwrite=overwrite)
             written = _write_parts(records, job, result, overwrite=overwrite)
-        except Exception as refused:
-            error = described(refused)
-            if not any(str(path) in error for path in (job.input, job.output)):
-                error = f"{job.input}: {error}"
-            cause = refused.__cause__
-            hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
+        except Exception as unwritten:
+            error, hopeless = refused(job, unwritten)
     elif read.picture is not None:
         error = f"{job.input}: {error}"
     if error is not None:
@@ -549,13 +582,13 @@ def _write(
 
 
 def _write_result(
-    records: Records, job: Job, data: bytes, computed: _Computed, *, overwrite: bool
+    records: Records | Notes, job: Job, data: bytes, computed: _Computed, *, overwrite: bool
 ) -> None:
     if job.piped:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    with atomic_path(job.output, overwrite=overwrite) as temporary:
+    with records.file(job.output, overwrite=overwrite) as temporary:
         temporary.write_bytes(data)
         # Before it is renamed: a run that is killed between the two makes it again.
         records.done(
@@ -582,7 +615,9 @@ def _parts_there(job: Job) -> dict[str, Path]:
     return {path.relative_to(job.parts).parts[0]: path for path in found if path.exists()}
 
 
-def _write_parts(records: Records, job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:
+def _write_parts(
+    records: Records | Notes, job: Job, result: Result, *, overwrite: bool
+) -> dict[str, Path]:
     """Write the parts, ``rain`` last, so that all exist where it exists."""
     written = {name: job.part(name) for name in result.parts}
     hashes: dict[str, str] = {}
@@ -593,7 +628,7 @@ def _write_parts(records: Records, job: Job, result: Result, *, overwrite: bool)
             continue
         data = images.encode(result.parts[name], path.suffix)
         hashes[name] = hashlib.sha256(data).hexdigest()
-        with atomic_path(path, overwrite=overwrite) as temporary:
+        with records.file(path, overwrite=overwrite) as temporary:
             temporary.write_bytes(data)
             if name == RAIN:
                 records.parts(job, hashes)

@@ -12,8 +12,8 @@ import dataclasses
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,13 +21,22 @@ from time import time
 from typing import IO, Any, TypeAlias
 
 from rainkit.errors import FileError, ImageError, UsageError
-from rainkit.files import alone_in, is_temporary, sha256, system_reason, try_lock
+from rainkit.files import (
+    alone_in,
+    atomic_path,
+    is_temporary,
+    put_in_place,
+    sha256,
+    staged_path,
+    system_reason,
+    try_lock,
+)
 from rainkit.inference import inputs
 from rainkit.inference.inputs import Shard
 from rainkit.inference.outputs import Job, Plan
 from rainkit.ledger import Ledger
 
-__all__ = ["Records", "compared"]
+__all__ = ["Notes", "Records", "compared"]
 
 _RECORD = ".rainkit-infer.jsonl"
 _SHARDS = ".rainkit-infer-*of*.jsonl"
@@ -222,6 +231,10 @@ class Records:
             },
         )
 
+    def file(self, path: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
+        """Give a temporary file to write to, see :func:`rainkit.files.atomic_path`."""
+        return atomic_path(path, overwrite=overwrite)
+
     def parts(self, job: Job, hashes: Mapping[str, str]) -> None:
         """Add the SHA-256 of each part to the note of a result, before the last one is there.
 
@@ -263,6 +276,57 @@ class Records:
 
     def __exit__(self, *error: object) -> None:
         self._held.close()
+
+
+class Notes:
+    """What a worker in another process would add to records, and the files that it has written.
+
+    The process that holds the records adds it to them, and gives the files their names.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[str, Any]] = []
+
+    def done(self, job: Job, **known: Any) -> None:
+        """Note what :meth:`Records.done` takes."""
+        self._steps.append(("done", known))
+
+    def parts(self, job: Job, hashes: Mapping[str, str]) -> None:
+        """Note what :meth:`Records.parts` takes."""
+        self._steps.append(("parts", dict(hashes)))
+
+    def failed(self, job: Job, reason: str) -> None:
+        """Note what :meth:`Records.failed` takes."""
+        self._steps.append(("failed", reason))
+
+    @contextmanager
+    def file(self, path: Path, *, overwrite: bool) -> Iterator[Path]:
+        """Give a temporary file to write to, which is given its name by :meth:`add_to`."""
+        with staged_path(path, overwrite=overwrite) as temporary:
+            yield temporary
+        self._steps.append(("file", (temporary, path)))
+
+    def add_to(self, records: Records, job: Job, *, overwrite: bool) -> None:
+        """Add everything to records in the order in which it was noted.
+
+        Raises:
+            FileError: a record cannot be written, or a file not get its name.
+        """
+        files = [what for step, what in self._steps if step == "file"]
+        try:
+            for step, what in self._steps:
+                if step == "done":
+                    records.done(job, **what)
+                elif step == "parts":
+                    records.parts(job, what)
+                elif step == "failed":
+                    records.failed(job, what)
+                else:
+                    put_in_place(*what, overwrite=overwrite)
+        finally:
+            for temporary, _ in files:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
 
 
 def _record(home: Path) -> Ledger[Any]:

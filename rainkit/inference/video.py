@@ -13,10 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rainkit.errors import FileError, ImageError, described
 from rainkit.files import atomic_path, counted, sha256
@@ -38,11 +38,19 @@ from rainkit.ledger import Ledger
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer
 
-__all__ = ["OnFrame", "VideoResult", "derain_video"]
+__all__ = ["MakeFile", "OnFrame", "VideoResult", "derain_video"]
 
 
 OnFrame = Callable[[int, int], None]
 """Called after each frame with the number of frames done, and of all as far as is known."""
+
+
+class MakeFile(Protocol):
+    """Gives a temporary file to write to, as :func:`rainkit.files.atomic_path` does."""
+
+    def __call__(self, path: Path, /, *, overwrite: bool) -> AbstractContextManager[Path]:
+        """Return a context that gives the temporary file."""
+
 
 _SEGMENT = 100
 """Number of frames of a segment, which begins with a key frame."""
@@ -92,6 +100,7 @@ def derain_video(
     overwrite: bool = False,
     on_frame: OnFrame | None = None,
     on_whole: Callable[[Path], None] | None = None,
+    file: MakeFile = atomic_path,
     segment: int = _SEGMENT,
 ) -> VideoResult:
     """Take the rain out of a video.
@@ -108,6 +117,7 @@ def derain_video(
         overwrite: replace an existing file.
         on_frame: called after each frame.
         on_whole: called with the whole file before it gets its name.
+        file: gives the temporary file to write to.
         segment: number of frames of a segment.
 
     Raises:
@@ -139,7 +149,7 @@ def derain_video(
         )
         if not parts.frames:
             raise ImageError(f"{path}: no frame can be decoded; {CONVERT}")
-        with atomic_path(output, overwrite=overwrite) as temporary:
+        with file(output, overwrite=overwrite) as temporary:
             with av_errors(path, output):
                 target.assemble(clip, parts, copied, temporary)
             if on_whole is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rainkit import images
+from rainkit.choices import Engine as Place
 from rainkit.errors import UsageError
 from rainkit.images import PictureFile
 from rainkit.inference.batch import check, run, set_up_all
@@ -78,6 +79,8 @@ def watch(
                 f"{option} cannot be used with --watch; do it later, by the same command without "
                 "--watch"
             )
+    if request.engine != Place.LOCAL:
+        raise UsageError(f"--engine {request.engine} cannot be used with --watch; leave it out")
     check(request, methods)
     setups = set_up_all(request, methods)
     seen = _Seen(progress or Progress())

@@ -336,7 +336,7 @@ def test_a_line_every_few_seconds_where_there_is_no_terminal(
     monkeypatch.setattr(following, "_EVERY", 0.0)
     said = infer(photos, "--tile", 64).stderr
     assert re.search(r"^1 of 3 pictures, \S+ s each, about \d+ s left$", said, re.M), said
-    assert re.search(r"^2 of 3 pictures, wide.png at tile 1 of 2, \S+ s each, about", said, re.M)
+    assert re.search(r"^\d of 3 pictures, wide\.png at tile 1 of 2", said, re.M), said
 
 
 def test_sigterm_ends_a_run_as_ctrl_c_does(infer, photos: Path, monkeypatch: pytest.MonkeyPatch):
