@@ -529,8 +529,10 @@ def _video_finished(records: Records | Notes, job: Job, computed: _Computed) -> 
         records.failed(job, error or "")
         failed = Outcome(input=job.input, output=job.output, status="failed", error=error)
         return Finished(failed, hopeless=computed.hopeless)
-    longest = video.work_size
-    share = None if longest is None else longest / max(video.size)
+    seen = None
+    if video.work_size is not None:
+        width, height = (round(video.work_size * side / max(video.size)) for side in video.size)
+        seen = (width, height)
     return Finished(
         Outcome(
             input=job.input,
@@ -538,7 +540,7 @@ def _video_finished(records: Records | Notes, job: Job, computed: _Computed) -> 
             error=f"{job.input}: {'; '.join(video.damage)}" if video.damage else None,
             seconds=computed.seconds,
             size=video.size,
-            work_size=share and (round(video.size[0] * share), round(video.size[1] * share)),
+            work_size=seen,
             notes=video.notes,
             frames=video.frames,
         )
