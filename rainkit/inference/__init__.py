@@ -22,14 +22,16 @@ from rainkit.inference.outcomes import (
     Progress,
 )
 from rainkit.inference.report import blocks_used, tally
-from rainkit.inference.setup import only_method
+from rainkit.inference.setup import AUTO, default_method
 from rainkit.inference.video import VideoResult
 from rainkit.inference.watching import watch
 
 if TYPE_CHECKING:
-    from rainkit.inference.derainer import Derainer, derain, load, open_derainer
+    from rainkit.inference.derainer import DerainedItem, Derainer, derain, load, open_derainer
 
 __all__ = [
+    "AUTO",
+    "DerainedItem",
     "Derainer",
     "InferRequest",
     "InferResult",
@@ -39,11 +41,11 @@ __all__ = [
     "Progress",
     "VideoResult",
     "blocks_used",
+    "default_method",
     "derain",
     "infer",
     "infer_methods",
     "load",
-    "only_method",
     "open_derainer",
     "tally",
     "watch",

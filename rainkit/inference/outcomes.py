@@ -34,7 +34,8 @@ class InferRequest:
     Attributes:
         inputs: files, folders (with their subfolders), glob patterns, lists, URLs and standard
             input, see :mod:`rainkit.inference.inputs`.
-        method: an installed method; None for the only one that is installed.
+        method: an installed method, or ``auto``; None for the method of the weights, or the only
+            one that is installed, or else ``auto``.
         output: a folder, or a file for a single picture, or :data:`STDOUT` for a single picture on
             standard output; None for a place beside the input, see
             :func:`rainkit.inference.outputs.plan`.
@@ -119,6 +120,8 @@ class Outcome:
             anytime method.
         work_size: width and height that the network saw, if the picture was shrunk for it; else
             None.
+        by: name of the weights, if they were chosen for the picture.
+        rain: the kind of rain that they were chosen for.
         parts: files of the parts by name, if they were asked for.
         notes: what else became of the picture, such as what the format of the result cannot hold.
         frames: number of frames of a video; None for a picture.
@@ -132,6 +135,8 @@ class Outcome:
     size: tuple[int, int] | None = None
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
+    by: str | None = None
+    rain: str | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     frames: int | None = None
@@ -245,6 +250,8 @@ class InferResult:
                     "height": each.size[1] if each.size else None,
                     "blocks": each.blocks,
                     "work_size": each.work_size,
+                    "by": each.by,
+                    "rain": each.rain,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "notes": list(each.notes),
                     "frames": each.frames,

@@ -577,8 +577,10 @@ def _write(
         size=None if read.picture is None else read.picture.size,
         blocks=None if result is None else result.blocks,
         work_size=None if result is None else result.work_size,
+        by=None if result is None else result.by,
+        rain=None if result is None else result.rain,
         parts=written,
-        notes=_notes(result.picture, job) if result is not None and error is None else (),
+        notes=_notes(result, job) if result is not None and error is None else (),
     )
     return Finished(outcome, hopeless=hopeless)
 
@@ -603,8 +605,9 @@ def _write_result(
         )
 
 
-def _notes(clean: Picture, job: Job) -> tuple[str, ...]:
-    return (*clean.notes, *images.not_held(clean, job.suffix))
+def _notes(result: Result, job: Job) -> tuple[str, ...]:
+    held = images.not_held(result.picture, job.suffix)
+    return (*result.picture.notes, *held, *result.notes)
 
 
 def _parts_there(job: Job) -> dict[str, Path]:

@@ -134,6 +134,7 @@ def derain_video(
     clip = Clip.of(path)
     target = Encoding.of(clip, output)
     copied, notes = copied_streams(clip, output)
+    derainer = derainer.suited_to(looks(clip))
     longest = _choose_work_size(derainer, clip)
     derainer = derainer.at_work_size(longest)
     settings = _settings(derainer, clip, target, steady=steady, segment=segment)

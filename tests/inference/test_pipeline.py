@@ -230,6 +230,8 @@ def test_the_result_is_plain_data(run, photos: Path):
         "parts": {},
         "notes": [],
         "frames": None,
+        "by": None,
+        "rain": None,
         "error": None,
     }
 
