@@ -57,9 +57,11 @@ def infer(
             "--method",
             "-m",
             metavar="NAME[=WEIGHTS][@LABEL]",
-            help="Method that takes the rain out; needed if several are installed. WEIGHTS is a"
-            " tag, a file, or a folder with weights of several variants; NAME may be all."
-            " Repeatable: each method has its own folder of results.",
+            help="Method that takes the rain out. WEIGHTS is a tag, a file, or a folder with"
+            " weights of several variants. NAME may be all, or auto: for each picture the method"
+            " that does best on its kind of rain. Repeatable: each method has its own folder of"
+            " results.",
+            show_default="auto, or the only method installed",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -203,7 +205,7 @@ def infer(
 
     For example:
 
-      rainkit infer photos/ --method graspp-gan --report
+      rainkit infer photos/ --report
 
       rainkit infer rainy.jpg -m graspp-gan -o clean.png
 
@@ -225,6 +227,10 @@ def infer(
     piped = out == "-"
     if piped and as_json:
         raise UsageError("--json cannot be used with --output -; leave it out")
+    if not quiet and any(each.method == inference.AUTO for each in chosen):
+        from rainkit.inference.choice import choose
+
+        warn(choose(options).why(), label="auto:", style="yellow")
     request = inference.InferRequest(
         inputs=tuple(inputs),
         output=_path("--output", out),
@@ -293,12 +299,12 @@ def infer(
 def _methods(
     named: Sequence[str], weights: str | None, variant: str | None, *, quiet: bool
 ) -> tuple[MethodToRun, ...]:
-    """Return the methods that were named; the only one that is installed if none was."""
+    """Return the methods that were named, or the one for a user who names none."""
     from rainkit import inference
 
     if not named:
-        name = inference.only_method(weights)
-        if not quiet:
+        name = inference.default_method(weights, variant)
+        if not quiet and name != inference.AUTO:
             whose = "the method of the weights" if weights else "the only method installed"
             warn(f"using {name}, {whose}")
         return (inference.MethodToRun(method=name, weights=weights),)
@@ -308,13 +314,16 @@ def _methods(
     else:
         from rainkit.evaluation.methods import choose_methods
 
-        found = choose_methods(named)
+        found = choose_methods(name for name in named if name != inference.AUTO)
         for notice in () if quiet else found.notices:
             warn(notice, label="note:", style="yellow")
         chosen = [
             inference.MethodToRun(method=each.method, weights=each.weights, label=each.label)
             for each in found.rows
         ]
+        if inference.AUTO in named:
+            place = 0 if named[0] == inference.AUTO else len(chosen)
+            chosen.insert(place, inference.MethodToRun(method=inference.AUTO))
     if len(chosen) > 1:
         for option, given in (("--weights", weights), ("--variant", variant)):
             if given is not None:
@@ -352,6 +361,9 @@ def _summarise(result: InferResult) -> None:
         tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
         if (used := blocks_used(result)) is not None:
             tell(used)
+        chosen = Counter((each.by, each.rain) for each in result.done if each.by is not None)
+        for (by, rain), count in chosen.items():
+            tell(f"{counted(count, 'picture')} by {by}{f', {rain} rain' if rain else ''}")
     if done or result.skipped:
         for place in result.outputs:
             tell(f"results: {place}")

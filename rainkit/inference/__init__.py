@@ -22,13 +22,15 @@ from rainkit.inference.outcomes import (
     Progress,
 )
 from rainkit.inference.report import blocks_used, tally
-from rainkit.inference.setup import only_method
+from rainkit.inference.setup import AUTO, default_method
 from rainkit.inference.watching import watch
 
 if TYPE_CHECKING:
-    from rainkit.inference.derainer import Derainer, derain, load, open_derainer
+    from rainkit.inference.derainer import DerainedItem, Derainer, derain, load, open_derainer
 
 __all__ = [
+    "AUTO",
+    "DerainedItem",
     "Derainer",
     "InferRequest",
     "InferResult",
@@ -37,11 +39,11 @@ __all__ = [
     "Outcome",
     "Progress",
     "blocks_used",
+    "default_method",
     "derain",
     "infer",
     "infer_methods",
     "load",
-    "only_method",
     "open_derainer",
     "tally",
     "watch",

@@ -38,7 +38,7 @@ from rainkit.inference.outputs import (
 from rainkit.inference.pipeline import Finished, derain_all, untried
 from rainkit.inference.record import Records, compared
 from rainkit.inference.report import is_page, write_page
-from rainkit.inference.setup import Setup, only_method, set_up
+from rainkit.inference.setup import Setup, default_method, set_up
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer
@@ -60,7 +60,7 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         FileError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
-    name = request.method or only_method(request.weights)
+    name = request.method or default_method(request.weights, request.variant)
     only = MethodToRun(method=name, weights=request.weights)
     return infer_methods(request, [only], progress).first
 
@@ -233,9 +233,9 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
     """Return what decides the pixels of results, apart from device and precision."""
     options = setup.options
     return {
-        "method": setup.method.name,
-        "weights": setup.weights.name,
-        "sha256": setup.weights.sha256,
+        "method": setup.name,
+        "weights": setup.weights_name,
+        "sha256": setup.sha256,
         "effort": str(options.effort),
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
@@ -301,7 +301,7 @@ class _Places(TypedDict):
 def _title(chosen: MethodToRun, setup: Setup) -> str:
     if chosen.label is not None:
         return chosen.label
-    title = setup.method.title
+    title = setup.title
     if chosen.weights is None:
         return title
     weights = setup.weights.name.removesuffix(".safetensors")
@@ -385,9 +385,9 @@ def _result(
     setup = run.setup
     return InferResult(
         outcomes=tuple(each.outcome for each in finished),
-        method=setup.method.name,
+        method=setup.name,
         title=run.title,
-        weights=setup.weights.name,
+        weights=setup.weights_name,
         device=None if runtime is None else runtime.device,
         precision=None if runtime is None else runtime.precision,
         outputs=run.plan.outputs,
@@ -415,7 +415,8 @@ def _derain(
         return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
     from rainkit.inference import derainer  # imports torch
 
-    networks = (build or derainer.build_all)(run.setup)
+    left = sum(not job.exists for job in run.plan.jobs)
+    networks = build(run.setup) if build else derainer.build_all(run.setup, left)
 
     def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
         derain_all(jobs, networks, records, request, finish, progress)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -23,8 +26,9 @@ from rainkit.api import RAIN, Method, Part
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
+from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
 from rainkit.inference.memory import bytes_per_pixel, largest_side
-from rainkit.inference.setup import Setup, only_method, set_up
+from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
@@ -34,6 +38,8 @@ from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = [
+    "AutoDerainer",
+    "DerainedItem",
     "Derainer",
     "Result",
     "build",
@@ -65,6 +71,8 @@ class Result:
         blocks: number of blocks that ran; None if the method is not an anytime method.
         work_size: width and height in pixels that the network saw, if the picture was shrunk for
             it; else None.
+        by: name of the weights, if they were chosen for this picture.
+        rain: the kind of rain that they were chosen for; None if they suit every kind.
         notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
@@ -73,6 +81,28 @@ class Result:
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
+    by: str | None = None
+    rain: RainKind | None = None
+
+
+_Image = TypeVar("_Image", NDArray[Any], Image.Image, Tensor)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DerainedItem(Generic[_Image]):
+    """What became of one of many images.
+
+    Attributes:
+        index: its place among those that were given, from 0.
+        given: the image or path that was given.
+        image: the image without its rain; None if there is an error.
+        error: why there is no image; None if there is one.
+    """
+
+    index: int
+    given: _Image | str | Path
+    image: _Image | None = None
+    error: Exception | None = None
 
 
 class Derainer:
@@ -129,6 +159,11 @@ class Derainer:
         return self._plan.blocks
 
     @property
+    def name(self) -> str:
+        """Name of the method, or ``auto``."""
+        return self.method.name
+
+    @property
     def parameters(self) -> int:
         """Number of trainable parameters of the network."""
         return networks.parameters(self.network)
@@ -171,6 +206,76 @@ class Derainer:
             f"cannot derain a {type(image).__name__}: give a path, a PIL image, "
             "an [H,W,3] array or a [3,H,W] tensor"
         )
+
+    @overload
+    def derain_many(
+        self, given: Iterable[str | Path], *, ahead: int = ..., raising: bool = ...
+    ) -> Iterator[DerainedItem[NDArray[Any]]]: ...
+    @overload
+    def derain_many(
+        self, given: Iterable[_Image], *, ahead: int = ..., raising: bool = ...
+    ) -> Iterator[DerainedItem[_Image]]: ...
+
+    def derain_many(
+        self, given: Iterable[Any], *, ahead: int = 2, raising: bool = False
+    ) -> Iterator[DerainedItem[Any]]:
+        """Take the rain out of many images, one after another, in their order.
+
+        >>> for item in derainer.derain_many(paths):  # doctest: +SKIP
+        ...     print(item.given, item.error or item.image.shape)
+
+        Images are decoded and derained in threads while the caller works on the one before. An
+        image that cannot be derained is an item with an error, and the others go on.
+
+        Args:
+            given: images or paths that :meth:`derain` takes; it may be endless.
+            ahead: largest number of images that are taken from it before they are asked for.
+            raising: whether to raise the error of an image instead, which ends the iteration.
+
+        Raises:
+            UsageError: ``ahead`` is below 1; or, with ``raising``, as :meth:`derain`.
+            ImageError, MethodError: with ``raising``, as :meth:`derain`.
+        """
+        if ahead < 1:
+            raise UsageError(f"ahead={ahead}: give 1 or more images")
+        return self._many(given, ahead, raising=raising)
+
+    def _many(
+        self, given: Iterable[Any], ahead: int, *, raising: bool
+    ) -> Iterator[DerainedItem[Any]]:
+        reader, worker = (ThreadPoolExecutor(1, f"rainkit-{name}") for name in ("read", "derain"))
+        waiting: deque[tuple[int, Any, Future[Any]]] = deque()
+        images_left = enumerate(given)
+        end: BaseException | None = None
+        try:
+            while True:
+                while end is None and len(waiting) < ahead:
+                    try:
+                        index, each = next(images_left)
+                    except Exception as stop:  # what was taken before an error is not lost
+                        end = stop
+                    else:
+                        read = reader.submit(_decoded, each)
+                        waiting.append((index, each, worker.submit(self._derain_read, read)))
+                if not waiting:
+                    break
+                index, each, future = waiting.popleft()
+                error = future.exception()
+                if error is None:
+                    item = DerainedItem(index=index, given=each, image=future.result())
+                elif raising or not isinstance(error, Exception):
+                    raise error
+                else:
+                    item = DerainedItem(index=index, given=each, error=error)
+                yield item
+            if not isinstance(end, StopIteration) and end is not None:
+                raise end
+        finally:
+            for pool in (reader, worker):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _derain_read(self, read: Future[Any]) -> Any:
+        return self.derain(read.result())
 
     def parts(self, image: str | Path | NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Return what the method estimates besides its result, by name, in the network's units.
@@ -334,11 +439,19 @@ class Derainer:
         """
         path = Path(path)
         if output is None:
-            output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
+            output = path.with_name(f"{path.stem}-{self.name}{path.suffix}")
         check_output(path, Path(output))
         return derain_video(
             self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
         )
+
+    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
+        """Return the derainer for all frames of a video; it is this one if there is no choice.
+
+        Args:
+            frames: some frames, [H,W,3] of uint8 or uint16.
+        """
+        return self
 
     def suited_work_size(self, rgb: NDArray[Any]) -> int:
         """Return the longest side in pixels at which the streaks of a picture suit the network.
@@ -413,12 +526,7 @@ class Derainer:
         parts: bool = False,
         into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
-            raise UsageError(
-                f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
-                "give [height, width, 3] of uint8 or uint16"
-            )
-        _check_size(*rgb.shape[:2])
+        _check_array(rgb)
         return self._run_at_work_size(rgb, on_tile, parts=parts, into=into)
 
     def _run_at_work_size(
@@ -479,13 +587,7 @@ class Derainer:
         return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
-        batch = rainy[None] if rainy.dim() == 3 else rainy
-        if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
-            raise UsageError(
-                f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
-                "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
-            )
-        _check_size(*batch.shape[2:])
+        batch = _as_batch(rainy)
         clean = self._derain_shrunk(batch) if self.work_size != 0 else self._derain_each(batch)
         clean = clean.to(rainy.device, rainy.dtype)
         if self.strength != 1:
@@ -606,6 +708,102 @@ class Derainer:
         return output
 
 
+class AutoDerainer(Derainer):
+    """Derainers of several methods, of which each picture takes the one that suits its rain.
+
+    The attributes are those of the method for sparse rain. Networks of other methods are built when
+    a picture needs them.
+
+    Args:
+        setup: which method suits which rain.
+        compiled: whether to compile networks.
+    """
+
+    def __init__(self, setup: AutoSetup, *, compiled: bool = False) -> None:
+        first = build(setup.by_kind["sparse"], compiled=compiled)
+        super().__init__(
+            method=first.method,
+            weights=first.weights,
+            network=first.network,
+            grid=first.grid,
+            effort=first.effort,
+            work_size=first.work_size,
+            strength=first.strength,
+        )
+        self._setup, self._compiled = setup, compiled
+        self._built = {first.weights.name: first}
+        self._building = threading.Lock()
+        self._one = len({each.weights.name for each in setup.by_kind.values()}) == 1
+
+    def choose(self, rgb: NDArray[Any]) -> tuple[Derainer, RainKind | None]:
+        """Return the derainer for a picture, and the kind of its rain; None if one suits all.
+
+        Args:
+            rgb: [H,W,3], uint8, uint16, or floats in [0,1].
+        """
+        kind = None if self._one else rain_kind(rgb)
+        return self._of(kind), kind
+
+    @property
+    def name(self) -> str:
+        """``auto``."""
+        return self._setup.name
+
+    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
+        """Return the derainer for the kind of rain that most of the frames have."""
+        kinds = () if self._one else Counter(map(rain_kind, frames)).most_common(1)
+        return self._of(kinds[0][0] if kinds else None)
+
+    def _of(self, kind: RainKind | None) -> Derainer:
+        setup = self._setup.by_kind[kind or "sparse"]
+        with self._building:
+            if setup.weights.name not in self._built:
+                self._built[setup.weights.name] = build(setup, compiled=self._compiled)
+        return self._built[setup.weights.name]
+
+    def derain_with_parts(
+        self, image: str | Path | NDArray[Any]
+    ) -> tuple[NDArray[Any], dict[str, NDArray[np.float32]]]:
+        """Return the results of :meth:`derain` and :meth:`parts` from one run."""
+        rgb = images.read(image).rgb if isinstance(image, (str, Path)) else image
+        _check_array(rgb)
+        return self.choose(rgb)[0].derain_with_parts(rgb)
+
+    def derain_picture(
+        self, picture: Picture, on_tile: tiles.OnTile | None = None, *, parts: bool = False
+    ) -> Result:
+        """Take the rain out of a decoded file, by the method that suits its first frame."""
+        _check_array(picture.rgb)
+        derainer, kind = self.choose(picture.rgb)
+        result = derainer.derain_picture(picture, on_tile, parts=parts)
+        return dataclasses.replace(result, by=derainer.weights.name, rain=kind)
+
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, each by the method that suits it."""
+        chosen = [self.choose(each.rgb) for each in pictures]
+        done: dict[int, Result] = {}
+        for derainer in {id(derainer): derainer for derainer, _ in chosen}.values():
+            places = [place for place, (each, _) in enumerate(chosen) if each is derainer]
+            together = derainer.derain_batch([pictures[place] for place in places])
+            for place, result in zip(places, together, strict=True):
+                by, rain = derainer.weights.name, chosen[place][1]
+                done[place] = dataclasses.replace(result, by=by, rain=rain)
+        return [done[place] for place in range(len(pictures))]
+
+    def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
+        _check_array(rgb)
+        return self.choose(rgb)[0]._derain_array(rgb)
+
+    def _derain_tensor(self, rainy: Tensor) -> Tensor:
+        batch = _as_batch(rainy)
+        arrays = batch.detach().float().cpu().permute(0, 2, 3, 1).numpy()
+        done = [
+            self.choose(np.ascontiguousarray(array))[0]._derain_tensor(each)
+            for array, each in zip(arrays, torch.split(batch, 1), strict=True)
+        ]
+        return torch.cat(done).reshape(rainy.shape)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
@@ -632,6 +830,31 @@ def _enlarged(layers: Tensor, size: tuple[int, int]) -> Tensor:
 def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     """Convert a picture to an array of the same dtype as another."""
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
+
+
+def _check_array(rgb: NDArray[Any]) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
+        raise UsageError(
+            f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
+            "give [height, width, 3] of uint8 or uint16"
+        )
+    _check_size(*rgb.shape[:2])
+
+
+def _as_batch(rainy: Tensor) -> Tensor:
+    """Return a tensor as [B,3,H,W]; refuse others."""
+    batch = rainy[None] if rainy.dim() == 3 else rainy
+    if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
+        raise UsageError(
+            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
+            "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
+        )
+    _check_size(*batch.shape[2:])
+    return batch
+
+
+def _decoded(image: Any) -> Any:
+    return images.read(image).rgb if isinstance(image, (str, Path)) else image
 
 
 def _take_off(
@@ -682,7 +905,8 @@ def load(
     >>> clean = derainer.derain("rainy.jpg")  # an array [H,W,3]  # doctest: +SKIP
 
     Args:
-        name: an installed method (see ``rainkit methods``).
+        name: an installed method (see ``rainkit methods``), or ``auto`` for the one that suits the
+            rain of each picture best (:mod:`rainkit.inference.choice`).
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first
             weights, or its first of the variant.
         variant: the variant that the weights must be of; None for any.
@@ -742,6 +966,10 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         MethodError: the method's network cannot be built.
         WeightsError: the weights do not fit it.
     """
+    if isinstance(setup, AutoSetup):
+        options = setup.options
+        kinds = {k: dataclasses.replace(s, options=options) for k, s in setup.by_kind.items()}
+        return AutoDerainer(dataclasses.replace(setup, by_kind=kinds), compiled=compiled)
     method, file, options = setup.method, setup.weights, setup.options
     runtime = choose_runtime(options.device, options.precision, setup.spec)
 
@@ -768,14 +996,20 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
 
     Args:
         image: any image that :meth:`Derainer.derain` takes.
-        method: an installed method; None for the only one that is installed.
+        method: an installed method; None for the only one that is installed, or else ``auto``.
         options: further arguments of :func:`load`.
     """
-    return load(only_method() if method is None else method, **options).derain(image)
+    if method is None:
+        method = default_method(options.get("weights"), options.get("variant"))
+    return load(method, **options).derain(image)
 
 
-def build_all(setup: Setup) -> list[Derainer]:
+def build_all(setup: Setup, most: int | None = None) -> list[Derainer]:
     """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Args:
+        setup: what is built.
+        most: number of devices that have something to do; None if that is not known.
 
     Raises:
         UsageError, MethodError, WeightsError: as :func:`build`.
@@ -783,7 +1017,8 @@ def build_all(setup: Setup) -> list[Derainer]:
     first = build(setup)
     if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
         return [first]
-    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    number = torch.cuda.device_count()
+    others = [f"cuda:{index}" for index in range(1, number if most is None else min(number, most))]
     return [first] + [
         build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
         for device in others

@@ -49,7 +49,7 @@ class Elsewhere:
     ) -> None:
         self._engine = engine
         asked = replace(request, method=method.method, weights=method.weights, inputs=())
-        self._work: Work[Any, Any] = Work.holding(_do, _Worker, asked, setup.weights.sha256)
+        self._work: Work[Any, Any] = Work.holding(_do, _Worker, asked, setup.sha256)
         self._overwrite = request.overwrite
         self.runtime: Runtime = next(iter(engine.run(self._work, [None]))).get()
 
@@ -113,9 +113,9 @@ class _Worker:
         setup = set_up(
             asked.method or "", asked.options, weights=asked.weights, variant=asked.variant
         )
-        if setup.weights.sha256 != sha256:
+        if setup.sha256 != sha256:
             raise WeightsError(
-                f"{setup.weights.name}: the machines have different weights under this name"
+                f"{setup.weights_name}: the machines have different weights under this name"
             )
         self._derainer = derainer.build(setup)
         self._asked = asked

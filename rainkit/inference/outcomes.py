@@ -34,7 +34,8 @@ class InferRequest:
     Attributes:
         inputs: files, folders (with their subfolders), glob patterns, lists, URLs and standard
             input, see :mod:`rainkit.inference.inputs`.
-        method: an installed method; None for the only one that is installed.
+        method: an installed method, or ``auto``; None for the method of the weights, or the only
+            one that is installed, or else ``auto``.
         output: a folder, or a file for a single picture, or :data:`STDOUT` for a single picture on
             standard output; None for a place beside the input, see
             :func:`rainkit.inference.outputs.plan`.
@@ -116,6 +117,8 @@ class Outcome:
             anytime method.
         work_size: width and height that the network saw, if the picture was shrunk for it; else
             None.
+        by: name of the weights, if they were chosen for the picture.
+        rain: the kind of rain that they were chosen for.
         parts: files of the parts by name, if they were asked for.
         notes: what else became of the picture, such as what the format of the result cannot hold.
     """
@@ -128,6 +131,8 @@ class Outcome:
     size: tuple[int, int] | None = None
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
+    by: str | None = None
+    rain: str | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -235,6 +240,8 @@ class InferResult:
                     "height": each.size[1] if each.size else None,
                     "blocks": each.blocks,
                     "work_size": each.work_size,
+                    "by": each.by,
+                    "rain": each.rain,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "notes": list(each.notes),
                     "error": each.error,
@@ -292,7 +299,10 @@ class Progress:
         """Called before a method begins with its name on the page."""
 
     def tile(self, picture: Path, done: int, total: int) -> None:
-        """Called after each tile of a picture with the number of tiles done and of all tiles."""
+        """Called after each tile of a picture with the number of tiles done and of all tiles.
+
+        Where several devices take part, it is called in their threads.
+        """
 
     def advance(self, outcome: Outcome) -> None:
         """Called after each picture, in the order of the inputs."""

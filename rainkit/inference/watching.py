@@ -178,9 +178,9 @@ def _joined(seen: _Seen, setups: Sequence[Setup], notices: tuple[str, ...]) -> M
         results.append(
             InferResult(
                 outcomes=tuple(whole),
-                method=setup.method.name,
-                title=rounds[0].title if rounds else setup.method.title,
-                weights=setup.weights.name,
+                method=setup.name,
+                title=rounds[0].title if rounds else setup.title,
+                weights=setup.weights_name,
                 device=None if last is None else last.device,
                 precision=None if last is None else last.precision,
                 outputs=tuple(dict.fromkeys(path for each in rounds for path in each.outputs)),
