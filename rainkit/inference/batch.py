@@ -418,7 +418,8 @@ def _derain(
         return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
     from rainkit.inference import derainer  # imports torch
 
-    networks = (build or derainer.build_all)(run.setup)
+    left = sum(not job.exists for job in run.plan.jobs)
+    networks = build(run.setup) if build else derainer.build_all(run.setup, left)
 
     def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
         derain_all(jobs, networks, records, request, finish, progress)

@@ -304,7 +304,10 @@ class Progress:
         """Called before a method begins with its name on the page."""
 
     def tile(self, picture: Path, done: int, total: int) -> None:
-        """Called after each tile of a picture with the number of tiles done and of all tiles."""
+        """Called after each tile of a picture with the number of tiles done and of all tiles.
+
+        Where several devices take part, it is called in their threads.
+        """
 
     def advance(self, outcome: Outcome) -> None:
         """Called after each picture, in the order of the inputs."""

@@ -164,11 +164,11 @@ class _Line:
         self._decoders, self._encoders, self._networks = decoders, encoders, networks
         self._encode, self._finish, self._batch = encode, finish, batch
         self._read = read
-        self._workers = workers
+        self._ahead = max(workers + 1, 2 * (batch or 1), networks.wanted)
         self._reading: deque[tuple[Job, Future[_Read] | None]] = deque()
         self._computing: deque[tuple[Sequence[Job], Future[list[_Computed]] | None]] = deque()
         self._writing: deque[tuple[int, Future[Finished] | Finished]] = deque()
-        self._being_read = self._being_encoded = self._encoded_bytes = 0
+        self._being_read = self._in_hand = self._being_encoded = self._encoded_bytes = 0
         self._largest: int | None = None  # bytes of a picture; None until one was read
         self._hopeless: str | None = None
 
@@ -196,9 +196,10 @@ class _Line:
 
     def _read_ahead(self) -> None:
         """Begin to read as many pictures as may wait, one at first, whose size is not known."""
-        most = max(self._workers + 1, 2 * (self._batch or 1), self._networks.wanted)
         while True:
-            if self._being_read >= most or (self._being_read and self._full()):
+            if self._being_read >= self._ahead or (
+                self._being_read + self._in_hand and self._full()
+            ):
                 return
             job = next(self._unread, None)
             if job is None:
@@ -213,8 +214,8 @@ class _Line:
         if self._largest is None:
             return True
         computing = sum(len(jobs) for jobs, future in self._computing if future is not None)
-        held = (self._being_read + computing + 1) * self._largest + self._encoded_bytes
-        return held > MOST_BYTES
+        pictures = self._being_read + self._in_hand + computing + 1
+        return pictures * self._largest + self._encoded_bytes > MOST_BYTES
 
     def _take(self) -> tuple[Job, _Read | None]:
         job, future = self._reading.popleft()
@@ -222,12 +223,14 @@ class _Line:
             return job, None
         read = future.result()
         self._being_read -= 1
+        self._in_hand += 1
         if read.picture is not None:
             self._largest = max(self._largest or 0, read.nbytes)
         return job, read
 
     def _next_group(self) -> tuple[list[Job], list[_Read]] | None:
         """Return pictures that are computed together, or one that is not needed, or None."""
+        self._in_hand = 0
         self._read_ahead()
         if not self._reading:
             return None
@@ -272,8 +275,7 @@ class _Line:
 
     def _crowded(self) -> bool:
         many = self._being_encoded
-        most = max(self._workers + 1, 2 * (self._batch or 1), self._networks.wanted)
-        return many > most or (many > 1 and self._encoded_bytes > MOST_BYTES)
+        return many > self._ahead or (many > 1 and self._encoded_bytes > MOST_BYTES)
 
     def _collect(self) -> None:
         size, each = self._writing.popleft()
