@@ -102,6 +102,8 @@ def check(request: InferRequest, methods: Sequence[MethodToRun]) -> None:
             raise UsageError(f"{option} {value}: choose 1 to {most}")
     if not methods:
         raise UsageError("no method named: add --method")
+    if request.keep_dry and request.parts:
+        raise UsageError("--parts cannot be used with --keep-dry; leave one out")
     if request.engine != Place.LOCAL and (request.output == STDOUT or "-" in request.inputs):
         raise UsageError(f"--engine {request.engine} takes and writes files; leave out the -")
     if request.shard is not None:
@@ -246,6 +248,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
+        **({"keep_dry": True} if request.keep_dry else {}),
         **({} if options.strength == 1 else {"strength": options.strength}),
         **({"steady": True} if request.steady else {}),
     }
@@ -422,7 +425,8 @@ def _derain(
         return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
     from rainkit.inference import derainer  # imports torch
 
-    networks = (build or derainer.build_all)(run.setup)
+    left = sum(not job.exists for job in run.plan.jobs)
+    networks = build(run.setup) if build else derainer.build_all(run.setup, left)
 
     def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
         derain_all(jobs, networks, records, request, finish, progress)

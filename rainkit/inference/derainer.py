@@ -73,6 +73,7 @@ class Result:
             it; else None.
         by: name of the weights, if they were chosen for this picture.
         rain: the kind of rain that they were chosen for; None if they suit every kind.
+        dry: whether the picture was left as it is, since no rain was found.
         notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
@@ -83,6 +84,7 @@ class Result:
     notes: tuple[str, ...] = ()
     by: str | None = None
     rain: RainKind | None = None
+    dry: bool = False
 
 
 _Image = TypeVar("_Image", NDArray[Any], Image.Image, Tensor)
@@ -1003,8 +1005,12 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
     return load(method, **options).derain(image)
 
 
-def build_all(setup: Setup) -> list[Derainer]:
+def build_all(setup: Setup, most: int | None = None) -> list[Derainer]:
     """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Args:
+        setup: what is built.
+        most: number of devices that have something to do; None if that is not known.
 
     Raises:
         UsageError, MethodError, WeightsError: as :func:`build`.
@@ -1012,7 +1018,8 @@ def build_all(setup: Setup) -> list[Derainer]:
     first = build(setup)
     if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
         return [first]
-    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    number = torch.cuda.device_count()
+    others = [f"cuda:{index}" for index in range(1, number if most is None else min(number, most))]
     return [first] + [
         build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
         for device in others

@@ -129,6 +129,7 @@ class _Worker:
             overwrite=self._asked.overwrite,
             quality=self._asked.quality,
             steady=self._asked.steady,
+            keep_dry=self._asked.keep_dry,
         )
         return _Answer(finished, notes)
 
