@@ -104,6 +104,14 @@ def infer(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    keep_dry: Annotated[
+        bool,
+        typer.Option(
+            "--keep-dry",
+            help="Leave pictures in which no rain is found as they are, byte for byte.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     retry_failed: Annotated[
         bool,
         typer.Option(
@@ -240,6 +248,7 @@ def infer(
         options=options,
         parts=parts,
         overwrite=overwrite,
+        keep_dry=keep_dry,
         retry_failed=retry_failed,
         shard=shard,
         workers=workers,
@@ -361,6 +370,8 @@ def _summarise(result: InferResult) -> None:
         tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
         if (used := blocks_used(result)) is not None:
             tell(used)
+        if dry := sum(each.dry for each in result.done):
+            tell(f"{counted(dry, 'picture')} without rain, left as they are")
         chosen = Counter((each.by, each.rain) for each in result.done if each.by is not None)
         for (by, rain), count in chosen.items():
             tell(f"{counted(count, 'picture')} by {by}{f', {rain} rain' if rain else ''}")

@@ -102,6 +102,8 @@ def check(request: InferRequest, methods: Sequence[MethodToRun]) -> None:
             raise UsageError(f"{option} {value}: choose 1 to {most}")
     if not methods:
         raise UsageError("no method named: add --method")
+    if request.keep_dry and request.parts:
+        raise UsageError("--parts cannot be used with --keep-dry; leave one out")
     if request.engine != Place.LOCAL and (request.output == STDOUT or "-" in request.inputs):
         raise UsageError(f"--engine {request.engine} takes and writes files; leave out the -")
     if request.shard is not None:
@@ -240,6 +242,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
+        **({"keep_dry": True} if request.keep_dry else {}),
         **({} if options.strength == 1 else {"strength": options.strength}),
     }
 

@@ -73,6 +73,7 @@ class Result:
             it; else None.
         by: name of the weights, if they were chosen for this picture.
         rain: the kind of rain that they were chosen for; None if they suit every kind.
+        dry: whether the picture was left as it is, since no rain was found.
         notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
@@ -83,6 +84,7 @@ class Result:
     notes: tuple[str, ...] = ()
     by: str | None = None
     rain: RainKind | None = None
+    dry: bool = False
 
 
 _Image = TypeVar("_Image", NDArray[Any], Image.Image, Tensor)

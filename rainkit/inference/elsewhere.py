@@ -128,6 +128,7 @@ class _Worker:
             notes,
             overwrite=self._asked.overwrite,
             quality=self._asked.quality,
+            keep_dry=self._asked.keep_dry,
         )
         return _Answer(finished, notes)
 

@@ -47,6 +47,7 @@ class InferRequest:
         options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        keep_dry: leave pictures in which no rain is found as they are, byte for byte.
         retry_failed: take only the pictures that failed when they were tried last.
         shard: take only one part of the pictures, such as ``2/8``; None for all.
         workers: number of threads that decode, and of those that encode; None for a number that
@@ -71,6 +72,7 @@ class InferRequest:
     name: str | None = None
     format: ResultFormat | None = None
     overwrite: bool = False
+    keep_dry: bool = False
     retry_failed: bool = False
     shard: str | None = None
     workers: int | None = None
@@ -119,6 +121,7 @@ class Outcome:
             None.
         by: name of the weights, if they were chosen for the picture.
         rain: the kind of rain that they were chosen for.
+        dry: whether the picture was left as it is, since no rain was found.
         parts: files of the parts by name, if they were asked for.
         notes: what else became of the picture, such as what the format of the result cannot hold.
     """
@@ -133,6 +136,7 @@ class Outcome:
     work_size: tuple[int, int] | None = None
     by: str | None = None
     rain: str | None = None
+    dry: bool = False
     parts: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -242,6 +246,7 @@ class InferResult:
                     "work_size": each.work_size,
                     "by": each.by,
                     "rain": each.rain,
+                    "dry": each.dry,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "notes": list(each.notes),
                     "error": each.error,

@@ -30,6 +30,7 @@ from rainkit.errors import described
 from rainkit.files import sha256
 from rainkit.images import Picture
 from rainkit.inference import inputs
+from rainkit.inference.choice import is_dry
 from rainkit.inference.outcomes import InferRequest, Outcome, Progress
 from rainkit.inference.outputs import Job
 from rainkit.inference.record import Notes, Records
@@ -66,12 +67,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A decoded picture with the hash of its file, or the reason why there is none."""
+    """A decoded picture with the hash of its file, or the reason why there is none.
+
+    If the picture is to be left as it is, ``dry`` holds the file.
+    """
 
     picture: Picture | None = None
     sha256: str | None = None
     seen: str | None = None
     error: str | None = None
+    dry: bytes | None = None
 
     @property
     def nbytes(self) -> int:
@@ -132,6 +137,7 @@ def derain_all(
             networks=stack.enter_context(_Networks(derainers, progress)),
             encode=partial(_write, records, overwrite=request.overwrite, quality=request.quality),
             finish=finish,
+            read=partial(_read, keep_dry=request.keep_dry),
             batch=request.batch,
             workers=workers,
         )
@@ -150,12 +156,14 @@ class _Line:
         networks: _Networks,
         encode: Callable[[Job, _Computed], Finished],
         finish: Callable[[Finished], None],
+        read: Callable[[Job], _Read],
         batch: int | None,
         workers: int,
     ) -> None:
         self._unread = iter(jobs)
         self._decoders, self._encoders, self._networks = decoders, encoders, networks
         self._encode, self._finish, self._batch = encode, finish, batch
+        self._read = read
         self._ahead = max(workers + 1, 2 * (batch or 1), networks.wanted)
         self._reading: deque[tuple[Job, Future[_Read] | None]] = deque()
         self._computing: deque[tuple[Sequence[Job], Future[list[_Computed]] | None]] = deque()
@@ -199,7 +207,7 @@ class _Line:
             if job.exists:
                 self._reading.append((job, None))
             else:
-                self._reading.append((job, self._decoders.submit(_read, job)))
+                self._reading.append((job, self._decoders.submit(self._read, job)))
                 self._being_read += 1
 
     def _full(self) -> bool:
@@ -291,7 +299,7 @@ def _alike(one: _Read, other: _Read) -> bool:
     first, second = one.picture, other.picture
     if first is None or second is None:
         return False
-    return first.size == second.size and not second.following
+    return first.size == second.size and not second.following and one.dry is other.dry is None
 
 
 class _Networks:
@@ -408,9 +416,11 @@ def derain_one(
     *,
     overwrite: bool,
     quality: int | None,
+    keep_dry: bool,
 ) -> Finished:
     """Read a picture, derain it and write the result, without any other at the same time."""
-    computed = _compute(_read(job), derainer, lambda done, of: None, parts=job.parts is not None)
+    read = _read(job, keep_dry=keep_dry)
+    computed = _compute(read, derainer, lambda done, of: None, parts=job.parts is not None)
     return _write(records, job, computed, overwrite=overwrite, quality=quality)
 
 
@@ -423,7 +433,7 @@ def refused(job: Job, error: Exception) -> tuple[str, bool]:
     return reason, isinstance(cause, OSError) and cause.errno in _HOPELESS
 
 
-def _read(job: Job) -> _Read:
+def _read(job: Job, *, keep_dry: bool) -> _Read:
     """Return the picture, or the reason why it cannot be read."""
     seen = inputs.fingerprint(job.input)
     try:
@@ -432,7 +442,9 @@ def _read(job: Job) -> _Read:
     except Exception as error:
         return _Read(error=_about(job.input, error))
     try:
-        return _Read(images.decode(data, job.input, every_frame=True), digest, seen)
+        picture = images.decode(data, job.input, every_frame=True)
+        dry = keep_dry and all(is_dry(each.rgb) for each in (picture, *picture.following))
+        return _Read(picture, digest, seen, dry=data if dry else None)
     except Exception as error:  # whatever it is, the other pictures can be derained
         return _Read(None, digest, seen, _about(job.input, error))
 
@@ -446,6 +458,10 @@ def _about(path: Path, error: Exception) -> str:
 def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -> _Computed:
     if read.picture is None:
         return _Computed(read, error=read.error)
+    if read.dry is not None:
+        from rainkit.inference.derainer import Result  # imports torch
+
+        return _Computed(read, Result(picture=read.picture, dry=True))
     start = time.perf_counter()
     try:
         result = derainer.derain_picture(read.picture, on_tile, parts=parts)
@@ -464,7 +480,10 @@ def _write(
     if result is not None:
         try:
             if not (job.made and job.parts):
-                data = images.encode(result.picture, job.suffix, quality=quality)
+                same = job.suffix.lower() == job.input.suffix.lower()
+                data = (read.dry if same else None) or images.encode(
+                    result.picture, job.suffix, quality=quality
+                )
                 _write_result(records, job, data, computed, overwrite=overwrite)
             written = _write_parts(records, job, result, overwrite=overwrite)
         except Exception as unwritten:
@@ -484,6 +503,7 @@ def _write(
         work_size=None if result is None else result.work_size,
         by=None if result is None else result.by,
         rain=None if result is None else result.rain,
+        dry=result is not None and result.dry,
         parts=written,
         notes=_notes(result, job) if result is not None and error is None else (),
     )
