@@ -30,7 +30,7 @@ from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
 from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
-from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
+from rainkit.inference.video import OnFrame, VideoResult, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
@@ -73,6 +73,7 @@ class Result:
             it; else None.
         by: name of the weights, if they were chosen for this picture.
         rain: the kind of rain that they were chosen for; None if they suit every kind.
+        dry: whether the picture was left as it is, since no rain was found.
         notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
@@ -83,6 +84,7 @@ class Result:
     notes: tuple[str, ...] = ()
     by: str | None = None
     rain: RainKind | None = None
+    dry: bool = False
 
 
 _Image = TypeVar("_Image", NDArray[Any], Image.Image, Tensor)
@@ -440,7 +442,6 @@ class Derainer:
         path = Path(path)
         if output is None:
             output = path.with_name(f"{path.stem}-{self.name}{path.suffix}")
-        check_output(path, Path(output))
         return derain_video(
             self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
         )
