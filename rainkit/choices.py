@@ -19,6 +19,7 @@ __all__ = [
     "DepthFormat",
     "DownstreamTask",
     "DryRun",
+    "Engine",
     "FileFormat",
     "Layout",
     "Level",
@@ -52,6 +53,13 @@ class DryRun(StrEnum):
 
     PLAN = "plan"
     PROFILE = "profile"
+
+
+class Engine(StrEnum):
+    """Places where the work of a command runs; the first is the default."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 class Layout(StrEnum):

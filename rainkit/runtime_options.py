@@ -1,4 +1,4 @@
-"""Options of running networks: device, precision, tiles, work size and effort.
+"""Options of running networks: device, precision, tiles, work size, effort and strength.
 
 :class:`RuntimeOptions` is built once at the edge of a command and passed along. This module is
 free of torch; :mod:`rainkit.networks` finds out what the machine can do.
@@ -15,13 +15,16 @@ from typing import Any
 from rainkit.choices import Precision, choose
 from rainkit.errors import UsageError
 
-__all__ = ["SMALLEST_TILE", "STOP_BELOW", "Effort", "RuntimeOptions"]
+__all__ = ["SMALLEST_TILE", "STOP_BELOW", "STRONGEST", "Effort", "RuntimeOptions"]
 
 SMALLEST_TILE = 64
 """Shortest side of tiles in pixels."""
 
 STOP_BELOW = 4.0
 """Default threshold of ``--effort auto`` in grey levels; see docs/benchmarks/anytime.md."""
+
+STRONGEST = 1.5
+"""Largest factor by which the rain that a network takes off can be scaled."""
 
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -100,6 +103,8 @@ class RuntimeOptions:
             full size, None for the size at which the streaks of a picture have the width that
             networks know (:mod:`rainkit.inference.work_size`).
         effort: how much of an anytime network runs.
+        strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
+            finds, 0 for nothing.
     """
 
     device: str = "auto"
@@ -107,6 +112,7 @@ class RuntimeOptions:
     tile: int | None = None
     work_size: int | None = 0
     effort: Effort = field(default_factory=Effort)
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         if not _DEVICES.fullmatch(self.device):
@@ -119,6 +125,11 @@ class RuntimeOptions:
             raise UsageError(
                 f"--work-size {self.work_size}: give at least {SMALLEST_TILE}, auto or full"
             )
+        if not 0 <= self.strength <= STRONGEST:
+            raise UsageError(
+                f"--strength {self.strength:g}: give 0 to {STRONGEST:g}; 1 takes off as much rain "
+                "as the network finds"
+            )
 
     @classmethod
     def parse(
@@ -129,6 +140,7 @@ class RuntimeOptions:
         tile: int | str | None = "auto",
         work_size: int | str | None = "full",
         effort: int | str | Effort = "full",
+        strength: float = 1.0,
     ) -> RuntimeOptions:
         """Read the options as a user writes them on the command line or in Python.
 
@@ -138,6 +150,7 @@ class RuntimeOptions:
             tile: ``auto`` or None, or the side of tiles in pixels; 0 for whole pictures.
             work_size: ``full``, ``auto`` or None, or a longest side in pixels.
             effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
+            strength: factor of the rain that is taken off, 0 to 1.5.
 
         Raises:
             UsageError: one of them is not of these.
@@ -152,6 +165,7 @@ class RuntimeOptions:
                 "auto, full, or a longest side in pixels",
             ),
             effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
+            strength=strength,
         )
 
 

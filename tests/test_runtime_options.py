@@ -46,6 +46,8 @@ def test_an_effort_is_written_as_it_is_read(text: str, effort: Effort):
         ({"effort": "some"}, "--effort some: give full, auto, auto:LEVELS"),
         ({"effort": "auto:much"}, "--effort auto:much: give full, auto, auto:LEVELS"),
         ({"effort": "auto:inf"}, "--effort auto:inf: the threshold must be 0 or more grey levels"),
+        ({"strength": 1.6}, "--strength 1.6: give 0 to 1.5"),
+        ({"strength": float("nan")}, "--strength nan: give 0 to 1.5"),
         ({"effort": "0"}, "--effort 0: the number of blocks must be 1 or more"),
     ],
 )

@@ -9,13 +9,14 @@
 # from. METHOD is graspp-gan (the default), resguidenet, granet or freq-gan. A run that was stopped is
 # resumed. freq-gan is trained in the paper's recurrence, whatever that of the weights is.
 #
-# 35 % of the samples are pairs whose clean side gets the tone of the rainy one; 65 % are photographs
+# 35 % of the samples (PAIRS_PERCENT, from 1 to 99) are pairs whose clean side gets the tone of the rainy one; 65 % are photographs
 # with rain on the fly, without dimming and without darkening tone curves. 30 % of both are enlarged.
 # There is no critic.
 set -euo pipefail
 [ $# -ge 5 ] || {
   echo "usage: bash $0 PHOTOS RAIN PAIRS WEIGHTS OUT [OPTION...]" >&2; exit 2; }
 photos=$1 rain=$2 pairs=$3 weights=$4 out=$5 method=${METHOD:-graspp-gan}
+percent=${PAIRS_PERCENT:-35}
 shift 5
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -33,7 +34,8 @@ if [ -e "$out/run.json" ]; then
   rainkit train --resume "$out"
 else
   rainkit train --config "$here/$method.toml" --init "$weights" -o "$out" \
-    --clean "$photos@0.65" --pairs "$rain@0.35" \
+    --clean "$photos@$(printf '0.%02d' $((100 - percent)))" \
+    --pairs "$rain@$(printf '0.%02d' "$percent")" \
     --set data.layout=side-by-side --set data.rainy_side=right \
     --validate "$pairs" --max-steps $steps --set run.save_every=500 \
     --set training.batch=$batch --set training.patch=96 --set training.epoch_steps=1000 \

@@ -19,7 +19,9 @@ from rainkit.cli import (
     infer,
     methods,
     no_target,
+    plugin,
     score,
+    serve,
     synth,
     train,
     weights,
@@ -36,6 +38,7 @@ app = CommandLine(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(infer.infer)
+app.command()(serve.serve)
 app.command()(train.train)
 app.command("eval")(eval.evaluate)
 app.command()(score.score)
@@ -47,6 +50,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command()(bench.bench)
 app.add_typer(methods.app, name="methods")
+app.add_typer(plugin.app, name="plugin")
 app.command()(doctor.doctor)
 
 

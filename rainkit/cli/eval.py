@@ -13,6 +13,7 @@ from rainkit.cli.options import (
     CropToCommon,
     Device,
     Effort,
+    EngineChoice,
     Json,
     Layout,
     Overwrite,
@@ -72,6 +73,7 @@ def evaluate(
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
     effort: Effort = "full",
+    engine: EngineChoice = choices.Engine.LOCAL,
 ) -> None:
     """Score methods on pairs of rainy and clean pictures.
 
@@ -117,6 +119,7 @@ def evaluate(
         "reading": ReadOptions(layout=layout, rainy_side=rainy_side, crop_to_common=crop_to_common),
     }
     request = evaluation.EvalRequest(
+        engine=engine,
         sources=(
             *(
                 evaluation.AveragesRequest(by=each, frames=frames, **scored)

@@ -21,6 +21,7 @@ from rainkit.cli.options import (
     Json,
     Precision,
     Quiet,
+    Strength,
     Tile,
     Variant,
     Weights,
@@ -79,15 +80,17 @@ def infer(
         ),
     ] = False,
     quality: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             max=100,
             metavar="N",
-            help="Quality of JPEG and WebP results.",
+            help="Quality of JPEG, WebP, HEIC and AVIF results. By default JPEG results have the "
+            "quality and subsampling of their inputs, lossless WebP stays so, and others have 95.",
+            show_default=False,
             rich_help_panel=OUTPUT,
         ),
-    ] = 95,
+    ] = None,
     report: Annotated[
         bool,
         typer.Option(
@@ -124,8 +127,9 @@ def infer(
     tile: Tile = "auto",
     work_size: WorkSize = "auto",
     effort: Effort = "full",
+    strength: Strength = 1.0,
 ) -> None:
-    """Take the rain out of pictures: JPEG, PNG, WebP, TIFF or BMP, of any size.
+    """Take the rain out of pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF, of any size.
 
     Results keep the format, tree, transparency, bit depth, EXIF data and colour profile of their
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
@@ -144,7 +148,12 @@ def infer(
       rainkit infer photos/ -m granet -m freq-gan=rain-v1 --report
     """
     options = RuntimeOptions.parse(
-        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+        device=device,
+        precision=precision,
+        tile=tile,
+        work_size=work_size,
+        effort=effort,
+        strength=strength,
     )
     from rainkit import inference
 

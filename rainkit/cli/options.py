@@ -20,12 +20,14 @@ __all__ = [
     "CropToCommon",
     "Device",
     "Effort",
+    "EngineChoice",
     "Json",
     "Layout",
     "Overwrite",
     "Precision",
     "Quiet",
     "RainySide",
+    "Strength",
     "Tile",
     "Variant",
     "Weights",
@@ -108,6 +110,15 @@ Device: TypeAlias = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+EngineChoice: TypeAlias = Annotated[
+    choices.Engine,
+    choice(
+        choices.Engine,
+        "--engine",
+        help="Where the work runs: on this machine, or on a Ray cluster, see docs/cluster.md.",
+        panel=RUNNING,
+    ),
+]
 Precision: TypeAlias = Annotated[
     choices.Precision,
     choice(
@@ -133,6 +144,14 @@ WorkSize: TypeAlias = Annotated[
         help="Longest side of what the network sees of larger pictures. auto: such that streaks "
         "are as wide as those it knows. Results always have the full size.",
         autocompletion=_completion(("auto", "full", "1024")),
+        rich_help_panel=RUNNING,
+    ),
+]
+Strength: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="0..1.5",
+        help="Factor of the rain that is taken off: 1 for all that the network finds, 0 for none.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -25,7 +25,7 @@ _RAIN = "Rain"
 _DATASET = "Dataset"
 _RUN = "How it runs"
 
-_HERE = {"-o", "--output", "--workers", "--shard"}
+_HERE = {"-o", "--output", "--workers", "--engine", "--shard"}
 _HERE_FLAGS = {"--overwrite", "--json", "-q", "--quiet", "--report"}
 """Options that do not change what is made."""
 
@@ -167,6 +167,16 @@ def synth(
         int | None,
         typer.Option(help="Processes. Default: as many as pay.", rich_help_panel=_RUN),
     ] = None,
+    engine: Annotated[
+        choices.Engine | None,
+        choice(
+            choices.Engine,
+            "--engine",
+            help="Where the work runs: on this machine (default), or on a Ray cluster, see "
+            "docs/cluster.md.",
+            panel=_RUN,
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -214,6 +224,7 @@ def synth(
             "seed": seed,
             "overwrite": overwrite or None,
             "workers": workers,
+            "engine": engine,
             "shard": shard,
         },
         settings=settings or (),

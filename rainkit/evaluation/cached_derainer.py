@@ -24,12 +24,16 @@ from rainkit.ledger import Ledger
 from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
+    from rainkit.api import Part
     from rainkit.weights import WeightsFile
 
 __all__ = [
     "Cache",
     "CachedDerainer",
+    "Card",
     "DerainerRequest",
+    "FarCache",
+    "Kept",
     "check_derainers",
 ]
 
@@ -38,7 +42,7 @@ _LEDGER = "restored.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class Kept:
     """The ledger's entry of a picture: hashes of the rainy picture and the result, and the time."""
 
     rainy: str
@@ -62,7 +66,7 @@ class Cache:
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self._folder = folder
         self._key = dict(key)
-        self._ledger: Ledger[_Kept] | None = None
+        self._ledger: Ledger[Kept] | None = None
         self._known = self._read()
 
     def path(self, dataset: str, name: str) -> Path:
@@ -71,8 +75,7 @@ class Cache:
 
     def get(self, dataset: str, name: str, rainy: RGB8) -> tuple[RGB8, float] | None:
         """Return a derained picture and the milliseconds it took; None if it must be made."""
-        known = self._known if self._ledger is None else self._ledger.entries
-        kept = known.get(f"{dataset}/{name}")
+        kept = self.entry(dataset, name)
         if kept is None or kept.rainy != _digest(rainy):
             return None
         try:
@@ -92,8 +95,23 @@ class Cache:
             FileError: it cannot be written.
             UsageError: another process is adding pictures.
         """
+        images.write(self.path(dataset, name), images.Picture(rgb=restored), overwrite=True)
+        self.note(dataset, name, Kept(_digest(rainy), _digest(restored), milliseconds))
+
+    def entry(self, dataset: str, name: str) -> Kept | None:
+        """Return what the ledger tells of a picture; None if it does not tell of it."""
+        known = self._known if self._ledger is None else self._ledger.entries
+        return known.get(f"{dataset}/{name}")
+
+    def note(self, dataset: str, name: str, kept: Kept) -> None:
+        """Add a picture whose file is written to the ledger.
+
+        Raises:
+            FileError: the ledger cannot be written.
+            UsageError: another process is adding pictures.
+        """
         if self._ledger is None:
-            self._ledger = Ledger[_Kept].open(
+            self._ledger = Ledger[Kept].open(
                 self._folder / _LEDGER,
                 settings=self._key,
                 encode=asdict,
@@ -101,9 +119,11 @@ class Cache:
                 restart=True,
                 writer="rainkit eval",
             )
-        images.write(self.path(dataset, name), images.Picture(rgb=restored), overwrite=True)
-        kept = _Kept(_digest(rainy), _digest(restored), milliseconds)
         self._ledger.record(f"{dataset}/{name}", kept)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the process that receives it have the ledger."""
+        return Cache, (self._folder, self._key)
 
     def close(self) -> None:
         """Release the folder for other processes; the pictures that are kept remain known."""
@@ -112,13 +132,61 @@ class Cache:
             self._ledger.close()
             self._ledger = None
 
-    def _read(self) -> Mapping[str, _Kept]:
-        held = Ledger[_Kept].read(self._folder / _LEDGER, decode=_decoded)
+    def _read(self) -> Mapping[str, Kept]:
+        held = Ledger[Kept].read(self._folder / _LEDGER, decode=_decoded)
         return held.done if held is not None and held.is_of(self._key) else {}
 
 
-def _decoded(data: Any) -> _Kept:
-    return _Kept(str(data["rainy"]), str(data["restored"]), float(data["ms"]))
+class FarCache(Cache):
+    """The pictures of one method where the ledger is another process's.
+
+    Attributes:
+        told: the ledger's entry of the picture in hand, if it has one.
+        noted: the entry of the picture that was made, for the ledger.
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
+        super().__init__(folder, key)
+        self.told: Kept | None = None
+        self.noted: Kept | None = None
+
+    def entry(self, dataset: str, name: str) -> Kept | None:
+        """Return :attr:`told`."""
+        return self.told
+
+    def note(self, dataset: str, name: str, kept: Kept) -> None:
+        """Keep the entry as :attr:`noted`."""
+        self.noted = kept
+
+    def _read(self) -> Mapping[str, Kept]:
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What is known of a derainer without having one; see :class:`CachedDerainer`.
+
+    Attributes:
+        label: as there.
+        parts: as there.
+        about: as there.
+        versions: as there.
+        caches: the pictures that are kept, by the part's name, and those of the whole as ``""``.
+    """
+
+    label: str
+    parts: Mapping[str, Part]
+    about: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    caches: Mapping[str, Cache]
+
+    def path(self, dataset: str, name: str) -> Path | None:
+        """Return where a picture is kept; None if pictures are not kept."""
+        return self.caches[""].path(dataset, name) if self.caches else None
+
+
+def _decoded(data: Any) -> Kept:
+    return Kept(str(data["rainy"]), str(data["restored"]), float(data["ms"]))
 
 
 def _digest(picture: RGB8) -> str:
@@ -176,16 +244,18 @@ class CachedDerainer:
             them.
         about: method, weights, runtime, number of parameters and, if it is not full, effort.
         versions: of everything that decodes or computes.
+        caches: the pictures that are kept, by the part's name, and those of the whole as ``""``.
 
     Args:
         request: what to load and where to keep pictures.
+        cache: the class of :attr:`caches`.
 
     Raises:
         UsageError: an unknown method, device or weights tag.
         MethodError, WeightsError: the method cannot run.
     """
 
-    def __init__(self, request: DerainerRequest) -> None:
+    def __init__(self, request: DerainerRequest, cache: type[Cache] = Cache) -> None:
         # Comparing two folders needs no torch: it is imported here, where a method runs.
         import torch
 
@@ -205,8 +275,7 @@ class CachedDerainer:
             **({} if effort.whole else {"effort": asdict(effort)}),
         }
         self.versions = versions() | {"torch": torch.__version__}
-        self._cache = None
-        self._part_caches: dict[str, Cache] = {}
+        self.caches: dict[str, Cache] = {}
         if (keep := request.keep) is not None:
             key = self.about | {
                 "tile": request.options.tile,
@@ -219,12 +288,29 @@ class CachedDerainer:
             row = request.method
             if request.weights is not None:
                 row = f"{row}-{portable(Path(file.name).stem)}-{file.sha256[:8]}"
-            self._cache = Cache(keep / "restored" / row, key)
-            self._part_caches = {
-                name: Cache(keep / "parts" / row / portable(name), key) for name in self.parts
+            self.caches = {"": cache(keep / "restored" / row, key)} | {
+                name: cache(keep / "parts" / row / portable(name), key) for name in self.parts
             }
         # After the key of the kept pictures, which it does not change.
         self.about["parameters"] = self._derainer.parameters
+
+    @property
+    def _cache(self) -> Cache | None:
+        return self.caches.get("")
+
+    @property
+    def _part_caches(self) -> dict[str, Cache]:
+        return {name: self.caches[name] for name in self.parts if name in self.caches}
+
+    def card(self) -> Card:
+        """Return what is known of the derainer, for another process."""
+        return Card(
+            label=self.label,
+            parts=self.parts,
+            about=self.about,
+            versions=self.versions,
+            caches=self.caches,
+        )
 
     def __enter__(self) -> CachedDerainer:
         return self
@@ -234,9 +320,8 @@ class CachedDerainer:
 
     def close(self) -> None:
         """Release the folders, so that other processes can keep pictures there."""
-        for cache in (self._cache, *self._part_caches.values()):
-            if cache is not None:
-                cache.close()
+        for cache in self.caches.values():
+            cache.close()
 
     def path(self, dataset: str, name: str) -> Path | None:
         """Return where a picture is kept; None if pictures are not kept."""

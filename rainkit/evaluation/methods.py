@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,14 +15,22 @@ from rainkit import plugins
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import Dataset, PairFiles, ReadOptions
+from rainkit.engine import Engine, Failed, Work
 from rainkit.errors import MethodError, UsageError, WeightsError
-from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
+from rainkit.evaluation.cached_derainer import (
+    CachedDerainer,
+    Card,
+    DerainerRequest,
+    FarCache,
+    Kept,
+)
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.metrics.registry import LoadedMetric
 from rainkit.evaluation.rain_attributes import rain_attributes, with_attributes
 from rainkit.evaluation.scores import (
     Advance,
     Comparison,
+    Failure,
     Scores,
     SourceFile,
     about_metrics,
@@ -240,8 +248,15 @@ class MethodRequest(DerainerRequest):
     exact: bool = False
 
 
-def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> Comparison:
+def evaluate_method(
+    request: MethodRequest, advance: Advance | None = None, engine: Engine | None = None
+) -> Comparison:
     """Derain datasets with a method and score the results, rounded to 8 bit like a saved PNG.
+
+    Args:
+        request: what is scored.
+        advance: called after each picture.
+        engine: workers that derain and score; None to do so in this process.
 
     Raises:
         UsageError: an unknown method, device or weights tag, or a wrong output folder.
@@ -251,14 +266,111 @@ def evaluate_method(request: MethodRequest, advance: Advance | None = None) -> C
     datasets = scored_datasets(request.datasets, request.reading, request.limit)
     _check_folder(request.keep, datasets)
     check_sizes((pair.rainy, pair.clean) for each in datasets for pair in each.pairs)
+    if engine is not None:
+        return _evaluate_elsewhere(request, datasets, engine, advance)
     with CachedDerainer(request) as derainer:
-        return _evaluate(request, datasets, derainer, advance)
+        scored = (
+            _score_pair(request, derainer, dataset.name, pair)
+            for dataset in datasets
+            for pair in dataset.pairs
+        )
+        return _evaluate(request, datasets, derainer, scored, advance)
+
+
+def _evaluate_elsewhere(
+    request: MethodRequest, datasets: Sequence[Dataset], engine: Engine, advance: Advance | None
+) -> Comparison:
+    """Have workers derain and score, which write the pictures to keep; the ledgers stay here."""
+    work = Work.holding(_do, _Worker, replace(request, datasets=()))
+    card: Card = next(engine.run(work, [None])).get().card
+    tasks = (
+        _Task(
+            dataset.name,
+            pair,
+            {k: c.entry(dataset.name, pair.name) for k, c in card.caches.items()},
+        )
+        for dataset in datasets
+        for pair in dataset.pairs
+    )
+
+    def scored() -> Iterator[_Outcomes]:
+        for outcome in engine.run(work, tasks):
+            if isinstance(outcome, Failed):
+                if isinstance(outcome.error, UsageError):
+                    outcome.get()
+                failure = Failure(outcome.item.pair.name, outcome.reason)
+                yield failure, dict.fromkeys(card.parts, failure)
+                continue
+            for name, kept in outcome.value.noted.items():
+                card.caches[name].note(outcome.item.dataset, outcome.item.pair.name, kept)
+            yield outcome.value.outcomes
+
+    try:
+        return _evaluate(request, datasets, card, scored(), advance)
+    finally:
+        for cache in card.caches.values():
+            cache.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A pair to score, and what the ledgers tell of its kept pictures."""
+
+    dataset: str
+    pair: PairFiles
+    kept: Mapping[str, Kept | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The scores of a pair, and what is to be noted of pictures; or what the derainer is."""
+
+    card: Any = None
+    outcomes: Any = None
+    noted: Mapping[str, Kept] = field(default_factory=dict)
+
+
+class _Worker:
+    """A derainer in a worker, which tells what its caches want to be noted."""
+
+    def __init__(self, request: MethodRequest) -> None:
+        self._request = request
+        self._derainer = CachedDerainer(request, FarCache)
+
+    def do(self, task: _Task | None) -> _Answer:
+        if task is None:
+            return _Answer(card=self._derainer.card())
+        caches = {k: c for k, c in self._derainer.caches.items() if isinstance(c, FarCache)}
+        for name, cache in caches.items():
+            cache.told, cache.noted = task.kept[name], None
+        outcomes = _score_pair(self._request, self._derainer, task.dataset, task.pair)
+        noted = {name: c.noted for name, c in caches.items() if c.noted is not None}
+        return _Answer(outcomes=outcomes, noted=noted)
+
+
+def _do(worker: _Worker, task: _Task | None) -> _Answer:
+    return worker.do(task)
+
+
+_Outcomes = tuple[Outcome, dict[str, Outcome]]
+"""What became of a picture as a whole, and of its parts."""
+
+
+def _score_pair(
+    request: MethodRequest, derainer: CachedDerainer, dataset: str, pair: PairFiles
+) -> _Outcomes:
+    made = _Made(derainer, dataset, pair)
+    whole = _scored(request, pair, made.whole)
+    return whole, {
+        name: _scored(request, pair, partial(made.part, name)) for name in derainer.parts
+    }
 
 
 def _evaluate(
     request: MethodRequest,
     datasets: Sequence[Dataset],
-    derainer: CachedDerainer,
+    derainer: CachedDerainer | Card,
+    scored: Iterator[_Outcomes],
     advance: Advance | None,
 ) -> Comparison:
     total, done = sum(len(each.pairs) for each in datasets), 0
@@ -267,11 +379,11 @@ def _evaluate(
     for dataset in datasets:
         outcomes: list[Outcome] = []
         part_outcomes: dict[str, list[Outcome]] = {name: [] for name in derainer.parts}
-        for pair in dataset.pairs:
-            made = _Made(derainer, dataset.name, pair)
-            outcomes.append(_scored(request, pair, made.whole))
+        for _ in dataset.pairs:
+            whole, parts = next(scored)
+            outcomes.append(whole)
             for name, each in part_outcomes.items():
-                each.append(_scored(request, pair, partial(made.part, name)))
+                each.append(parts[name])
             done += 1
             if advance is not None:
                 advance(done, total)
@@ -284,7 +396,7 @@ def _evaluate(
     return Comparison(
         restored=derainer.label,
         scores=tuple(scores),
-        about=derainer.about | about_metrics(request.metrics) | {"versions": derainer.versions},
+        about={**derainer.about, **about_metrics(request.metrics), "versions": derainer.versions},
         notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
             SourceFile(each.name, role, stored, pair.name)
@@ -296,10 +408,12 @@ def _evaluate(
             Comparison(
                 restored=f"{derainer.label}: {name}",
                 scores=tuple(found),
-                about=derainer.about
-                | {"estimates": derainer.parts[name].estimates}
-                | about_metrics(request.metrics)
-                | {"versions": derainer.versions},
+                about={
+                    **derainer.about,
+                    "estimates": derainer.parts[name].estimates,
+                    **about_metrics(request.metrics),
+                    "versions": derainer.versions,
+                },
                 part_of=derainer.label,
             )
             for name, found in part_scores.items()
@@ -355,7 +469,7 @@ def _scored(request: MethodRequest, pair: PairFiles, restore: Callable[[], Tripl
 
 
 def _roles(
-    dataset: Dataset, pair: PairFiles, derainer: CachedDerainer
+    dataset: Dataset, pair: PairFiles, derainer: CachedDerainer | Card
 ) -> Iterator[tuple[str, ImageRef]]:
     yield "rainy", pair.rainy
     yield "target", pair.clean

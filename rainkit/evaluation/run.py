@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rainkit.choices import Engine as Place
 from rainkit.datasets.readers.manifests import has_manifest
+from rainkit.engine import Engine, open_engine
 from rainkit.errors import BAR_MISSED, UsageError
 from rainkit.evaluation import downstream
 from rainkit.evaluation.cached_derainer import check_derainers
@@ -61,6 +64,7 @@ class EvalRequest:
         by: attributes of :data:`~rainkit.evaluation.rain_attributes.ATTRIBUTES` to group by.
         downstream: a detection or segmentation model to run on input, results and targets.
         notices: what a reader of the figures must know.
+        engine: where methods run: ``local`` for this process, or ``ray``.
     """
 
     sources: tuple[Source, ...]
@@ -73,6 +77,7 @@ class EvalRequest:
     by: tuple[str, ...] = ()
     downstream: DownstreamRequest | None = None
     notices: tuple[str, ...] = ()
+    engine: Place = Place.LOCAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,12 +175,13 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
     sources, skipped = _with_metrics(request)
     passed_over = left_out(dict.fromkeys(f for source in sources for f in _folders(source)))
     request = replace(request, notices=(*skipped, *request.notices, *passed_over))
-    comparisons = tuple(
-        each
-        for source in sources
-        for whole in [_evaluate(source, advance)]
-        for each in (whole, *whole.parts)
-    )
+    with _opened(request) as engine:
+        comparisons = tuple(
+            each
+            for source in sources
+            for whole in [_evaluate(source, advance, engine)]
+            for each in (whole, *whole.parts)
+        )
     whole = tuple(each for each in comparisons if each.part_of is None)
     measured = {scores.dataset for each in whole for scores in each.scores}
     published = rows_on(request.published, measured)
@@ -316,9 +322,16 @@ def _has_manifest(source: Source) -> bool:
     return any(has_manifest(each.root) for each in datasets)
 
 
-def _evaluate(source: Source, advance: Advance | None) -> Comparison:
+def _opened(request: EvalRequest) -> AbstractContextManager[Engine | None]:
+    devices = [s.options.device for s in request.sources if isinstance(s, MethodRequest)]
+    if request.engine == Place.LOCAL or not devices:
+        return nullcontext()
+    return open_engine("ray", workers=None, device=devices[0])
+
+
+def _evaluate(source: Source, advance: Advance | None, engine: Engine | None) -> Comparison:
     if isinstance(source, MethodRequest):
-        return evaluate_method(source, advance)
+        return evaluate_method(source, advance, engine)
     if isinstance(source, AveragesRequest):
         return evaluate_averages(source, advance)
     if isinstance(source, RestoredRequest):

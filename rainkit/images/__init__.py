@@ -7,6 +7,8 @@ from rainkit.images.metadata import metadata, profile_fits
 from rainkit.images.picture import (
     LUMA_WEIGHTS,
     RGB8,
+    Animation,
+    Encoding,
     Picture,
     Pixels,
     shrink,
@@ -15,12 +17,14 @@ from rainkit.images.picture import (
     to_uint8,
 )
 from rainkit.images.read import decode, open_file, read, size
-from rainkit.images.write import encode, write
+from rainkit.images.write import encode, not_held, write
 
 __all__ = [
     "LUMA_WEIGHTS",
     "RGB8",
     "SUFFIXES",
+    "Animation",
+    "Encoding",
     "Picture",
     "PictureFile",
     "Pixels",
@@ -29,6 +33,7 @@ __all__ = [
     "find",
     "left_out",
     "metadata",
+    "not_held",
     "open_file",
     "pictures_below",
     "profile_fits",

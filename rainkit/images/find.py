@@ -12,13 +12,20 @@ from pathlib import Path
 
 from rainkit.errors import UsageError
 from rainkit.files import counted, natural
+from rainkit.images import heif
 
 __all__ = ["SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
 
-SUFFIXES = frozenset({".bmp", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""Suffixes, in lower case, of the files that are taken from folders and patterns."""
+_CONTAINERS = {"HEIC": heif.HEIC_SUFFIXES, "AVIF": heif.AVIF_SUFFIXES}
 
-_KINDS = "JPEG, PNG, WebP, TIFF or BMP"
+SUFFIXES = frozenset(
+    {".apng", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+).union(*(suffixes for kind, suffixes in _CONTAINERS.items() if heif.readable(kind)))
+"""Suffixes, in lower case, of the files that are taken from folders and patterns.
+
+HEIC and AVIF files are among them if they can be read here."""
+
+_KINDS = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
 
 _COMPANIONS = frozenset(
     {".aae", ".cfg", ".css", ".csv", ".db", ".gz", ".htm", ".html", ".ini", ".ipynb", ".js"}
@@ -146,7 +153,13 @@ def left_out(inputs: Iterable[Path | str]) -> tuple[str, ...]:
         kinds = [(suffix[1:].upper(), count) for suffix, count in passed.most_common()]
         told = ", ".join(f"{count} {kind}" for kind, count in kinds)
         only = kinds[0][0] if len(kinds) == 1 else told
-        lines.append(f"{counted(passed.total(), 'file')} passed over ({only})")
+        remedies = [
+            f"; to read {kind}, {heif.remedy(kind)}"
+            for kind, suffixes in _CONTAINERS.items()
+            if passed.keys() & suffixes
+        ]
+        line = f"{counted(passed.total(), 'file')} passed over ({only})"
+        lines.append(line + "".join(remedies))
     lines += [f"{path}: not followed, since it links to a folder that holds it" for path in loops]
     return tuple(lines)
 

@@ -15,6 +15,7 @@ from rainkit.images.tags import Directory, Tree
 __all__ = [
     "Carried",
     "carried",
+    "exif_orientation",
     "exif_tree",
     "kept_exif",
     "metadata",
@@ -28,6 +29,7 @@ _XMP, _PROFILE, _INTEROP, _PIXELS_X, _PIXELS_Y = 700, 34675, 40965, 40962, 40963
 _KEPT_TAGS = frozenset(
     {ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model}
     | {_X_RESOLUTION, _Y_RESOLUTION, _UNIT}
+    | {ExifTags.Base.DocumentName, ExifTags.Base.PageName, ExifTags.Base.PageNumber}
     | {ExifTags.Base.Software, ExifTags.Base.DateTime, ExifTags.Base.Artist}
     | {ExifTags.Base.HostComputer, ExifTags.Base.Rating, ExifTags.Base.RatingPercent}
     | {ExifTags.Base.XPTitle, ExifTags.Base.XPComment, ExifTags.Base.XPAuthor}
@@ -55,7 +57,14 @@ class Carried(NamedTuple):
     chunks: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def carried(data: bytes, info: Mapping[Any, Any], kind: str, *, turned: bool) -> Carried:
+def carried(
+    data: bytes,
+    info: Mapping[Any, Any],
+    kind: str,
+    *,
+    turned: bool,
+    page: Directory | None = None,
+) -> Carried:
     """Return the metadata of a picture file that go along. Broken ones are left out.
 
     Args:
@@ -63,15 +72,16 @@ def carried(data: bytes, info: Mapping[Any, Any], kind: str, *, turned: bool) ->
         info: what Pillow tells of it, after it has decoded the pixels.
         kind: its format, such as ``PNG``.
         turned: whether the picture is turned by a quarter, so that width becomes height.
+        page: the tags of a page of a TIFF file; None for its first one.
     """
     exif = icc = xmp = dpi = None
     if kind == "TIFF":
         try:
-            first = tags.first(data)
+            first = tags.first(data) if page is None else page
             dpi = _density(first)
         except tags.BROKEN:
             return Carried()
-        exif = kept_exif(data, turned=turned)
+        exif = kept_exif(data, turned=turned, page=page)
         icc, xmp = _blob(first, _PROFILE), _blob(first, _XMP)
     else:
         exif = kept_exif(_exif_bytes(info), turned=turned)
@@ -89,7 +99,7 @@ def carried(data: bytes, info: Mapping[Any, Any], kind: str, *, turned: bool) ->
         icc=icc,
         dpi=(dpi[1], dpi[0]) if dpi and turned else dpi,
         xmp=_XMP_ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None,
-        comment=info.get("comment") if kind == "JPEG" else None,
+        comment=info.get("comment") if kind in ("JPEG", "GIF") else None,
         chunks=chunks,
     )
 
@@ -151,15 +161,16 @@ def _exif_bytes(info: Mapping[Any, Any]) -> bytes:
     return re.sub(rb"^(Exif\0\0)+", b"", found) if isinstance(found, bytes) else b""
 
 
-def kept_exif(data: bytes, *, turned: bool = False) -> bytes | None:
+def kept_exif(data: bytes, *, turned: bool = False, page: Directory | None = None) -> bytes | None:
     """Return the part of EXIF data that is kept, in Pillow's form; None if there is nothing.
 
     Args:
         data: EXIF data without their prefix, or a TIFF file.
         turned: whether what they tell of width and height is to be exchanged.
+        page: the tags of a page of the TIFF file; None for its first one.
     """
     try:
-        order, tree = exif_tree(data, _KEPT_TAGS)
+        order, tree = exif_tree(data, _KEPT_TAGS, page)
     except tags.BROKEN:
         return None
     if not tree:
@@ -172,17 +183,20 @@ def kept_exif(data: bytes, *, turned: bool = False) -> bytes | None:
     return b"Exif\0\0" + tags.head(order, 8) + tags.pack(tree, order, 8)
 
 
-def exif_tree(data: bytes, kept: frozenset[int] | None = None) -> tuple[Literal["<", ">"], Tree]:
+def exif_tree(
+    data: bytes, kept: frozenset[int] | None = None, page: Directory | None = None
+) -> tuple[Literal["<", ">"], Tree]:
     """Return byte order and directories of EXIF data.
 
     Args:
         data: EXIF data without their prefix, or a TIFF file.
-        kept: tags of the first directory; None for all of them.
+        kept: tags of the directory; None for all of them.
+        page: the directory; None for the first one.
 
     Raises:
-        BROKEN: The first directory cannot be read; broken ones below it are left out.
+        BROKEN: The directory cannot be read; broken ones below it are left out.
     """
-    first = tags.first(data)
+    first = tags.first(data) if page is None else page
     tree: dict[int, Any] = {
         tag: entry for tag, entry in first.entries.items() if kept is None or tag in kept
     }
@@ -249,6 +263,15 @@ def _with_text_as_bytes(exif: Image.Exif) -> Image.Exif:
         if tag == ExifTags.IFD.Exif and _INTEROP in copied.get(tag, {}):
             copied[tag][_INTEROP] = encoded(exif.get_ifd(_INTEROP))  # not its old offset
     return copied
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation that EXIF data tell, 1 to 8; 1 if they do not."""
+    try:
+        value = tags.first(exif.removeprefix(b"Exif\0\0")).number(ExifTags.Base.Orientation, 1)
+    except tags.BROKEN:
+        return 1
+    return value if value in range(1, 9) else 1
 
 
 def orientation(image: Image.Image) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LUMA_WEIGHTS",
     "RGB8",
+    "Animation",
+    "Encoding",
     "Picture",
     "Pixels",
     "shrink",
@@ -39,9 +41,46 @@ LUMA_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
 """Weights of R, G and B in the luma Y of ITU-R BT.601, float32 [1, 3] for ``cv2.transform``."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How the pixels of a file are compressed, which its result takes over.
+
+    Attributes:
+        tables: quantisation tables of a JPEG file, one for each component, 64 numbers each.
+        subsampling: chroma subsampling such as ``4:2:0``; None if there is none to tell.
+        progressive: whether a JPEG file is progressive.
+        rgb: whether a JPEG file holds RGB and not YCbCr.
+        lossless: whether a WebP file is lossless.
+        bits: bits per sample of a HEIC file.
+    """
+
+    tables: tuple[tuple[int, ...], ...] = ()
+    subsampling: str | None = None
+    progressive: bool = False
+    rgb: bool = False
+    lossless: bool = False
+    bits: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Animation:
+    """How the frames of an animation follow each other.
+
+    Attributes:
+        durations: time that each frame is shown, in milliseconds.
+        loop: what the file says of repetitions, where 0 is for ever; None if it says nothing.
+        apart: whether the first frame is no part of the animation, but shown in its place by
+            programs that know no animated PNG files.
+    """
+
+    durations: tuple[float, ...]
+    loop: int | None = None
+    apart: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One upright picture.
+    """One upright picture, the first one of a file with several frames or pages.
 
     Attributes:
         rgb: pixels, [H, W, 3] uint8 or uint16; a grey picture has three equal channels.
@@ -53,6 +92,10 @@ class Picture:
         xmp: XMP data, in which the picture is upright.
         comment: the comment of a JPEG file.
         chunks: names and bodies of PNG chunks that tell of its colours or hold text.
+        encoding: how the pixels of the file were compressed; None if it does not matter.
+        following: the further frames or pages of the file, if all were asked for.
+        animation: how the frames follow each other; None for a single picture and for pages.
+        notes: what reading has changed, in one sentence part each.
     """
 
     rgb: Pixels
@@ -64,6 +107,10 @@ class Picture:
     xmp: bytes | None = None
     comment: bytes | None = None
     chunks: tuple[tuple[bytes, bytes], ...] = ()
+    encoding: Encoding | None = None
+    following: tuple[Picture, ...] = ()
+    animation: Animation | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
 import io
 import logging
@@ -12,6 +13,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,13 +21,20 @@ import cv2
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from rainkit.errors import ImageError, one_line
 from rainkit.files import system_reason
-from rainkit.images import bmp, tiff
-from rainkit.images.metadata import Carried, carried, orientation, png_chunks
-from rainkit.images.picture import Picture, Pixels
+from rainkit.images import bmp, heif, tags, tiff
+from rainkit.images.metadata import (
+    Carried,
+    carried,
+    exif_orientation,
+    orientation,
+    png_chunks,
+)
+from rainkit.images.picture import Animation, Encoding, Picture, Pixels
+from rainkit.images.tags import Directory
 
 __all__ = [
     "MAX_PIXELS",
@@ -39,9 +48,14 @@ __all__ = [
 
 
 MAX_PIXELS = 2**28
-"""Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding."""
+"""Largest number of pixels of a picture, 16384 x 16384; larger ones are refused before decoding.
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+It is the largest number of all frames or pages of a file, too."""
+
+_most = ContextVar("most", default=MAX_PIXELS)
+"""Largest number of pixels of the picture that is being decoded."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 
 _TURNS: dict[int, tuple[int, bool]] = {
     # EXIF orientation: quarter turns anticlockwise, and whether left and right are then mirrored
@@ -59,7 +73,7 @@ _opening, _quiet = threading.Lock(), threading.Lock()
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PLAIN_CHUNKS = frozenset({b"IHDR", b"IDAT", b"IEND", b"pHYs", b"tIME", b"sRGB"})
 """Chunks that do not change colours and hold no metadata to keep."""
-_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
+_PIXEL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
 _PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
 """The end of IHDR: bit depth, colour type, compression, filter method, not interlaced."""
 
@@ -86,14 +100,6 @@ _RAW_SIGNATURES = (
 )
 
 _SIGNATURES = (
-    (b"ftypheic", 4, "HEIC"),
-    (b"ftypheix", 4, "HEIC"),
-    (b"ftyphevc", 4, "HEIC"),
-    (b"ftypmif1", 4, "HEIF"),
-    (b"ftypmsf1", 4, "HEIF"),
-    (b"ftypavif", 4, "AVIF"),
-    (b"ftypavis", 4, "AVIF"),
-    (b"GIF8", 0, "GIF"),
     (b"\xff\x0a", 0, "JPEG XL"),
     (b"\0\0\0\x0cJXL ", 0, "JPEG XL"),
     (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
@@ -114,6 +120,10 @@ _HDR_SIGNATURES = (
 # Without a handler, Python would write the lines of Pillow's logger to stderr without the file.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+_SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+
 _SPECIAL = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
 
 
@@ -123,13 +133,19 @@ class _Samples(NamedTuple):
     grey: bool
 
 
-def read(path: Path | str) -> Picture:
-    """Decode a JPEG, PNG, WebP, TIFF or BMP file, whatever its suffix, and turn it upright.
+def read(path: Path | str, *, every_frame: bool = False) -> Picture:
+    """Decode a picture file, whatever its suffix, and turn it upright.
 
-    Grey and colour pictures with 8 or 16 bits, 1-bit pictures, palettes, alpha and CMYK are
-    supported. Pillow decodes 8-bit files, because it refuses truncated ones. OpenCV decodes 16-bit
-    files, which Pillow would reduce to 8 bits, and plain PNG files. The first page or frame is
-    taken of a file with several.
+    JPEG, PNG, WebP, TIFF, BMP and GIF files are read, AVIF files where Pillow knows them, and HEIC
+    files with the extra ``rainkit[heif]``. Grey and colour pictures with 8 or 16 bits, 1-bit
+    pictures, palettes, alpha and CMYK are supported. Pillow decodes 8-bit files, because it refuses
+    truncated ones. OpenCV decodes 16-bit files, which Pillow would reduce to 8 bits, and plain PNG
+    files.
+
+    Args:
+        path: path of the file.
+        every_frame: whether all frames of an animation or pages of a TIFF file are read; without
+            it, this is the first one.
 
     Raises:
         ImageError: The file is missing, empty, damaged, not a picture, or not supported.
@@ -140,7 +156,7 @@ def read(path: Path | str) -> Picture:
             data = file.read()
     except OSError as error:
         raise _unreadable(path, error) from error
-    return decode(data, path)
+    return decode(data, path, every_frame=every_frame)
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -165,30 +181,52 @@ def _unreadable(path: Path, error: OSError) -> ImageError:
     return ImageError(f"{path}: cannot be read ({system_reason(error)})")
 
 
-def decode(data: bytes, name: Path | str) -> Picture:
+def decode(
+    data: bytes, name: Path | str, *, every_frame: bool = False, largest: int | None = None
+) -> Picture:
     """Decode the bytes of a picture file as :func:`read` does; messages name it ``name``.
 
+    Args:
+        data: the bytes of the file.
+        name: name of the file in messages.
+        every_frame: whether all frames or pages are decoded.
+        largest: the largest number of pixels, of all frames or pages together; a header that tells
+            of more is refused before anything is decoded. None for :data:`MAX_PIXELS`.
+
     Raises:
-        ImageError: The file is empty, damaged, not a picture, or not supported.
+        ImageError: The file is empty, damaged, not a picture, too large, or not supported.
     """
-    path = Path(name)
+    before = _most.set(MAX_PIXELS if largest is None else largest)
+    try:
+        return _decoded(data, Path(name), every_frame=every_frame)
+    finally:
+        _most.reset(before)
+
+
+def _decoded(data: bytes, path: Path, *, every_frame: bool) -> Picture:
     if not data:
         raise ImageError(f"{path}: is empty (0 bytes)")
-    if (rgb := plain_png(data, MAX_PIXELS)) is not None:
+    if (rgb := plain_png(data, _most.get())) is not None:
         return _upright(_Samples(rgb, None, False), 1, carried(data, {}, "PNG", turned=False))
     _refuse_other_kinds(data, path)
     _libtiff.failed = False
     try:
-        decoded = _decode_tiff(path, data) or _decode_bmp(path, data)
+        decoded = (
+            _decode_tiff(path, data, every_frame=every_frame)
+            or _decode_bmp(path, data)
+            or _decode_heic(path, data)
+        )
         if decoded is None:
             with _open(io.BytesIO(data)) as image:
-                decoded = _decode(path, data, image)
+                decoded = _decode(path, data, image, every_frame=every_frame)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
         if data.startswith(tiff.SIGNATURES):
             raise ImageError(f"{path}: is damaged, or a kind of TIFF that is {_REMEDY}") from error
-        raise ImageError(f"{path}: is not a JPEG, PNG, WebP, TIFF or BMP picture") from error
+        raise ImageError(
+            f"{path}: is not a JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF picture"
+        ) from error
     except MemoryError as error:
         raise ImageError(f"{path}: does not fit into memory") from error
     except Exception as error:  # Pillow's decoders raise errors of many classes
@@ -227,8 +265,10 @@ def _declared_size(data: bytes) -> tuple[int, int] | None:
     try:
         if (bitmap := bmp.other_bitmap(data)) is not None:
             return bitmap.width, bitmap.height
+        if heif.kind_of(data) == "HEIC":
+            return heif.open_heic(data).size
         found = tiff.layout(data) if data.startswith(tiff.SIGNATURES) else None
-    except ValueError:
+    except Exception:  # pillow-heif raises errors of many classes
         return None
     if found is None or not found.own or tiff.unsupported(found) is not None:
         return None
@@ -285,6 +325,32 @@ def _refuse_wrong_checksums(path: Path, data: memoryview) -> None:
             raise ImageError(f"{path}: is damaged (wrong checksum of {kind.decode()})")
 
 
+def _ends(gif: bytes) -> bool:
+    """Return whether the blocks of a GIF file end with the trailer (GIF89a, section 27).
+
+    Pillow leaves frames out if a file ends before them.
+    """
+
+    def colours(place: int) -> int:  # size in bytes of a table of colours
+        return 3 << (gif[place] & 7) + 1 if gif[place] & 0x80 else 0
+
+    try:
+        place = 13 + colours(10)
+        while gif[place] != 0x3B:
+            if gif[place] == 0x2C:  # an image with its colours and the size of its codes
+                place += 11 + colours(place + 9)
+            elif gif[place] == 0x21:  # an extension with its label
+                place += 2
+            else:
+                return False
+            while size := gif[place]:
+                place += 1 + size
+            place += 1
+    except IndexError:
+        return False
+    return True
+
+
 def _refuse_other_kinds(data: bytes, path: Path) -> None:
     """Refuse by name what is a picture, but of a kind that is not read.
 
@@ -307,6 +373,15 @@ def _refuse_other_kinds(data: bytes, path: Path) -> None:
     for head, place, kind in _SIGNATURES:
         if data.startswith(head, place):
             raise ImageError(f"{path}: is a {kind} file, which is not read; save it as PNG or JPEG")
+    container = heif.kind_of(data)
+    if container is not None and not heif.readable(container):
+        raise ImageError(f"{path}: is a {container} file; to read it, {heif.remedy(container)}")
+    codes = heif.colour_codes(data) if container == "AVIF" else None
+    if codes is not None and codes[1] in _HDR_TRANSFERS:
+        raise ImageError(
+            f"{path}: is a picture with a high dynamic range ({_HDR_TRANSFERS[codes[1]]}), of "
+            "which AVIF files are read with 8 bits only; save it with 8 bits after tone mapping"
+        )
 
 
 _libtiff = threading.local()
@@ -347,29 +422,132 @@ def _open(file: BinaryIO) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _decode(path: Path, data: bytes, image: Image.Image) -> Picture:
+def _decode(
+    path: Path,
+    data: bytes,
+    image: Image.Image,
+    *,
+    every_frame: bool = False,
+    page: Directory | None = None,
+) -> Picture:
     _check_size(path, *image.size)
     # The pixels first: Pillow's parser of metadata would decode them, and so hide their errors.
     # Pillow also decodes what OpenCV decodes again, because OpenCV does not notice truncated files.
     image.load()
     if image.format == "PNG":
         _refuse_wrong_checksums(path, memoryview(data))
+    if image.format == "GIF" and not _ends(data):
+        raise ImageError(f"{path}: is damaged (it is truncated)")
     turn, kind = orientation(image), "JPEG" if image.format == "MPO" else str(image.format)
-    stored = tiff.layout(data).orientation if kind == "TIFF" else turn
-    known = carried(data, image.info, kind, turned=stored >= 5)
+    stored = tiff.layout(data, page).orientation if kind == "TIFF" else turn
+    known = carried(data, image.info, kind, turned=stored >= 5, page=page)
+    frames = getattr(image, "n_frames", 1) if kind in ("GIF", "PNG", "WEBP", "AVIF") else 1
+    if every_frame and frames > 1:
+        return _animated(path, data, image, turn, known)
+    notes: tuple[str, ...] = ()
+    if kind == "AVIF" and (bits := heif.avif_bits(data)) > 8:
+        notes = (f"read with 8 of its {bits} bits, as Pillow does",)
     if image.mode in ("I", "F", "I;16S"):
         raise ImageError(f"{path}: has samples of 32 bits, {_REMEDY}")
+    encoding = None
     if image.format == "PNG" and data[24] == 16:  # IHDR, the first chunk: bit depth
         samples = _decode_16_bit_png(path, memoryview(data))
     else:
         if image.mode == "CMYK":
-            image, known = _from_cmyk(image, known.icc), known._replace(icc=None)
+            encoding = None  # which is that of four colours
+            image, note = _from_cmyk(image, known.icc)
+            known, notes = known._replace(icc=None), (note,)
+        else:
+            encoding = _encoding(image, kind, data)
         samples = _decode_8_bit(image, data)
-    return _upright(samples, turn, known)
+        del image
+    upright = _upright(samples, turn, known)
+    return dataclasses.replace(upright, encoding=encoding, notes=notes)
 
 
-def _decode_tiff(path: Path, data: bytes) -> Picture | None:
-    """Decode a TIFF file that Pillow does not read correctly; None for others.
+def _encoding(image: Image.Image, kind: str, data: bytes) -> Encoding | None:
+    """Return how the pixels of a file are compressed, if its result is to be written so, too."""
+    if kind == "WEBP":
+        return Encoding(lossless=_lossless_webp(memoryview(data)))
+    if kind != "JPEG" or not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return None
+    try:
+        tables = [tuple(image.quantization[component[3]]) for component in image.layer]
+    except (KeyError, IndexError):
+        return None
+    if len(tables) not in (1, 3) or any(len(table) != 64 for table in tables):
+        return None
+    sampling = _SUBSAMPLINGS.get(JpegImagePlugin.get_sampling(image))
+    if sampling is None and len(tables) == 3:  # such as 4:1:1 and 4:4:0, which Pillow cannot write
+        halved = image.layer[0][1] * image.layer[0][2] > 1
+        sampling = "4:2:0" if halved else "4:4:4"
+    return Encoding(
+        tables=tuple(tables),
+        subsampling=sampling,
+        progressive=bool(image.info.get("progressive")),
+        rgb=len(tables) == 3 and image.info.get("adobe_transform") == 0,
+    )
+
+
+def _lossless_webp(data: memoryview, place: int = 12) -> bool:
+    """Return whether the first frame of a WebP file is lossless (RFC 9649, section 2)."""
+    while place + 8 <= len(data):
+        kind, length = (
+            bytes(data[place : place + 4]),
+            int.from_bytes(data[place + 4 : place + 8], "little"),
+        )
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        place += 8 + (16 if kind == b"ANMF" else length + length % 2)
+    return False
+
+
+def _animated(path: Path, data: bytes, image: Image.Image, turn: int, known: Carried) -> Picture:
+    """Decode all frames of an animation as whole pictures, whatever they keep of others."""
+    count = int(getattr(image, "n_frames", 1))
+    width, height = image.size
+    if count * width * height > _most.get():
+        raise ImageError(
+            f"{path}: has {count} frames of {width}x{height}, more than {_most.get():,} pixels; "
+            "cut it into parts, or make a video of it"
+        )
+    frames, durations, kind = [], [], image.format
+    for number in range(count):
+        image.seek(number)
+        image.load()
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        pixels = np.array(rgba)
+        frames.append((np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy()))
+        durations.append(float(image.info.get("duration", 0) or 0))
+    opaque = all(int(alpha.min()) == 255 for _, alpha in frames)
+    grey = all(_is_grey(rgb) for rgb, _ in frames)
+    pictures = [
+        _upright(_Samples(rgb, None if opaque else alpha, grey), turn, known)
+        for rgb, alpha in frames
+    ]
+    lossless = kind == "WEBP" and _lossless_webp(memoryview(data))
+    loop = image.info.get("loop")
+    deep = kind == "PNG" and data[24] == 16
+    bits = heif.avif_bits(data) if kind == "AVIF" else 16 if deep else 8
+    return dataclasses.replace(
+        pictures[0],
+        encoding=Encoding(lossless=lossless),
+        following=tuple(pictures[1:]),
+        animation=Animation(
+            durations=tuple(durations),
+            loop=loop if isinstance(loop, int) else None,
+            apart=bool(image.info.get("default_image")),
+        ),
+        notes=(f"read with 8 of its {bits} bits, as Pillow does",) if bits > 8 else (),
+    )
+
+
+def _is_grey(rgb: Pixels) -> bool:
+    return bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+
+
+def _decode_tiff(path: Path, data: bytes, *, every_frame: bool) -> Picture | None:
+    """Decode a TIFF file; None for others, and for those whose only picture Pillow reads.
 
     Raises:
         ImageError: The file is a TIFF of a kind that is not supported.
@@ -377,15 +555,60 @@ def _decode_tiff(path: Path, data: bytes) -> Picture | None:
     if not data.startswith(tiff.SIGNATURES):
         return None
     _watch_libtiff()
-    found = tiff.layout(data)
+    if not every_frame or not tags.first(data).following:
+        return _decode_page(path, data, tiff.layout(data))
+    pages: list[Picture] = []
+    left = _most.get()
+    for number, page in enumerate(tiff.directories(data)):
+        found = tiff.layout(data, page)
+        if number and found.aside:  # which would still show the rain
+            continue
+        left -= found.width * found.height
+        if left < 0:
+            raise ImageError(f"{path}: has pages of more than {_most.get():,} pixels; cut it up")
+        name = path if not number else Path(f"{path}, page {number + 1}")
+        picture = _decode_page(name, data, found)
+        if picture is None:
+            with _open(io.BytesIO(data)) as image:
+                image.seek(number)
+                picture = _decode(name, data, image, page=page)
+        pages.append(picture)
+    return dataclasses.replace(pages[0], following=tuple(pages[1:]))
+
+
+def _decode_page(path: Path, data: bytes, found: tiff.Layout) -> Picture | None:
+    """Decode a page of a TIFF file that Pillow does not read correctly; None for others."""
     if (reason := tiff.unsupported(found)) is not None:
         raise ImageError(f"{path}: has {reason}, {_REMEDY}")
     if not found.own:
         return None
     _check_size(path, found.width, found.height)
     samples = _samples(*tiff.colours(data, found))
-    turn = found.orientation
-    return _upright(samples, turn, carried(data, {}, "TIFF", turned=turn >= 5))
+    turn, page = found.orientation, found.directory
+    return _upright(samples, turn, carried(data, {}, "TIFF", turned=turn >= 5, page=page))
+
+
+def _decode_heic(path: Path, data: bytes) -> Picture | None:
+    """Decode the primary picture of a HEIC file; None for others."""
+    if heif.kind_of(data) != "HEIC":
+        return None
+    found = heif.open_heic(data)
+    _check_size(path, *found.size)
+    exif = found.info.get("exif") or b""
+    known = carried(data, found.info, "HEIC", turned=exif_orientation(exif) >= 5)
+    codes = heif.colour_codes(data)
+    if codes is not None and known.icc is None:
+        known = known._replace(chunks=((b"cICP", bytes((codes[0], codes[1], 0, 1))),))
+    samples = _samples(*found.colours())  # libheif has turned them
+    sampled = {420: "4:2:0", 422: "4:2:2"}.get(found.info.get("chroma", 444), "4:4:4")
+    notes: tuple[str, ...] = ()
+    if found.others:
+        notes = (f"{found.others} further pictures of the file left out",)
+    return dataclasses.replace(
+        _upright(samples, 1, known),
+        encoding=Encoding(subsampling=sampled, bits=int(found.info.get("bit_depth", 8))),
+        notes=notes,
+    )
 
 
 def _decode_bmp(path: Path, data: bytes) -> Picture | None:
@@ -406,9 +629,9 @@ def _decode_bmp(path: Path, data: bytes) -> Picture | None:
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+    if width * height > _most.get():
         raise ImageError(
-            f"{path}: has {width}x{height} pixels, more than {MAX_PIXELS:,}; cut it into parts"
+            f"{path}: has {width}x{height} pixels, more than {_most.get():,}; cut it into parts"
         )
 
 
@@ -425,13 +648,17 @@ def _upright(samples: _Samples, turn: int, known: Carried) -> Picture:
 
 def _decode_8_bit(image: Image.Image, data: bytes) -> _Samples:
     grey = image.mode in ("1", "L", "LA")
+    if image.mode in ("P", "PA") and image.palette is not None:
+        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 1, 3)
+        grey = _is_grey(palette)
     if image.format == "PNG" and image.mode == "L" and "transparency" in image.info:
         # Pillow scales grey of 2 and 4 bits to 8, but not the level that is transparent.
         image.info["transparency"] *= 255 // (2 ** data[24] - 1)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         rgba = np.array(image.convert("RGBA"))
         return _Samples(np.ascontiguousarray(rgba[..., :3]), rgba[..., 3].copy(), grey)
-    return _Samples(np.array(image.convert("RGB")), None, grey)
+    # Of large pictures each copy counts.
+    return _Samples(np.array(image if image.mode == "RGB" else image.convert("RGB")), None, grey)
 
 
 def _decode_16_bit_png(path: Path, data: memoryview) -> _Samples:
@@ -465,8 +692,9 @@ def _decode_16_bit_png(path: Path, data: memoryview) -> _Samples:
     return _Samples(rgb, None, False)
 
 
-def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Convert to sRGB, with the embedded profile if there is one that works."""
+def _from_cmyk(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, str]:
+    """Convert to sRGB, with the embedded profile if there is one that works, and tell it."""
+    plain = "converted from CMYK to sRGB by a rule of thumb, since it has no colour profile"
     if icc is not None:
         try:
             converted = ImageCms.profileToProfile(
@@ -474,9 +702,10 @@ def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:
             )
         except ImageCms.PyCMSError:
             converted = None
+            plain = plain.replace("it has no colour profile", "its colour profile is broken")
         if converted is not None:
-            return converted
-    return image.convert("RGB")
+            return converted, "converted from CMYK to sRGB through its colour profile"
+    return image.convert("RGB"), plain
 
 
 def _turn(samples: _Samples, orientation: int) -> _Samples:

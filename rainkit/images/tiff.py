@@ -14,11 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rainkit.errors import one_line
 from rainkit.images import tags
 from rainkit.images.picture import Pixels
 from rainkit.images.tags import Directory, Entry
 
-__all__ = ["SIGNATURES", "Layout", "colours", "is_raw", "layout", "unsupported"]
+__all__ = [
+    "SIGNATURES",
+    "Layout",
+    "colours",
+    "directories",
+    "is_raw",
+    "layout",
+    "unsupported",
+]
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first bytes of TIFF and BigTIFF files."""
@@ -50,11 +59,12 @@ _NONE, _OLD_JPEG, _JPEG, _PACK_BITS = 1, 6, 7, 32773
 _OF_BYTES = (_NONE, 5, 8, 32946, _PACK_BITS, 34925, 50000)
 """Compressions of bytes, whatever they mean: LZW, Deflate, PackBits, LZMA, Zstandard."""
 _UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED, _COREL = 0, 1, 2, 999
+_MASK = 4
 _MAX_SAMPLES = 64
 
 
 class Layout(NamedTuple):
-    """What the tags of the first page declare.
+    """What the tags of a page declare.
 
     Attributes:
         directory: the tags.
@@ -78,6 +88,11 @@ class Layout(NamedTuple):
     extra: tuple[int, ...]
     planar: bool
     compression: int
+
+    @property
+    def aside(self) -> bool:
+        """Whether the page is a smaller copy of another one, or a mask for it."""
+        return bool(self.directory.number(_SUBFILE, 0) & 5) or self.photometric == _MASK
 
     @property
     def orientation(self) -> int:
@@ -120,14 +135,37 @@ def is_raw(data: bytes) -> bool:
         return False
 
 
-def layout(data: bytes) -> Layout:
-    """Return what the tags of the first page declare.
+def directories(data: bytes) -> list[Directory]:
+    """Return the tags of all pages.
+
+    Raises:
+        ValueError: The tags are damaged, or the pages follow each other in a circle.
+    """
+    try:
+        found = [tags.first(data)]
+        seen: set[int] = set()
+        while (offset := found[-1].following) != 0:
+            if offset in seen:
+                raise ValueError("its pages follow each other in a circle")
+            seen.add(offset)
+            found.append(tags.parse(data, offset, found[0].order, found[0].big))
+    except tags.BROKEN as error:
+        raise ValueError(f"the tags of its pages cannot be read ({one_line(error)})") from error
+    return found
+
+
+def layout(data: bytes, page: Directory | None = None) -> Layout:
+    """Return what the tags of a page declare.
+
+    Args:
+        data: the file.
+        page: the tags of the page; None for the first one.
 
     Raises:
         ValueError: The tags are damaged or contradict each other.
     """
     try:
-        first = tags.first(data)
+        first = tags.first(data) if page is None else page
     except tags.BROKEN as error:
         raise ValueError("its tags cannot be read") from error
     width, height = first.number(_WIDTH, 0), first.number(_HEIGHT, 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rainkit import images
 from rainkit.errors import FileError, RainkitError, UsageError, one_line
+from rainkit.files import counted
 from rainkit.inference.outcomes import (
     InferRequest,
     InferResult,
@@ -68,7 +69,7 @@ def infer_methods(
         FileError: as in :func:`infer`.
         MethodError, WeightsError: a method cannot be found, or the only one cannot run.
     """
-    if not 1 <= request.quality <= 100:
+    if request.quality is not None and not 1 <= request.quality <= 100:
         raise UsageError(f"--quality {request.quality}: choose 1 to 100")
     if not methods:
         raise UsageError("no method named: add --method")
@@ -105,7 +106,8 @@ def infer_methods(
         progress.method(run.title)
         hopeless = next((each.last_error for each in results if each.full), None)
         results.append(_result(run, request, progress, hopeless, alone=alone))
-    found = MethodsResult(results=tuple(results), notices=images.left_out(request.inputs))
+    notices = (*images.left_out(request.inputs), *_noted(results))
+    found = MethodsResult(results=tuple(results), notices=notices)
     if report is None:
         return found
     names = [job.name for job in planned[0].jobs]
@@ -114,6 +116,19 @@ def infer_methods(
     except FileError as error:  # the results are not lost with the page
         return dataclasses.replace(found, report_error=str(error))
     return dataclasses.replace(found, report=report)
+
+
+def _noted(results: Sequence[InferResult]) -> list[str]:
+    """Return a line for each note, with the first picture that it is about, and how many more."""
+    about: dict[str, dict[Path, None]] = {}
+    for outcome in (each for result in results for each in result.outcomes):
+        for note in outcome.notes:
+            about.setdefault(note, {})[outcome.input] = None
+    lines = []
+    for note, (first, *others) in about.items():
+        more = f" and {counted(len(others), 'other')}" if others else ""
+        lines.append(f"{first}{more}: {note}")
+    return lines
 
 
 def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
@@ -127,6 +142,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
+        **({} if options.strength == 1 else {"strength": options.strength}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
 from rainkit.inference.setup import Setup, only_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
+from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
@@ -75,6 +77,7 @@ class Derainer:
         grid: how large pictures are cut into tiles.
         work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
             size that suits the streaks of each picture.
+        strength: factor of the rain that is taken off results; parts are not scaled.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Derainer:
         grid: tiles.Grid,
         effort: Effort = _WHOLE,
         work_size: int | None = 0,
+        strength: float = 1.0,
     ) -> None:
         self.method = method
         self.weights = weights
@@ -93,6 +97,7 @@ class Derainer:
         self.runtime = network.runtime
         self.grid = grid
         self.work_size = work_size
+        self.strength = strength
         blocks = method.blocks and method.blocks(weights.network)
         self._plan = tiles.Plan(effort=effort, blocks=blocks)
 
@@ -180,7 +185,7 @@ class Derainer:
         output = self._run_array(rgb, parts=True)
         rain = images.to_tensor(rgb) - output.image.clamp(0, 1)
         parts = {RAIN: rain} | output.parts()
-        return _to_array(output.image, rgb), {
+        return self._result(output, rgb), {
             name: part[0].permute(1, 2, 0).float().numpy() for name, part in parts.items()
         }
 
@@ -192,10 +197,12 @@ class Derainer:
         Args:
             picture: the rainy picture.
             on_tile: called after each tile with the number of tiles done and of all tiles.
-            parts: whether to return the method's parts, too.
+            parts: whether to return the method's parts, too; of several frames, those of the first.
         """
+        if picture.following:
+            return self._derain_frames(picture, on_tile, parts=parts)
         output = self._run_array(picture.rgb, on_tile, parts=parts)
-        clean = _to_array(output.image, picture.rgb)
+        clean = self._result(output, picture.rgb)
         shown: dict[str, Picture] = {}
         if parts:
             signed = {name for name, part in self._declared().items() if part.signed}
@@ -215,11 +222,100 @@ class Derainer:
             work_size=height_and_width and (height_and_width[1], height_and_width[0]),
         )
 
+    def derain_video(
+        self,
+        path: str | Path,
+        output: str | Path | None = None,
+        *,
+        steady: bool = False,
+        overwrite: bool = False,
+        on_frame: OnFrame | None = None,
+    ) -> VideoResult:
+        """Take the rain out of a video file; sound, subtitles and timestamps are kept.
+
+        >>> derainer.derain_video("clip.mp4", "clean.mp4")  # doctest: +SKIP
+
+        A call that was stopped goes on after its last hundred frames when it is repeated.
+
+        Args:
+            path: the video.
+            output: the file to write, with the suffix mp4, m4v, mov, mkv, webm or gif; None for
+                ``clip-METHOD.mp4`` beside the video.
+            steady: reduce flicker of what stands still.
+            overwrite: replace an existing file.
+            on_frame: called after each frame with the number of frames done, and of all.
+
+        Returns:
+            What was done, with damaged frames and what the output does not keep.
+
+        Raises:
+            UsageError: PyAV is missing, or the output cannot hold what the video holds.
+            ImageError: the video cannot be read.
+            FileError: the output exists or cannot be written.
+        """
+        path = Path(path)
+        if output is None:
+            output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
+        check_output(path, Path(output))
+        return derain_video(
+            self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
+        )
+
+    def suited_work_size(self, rgb: NDArray[Any]) -> int:
+        """Return the longest side in pixels at which the streaks of a picture suit the network.
+
+        Args:
+            rgb: [H,W,3] of uint8 or uint16.
+        """
+        return choose_longest_side(rgb, self._find_rain)
+
+    def at_work_size(self, longest: int) -> Derainer:
+        """Return a derainer with the same network that sees all pictures at one size.
+
+        Args:
+            longest: longest side in pixels; 0 for the full size.
+        """
+        fixed = copy.copy(self)
+        fixed.work_size = longest
+        return fixed
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the pixels of results besides the weights, as data for JSON."""
+        return {
+            "device": self.runtime.device.type,
+            "precision": str(self.runtime.precision),
+            "tile": self.grid.side,
+            "work_size": self.work_size,
+            "effort": str(self.effort),
+            "strength": self.strength,
+        }
+
+    def _derain_frames(
+        self, picture: Picture, on_tile: tiles.OnTile | None, *, parts: bool
+    ) -> Result:
+        """Derain all frames or pages; on_tile counts these."""
+        first, *others = dataclasses.replace(picture, following=()), *picture.following
+        result = self.derain_picture(first, parts=parts)
+        clean = []
+        for number, each in enumerate(others, 1):
+            if on_tile is not None:
+                on_tile(number, 1 + len(others))
+            clean.append(self.derain_picture(each).picture)
+        whole = dataclasses.replace(result.picture, following=tuple(clean))
+        return dataclasses.replace(result, picture=whole)
+
     def _declared(self) -> Mapping[str, Part]:
         return self.method.parts_of(self.weights.network)
 
     def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
-        return _to_array(self._run_array(rgb).image, rgb)
+        return self._result(self._run_array(rgb), rgb)
+
+    def _result(self, output: NetworkOutput, rgb: NDArray[Any]) -> NDArray[Any]:
+        """Return the result as an array of the picture's dtype, its rain scaled by the strength."""
+        clean = _to_array(output.image, rgb)
+        if self.strength == 1:
+            return clean
+        return np.asarray(cv2.addWeighted(clean, self.strength, rgb, 1 - self.strength, 0))
 
     def _run_array(
         self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
@@ -241,7 +337,7 @@ class Derainer:
         """
         full = (rgb.shape[0], rgb.shape[1])
         if self.work_size is None:
-            longest = choose_longest_side(rgb, self._find_rain)
+            longest = self.suited_work_size(rgb)
         else:
             longest = self.work_size or max(full)
         if longest >= max(full):
@@ -280,12 +376,17 @@ class Derainer:
                 "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
             )
         _check_size(*batch.shape[2:])
-        if self.work_size != 0:
-            return self._derain_shrunk(batch).to(rainy.device, rainy.dtype).reshape(rainy.shape)
+        clean = self._derain_shrunk(batch) if self.work_size != 0 else self._derain_each(batch)
+        clean = clean.to(rainy.device, rainy.dtype)
+        if self.strength != 1:
+            clean = torch.lerp(batch.detach(), clean, self.strength)
+        return clean.clamp_(0, 1).reshape(rainy.shape)
+
+    def _derain_each(self, batch: Tensor) -> Tensor:
         # Each picture of a batch may stop after another block.
         single = self._plan.effort.stop_below is not None
         done = [self._derain_batch(each) for each in (torch.split(batch, 1) if single else [batch])]
-        return torch.cat(done).clamp_(0, 1).to(rainy.dtype).reshape(rainy.shape)
+        return torch.cat(done).clamp_(0, 1)
 
     def _derain_shrunk(self, batch: Tensor) -> Tensor:
         """Derain the pictures of a batch one by one, each at its own work size."""
@@ -414,6 +515,7 @@ def load(
     tile: int | str | None = "auto",
     work_size: int | str | None = "auto",
     effort: int | str | Effort = "full",
+    strength: float = 1.0,
     compile: bool = False,
 ) -> Derainer:
     """Load an installed method with trained weights.
@@ -436,16 +538,24 @@ def load(
         effort: how much of an anytime method runs: ``full``; ``auto`` to stop after the block that
             changes a picture by less than 4 grey levels, or ``auto:LEVELS`` for another threshold;
             or the largest number of blocks.
+        strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
+            finds, less for a trace of rain, more for rain that is left; results are clipped to the
+            range of values.
         compile: use ``torch.compile``; if that fails, warn and go on without.
 
     Raises:
         UsageError: an unknown method, weights tag, variant or device, a tile that is too small, or
-            an effort that the method does not offer.
+            an effort that the method does not offer, or a strength out of range.
         MethodError: the method is broken.
         WeightsError: it has no such weights, or they are damaged.
     """
     options = RuntimeOptions.parse(
-        device=device, precision=precision, tile=tile, work_size=work_size, effort=effort
+        device=device,
+        precision=precision,
+        tile=tile,
+        work_size=work_size,
+        effort=effort,
+        strength=strength,
     )
     return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
 
@@ -488,6 +598,7 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
         grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
         effort=options.effort,
         work_size=options.work_size,
+        strength=options.strength,
     )
 
 

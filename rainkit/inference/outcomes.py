@@ -35,7 +35,8 @@ class InferRequest:
         options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
-        quality: quality of JPEG and WebP results, 1 to 100.
+        quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
+            see :func:`rainkit.images.write`.
         report: make a page that shows pictures and results side by side.
         report_path: file of this page; None for ``report.html`` in the first folder of results (of
             several methods, see :func:`rainkit.inference.outputs.plan_several`).
@@ -49,7 +50,7 @@ class InferRequest:
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
     parts: bool = False
     overwrite: bool = False
-    quality: int = 95
+    quality: int | None = None
     report: bool = False
     report_path: Path | None = None
 
@@ -91,6 +92,7 @@ class Outcome:
         work_size: width and height that the network saw, if the picture was shrunk for it; else
             None.
         parts: files of the parts by name, if they were asked for.
+        notes: what else became of the picture, such as what the format of the result cannot hold.
     """
 
     input: Path
@@ -102,6 +104,7 @@ class Outcome:
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +211,7 @@ class InferResult:
                     "blocks": each.blocks,
                     "work_size": each.work_size,
                     "parts": {name: str(path) for name, path in each.parts.items()},
+                    "notes": list(each.notes),
                     "error": each.error,
                 }
                 for each in self.outcomes

@@ -137,7 +137,7 @@ def _read(job: Job) -> Picture | str | None:
     if job.exists:
         return None
     try:
-        return images.read(job.input)
+        return images.read(job.input, every_frame=True)
     except Exception as error:  # whatever it is, the other pictures can be derained
         return _about(job.input, error)
 
@@ -164,7 +164,7 @@ def _compute(
 
 
 def _write(
-    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int
+    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
 ) -> Finished:
     if job.other is not None:
         return Finished(_kept(job))
@@ -199,8 +199,13 @@ def _write(
         blocks=None if result is None else result.blocks,
         work_size=None if result is None else result.work_size,
         parts=written,
+        notes=_notes(result.picture, job) if result is not None and error is None else (),
     )
     return Finished(outcome, hopeless=hopeless)
+
+
+def _notes(clean: Picture, job: Job) -> tuple[str, ...]:
+    return (*clean.notes, *images.not_held(clean, job.output.suffix))
 
 
 def _parts_there(job: Job) -> dict[str, Path]:

@@ -18,7 +18,7 @@ __all__ = ["Records", "compared"]
 
 _RECORD = ".rainkit-infer.jsonl"
 _HEAD = {"record": "infer"}
-_LOSSY = (".jfif", ".jpeg", ".jpg", ".webp")
+_LOSSY = (".avif", ".heic", ".heif", ".hif", ".jfif", ".jpeg", ".jpg", ".webp")
 
 
 def compared(plan: Plan, settings: Mapping[str, Any]) -> Plan:
@@ -46,9 +46,10 @@ def _difference(job: Job, entry: Any, settings: Mapping[str, Any]) -> str | None
     """Return what is different about an output from what was asked for; None if nothing is."""
     try:
         made, source, result = entry["settings"], entry["input"], entry["output"]
-        differing = {name for name, value in settings.items() if made[name] != value} - {"weights"}
+        names = (settings.keys() | made.keys()) - {"weights"}
+        differing = {name for name in names if made.get(name) != settings.get(name)}
         maker = f"{made['method']} with {made['weights']}"
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return "is there, and no record tells how it was made"
     if "method" in differing or "sha256" in differing:
         return f"is there, made by {maker}"

@@ -65,6 +65,7 @@ _COUNTS = {
 _AMOUNTS = {"distance": "metres", "fps": "frames a second", "noise": "grey levels"}
 _CHOICES: Mapping[str, type[StrEnum]] = {
     "depth_format": choices.DepthFormat,
+    "engine": choices.Engine,
     "format": choices.FileFormat,
     "layout": choices.WrittenLayout,
     "levels": choices.Level,
@@ -127,7 +128,8 @@ class SynthRequest:
         manifest_format: ``jsonl``, or ``parquet`` for both.
         overwrite: write into a folder that is not empty; the files that its manifest lists are
             deleted once the new ones are there, and nothing else is.
-        workers: number of processes; None for as many as pay.
+        workers: number of processes; None for as many as pay, or as a Ray cluster has room for.
+        engine: ``local`` for processes on this machine, or ``ray``.
         shard: which part of how many to make, both from 1.
         command: the command line that goes into the dataset's card.
 
@@ -157,6 +159,7 @@ class SynthRequest:
     manifest_format: str = "jsonl"
     overwrite: bool = False
     workers: int | None = None
+    engine: str = choices.Engine.LOCAL
     shard: tuple[int, int] | None = None
     command: str = ""
 
@@ -213,7 +216,7 @@ class SynthRequest:
         The same data and photographs make the same files.
         """
         data = asdict(self)
-        for name in ("out", "overwrite", "workers", "shard", "command"):
+        for name in ("out", "overwrite", "workers", "engine", "shard", "command"):
             del data[name]
         camera = self.depth.camera
         data["depth"] |= {"name": self.depth_name, "camera": camera and str(camera)}
@@ -367,6 +370,7 @@ _KINDS: Mapping[str, Any] = {
     "depth_format": str,
     "format": str,
     "fps": float,
+    "engine": str,
     "group_by": str,
     "layout": str,
     "manifest_format": str,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rainkit.choices import Engine as Place
 from rainkit.datasets import manifest, output_folder
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS, splits_to_data
@@ -55,10 +56,7 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
     output_folder.admit(request)
     photos = find_photos(request.inputs, request.out, maps=request.depth_name == "auto")
     SceneMaker(request)  # says what is wrong with the depth source before anything is written
-    shards = 1 if request.shard is None else request.shard[1]
-    pictures = len(photos) * request.variants * (request.sequence or 1)
-    workers = paying_workers(pictures // shards, request.workers, len(photos))
-    with open_engine(workers=workers, threads=None) as engine:
+    with _opened(request, photos) as engine:
         plan = make_plan(request, photos, engine, lambda done, of: tell("hashing", done, of))
         mine = _share(plan.scenes, request.shard)
         with output_folder.begin(request, plan.identity()) as journal:
@@ -77,6 +75,16 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
         failures=tuple((photo.path, failed[photo]) for photo in photos if photo in failed),
         seconds=time.monotonic() - started,
     )
+
+
+def _opened(request: SynthRequest, photos: Sequence[Photo]) -> Engine:
+    if request.engine == Place.RAY:
+        device = "cpu" if request.depth_name in ("auto", "none") else "auto"
+        return open_engine("ray", workers=request.workers, threads=None, device=device)
+    shards = 1 if request.shard is None else request.shard[1]
+    pictures = len(photos) * request.variants * (request.sequence or 1)
+    workers = paying_workers(pictures // shards, request.workers, len(photos))
+    return open_engine(workers=workers, threads=None)
 
 
 def _share(scenes: Sequence[Scene], shard: tuple[int, int] | None) -> Sequence[Scene]:

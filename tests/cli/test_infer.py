@@ -132,7 +132,7 @@ def test_a_pipe_among_the_pictures_is_reported_and_not_waited_for(infer, photos:
         (["photos", "-o", "photos"], "is an input and would be lost"),
         (["photos", "-o", "one.png"], "names a picture"),
         (["photos/[[]0].png", "-o", "one.png"], "names a picture"),
-        (["photos/[0].png", "-o", "one.heic"], "cannot write .heic"),
+        (["photos/[0].png", "-o", "one.exr"], "cannot write .exr"),
         (["photos/[0].png", "-o", "photos/[1].png/x.png"], "[1].png is a file"),
         ([""], "an empty name"),
         (["photos", "-o", ""], "--output is empty"),

@@ -193,8 +193,9 @@ def test_camera_raws_are_refused_with_the_remedy(name: str, data: bytes):
     [
         (b"\x76\x2f\x31\x01\2\0\0\0", r"high dynamic range \(OpenEXR\).* after tone mapping"),
         (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n", r"high dynamic range \(Radiance\)"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is a HEIC file, which is not read; save it as"),
-        (b"GIF89a" + bytes(20), "is a GIF file"),
+        (b"\xff\x0a" + bytes(20), "is a JPEG XL file, which is not read; save it as PNG"),
+        (b"8BPS" + bytes(20), "is a Photoshop file"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avif    colrnclx\0\x09\0\x10\0\x09\x80", r"range \(PQ\)"),
     ],
 )
 def test_other_kinds_are_refused_by_their_name(data: bytes, kind: str):

@@ -84,7 +84,7 @@ def test_no_input_at_all():
 def test_links_to_folders_are_followed_once_and_what_is_passed_over_is_said(
     tree: Path, tmp_path: Path
 ):
-    for name in ("x/3.jpg", "x/deep/4.png", "x/5.heic", "x/6.HEIC", "x/7.mov", "x/readme.md"):
+    for name in ("x/3.jpg", "x/deep/4.png", "x/5.jxl", "x/6.JXL", "x/7.mov", "x/readme.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tree / "more").symlink_to(tmp_path / "x")
@@ -97,7 +97,7 @@ def test_links_to_folders_are_followed_once_and_what_is_passed_over_is_said(
     assert found == [*plain, "again/3.jpg", "again/deep/4.png", "z.bmp"]
     assert len(images.find([f"{tree}/**/*.png"])) == 2
     passed, *loops = images.left_out([tree])
-    assert passed == "3 files passed over (2 HEIC, 1 MOV)"
+    assert passed == "3 files passed over (2 JXL, 1 MOV)"
     assert [line.partition(":")[0] for line in loops] == [
         str(tree / "a/loop"),
         str(tree / "again/up"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,33 @@ def test_an_array_gives_an_array(clean: np.ndarray, derainer: inference.Derainer
     deep = derainer.derain(RGB.astype(np.uint16) * 257)
     assert deep.dtype == np.uint16
     assert np.abs(deep / 257 - clean).max() <= 0.51
+
+
+@pytest.mark.parametrize("options", [{"work_size": "full"}, {"tile": 64}, {"work_size": 64}])
+def test_strength_scales_the_rain_that_is_taken_off(
+    options: dict[str, Any], tiny_weights: Path, tmp_path: Path
+):
+    def load(strength: float) -> inference.Derainer:
+        return inference.load(
+            "tiny", weights=tiny_weights, device="cpu", precision="fp32", strength=strength,
+            **options,
+        )  # fmt: skip
+
+    deep = RGB.astype(np.uint16) * 257
+    for given in (RGB, deep):
+        np.testing.assert_array_equal(load(0).derain(given), given)
+        trained = load(1).derain(given).astype(float)
+        for strength in (0.4, 1.5):
+            expected = np.clip(given + strength * (trained - given), 0, np.iinfo(given.dtype).max)
+            assert np.abs(load(strength).derain(given) - expected).max() <= 0.51
+    tensor = images.to_tensor(RGB)
+    assert torch.equal(load(0).derain(tensor), tensor)
+    more = tensor + 1.5 * (load(1).derain(tensor) - tensor)
+    torch.testing.assert_close(load(1.5).derain(tensor), more.clamp(0, 1), rtol=0, atol=1e-6)
+    picture = images.Picture(RGB)
+    np.testing.assert_array_equal(load(0).derain_picture(picture).picture.rgb, RGB)
+    rain = load(1).parts(RGB)["rain"]
+    np.testing.assert_array_equal(load(0.4).parts(RGB)["rain"], rain)
 
 
 def test_a_path_gives_an_array(clean: np.ndarray, derainer: inference.Derainer, tmp_path: Path):

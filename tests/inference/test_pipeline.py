@@ -21,12 +21,16 @@ from rainkit.runtime_options import RuntimeOptions
 
 @pytest.fixture
 def run(tiny_weights: Path):
-    def infer(*inputs: Path | str, progress=None, tile="auto", **options) -> InferResult:
+    def infer(
+        *inputs: Path | str, progress=None, tile="auto", strength=1, **options
+    ) -> InferResult:
         request = InferRequest(
             inputs=inputs,
             method="tiny",
             weights=str(tiny_weights),
-            options=RuntimeOptions.parse(device="cpu", precision="fp32", tile=tile),
+            options=RuntimeOptions.parse(
+                device="cpu", precision="fp32", tile=tile, strength=strength
+            ),
             **options,
         )
         return inference.infer(request, progress)
@@ -216,6 +220,7 @@ def test_the_result_is_plain_data(run, photos: Path):
         "blocks": None,
         "work_size": None,
         "parts": {},
+        "notes": [],
         "error": None,
     }
 
@@ -251,6 +256,8 @@ def test_only_what_was_made_with_the_same_settings_is_skipped(
     again = run(photos, output=out, quality=80)
     assert [each.status for each in again.outcomes] == ["kept", "skipped"]  # a.jpg and b.png
     assert again.kept[0].error == "is there, made with another quality"
+    weaker = run(photos, output=out, strength=0.5)
+    assert [each.error for each in weaker.kept] == ["is there, made with another strength"] * 2
     other = InferRequest(
         inputs=(photos,), method="resguidenet", weights=str(anytime_weights), output=out
     )

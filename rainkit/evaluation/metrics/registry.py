@@ -84,8 +84,13 @@ class LoadedMetric:
     def __init__(self, metric: Metric, weights_dir: Path | None = None) -> None:
         files = perceptual.all_checked(metric.weights, weights_dir)
         self.metric = metric
+        self._weights_dir = weights_dir
         self.sha256 = {path.name: sha256 for path, sha256 in files}
         self._compute = metric.load(*(path for path, _ in files))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let other processes load the metric again."""
+        return _load_again, (self.metric.name, self._weights_dir)
 
     def measure(
         self, restored: RGB8, *, target: RGB8 | None = None, rainy: RGB8 | None = None
@@ -144,6 +149,10 @@ def metric(name: str) -> Metric:
     if name not in METRICS:
         raise unknown("--metric", name, METRICS)
     return METRICS[name]
+
+
+def _load_again(name: str, weights_dir: Path | None) -> LoadedMetric:
+    return LoadedMetric(metric(name), weights_dir)
 
 
 def load_metrics(

@@ -1,4 +1,4 @@
-"""Running work in this process, in its threads, or in local worker processes.
+"""Running work in this process, in its threads, in local worker processes, or on a Ray cluster.
 
     with open_engine("processes", workers=4) as engine:
         for outcome in engine.run(Work(partial(Maker, request)), scenes):
@@ -9,6 +9,9 @@
 Outcomes come in the order of the items. Items are taken from their iterable only a few ahead of the
 outcomes that were asked for, so that neither waits in memory. An item that fails is a result and
 the others go on. An item whose worker process dies runs again in another one.
+
+Workers on other machines are those of :mod:`rainkit.engine.ray_cluster`, which is imported when
+they are asked for.
 """
 
 from __future__ import annotations
@@ -38,12 +41,19 @@ from rainkit.errors import RainkitError, UsageError, WorkerError, described
 from rainkit.files import system_reason
 
 __all__ = [
+    "PATIENCE",
     "Done",
     "Engine",
     "Failed",
+    "LostError",
     "Outcome",
+    "RemoteWorker",
+    "RemoteWorkers",
+    "Task",
     "Work",
+    "WorkerState",
     "here",
+    "limit_threads",
     "open_engine",
     "paying_workers",
 ]
@@ -54,7 +64,8 @@ State = TypeVar("State")
 
 _ITEMS_PER_PROCESS = 40  # fewer do not pay for the start of another process
 _TRIES = 3  # workers that an item may lose before it has failed
-_PATIENCE = 5.0  # seconds in which a worker may clean up before it is killed
+PATIENCE = 5.0
+"""Seconds in which a worker may clean up before it is killed."""
 
 
 @dataclass(frozen=True)
@@ -160,28 +171,44 @@ class Engine(ABC):
 
 
 def open_engine(
-    kind: Literal["processes", "threads"] = "processes",
+    kind: Literal["processes", "threads", "ray"] = "processes",
     *,
-    workers: int,
+    workers: int | None,
     threads: int | None = 1,
     look_ahead: int | None = None,
+    device: str = "cpu",
 ) -> Engine:
     """Return a place where work runs.
 
     Args:
-        kind: ``processes`` for work in Python, or ``threads`` for work in libraries that let go of
-            the interpreter's lock.
+        kind: ``processes`` for work in Python, ``threads`` for work in libraries that let go of the
+            interpreter's lock, or ``ray`` for processes on a Ray cluster.
         workers: how many; 0 to do everything in this process and thread, one item after another.
+            None, on Ray alone, for as many as the cluster has room for.
         threads: threads of OpenCV, torch and OpenMP in each worker process; None to limit OpenCV
             alone.
-        look_ahead: items taken before their outcomes are asked for; None for twice the workers.
+        look_ahead: items taken before their outcomes are asked for; None for twice the workers, or
+            eight times on Ray, where items shall not wait for one that runs again.
+        device: device of the work, for Ray, which gives each worker on ``cuda`` a GPU of its own;
+            ``auto`` is ``cuda`` if the cluster has GPUs.
 
     Raises:
-        UsageError: the number of workers is negative.
+        UsageError: the number of workers is negative, or there is no Ray or no such cluster.
+        WorkerError: a cluster cannot be started.
     """
-    if workers < 0:
+    if workers is not None and workers < 0:
         raise UsageError(f"--workers {workers}: a whole number from 0 up")
-    if workers == 0:
+    if kind == "ray" and workers != 0:
+        try:
+            from rainkit.engine import ray_cluster  # imports Ray
+        except ModuleNotFoundError as error:
+            if error.name != "ray":
+                raise
+            raise UsageError(
+                "--engine ray: Ray is not installed; pip install 'rainkit[ray]' on all machines"
+            ) from None
+        return ray_cluster.connect(workers, threads, look_ahead, device)
+    if not workers:
         return _Here()
     ahead = look_ahead or 2 * workers
     return _Threads(workers, ahead) if kind == "threads" else _Processes(workers, ahead, threads)
@@ -287,36 +314,72 @@ class _Threads(_Pool):
         return partial(_attempt, self._here.ready(work))
 
 
-class _Processes(_Pool):
-    """Processes that each hold the function of the work they did last."""
+class RemoteWorker(ABC):
+    """A worker in another process, which holds the function of the work that it did last."""
 
-    def __init__(self, workers: int, look_ahead: int, threads: int | None) -> None:
+    def __init__(self) -> None:
+        self._task: Task | None = None
+
+    def do(self, task: Task, item: bytes) -> tuple[bool, Any]:
+        """Return whether the worker has done a pickled item, and the result or the error.
+
+        Raises:
+            LostError: the worker died.
+            Exception: what the set-up raised.
+        """
+        if self._task is not task:
+            self._task = None
+            ready, error = self._answer(_SET_UP + task.pickled, in_setup=True)
+            if not ready:
+                raise error
+            self._task = task
+        return self._answer(_DO + item, in_setup=False)
+
+    def _answer(self, message: bytes, *, in_setup: bool) -> tuple[bool, Any]:
+        answer = self.ask(message, in_setup=in_setup)
+        try:
+            ok, value = pickle.loads(answer)  # noqa: S301  (from our own process)
+        except Exception as error:
+            return False, error
+        return ok, value
+
+    @abstractmethod
+    def ask(self, message: bytes, *, in_setup: bool) -> bytes:
+        """Return what the worker's :class:`WorkerState` answers.
+
+        Raises:
+            LostError: the worker died.
+        """
+
+
+Remote = TypeVar("Remote", bound=RemoteWorker)
+
+
+class RemoteWorkers(_Pool, Generic[Remote]):
+    """Workers in other processes. An item whose worker dies runs again in another one."""
+
+    def __init__(self, workers: int, look_ahead: int) -> None:
         super().__init__(workers, look_ahead)
-        self._limit = threads
-        self._closing = False
-        self._task: _Task | None = None
-        self._idle: list[_Worker] = []
-        self._busy: set[_Worker] = set()
+        self._task: Task | None = None
 
     def _prepare(self, work: Work[Item, Result]) -> Callable[[Item], Outcome[Item, Result]]:
         if self._task is None or self._task.work is not work:
-            self._task = _Task(work, pickle.dumps(work.setup))
+            self._task = Task(work, pickle.dumps(work.setup))
         return partial(self._do, self._task)
 
-    def _do(self, task: _Task, item: Item) -> Outcome[Item, Result]:
+    def _do(self, task: Task, item: Item) -> Outcome[Item, Result]:
         """Have a worker process do an item; called in a thread."""
         try:
             pickled = pickle.dumps(item)
         except Exception as error:
             return Failed(item, error)
-        problem = _LostError("", in_setup=False)
+        problem = LostError("", in_setup=False)
         for _ in range(_TRIES):
             worker = self._take()
             try:
                 ok, answer = worker.do(task, pickled)
-            except _LostError as lost:
-                self._busy.discard(worker)
-                worker.end()
+            except LostError as lost:
+                self._lose(worker)
                 problem = lost
             except BaseException:  # of the set-up
                 self._free(worker)
@@ -328,8 +391,30 @@ class _Processes(_Pool):
             raise WorkerError(str(problem))
         return Failed(item, WorkerError(str(problem)))
 
+    @abstractmethod
+    def _take(self) -> Remote:
+        """Return a worker that has nothing to do, or a new one; called in threads."""
+
+    @abstractmethod
+    def _free(self, worker: Remote) -> None:
+        """Take back a worker that was taken."""
+
+    @abstractmethod
+    def _lose(self, worker: Remote) -> None:
+        """Clear away a worker that was taken and died."""
+
+
+class _Processes(RemoteWorkers["_Worker"]):
+    """Worker processes on this machine."""
+
+    def __init__(self, workers: int, look_ahead: int, threads: int | None) -> None:
+        super().__init__(workers, look_ahead)
+        self._limit = threads
+        self._closing = False
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+
     def _take(self) -> _Worker:
-        """Return a worker that has nothing to do, or a new one."""
         if self._closing:
             raise futures.CancelledError
         try:
@@ -343,11 +428,15 @@ class _Processes(_Pool):
         self._idle.append(worker)
         self._busy.discard(worker)
 
+    def _lose(self, worker: _Worker) -> None:
+        self._busy.discard(worker)
+        worker.end()
+
     def close(self) -> None:
         """Stop the workers: those at work are told to leave, and killed if they do not."""
         self._closing = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-        killer = threading.Timer(_PATIENCE, self._kill)
+        killer = threading.Timer(PATIENCE, self._kill)
         killer.daemon = True
         killer.start()
         try:
@@ -368,29 +457,29 @@ class _Processes(_Pool):
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """Work, and its set-up as it is sent to processes."""
 
     work: Work[Any, Any]
     pickled: bytes
 
 
-class _LostError(Exception):
-    """A worker process has died, while it was set up or over an item."""
+class LostError(Exception):
+    """A worker has died, while it was set up or over an item."""
 
     def __init__(self, message: str, *, in_setup: bool) -> None:
         super().__init__(message)
         self.in_setup = in_setup
 
 
-class _Worker:
+class _Worker(RemoteWorker):
     """A worker process, as its parent sees it."""
 
     def __init__(self, threads: int | None) -> None:
+        super().__init__()
         # Spawned, not forked: this process may have threads of OpenCV or torch running.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._task: _Task | None = None
         self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
         resource_tracker.ensure_running()
         # The child is born with Ctrl-C blocked, which is its parent's to handle.
@@ -405,35 +494,15 @@ class _Worker:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
 
-    def do(self, task: _Task, item: bytes) -> tuple[bool, Any]:
-        """Return whether the process has done an item, and the result or the error.
-
-        Raises:
-            _LostError: the process died.
-            Exception: what the set-up raised.
-        """
-        if self._task is not task:
-            self._task = None
-            ready, error = self._ask(_SET_UP + task.pickled, in_setup=True)
-            if not ready:
-                raise error
-            self._task = task
-        return self._ask(_DO + item, in_setup=False)
-
-    def _ask(self, message: bytes, *, in_setup: bool) -> tuple[bool, Any]:
+    def ask(self, message: bytes, *, in_setup: bool) -> bytes:
         try:
             self._connection.send_bytes(message)
-            answer = self._connection.recv_bytes()
+            return self._connection.recv_bytes()
         except (EOFError, OSError) as error:
-            raise _LostError(self._death(), in_setup=in_setup) from error
-        try:
-            ok, value = pickle.loads(answer)  # noqa: S301  (from our own process)
-        except Exception as error:
-            return False, error
-        return ok, value
+            raise LostError(self._death(), in_setup=in_setup) from error
 
     def _death(self) -> str:
-        self.process.join(_PATIENCE)
+        self.process.join(PATIENCE)
         code = self.process.exitcode or 0
         if code == -signal.SIGKILL:
             return (
@@ -446,7 +515,7 @@ class _Worker:
     def end(self) -> None:
         """Have the process see that nothing follows, and wait for its end."""
         self._connection.close()
-        self.process.join(_PATIENCE)
+        self.process.join(PATIENCE)
         self.process.kill()
         self.process.join()
         self.process.close()
@@ -461,18 +530,20 @@ def _serve(connection: Connection, threads: int | None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["OPENCV_FOR_THREADS_NUM"] = str(threads or 1)
-    if threads is not None:
-        os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    os.environ.update(limit_threads(threads))
     keep_large_blocks()
-    state = _WorkerState(threads)
+    state = WorkerState(threads)
     with suppress(EOFError, OSError):
         while True:
             connection.send_bytes(state.answer(connection.recv_bytes()))
 
 
-class _WorkerState:
-    """State of a worker process between two messages: the function that was set up."""
+class WorkerState:
+    """State of a worker process between two messages: the function that was set up.
+
+    Args:
+        threads: threads of OpenCV and torch; None to limit OpenCV alone.
+    """
 
     def __init__(self, threads: int | None) -> None:
         self._threads = threads
@@ -485,7 +556,7 @@ class _WorkerState:
             if message[:1] == _SET_UP:
                 self._function = None  # lets go of what the former work held
                 self._function, value = content(), None
-                _limit_threads(self._threads)
+                _limit_loaded(self._threads)
             else:
                 assert self._function is not None  # noqa: S101
                 value = self._function(content)
@@ -506,14 +577,20 @@ def _end_with_parent() -> None:
         with suppress(OSError):
             parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_PATIENCE)
+        time.sleep(PATIENCE)
         os._exit(1)
 
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-def _limit_threads(threads: int | None) -> None:
+def limit_threads(threads: int | None) -> dict[str, str]:
+    """Return the environment of a worker that limits the threads of libraries, see open_engine."""
+    limits = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+    return limits | {"OPENCV_FOR_THREADS_NUM": str(threads or 1)}
+
+
+def _limit_loaded(threads: int | None) -> None:
     """Limit the libraries that do not read the environment or have read it already."""
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(threads or 1)

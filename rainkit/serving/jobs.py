@@ -1,0 +1,326 @@
+"""Jobs of several pictures, kept in memory until they are fetched, deleted or too old."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import secrets
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from rainkit.errors import described
+from rainkit.serving.pool import BusyError, Pool, State, Ticket
+from rainkit.serving.work import Answer, Task
+
+__all__ = ["Job", "JobPicture", "Jobs", "Limits", "Memory", "Upload"]
+
+_IDLE = 60.0
+"""Seconds without a request after which a finished job makes room for others."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What clients may use.
+
+    Attributes:
+        upload_bytes: largest file of a picture.
+        pixels: largest number of pixels of a picture.
+        seconds: longest time of a picture in a worker, and of receiving what is sent.
+        places: largest number of pictures that wait or are worked on, and of a job.
+        memory_bytes: of all files that were sent and of all results that are kept.
+        jobs: largest number of jobs.
+        keep_seconds: time after the latest request about it in which a finished job is kept.
+    """
+
+    upload_bytes: int = 64_000_000
+    pixels: int = 64_000_000
+    seconds: float = 120.0
+    places: int = 64
+    memory_bytes: int = 1_000_000_000
+    jobs: int = 1000
+    keep_seconds: float = 1800.0
+
+
+class Memory:
+    """Count of the bytes of files that are held, with a limit.
+
+    Args:
+        most: the limit.
+        make_room: called with a number of bytes that is missing; lets go of what it can.
+    """
+
+    def __init__(self, most: int, make_room: Callable[[int], None] = lambda _: None) -> None:
+        self.most = most
+        self.used = 0
+        self.make_room = make_room
+
+    def take(self, number: int) -> None:
+        """Count bytes.
+
+        Raises:
+            BusyError: they are too many.
+        """
+        missing = self.used + number - self.most
+        if missing > 0:
+            self.make_room(missing)
+        if self.used + number > self.most:
+            raise BusyError("the memory for pictures is full", _IDLE)
+        self.used += number
+
+    def hold(self, number: int) -> None:
+        """Count bytes that are there already, even if they are too many."""
+        self.used += number
+
+    def give(self, number: int) -> None:
+        """Count bytes no longer."""
+        self.used -= number
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture that was received; it holds a place of the queue and its bytes of the memory.
+
+    Attributes:
+        name: last part of the name that the client gave it.
+        data: the bytes of its file.
+        error: the reason why it was not received whole; it then holds nothing.
+        too_large: whether this is because it has too many bytes.
+    """
+
+    name: str
+    data: bytes
+    error: str | None = None
+    too_large: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class JobPicture:
+    """A picture of a job.
+
+    Attributes:
+        name: the name that the client gave it, without folders.
+        ticket: its way through the pool; None if it was not received whole.
+        answer: its result, once there is one.
+        error: the reason why there is none.
+    """
+
+    name: str
+    ticket: Ticket | None
+    answer: Answer | None = None
+    error: str | None = None
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if self.error is not None:
+            return "failed"
+        if self.answer is not None:
+            return "done"
+        assert self.ticket is not None  # noqa: S101
+        # The pool may be done with it a moment before the job has heard of it.
+        return "running" if self.ticket.state in ("done", "failed") else self.ticket.state
+
+    @property
+    def progress(self) -> float:
+        """Share of its tiles that are done, 0 to 1."""
+        return self.ticket.progress if self.ticket is not None else 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """Pictures that were sent together.
+
+    Attributes:
+        id: its name, which cannot be guessed.
+        offer: name of the offer.
+        strength: factor of the rain that is taken off.
+        pictures: its pictures in the order in which they were sent.
+        used: time of the latest request about it (:func:`time.monotonic`).
+    """
+
+    id: str
+    offer: str
+    strength: float
+    pictures: list[JobPicture] = field(default_factory=list)
+    used: float = field(default_factory=time.monotonic)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will change any more."""
+        return all(each.state not in ("waiting", "running") for each in self.pictures)
+
+    def result_name(self, number: int) -> str:
+        """Return a name for the result of a picture."""
+        each = self.pictures[number]
+        suffix = each.answer.suffix if each.answer is not None else ""
+        stem = PurePosixPath(each.name).stem or "picture"
+        plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.offer)
+        return f"{stem}-{plain}{suffix}"
+
+    def zipped(self) -> Iterator[bytes]:
+        """Yield the bytes of a zip archive of all results, and of ``failed.txt`` if some failed."""
+        stream = _Stream()
+        taken: set[str] = set()
+        failed = []
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for number, each in enumerate(self.pictures):
+                if each.answer is None:
+                    failed.append(f"{each.name}: {each.error or each.state}")
+                    continue
+                path = PurePosixPath(self.result_name(number))
+                name, again = path.name, 1
+                while name.casefold() in taken:
+                    again += 1
+                    name = f"{path.stem}-{again}{path.suffix}"
+                taken.add(name.casefold())
+                archive.writestr(name, each.answer.data)
+                yield stream.taken()
+            if failed:
+                archive.writestr("failed.txt", "\n".join(failed) + "\n")
+        yield stream.taken()
+
+
+class _Stream(io.RawIOBase):
+    """A file that cannot seek, of which what was written is taken away."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> bytes:
+        done, self._parts = b"".join(self._parts), []
+        return done
+
+
+class Jobs:
+    """All jobs; used in one event loop.
+
+    Args:
+        pool: what works on their pictures.
+        memory: what counts their bytes.
+        limits: how many jobs are kept, and for how long.
+    """
+
+    def __init__(self, pool: Pool, memory: Memory, limits: Limits) -> None:
+        self._pool = pool
+        self._memory = memory
+        self._limits = limits
+        self._jobs: dict[str, Job] = {}
+        self._following: set[asyncio.Task[None]] = set()
+        memory.make_room = self._make_room
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def check_room(self) -> None:
+        """Check that there is room for one more job.
+
+        Raises:
+            BusyError: there is none.
+        """
+        self.forget_old()
+        if len(self._jobs) >= self._limits.jobs:
+            self._drop_idle(lambda: len(self._jobs) < self._limits.jobs)
+        if len(self._jobs) >= self._limits.jobs:
+            raise BusyError(f"there are {self._limits.jobs} jobs already", _IDLE)
+
+    def add(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        offer: str,
+        strength: float,
+        watch: Callable[[Ticket], None] = lambda _: None,
+    ) -> Job:
+        """Make a job of pictures that were received, and put them into the queue.
+
+        Args:
+            uploads: the pictures.
+            offer: name of the offer that takes their rain out.
+            strength: factor of the rain that is taken off.
+            watch: called with the ticket of each picture.
+        """
+        job = Job(id=secrets.token_urlsafe(16), offer=offer, strength=strength)
+        self._jobs[job.id] = job
+        for upload in uploads:
+            if upload.error is not None:
+                job.pictures.append(JobPicture(upload.name, None, error=upload.error))
+                continue
+            task = Task(data=upload.data, name=upload.name, offer=offer, strength=strength)
+            ticket = self._pool.submit(task)
+            watch(ticket)
+            picture = JobPicture(upload.name, ticket)
+            job.pictures.append(picture)
+            following = asyncio.create_task(self._follow(job, picture, ticket, len(upload.data)))
+            self._following.add(following)
+            following.add_done_callback(self._following.discard)
+        return job
+
+    async def _follow(self, job: Job, picture: JobPicture, ticket: Ticket, sent: int) -> None:
+        """Wait for a picture; keep its result in place of what was sent."""
+        try:
+            answer = await asyncio.wrap_future(ticket.answer)
+        except Exception as error:
+            if ticket.state != "cancelled":
+                picture.error = described(error)
+        else:
+            if job.id in self._jobs:
+                try:
+                    self._memory.take(len(answer.data))
+                    picture.answer = answer
+                except BusyError as error:
+                    picture.error = f"{picture.name}: {error}, so that its result was not kept"
+        finally:
+            self._memory.give(sent)
+            job.used = time.monotonic()
+
+    def get(self, name: str) -> Job | None:
+        """Return the job of an id, which is thereby kept for longer; None if there is none."""
+        self.forget_old()
+        job = self._jobs.get(name)
+        if job is not None:
+            job.used = time.monotonic()
+        return job
+
+    def delete(self, job: Job) -> None:
+        """Forget a job; what waits is given up, and what is worked on stops."""
+        if self._jobs.pop(job.id, None) is None:
+            return
+        for picture in job.pictures:
+            if picture.ticket is not None:
+                picture.ticket.cancel()
+            if picture.answer is not None:
+                self._memory.give(len(picture.answer.data))
+
+    def forget_old(self) -> None:
+        """Forget finished jobs that nobody has asked about for their time."""
+        oldest = time.monotonic() - self._limits.keep_seconds
+        for job in [each for each in self._jobs.values() if each.over and each.used < oldest]:
+            self.delete(job)
+
+    def cancel_all(self) -> None:
+        """Forget all jobs."""
+        for job in list(self._jobs.values()):
+            self.delete(job)
+
+    def _make_room(self, missing: int) -> None:
+        wanted = self._memory.used - missing
+        self._drop_idle(lambda: self._memory.used <= wanted)
+
+    def _drop_idle(self, enough: Callable[[], bool]) -> None:
+        """Forget finished jobs that are not asked about, the oldest first, until it is enough."""
+        before = time.monotonic() - _IDLE
+        idle = [each for each in self._jobs.values() if each.over and each.used < before]
+        for job in sorted(idle, key=lambda each: each.used):
+            if enough():
+                return
+            self.delete(job)

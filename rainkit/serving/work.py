@@ -1,0 +1,245 @@
+"""The work on one picture that was sent: decode it, take its rain out, encode it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rainkit import images, plugins
+from rainkit.errors import ImageError, UsageError
+from rainkit.evaluation.methods import choose_methods
+from rainkit.images import Picture
+from rainkit.inference.setup import set_up
+from rainkit.runtime_options import RuntimeOptions
+
+if TYPE_CHECKING:
+    from rainkit.inference.derainer import Derainer
+
+__all__ = [
+    "LONGEST_VIEW",
+    "Answer",
+    "Derainers",
+    "Offer",
+    "OnTile",
+    "StoppedError",
+    "Task",
+    "offers",
+]
+
+
+LONGEST_VIEW = 4096
+"""Longest side in pixels of a picture that is made for browsers."""
+
+_LOADED = 4
+"""Number of networks that a worker keeps in memory."""
+
+_KINDS = (
+    (b"\xff\xd8\xff", 0, ".jpg", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", 0, ".png", "image/png"),
+    (b"WEBP", 8, ".webp", "image/webp"),
+    (b"II*\0", 0, ".tif", "image/tiff"),
+    (b"MM\0*", 0, ".tif", "image/tiff"),
+    (b"II+\0", 0, ".tif", "image/tiff"),
+    (b"MM\0+", 0, ".tif", "image/tiff"),
+    (b"BM", 0, ".bmp", "image/bmp"),
+    (b"GIF8", 0, ".gif", "image/gif"),
+    (b"ftypavif", 4, ".avif", "image/avif"),
+    (b"ftypavis", 4, ".avif", "image/avif"),
+    (b"ftyphe", 4, ".heic", "image/heic"),
+    (b"ftypmif1", 4, ".heic", "image/heic"),
+    (b"ftypmsf1", 4, ".heic", "image/heic"),
+)
+"""First bytes of the formats that are read, at which offset, their suffix and media type."""
+
+OnTile = Callable[[int, int], None]
+"""Called after each tile with the number of tiles done and of all tiles; may raise an error."""
+
+
+class StoppedError(Exception):
+    """The work on a picture was stopped because nobody waits for it any longer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """A method with weights that clients may choose.
+
+    Attributes:
+        name: what clients call it: ``METHOD``, ``METHOD=TAG``, or a label.
+        method: name of the installed method.
+        weights: a tag or a file; None for the method's first weights.
+        title: title of the method.
+        summary: one line about it.
+        weights_name: name of the weights.
+    """
+
+    name: str
+    method: str
+    weights: str | None
+    title: str
+    summary: str
+    weights_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One picture to work on.
+
+    Attributes:
+        data: the bytes of its file.
+        name: its name in messages.
+        offer: name of the offer that takes its rain out; None to make a JPEG file that browsers
+            can show of a picture as it is.
+        strength: factor of the rain that is taken off, 0 to 1.5.
+    """
+
+    data: bytes
+    name: str
+    offer: str | None
+    strength: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What became of a picture.
+
+    Attributes:
+        data: the bytes of its file.
+        suffix: suffix of its format, such as ``.jpg``.
+        media_type: media type of its format.
+        width: width in pixels.
+        height: height in pixels.
+        seconds: time that the work took.
+    """
+
+    data: bytes
+    suffix: str
+    media_type: str
+    width: int
+    height: int
+    seconds: float
+
+
+def offers(named: Sequence[str], options: RuntimeOptions) -> tuple[Offer, ...]:
+    """Return what clients may choose; the first is the default.
+
+    Args:
+        named: methods as ``NAME[=WEIGHTS][@LABEL]``; if empty, all weights inside the packages of
+            the installed methods.
+        options: how networks are to run, which not every method can.
+
+    Raises:
+        UsageError: an unknown method or weights tag, or no method with weights.
+        MethodError: a method is broken.
+        WeightsError: weights are missing or damaged.
+    """
+    if named:
+        chosen = [(row.label, row.method, row.weights) for row in choose_methods(named).rows]
+    else:
+        chosen = []
+        for found in plugins.installed():
+            if found.problem is None:
+                tags = [each.tag for each in plugins.get(found.name).weights if each.file]
+                chosen += [(None, found.name, tag if i else None) for i, tag in enumerate(tags)]
+        if not chosen:
+            raise UsageError("no installed method ships weights: name some by --method NAME=FILE")
+    made: dict[str, Offer] = {}
+    for label, name, weights in chosen:
+        setup = set_up(name, options, weights=weights)
+        short = name if weights is None else f"{name}={setup.weights.name.removeprefix(f'{name}.')}"
+        offer = Offer(
+            name=label or short,
+            method=name,
+            weights=weights,
+            title=setup.method.title,
+            summary=setup.method.summary,
+            weights_name=setup.weights.name,
+        )
+        if made.setdefault(offer.name, offer) is not offer:
+            raise UsageError(
+                f"--method: two are called {offer.name}; name one by NAME=WEIGHTS@LABEL"
+            )
+    return tuple(made.values())
+
+
+class Derainers:
+    """The networks of all offers, each loaded when it is needed.
+
+    Args:
+        choices: the offers.
+        options: how networks run.
+        largest: the largest number of pixels of a picture.
+    """
+
+    def __init__(self, choices: Sequence[Offer], options: RuntimeOptions, largest: int) -> None:
+        self._offers = {offer.name: offer for offer in choices}
+        self._options = options
+        self._largest = largest
+        self._derainer = lru_cache(_LOADED)(self._load)
+
+    def load(self, offer: str) -> Derainer:
+        """Return the network of an offer, loaded.
+
+        Raises:
+            UsageError: there is no such offer, or this machine lacks the device.
+            MethodError, WeightsError: it cannot be built.
+        """
+        if offer not in self._offers:
+            raise UsageError(f"method {offer}: choose from {', '.join(self._offers)}")
+        return self._derainer(offer)
+
+    def _load(self, name: str) -> Derainer:
+        from rainkit.inference.derainer import open_derainer
+
+        offer = self._offers[name]
+        return open_derainer(offer.method, self._options, weights=offer.weights)
+
+    def run(self, task: Task, on_tile: OnTile | None = None) -> Answer:
+        """Work on a picture.
+
+        Raises:
+            ImageError: it cannot be read, is too large, or its format cannot hold the result.
+            UsageError: there is no such offer.
+            RainkitError: the network failed, or there is too little memory.
+        """
+        started = time.perf_counter()
+        suffix, media_type = _kind(task)
+        every = task.offer is not None
+        picture = images.decode(task.data, task.name, every_frame=every, largest=self._largest)
+        if task.offer is None:
+            suffix, media_type = ".jpg", "image/jpeg"
+            picture = _view(picture)
+        else:
+            derainer = copy(self.load(task.offer))  # they share the network
+            derainer.strength = task.strength
+            picture = derainer.derain_picture(picture, on_tile).picture
+        data = images.encode(picture, suffix)
+        width, height = picture.size
+        return Answer(
+            data=data,
+            suffix=suffix,
+            media_type=media_type,
+            width=width,
+            height=height,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _kind(task: Task) -> tuple[str, str]:
+    """Return suffix and media type of a picture, whatever its name is."""
+    if not task.data:
+        raise ImageError(f"{task.name}: is empty (0 bytes)")
+    for head, place, suffix, media_type in _KINDS:
+        if task.data.startswith(head, place):
+            return suffix, media_type
+    images.decode(task.data, task.name, largest=1)  # it names other kinds of files in its error
+    raise ImageError(f"{task.name}: its format cannot be written; send it as PNG or JPEG")
+
+
+def _view(picture: Picture) -> Picture:
+    """Return a picture that browsers show like the given one, without its metadata."""
+    rgb = images.to_uint8(images.shrink(picture.rgb, LONGEST_VIEW))
+    return Picture(rgb, icc=picture.icc, grey=picture.grey)

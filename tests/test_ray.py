@@ -1,0 +1,144 @@
+"""Work on Ray: a cluster of two machines, of which one dies, does what this process would do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rainkit.engine import Done, Engine, Failed, Work, open_engine
+from rainkit.errors import ImageError, UsageError
+
+ray = pytest.importorskip("ray", reason="needs rainkit[ray]")
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="Ray's test cluster needs POSIX"),
+    pytest.mark.filterwarnings("default"),  # Ray's own are not ours to mend
+]
+
+SMALL = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_log_monitor": False}
+QUICK = {
+    "enable_metrics_collection": False,
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 300,
+    "health_check_failure_threshold": 3,
+    "prestart_worker_first_driver": False,
+    "worker_niceness": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made = Cluster(
+            initialize_head=True,
+            head_node_args=SMALL | {"no_monitor": True, "_system_config": QUICK},
+        )
+        made.second = made.add_node(**SMALL)
+        patch.setenv("RAY_ADDRESS", made.address)
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def two(cluster: Any) -> Iterator[Engine]:
+    before = signal.getsignal(signal.SIGTERM)
+    with open_engine("ray", workers=2) as engine:
+        assert signal.getsignal(signal.SIGTERM) is before
+        yield engine
+    assert not ray.is_initialized()
+
+
+class Scaled:
+    """A function that was set up; it leaves a file for each time that was done."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+
+    def __call__(self, item: int) -> int:
+        if item == 13:
+            raise ImageError("13.png: is damaged")
+        return 2 * item
+
+
+def test_outcomes_are_those_of_the_local_engine(two: Engine, tmp_path: Path) -> None:
+    work = Work(partial(Scaled, tmp_path))
+    taken = []
+
+    def items() -> Iterator[Any]:
+        for item in (*range(10, 16), lambda: None, *range(20, 60)):
+            taken.append(item)
+            yield item
+
+    outcomes = two.run(work, items())
+    found = [next(outcomes) for _ in range(8)]
+    assert len(taken) <= 8 + 16  # eight times the workers
+    assert [type(each) for each in found] == [Done] * 3 + [Failed] + [Done] * 2 + [Failed, Done]
+    assert [each.get() for each in found if isinstance(each, Done)] == [20, 22, 24, 28, 30, 40]
+    assert isinstance(found[3], Failed)
+    assert found[3].reason == "13.png: is damaged"
+    assert [each.get() for each in outcomes] == [2 * item for item in range(21, 60)]
+    processes = [path.name.partition("-")[0] for path in tmp_path.iterdir()]
+    assert len(processes) == len(set(processes)) <= 2
+    assert str(os.getpid()) not in processes
+
+
+def _refuse() -> Callable[[int], int]:
+    raise UsageError("--depth nothing: no such network")
+
+
+def test_a_set_up_that_fails_ends_the_run(two: Engine) -> None:
+    with pytest.raises(UsageError, match="no such network"):
+        list(two.run(Work(_refuse), range(3)))
+
+
+def test_a_device_that_ray_lacks_or_chooses_itself_is_refused(two: Engine) -> None:
+    for device, told in (("cuda", "no machine of the Ray cluster"), ("cuda:1", "Ray chooses GPUs")):
+        with pytest.raises(UsageError, match=told):
+            open_engine("ray", workers=1, device=device)
+
+
+def _die_here_or_there(folder: Path, doomed: str, item: int) -> int:
+    attempts = folder / str(item)
+    attempts.mkdir(exist_ok=True)
+    first = not list(attempts.iterdir())
+    (attempts / str(time.monotonic_ns())).touch()
+    if item == 3 and first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if item >= 8 and ray.get_runtime_context().get_node_id() == doomed:
+        (folder / "doomed").touch()
+        time.sleep(60)  # until the machine dies
+    return item
+
+
+def test_a_killed_worker_and_a_killed_machine_lose_nothing(
+    cluster: Any, two: Engine, tmp_path: Path
+) -> None:
+    """Keep this the last test: it leaves one machine."""
+
+    def kill_machine() -> None:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "doomed").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        cluster.remove_node(cluster.second, allow_graceful=False)
+
+    killer = threading.Thread(target=kill_machine)
+    killer.start()
+    work = Work.calling(_die_here_or_there, tmp_path, cluster.second.node_id)
+    outcomes = list(two.run(work, range(60)))
+    killer.join()
+    assert outcomes == [Done(item, item) for item in range(60)]
+    assert (tmp_path / "doomed").exists()
+    attempts = {int(p.name): len(list(p.iterdir())) for p in tmp_path.iterdir() if p.is_dir()}
+    again = {item for item, count in attempts.items() if count > 1}
+    assert 3 in again
+    assert len(again) == 2
