@@ -16,6 +16,7 @@ from rainkit.cli.console import print_json, progress_bars, tell, warn
 from rainkit.cli.options import (
     INPUT,
     OUTPUT,
+    Backend,
     Device,
     Effort,
     Json,
@@ -128,6 +129,7 @@ def infer(
     work_size: WorkSize = "auto",
     effort: Effort = "full",
     strength: Strength = 1.0,
+    backend: Backend = "auto",
 ) -> None:
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF, of any size.
 
@@ -154,6 +156,7 @@ def infer(
         work_size=work_size,
         effort=effort,
         strength=strength,
+        backend=backend,
     )
     from rainkit import inference
 

@@ -146,6 +146,13 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
     }
 
 
+def _described(runtime: Runtime, setup: Setup) -> str:
+    """Return device, precision and the backend, if one was named."""
+    backend = setup.options.backend
+    named = "" if backend in ("auto", "eager") else f", {backend}"
+    return runtime.describe() + named
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
     """One method with its results' places."""
@@ -275,7 +282,7 @@ def _result(
         method=setup.method.name,
         title=run.title,
         weights=setup.weights.name,
-        device=None if runtime is None else runtime.describe(),
+        device=None if runtime is None else _described(runtime, run.setup),
         precision=None if runtime is None else runtime.precision,
         outputs=run.plan.outputs,
         parts=run.plan.parts,
