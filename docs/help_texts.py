@@ -8,18 +8,21 @@ meaning and defaults; not at line breaks, the names of types, or bounds.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 # Read when typer is imported: plain text, as wide as a code block.
 os.environ |= {"TYPER_USE_RICH": "0", "COLUMNS": "92", "TERMINAL_WIDTH": "92", "NO_COLOR": "1"}
 
-from typer.testing import CliRunner
+import typer.main
 
 from rainkit.cli import app
 
+COMMAND = typer.main.get_command(app)
 HERE = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- help: (?P<command>.*?) -->\n).*?(<!-- /help -->)", re.DOTALL)
 TYPES = re.compile(r"<[^>]*>|\b(?:TEXT|PATH|INTEGER|FLOAT|RANGE|BOOLEAN)\b")
@@ -28,10 +31,10 @@ BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 
 def help_text(command: str) -> str:
     """What ``rainkit COMMAND --help`` prints, without boxes."""
-    result = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="rainkit")
-    if result.exit_code:
-        raise SystemExit(f"rainkit {command} --help fails: {result.output}")
-    return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+    words = [*command.split(), "--help"]
+    with redirect_stdout(io.StringIO()) as printed:
+        COMMAND(words, prog_name="rainkit", terminal_width=80, standalone_mode=False)
+    return "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
 
 
 def block(command: str) -> str:

@@ -33,6 +33,7 @@ __all__ = [
     "Protocol",
     "RainAttribute",
     "RainySide",
+    "ResultFormat",
     "SideOutput",
     "WrittenLayout",
     "choose",
@@ -169,6 +170,16 @@ class FileFormat(StrEnum):
 
     PNG = "png"
     JPG = "jpg"
+
+
+class ResultFormat(StrEnum):
+    """Formats that results of ``rainkit infer`` can be written in; each is a suffix."""
+
+    PNG = "png"
+    JPG = "jpg"
+    WEBP = "webp"
+    TIFF = "tiff"
+    AVIF = "avif"
 
 
 class ManifestFormat(StrEnum):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -22,15 +22,20 @@ __all__ = [
     "is_temporary",
     "lock_holder",
     "natural",
+    "put_in_place",
     "read_json",
     "remove_temporary",
     "sha256",
+    "staged_path",
     "system_reason",
     "try_lock",
     "write_json",
     "write_text",
 ]
 
+_FAR = 0x7FFF_FFF0
+_LOCK = ".rainkit.lock"
+"""File in a folder that stands for the folder where folders themselves cannot be locked."""
 _TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12}(\.\w+)?")
 
 
@@ -49,6 +54,18 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         FileError: the file exists and ``overwrite`` is False, or the system refuses to write.
     """
+    with staged_path(path, overwrite=overwrite) as temporary:
+        yield temporary
+    put_in_place(temporary, path, overwrite=overwrite)
+
+
+@contextmanager
+def staged_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Do as :func:`atomic_path`, but leave the last step, :func:`put_in_place`, to the caller.
+
+    Raises:
+        FileError: as there.
+    """
     temporary = path.with_name(f".rainkit-{secrets.token_hex(6)}{path.suffix}")
     try:
         _refuse_existing(path, overwrite)
@@ -56,14 +73,33 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        _refuse_existing(path, overwrite)
-        temporary.replace(path)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({system_reason(error)})") from error
-    finally:
+    except BaseException as error:
         # If the folder itself could not be made, there is nothing to remove but an error.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritten(path, error) from error
+        raise
+
+
+def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a file that is written and flushed its own name, or remove it if that is refused.
+
+    Raises:
+        FileError: the file exists and ``overwrite`` is False, or the system refuses.
+    """
+    try:
+        _refuse_existing(path, overwrite)
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path}: cannot be written ({system_reason(error)})")
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
@@ -150,29 +186,70 @@ def alone_in(folder: Path) -> Iterator[None]:
         FileError: the folder cannot be opened.
     """
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        if os.name == "nt":  # where folders cannot be opened
+            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT)
+        else:
+            handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise FileError(f"{folder}: cannot be opened ({system_reason(error)})") from error
     try:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _lock(handle, wait=True)
         yield
     finally:
         os.close(handle)
 
 
-def try_lock(file: IO[Any]) -> bool:
+def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
     """Lock an open file until it is closed; return False if another process has locked it.
 
     On a file system without locks the answer is True.
+
+    Args:
+        file: the file.
+        shared: whether other processes may have shared locks at the same time.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        _lock(file.fileno(), wait=False, shared=shared)
+    except (BlockingIOError, PermissionError):
         return False
     except OSError:  # a file system without locks
         return True
     return True
+
+
+def _lock(handle: int, *, wait: bool, shared: bool = False) -> None:
+    """Lock an open file until it is closed; other processes may share a shared lock.
+
+    Raises:
+        BlockingIOError, PermissionError: another process has locked it, and we do not wait.
+        OSError: the file system, or the operating system, has no locks.
+    """
+    with suppress(ImportError):
+        fcntl: Any = importlib.import_module("fcntl")
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind | (0 if wait else fcntl.LOCK_NB))
+        return
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError as error:
+        raise OSError("this system has no locks") from error
+    if shared:
+        raise OSError("this system has no locks that can be shared")
+    # Windows locks bytes, and against reading, too: one that no file reaches.
+    position = os.lseek(handle, 0, os.SEEK_CUR)
+    os.lseek(handle, _FAR, os.SEEK_SET)
+    try:
+        while True:
+            try:
+                msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError:  # after ten seconds
+                if not wait:
+                    raise
+            else:
+                return
+    finally:
+        os.lseek(handle, position, os.SEEK_SET)
 
 
 def lock_holder(path: Path) -> int | None:

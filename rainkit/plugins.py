@@ -15,7 +15,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from typing import Any
 
@@ -146,9 +148,26 @@ def resolve(target: str) -> Any:
 def _candidates() -> list[_Candidate]:
     chosen = [name.strip() for name in os.environ.get("RAINKIT_METHODS", "").split(",")]
     limits = [name for name in chosen if name]
-    found = [_candidate(entry) for entry in metadata.entry_points(group=ENTRY_POINT_GROUP)]
-    kept = [c for c in found if not limits or any(c.answers_to(name) for name in limits)]
+    kept = [c for c in _read(_path()) if not limits or any(c.answers_to(name) for name in limits)]
     return sorted(kept, key=lambda c: (c.entry.name, c.distribution))
+
+
+def _path() -> tuple[tuple[str, int], ...]:
+    """Return the folders of the path, and when packages were last added to or removed from each."""
+    found = []
+    for folder in sys.path:
+        place = os.path.abspath(folder)
+        try:
+            found.append((place, os.stat(place).st_mtime_ns))
+        except OSError:
+            found.append((place, 0))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def _read(path: tuple[tuple[str, int], ...]) -> tuple[_Candidate, ...]:
+    """Read the metadata of all packages, which takes long, once for each state of the path."""
+    return tuple(_candidate(entry) for entry in metadata.entry_points(group=ENTRY_POINT_GROUP))
 
 
 def _candidate(entry: metadata.EntryPoint) -> _Candidate:

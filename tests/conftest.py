@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import io
@@ -11,13 +12,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import pytest
+import typer.main
+import typer.testing
 
 if TYPE_CHECKING:
     from rainkit.api import Method
@@ -26,13 +31,27 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What is imported is there until the end: looking for garbage in it takes time and finds none.
+gc.disable()
+
+
 def pytest_configure() -> None:
-    """Make the consoles while COLUMNS is unset, since rich keeps the width that it finds then."""
+    """Make the consoles while COLUMNS is unset, since rich keeps the width that it finds then.
+
+    The command line is made once, too, instead of anew (0.1 s) for each of hundreds of calls.
+    """
     # What was measured on this machine must not choose what the tests run.
     os.environ["RAINKIT_CACHE"] = os.devnull
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         importlib.import_module("rainkit.cli.console")
+    typer.main.get_command = typer.testing._get_command = cache(typer.main.get_command)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on."""
+    gc.freeze()
+    gc.enable()
 
 
 PYPROJECT = """
@@ -207,27 +226,57 @@ def write_plugin(
     return project
 
 
-def install(projects: list[Path], target: Path) -> None:
-    """Build a wheel of each project and install all of them into a folder."""
-    wheels = target.parent / "wheels"
-    for project in projects:
-        _succeed([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", wheels], project)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    offline = ["--no-deps", "--no-index", "--no-compile", "--target", target]
-    _succeed([*pip, *offline, *sorted(wheels.glob("*.whl"))], target.parent)
+def _build(project: Path, folder: Path) -> Path:
+    """Build the wheel of a project into a folder, as tools that install packages have it built."""
+    from hatchling.build import build_wheel
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with chdir(project), redirect_stdout(io.StringIO()):
+        return folder / build_wheel(str(folder))
 
 
-def _succeed(command: list[object], cwd: Path) -> None:
-    done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.fixture(scope="session")
+def build() -> Callable[[Path, Path], Path]:
+    """Build the wheel of a project into a folder; returns the wheel."""
+    return _build
 
 
 @pytest.fixture
 def fresh() -> Callable[..., list[Ended]]:
     """Run command lines one after another in one process that had nothing imported."""
     return _run_fresh
+
+
+class _Reports:
+    """Outcomes of the tests that pytest runs, and why it skips some of them."""
+
+    def __init__(self) -> None:
+        self.code: int = pytest.ExitCode.OK
+        self.outcomes: dict[str, str] = {}
+        self.reasons: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = report.nodeid.rpartition("::")[2]
+        if report.when == "call" or not report.passed:
+            self.outcomes[name] = report.outcome
+        if report.skipped:
+            self.reasons.append(str(report.longrepr))
+
+
+@pytest.fixture
+def nested(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Path], _Reports]:
+    """Run the tests in a folder by a pytest in this process, with another folder on the path."""
+
+    def run(tests: Path, folder: Path) -> _Reports:
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        alone = ("-c", "/dev/null", "--rootdir", str(tests), "--import-mode", "importlib")
+        plain = ("-p", "no:cacheprovider", "-s", "-q", "-W", "error")
+        reports = _Reports()
+        reports.code = pytest.main([*alone, *plain, str(tests)], plugins=[reports])
+        return reports
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -242,7 +291,9 @@ def plugin_folder(tmp_path_factory: pytest.TempPathFactory) -> PluginFolder:
         write_plugin(root, "rainkit-twin-a", "twin"),
         write_plugin(root, "rainkit-twin-b", "twin", version="2.0"),
     ]
-    install(projects, root / "site")
+    for project in projects:
+        with ZipFile(_build(project, root / "wheels")) as wheel:
+            wheel.extractall(root / "site")
     return PluginFolder(root / "site")
 
 
@@ -327,6 +378,14 @@ def rainkit(
         return _run_main(monkeypatch, *arguments), *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def without_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw plots without arranging what is in them, which takes three quarters of the time."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "set_layout_engine", lambda self, *_, **__: None)
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,12 @@ def _imports(nodes: Iterator[ast.AST] | list[ast.stmt]) -> set[str]:
     return found
 
 
+@cache
+def _all_imports(path: Path) -> set[str]:
+    """What a file imports anywhere."""
+    return _imports(ast.walk(_tree(path)))
+
+
 def test_every_room_has_a_level() -> None:
     rooms = {_room(_name(path)) for path in MODULES} - {""}
     assert rooms <= set().union(*LEVELS)
@@ -72,7 +78,7 @@ def test_imports_point_down() -> None:
     wrong = []
     for path in MODULES:
         room = _room(_name(path))
-        for target in _imports(ast.walk(_tree(path))):
+        for target in _all_imports(path):
             aimed = _room(target)
             # The root gives __version__ to everyone and loads the public API lazily.
             if not target.startswith("rainkit.") or not room or aimed == "__version__":
@@ -86,7 +92,7 @@ def test_rooms_of_one_level_do_not_import_in_a_circle() -> None:
     graph: dict[str, set[str]] = {}
     for path in MODULES:
         room = _room(_name(path))
-        aimed = {_room(t) for t in _imports(ast.walk(_tree(path))) if t.startswith("rainkit.")}
+        aimed = {_room(t) for t in _all_imports(path) if t.startswith("rainkit.")}
         graph.setdefault(room, set()).update(aimed - {room, "__version__"})
     del graph[""]
     graphlib.TopologicalSorter(graph).prepare()  # CycleError names the circle
@@ -107,7 +113,7 @@ def test_a_plugin_describes_itself_with_the_contract_alone(package: Path) -> Non
 @pytest.mark.parametrize("package", PLUGINS, ids=lambda package: package.name)
 def test_a_plugin_sees_of_the_core_only_the_contract(package: Path) -> None:
     for path in package.rglob("*.py"):
-        used = {n for n in _imports(ast.walk(_tree(path))) if n.split(".")[0] == "rainkit"}
+        used = {n for n in _all_imports(path) if n.split(".")[0] == "rainkit"}
         contract = {f"rainkit.{room}" for room in ("api", "objective", "losses")}
         assert used <= contract, path
 

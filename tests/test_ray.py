@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from rainkit import images, inference
+from rainkit.api import Method
+from rainkit.choices import Engine as Place
 from rainkit.engine import Done, Engine, Failed, Work, open_engine
 from rainkit.errors import ImageError, UsageError
+from rainkit.evaluation.methods import MethodRequest
+from rainkit.evaluation.metrics.protocols import protocol
+from rainkit.evaluation.run import EvalRequest, Evaluation
+from rainkit.evaluation.run import run as evaluation_run
+from rainkit.inference import InferRequest, InferResult
+from rainkit.runtime_options import RuntimeOptions
+from rainkit.synthesis.request import SynthRequest
+from rainkit.synthesis.run import synthesise
 
 ray = pytest.importorskip("ray", reason="needs rainkit[ray]")
 pytestmark = [
@@ -50,7 +64,8 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def two(cluster: Any) -> Iterator[Engine]:
+def two(cluster: Any, tiny_method: Method) -> Iterator[Engine]:
+    """Two workers, which find the methods that this process finds."""
     before = signal.getsignal(signal.SIGTERM)
     with open_engine("ray", workers=2) as engine:
         assert signal.getsignal(signal.SIGTERM) is before
@@ -105,6 +120,118 @@ def test_a_device_that_ray_lacks_or_chooses_itself_is_refused(two: Engine) -> No
     for device, told in (("cuda", "no machine of the Ray cluster"), ("cuda:1", "Ray chooses GPUs")):
         with pytest.raises(UsageError, match=told):
             open_engine("ray", workers=1, device=device)
+
+
+class _Lent(Engine):
+    """The two workers for another command, which leaves them running."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, work: Any, items: Any) -> Any:
+        return self._engine.run(work, items)
+
+    def close(self) -> None:
+        """The workers go on."""
+
+
+@pytest.fixture
+def lent(two: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rainkit.engine import ray_cluster
+
+    monkeypatch.setattr(ray_cluster, "connect", lambda *asked: _Lent(two))
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*.png"))
+    }
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        rgb = rng.integers(0, 255, (20 + number, 24, 3), dtype=np.uint8)
+        images.write(folder / f"{number}.png", images.Picture(rgb))
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:-40])
+    return folder
+
+
+def test_infer_writes_and_records_what_this_process_would(
+    lent: None, photos: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    def infer(out: Path, engine: Place) -> InferResult:
+        return inference.infer(
+            InferRequest(
+                inputs=(photos,),
+                method="tiny",
+                weights=str(tiny_weights),
+                output=out,
+                parts=True,
+                options=RuntimeOptions(device="cpu"),
+                engine=engine,
+            )
+        )
+
+    ours, theirs = infer(tmp_path / "ours", Place.LOCAL), infer(tmp_path / "theirs", Place.RAY)
+    assert [each.status for each in theirs.outcomes] == ["done", "done", "done", "failed", "done"]
+    assert [each.error for each in theirs.outcomes] == [each.error for each in ours.outcomes]
+    assert str(theirs.device).endswith("on Ray")
+    for suffix in ("", "-parts"):
+        made = _bytes(tmp_path / f"theirs{suffix}")
+        assert len(made) == 4
+        assert made == _bytes(tmp_path / f"ours{suffix}")
+    again = infer(tmp_path / "theirs", Place.LOCAL)  # the record tells how they were made
+    assert [each.status for each in again.outcomes].count("skipped") == 4
+
+
+def test_eval_scores_and_keeps_what_this_process_would(
+    lent: None, photos: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    (photos / "3.png").unlink()
+    pairs = tmp_path / "pairs"
+    shutil.copytree(photos, pairs / "input")
+    shutil.copytree(photos, pairs / "target")
+
+    def evaluate(keep: Path, engine: Place) -> Evaluation:
+        source = MethodRequest(
+            method="tiny",
+            weights=str(tiny_weights),
+            datasets=(pairs,),
+            protocols=(protocol("rgb"),),
+            keep=keep,
+            options=RuntimeOptions(device="cpu"),
+        )
+        return evaluation_run(EvalRequest(sources=(source,), metrics=("mae",), engine=engine))
+
+    def rows(found: Evaluation) -> list[Any]:
+        return [replace(row, milliseconds=None) for row in found.comparisons[0].scores[0].rows]
+
+    ours = evaluate(tmp_path / "ours", Place.LOCAL)
+    theirs = evaluate(tmp_path / "theirs", Place.RAY)
+    assert len(rows(theirs)) == 4
+    assert rows(theirs) == rows(ours)
+    assert _bytes(tmp_path / "theirs") == _bytes(tmp_path / "ours") != {}
+    kept = {path.stat().st_mtime_ns for path in (tmp_path / "theirs").rglob("*.png")}
+    for engine in Place:  # kept pictures are used again, whoever asks
+        assert rows(evaluate(tmp_path / "theirs", engine)) == rows(ours)
+    assert {path.stat().st_mtime_ns for path in (tmp_path / "theirs").rglob("*.png")} == kept
+
+
+def test_synth_makes_what_this_process_would(lent: None, photos: Path, tmp_path: Path) -> None:
+    made = {}
+    for engine in Place:
+        out = tmp_path / engine
+        result = synthesise(
+            SynthRequest(inputs=(str(photos),), out=out, workers=1, variants=2, engine=engine)
+        )
+        assert len(result.failures) == 1
+        made[engine] = _bytes(out) | {"manifest": (out / "manifest.jsonl").read_bytes()}
+    assert len(made[Place.RAY]) == 2 * 8 + 1
+    assert made[Place.RAY] == made[Place.LOCAL]
 
 
 def _die_here_or_there(folder: Path, doomed: str, item: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import sys
 import types
@@ -127,35 +126,16 @@ def _spec(**claims: Any) -> Callable[[Any], ImageSpec]:
     return lambda settings: dataclasses.replace(good, **claims)
 
 
-class Reports:
-    """Outcomes of the tests that pytest runs, and why it skips some of them."""
-
-    def __init__(self) -> None:
-        self.outcomes: dict[str, str] = {}
-        self.reasons: list[str] = []
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.rpartition("::")[2]
-        if report.when == "call" or not report.passed:
-            self.outcomes[name] = report.outcome
-        if report.skipped:
-            self.reasons.append(str(report.longrepr))
-
-
 def test_pytest_runs_the_kit_on_an_installed_plugin(
-    tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_method: Method, nested: Callable[[Path, Path], Any], tmp_path: Path
 ) -> None:
-    installed = Path(sys.modules["rainkit_tiny"].__file__ or "").parents[1]
-    monkeypatch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
     test = tmp_path / "test_contract.py"
     test.write_text(
         "from rainkit.testing import MethodContract\n"
         f"class TestTiny(MethodContract):\n    method = {tiny_method.name!r}\n"
     )
-    alone = ("-c", "/dev/null", "--rootdir", tmp_path, "-p", "no:cacheprovider", "-s", "-q")
-    reports = Reports()
-    code = pytest.main([*map(str, alone), "-W", "error", str(test)], plugins=[reports])
-    assert code == pytest.ExitCode.OK
+    reports = nested(tmp_path, Path(sys.modules["rainkit_tiny"].__file__ or "").parents[1])
+    assert reports.code == pytest.ExitCode.OK
     assert reports.outcomes["test_network_takes_any_size[paper]"] == "passed"  # and each variant
     skipped = {name.partition("[")[0] for name, end in reports.outcomes.items() if end == "skipped"}
     assert skipped == {

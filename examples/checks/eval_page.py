@@ -145,8 +145,8 @@ class Chromium:
                 return result
             self._event(answer)
 
-    def open(self, page: Path, width: int, height: int, *, dark: bool = False) -> None:
-        """Show a page in a window of that size and wait until it has loaded."""
+    def open(self, page: Path | str, width: int, height: int, *, dark: bool = False) -> None:
+        """Show a file or an address in a window of that size and wait until it has loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -154,10 +154,12 @@ class Chromium:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=page.resolve().as_uri())
-        self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
+        colours = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[colours])
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=url)
+        scheme = url.partition(":")[0]
+        self.wait(f"document.readyState === 'complete' && location.protocol === '{scheme}:'")
 
     def value(self, expression: str) -> Any:
         """Of a JavaScript expression, in the page."""

@@ -37,6 +37,7 @@ app = CommandLine(
     name="rainkit",
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
 )
 app.command()(infer.infer)
 app.command()(serve.serve)
@@ -62,8 +63,19 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+_GREETING = """\
+rainkit {version} takes rain out of photographs.
+
+  rainkit infer photos/     derain pictures, or folders of them
+  rainkit methods           what is installed, and what it is good at
+  rainkit doctor            whether everything works on this machine
+
+rainkit --help lists all commands, and rainkit COMMAND --help explains one."""
+
+
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -74,6 +86,8 @@ def _root(
     """Take rain out of photographs."""
     # Of broken metadata that does not matter; they name no file, and damaged pixels raise errors.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    if context.invoked_subcommand is None:
+        typer.echo(_GREETING.format(version=rainkit.__version__))
 
 
 def main() -> None:

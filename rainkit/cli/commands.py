@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -14,7 +18,29 @@ from rainkit.cli.console import warn
 from rainkit.errors import INTERRUPTED, RainkitError
 from rainkit.files import system_reason
 
-__all__ = ["CommandLine", "RainkitCommand", "RainkitGroup"]
+__all__ = ["CommandLine", "RainkitCommand", "RainkitGroup", "Terminated", "terminable"]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise :class:`Terminated` in the block on SIGTERM, as the system ends services and jobs."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

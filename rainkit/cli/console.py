@@ -29,6 +29,7 @@ from rich.text import Text
 __all__ = [
     "errors",
     "output",
+    "print_event",
     "print_json",
     "print_table",
     "progress_bars",
@@ -80,6 +81,12 @@ def print_json(data: Any) -> None:
     JSON has no infinity and no NaN: they become ``null``.
     """
     sys.stdout.write(json.dumps(_finite(data), indent=2, allow_nan=False) + "\n")
+
+
+def print_event(data: Any) -> None:
+    """Print data as one line of JSON on standard error, for programs that follow a run."""
+    sys.stderr.write(json.dumps(_finite(data), allow_nan=False) + "\n")
+    sys.stderr.flush()
 
 
 def _finite(data: Any) -> Any:

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from rainkit import choices
-from rainkit.cli.console import print_json, progress_bars, tell, warn
+from rainkit.cli.commands import Terminated, terminable
+from rainkit.cli.console import print_json, tell, warn
 from rainkit.cli.options import (
     INPUT,
     OUTPUT,
+    RUNNING,
     Backend,
     Device,
     Effort,
+    EngineChoice,
     Json,
     Precision,
     Quiet,
@@ -27,13 +29,14 @@ from rainkit.cli.options import (
     Variant,
     Weights,
     WorkSize,
+    choice,
 )
 from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
 from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
-    from rainkit.inference import InferResult, MethodToRun, Outcome
+    from rainkit.inference import InferResult, MethodToRun
 
 __all__ = ["infer"]
 
@@ -43,7 +46,9 @@ def infer(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, folders (with their subfolders) or quoted patterns.",
+            help="Pictures, folders (with their subfolders), quoted patterns, @LIST for a file "
+            "with an input on each line, - for such a list or a picture on standard input, or URLs "
+            "such as s3://bucket/photos/.",
             show_default=False,
         ),
     ],
@@ -53,9 +58,11 @@ def infer(
             "--method",
             "-m",
             metavar="NAME[=WEIGHTS][@LABEL]",
-            help="Method that takes the rain out; needed if several are installed. WEIGHTS is a"
-            " tag, a file, or a folder with weights of several variants; NAME may be all."
-            " Repeatable: each method has its own folder of results.",
+            help="Method that takes the rain out. WEIGHTS is a tag, a file, or a folder with"
+            " weights of several variants. NAME may be all, or auto: for each picture the method"
+            " that does best on its kind of rain. Repeatable: each method has its own folder of"
+            " results.",
+            show_default="auto, or the only method installed",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -67,8 +74,26 @@ def infer(
             metavar="PATH",
             help="Folder, or file for a single picture. By default results are written beside the "
             "inputs: photos-METHOD/ for photos/, photo-METHOD.jpg for photo.jpg. Several methods "
-            "have a folder each in it.",
+            "have a folder each in it. - writes a single picture to standard output.",
             rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE",
+            help="Names of results, such as {stem}-{method}{suffix}; {ext} is the input's suffix "
+            "without its dot. The last part of --output can be a template, too.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    result_format: Annotated[
+        choices.ResultFormat | None,
+        choice(
+            choices.ResultFormat,
+            "--format",
+            help="Format of results; by default that of each input.",
+            panel=OUTPUT,
         ),
     ] = None,
     overwrite: Annotated[
@@ -80,6 +105,42 @@ def infer(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Take only the pictures that failed when they were tried last.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Take the I-th of N parts of the pictures, for array jobs, which may share an "
+            "--output.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    watching: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on and take what arrives in the folders, until Ctrl-C or SIGTERM.",
+            rich_help_panel=INPUT,
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Number of threads that decode, and of those that encode; of workers on Ray.",
+            show_default="by the machine",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
+    engine: EngineChoice = choices.Engine.LOCAL,
     quality: Annotated[
         int | None,
         typer.Option(
@@ -139,15 +200,20 @@ def infer(
 
     With several methods, all take the same pictures one after another.
 
-    Exit codes: 0 all done, 1 some failed, 2 wrong use, 130 stopped by Ctrl-C.
+    While it runs, --json writes a line of JSON for each picture to standard error.
+
+    Exit codes: 0 all done, 1 some failed, 2 wrong use, 130 stopped by Ctrl-C or
+    SIGTERM.
 
     For example:
 
-      rainkit infer photos/ --method graspp-gan --report
+      rainkit infer photos/ --report
 
       rainkit infer rainy.jpg -m graspp-gan -o clean.png
 
       rainkit infer photos/ -m granet -m freq-gan=rain-v1 --report
+
+      rainkit infer uploads/ -m graspp-gan --watch -o derained/
     """
     options = RuntimeOptions.parse(
         device=device,
@@ -161,66 +227,49 @@ def infer(
     from rainkit import inference
 
     chosen = _methods(methods or (), weights, variant, quiet=quiet)
+    piped = out == "-"
+    if piped and as_json:
+        raise UsageError("--json cannot be used with --output -; leave it out")
+    if not quiet and any(each.method == inference.AUTO for each in chosen):
+        from rainkit.inference.choice import choose
+
+        warn(choose(options).why(), label="auto:", style="yellow")
     request = inference.InferRequest(
         inputs=tuple(inputs),
         output=_path("--output", out),
+        name=name,
+        format=result_format,
         variant=variant,
         options=options,
         parts=parts,
         overwrite=overwrite,
+        retry_failed=retry_failed,
+        shard=shard,
+        workers=workers,
+        engine=engine,
         quality=quality,
         report=report,
         report_path=_path("--report-to", report_path),
     )
-    columns = (
-        TextColumn("deraining"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    over: Counter[str] = Counter()
-    told: set[str] = set()
-    bar = progress_bars(*columns, quiet=quiet)
-    task = bar.add_task("", total=None)
+    from rainkit.cli.following import Following
 
-    class Shown(inference.Progress):
-        by = ""
-
-        def start(self, total: int) -> None:
-            over["all"] = total
-            bar.update(task, total=total)
-
-        def method(self, title: str) -> None:
-            self.by = f"{title}: " if len(chosen) > 1 else ""
-
-        def tile(self, picture: Path, done: int, total: int) -> None:
-            if total > 1:
-                now = f"{self.by}{picture.name}, tile {done} of {total}"
-                bar.update(task, description=now)
-
-        def advance(self, outcome: Outcome) -> None:
-            over[outcome.status] += 1
-            bar.update(task, advance=1, description=f"{self.by}{outcome.input.name}")
-            error = outcome.error or ""
-            # What no method can read is told once.
-            if outcome.status == "failed" and error not in told:
-                told.add(error)
-                warn(error, label="failed:", style="red")
-
-        def page(self, done: int, total: int) -> None:
-            bar.update(task, description=f"picture {done} of {total} of the page")
-
-    with bar:
+    shown = Following(len(chosen), quiet=quiet, events=as_json, watched=watching)
+    with shown, terminable():
         try:
-            found = inference.infer_methods(request, chosen, Shown())
+            if watching:
+                if not quiet:
+                    warn(f"watching {', '.join(inputs)}; end it by Ctrl-C")
+                found = inference.watch(request, chosen, shown)
+            else:
+                found = inference.infer_methods(request, chosen, shown)
         except KeyboardInterrupt as stop:
-            bar.stop()
-            warn(f"stopped by Ctrl-C: {_stopped_at(over)}")
+            by = "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+            again = "the command without --overwrite" if overwrite else "the command"
+            warn(f"stopped by {by}: {shown.stopped()}; repeat {again} to go on")
             raise typer.Exit(INTERRUPTED) from stop
     if as_json:
         print_json(found.to_data() if len(chosen) > 1 else found.first.to_data())
-    elif not quiet:
+    elif not quiet and not piped:
         for result in found.results:
             if len(chosen) > 1:
                 tell(result.title, style="bold")
@@ -253,12 +302,12 @@ def infer(
 def _methods(
     named: Sequence[str], weights: str | None, variant: str | None, *, quiet: bool
 ) -> tuple[MethodToRun, ...]:
-    """Return the methods that were named; the only one that is installed if none was."""
+    """Return the methods that were named, or the one for a user who names none."""
     from rainkit import inference
 
     if not named:
-        name = inference.only_method(weights)
-        if not quiet:
+        name = inference.default_method(weights, variant)
+        if not quiet and name != inference.AUTO:
             whose = "the method of the weights" if weights else "the only method installed"
             warn(f"using {name}, {whose}")
         return (inference.MethodToRun(method=name, weights=weights),)
@@ -268,13 +317,16 @@ def _methods(
     else:
         from rainkit.evaluation.methods import choose_methods
 
-        found = choose_methods(named)
+        found = choose_methods(name for name in named if name != inference.AUTO)
         for notice in () if quiet else found.notices:
             warn(notice, label="note:", style="yellow")
         chosen = [
             inference.MethodToRun(method=each.method, weights=each.weights, label=each.label)
             for each in found.rows
         ]
+        if inference.AUTO in named:
+            place = 0 if named[0] == inference.AUTO else len(chosen)
+            chosen.insert(place, inference.MethodToRun(method=inference.AUTO))
     if len(chosen) > 1:
         for option, given in (("--weights", weights), ("--variant", variant)):
             if given is not None:
@@ -296,27 +348,13 @@ def _path(option: str, text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _stopped_at(over: Counter[str]) -> str:
-    if not over["all"]:
-        return "no picture done"
-    parts = [f"{over['done']} of {counted(over['all'], 'picture')} done"]
-    parts += [
-        f"{over[status]} {words}"
-        for status, words in (
-            ("skipped", "already there"),
-            ("kept", "made otherwise and kept"),
-            ("failed", "failed"),
-        )
-        if over[status]
-    ]
-    return ", ".join(parts)
-
-
 def _summarise(result: InferResult) -> None:
     from rainkit.inference import blocks_used, tally
 
     done, total = len(result.done), len(result.outcomes)
-    if len(result.skipped) == total:
+    if not total:
+        tell("nothing to do: no picture is among those that were asked for")
+    elif len(result.skipped) == total:
         there = "the result is" if total == 1 else f"all {total} results are"
         tell(f"nothing to do: {there} there; --overwrite to redo")
     else:
@@ -326,6 +364,9 @@ def _summarise(result: InferResult) -> None:
         tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
         if (used := blocks_used(result)) is not None:
             tell(used)
+        chosen = Counter((each.by, each.rain) for each in result.done if each.by is not None)
+        for (by, rain), count in chosen.items():
+            tell(f"{counted(count, 'picture')} by {by}{f', {rain} rain' if rain else ''}")
     if done or result.skipped:
         for place in result.outputs:
             tell(f"results: {place}")

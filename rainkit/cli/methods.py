@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "methods", "show"]
 
-app = CommandLine(name="methods", no_args_is_help=False)
+app = CommandLine(
+    name="methods", help="List the installed methods, or show one.", no_args_is_help=False
+)
 
 _JSON = "rainkit.methods.json"
 """Key under which the context keeps whether ``--json`` stands before the sub-command."""

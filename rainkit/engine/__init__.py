@@ -28,7 +28,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
@@ -481,17 +481,15 @@ class _Worker(RemoteWorker):
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
-        resource_tracker.ensure_running()
-        # The child is born with Ctrl-C blocked, which is its parent's to handle.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process.start()
+            # The child is born with Ctrl-C blocked, which is its parent's to handle.
+            with _ctrl_c_blocked():
+                self.process.start()
         except OSError as error:
             raise WorkerError(
                 f"a worker process cannot be started ({system_reason(error)})"
             ) from error
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
 
     def ask(self, message: bytes, *, in_setup: bool) -> bytes:
@@ -504,7 +502,7 @@ class _Worker(RemoteWorker):
     def _death(self) -> str:
         self.process.join(PATIENCE)
         code = self.process.exitcode or 0
-        if code == -signal.SIGKILL:
+        if code == -_SIGKILL:
             return (
                 "its worker process was killed by the system, most likely for lack of memory; use "
                 "fewer --workers"
@@ -522,12 +520,28 @@ class _Worker(RemoteWorker):
 
 
 _SET_UP, _DO = b"s", b"d"
+_SIGKILL = 9  # which Windows does not name
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Block Ctrl-C in this thread and in processes that it starts; Windows has no such mask."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # it would inherit the mask
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _serve(connection: Connection, threads: int | None) -> None:
     """Answer the parent until it closes the connection or dies; called in a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.update(limit_threads(threads))

@@ -78,7 +78,8 @@ def connect(
     cores = threads or 1
     connection = _Connection(cores * (workers or 0))
     try:
-        found = ray.cluster_resources()
+        api: Any = ray
+        found = api.cluster_resources()
         gpus = int(found.get("GPU", 0))
         if device == "cuda" and not gpus:
             raise UsageError("--device cuda: no machine of the Ray cluster has a GPU")

@@ -281,7 +281,7 @@ def _evaluate_elsewhere(
     request: MethodRequest, datasets: Sequence[Dataset], engine: Engine, advance: Advance | None
 ) -> Comparison:
     """Have workers derain and score, which write the pictures to keep; the ledgers stay here."""
-    work = Work.holding(_do, _Worker, replace(request, datasets=()))
+    work: Work[Any, _Answer] = Work.holding(_do, _Worker, replace(request, datasets=()))
     card: Card = next(engine.run(work, [None])).get().card
     tasks = (
         _Task(

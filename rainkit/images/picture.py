@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, device
 
 __all__ = [
     "LUMA_WEIGHTS",
@@ -121,21 +121,26 @@ class Picture:
 # torch is imported inside the functions, so that finding and reading files need not wait for it.
 
 
-def to_tensor(rgb: Pixels) -> Tensor:
+def to_tensor(rgb: Pixels, device: device | None = None) -> Tensor:
     """Convert [H, W, 3] uint8 or uint16 to [1, 3, H, W] float32 in [0, 1].
 
-    The tensor is on the CPU and in channels-last memory format.
+    The tensor is in channels-last memory format.
+
+    Args:
+        rgb: the samples.
+        device: where the tensor is, to which uint8 samples are moved before they are converted;
+            None for the CPU.
     """
     import torch
 
     if rgb.dtype != np.uint8:
         scaled = rgb.astype(np.float32)
         scaled /= np.iinfo(rgb.dtype).max
-        return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None]
+        return torch.from_numpy(np.ascontiguousarray(scaled)).permute(2, 0, 1)[None].to(device)
     plain = np.ascontiguousarray(rgb)
     if not plain.flags.writeable:  # torch warns about memory that must not be written to
         plain = plain.copy()
-    return torch.from_numpy(plain).permute(2, 0, 1)[None].float().div_(255)
+    return torch.from_numpy(plain).to(device).permute(2, 0, 1)[None].float().div_(255)
 
 
 def to_array(picture: Tensor, dtype: type[_Sample]) -> NDArray[_Sample]:

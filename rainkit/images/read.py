@@ -198,7 +198,8 @@ def decode(
     """
     before = _most.set(MAX_PIXELS if largest is None else largest)
     try:
-        return _decoded(data, Path(name), every_frame=every_frame)
+        path = name if isinstance(name, Path) else Path(name)
+        return _decoded(data, path, every_frame=every_frame)
     finally:
         _most.reset(before)
 

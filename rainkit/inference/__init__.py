@@ -1,9 +1,10 @@
 """Taking rain out of pictures: one at a time in Python, or whole folders.
 
-``setup`` finds method and weights, ``outputs`` decides where results go, ``derainer`` runs a
-network on a picture, tile by tile (``tiles``), ``pipeline`` runs it over many pictures, ``record``
-knows how results were made, ``batch`` is a whole run with its ``outcomes``, and ``report`` makes
-the page that shows them side by side.
+``setup`` finds method and weights, ``inputs`` the pictures, and ``outputs`` decides where results
+go; ``derainer`` runs a network on a picture, tile by tile (``tiles``), ``pipeline`` runs it over
+many pictures, and ``record`` knows how results were made. ``batch`` is a whole run with its
+``outcomes``, ``watching`` one that takes what arrives, and ``report`` makes the page that shows the
+pictures side by side.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from rainkit.inference.outcomes import (
     Progress,
 )
 from rainkit.inference.report import blocks_used, tally
-from rainkit.inference.setup import only_method
+from rainkit.inference.setup import AUTO, default_method
+from rainkit.inference.watching import watch
 
 if TYPE_CHECKING:
-    from rainkit.inference.derainer import Derainer, derain, load, open_derainer
+    from rainkit.inference.derainer import DerainedItem, Derainer, derain, load, open_derainer
 
 __all__ = [
+    "AUTO",
+    "DerainedItem",
     "Derainer",
     "InferRequest",
     "InferResult",
@@ -35,13 +39,14 @@ __all__ = [
     "Outcome",
     "Progress",
     "blocks_used",
+    "default_method",
     "derain",
     "infer",
     "infer_methods",
     "load",
-    "only_method",
     "open_derainer",
     "tally",
+    "watch",
 ]
 
 

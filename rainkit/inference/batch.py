@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
-from rainkit import images
+from rainkit.choices import Engine as Place
+from rainkit.engine import Engine, open_engine
 from rainkit.errors import FileError, RainkitError, UsageError, one_line
 from rainkit.files import counted
+from rainkit.inference import inputs
+from rainkit.inference.elsewhere import Elsewhere, Runtime
+from rainkit.inference.inputs import Found, Shard
 from rainkit.inference.outcomes import (
+    STDOUT,
     InferRequest,
     InferResult,
     MethodsResult,
     MethodToRun,
     Progress,
 )
-from rainkit.inference.outputs import Plan, check_writable, file_name, label, plan, plan_several
+from rainkit.inference.outputs import (
+    Job,
+    Naming,
+    Plan,
+    check_writable,
+    file_name,
+    label,
+    plan,
+    plan_several,
+)
 from rainkit.inference.pipeline import Finished, derain_all, untried
 from rainkit.inference.record import Records, compared
-from rainkit.inference.report import write_page
-from rainkit.inference.setup import Setup, only_method, set_up
+from rainkit.inference.report import is_page, write_page
+from rainkit.inference.setup import Setup, default_method, set_up
 
 if TYPE_CHECKING:
-    from rainkit.precision import Runtime
+    from rainkit.inference.derainer import Derainer
 
-__all__ = ["infer", "infer_methods"]
+__all__ = ["check", "infer", "infer_methods", "run", "set_up_all"]
 
 
 def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
@@ -45,7 +60,7 @@ def infer(request: InferRequest, progress: Progress | None = None) -> InferResul
         FileError: the folders of the results or of the report cannot be written.
         MethodError, WeightsError: the method cannot run.
     """
-    name = request.method or only_method(request.weights)
+    name = request.method or default_method(request.weights, request.variant)
     only = MethodToRun(method=name, weights=request.weights)
     return infer_methods(request, [only], progress).first
 
@@ -69,53 +84,136 @@ def infer_methods(
         FileError: as in :func:`infer`.
         MethodError, WeightsError: a method cannot be found, or the only one cannot run.
     """
-    if request.quality is not None and not 1 <= request.quality <= 100:
-        raise UsageError(f"--quality {request.quality}: choose 1 to 100")
+    check(request, methods)
+    return run(request, methods, inputs.find(request.inputs), progress or Progress())
+
+
+def check(request: InferRequest, methods: Sequence[MethodToRun]) -> None:
+    """Check a request as far as that needs neither pictures nor methods.
+
+    Raises:
+        UsageError: options that cannot work, or that cannot work together.
+    """
+    for option, value, most in (
+        ("--quality", request.quality, 100),
+        ("--workers", request.workers, 256),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"{option} {value}: choose 1 to {most}")
     if not methods:
         raise UsageError("no method named: add --method")
+    if request.engine != Place.LOCAL and (request.output == STDOUT or "-" in request.inputs):
+        raise UsageError(f"--engine {request.engine} takes and writes files; leave out the -")
+    if request.shard is not None:
+        Shard.parse(request.shard)
+        if request.report or request.report_path is not None:
+            raise UsageError(
+                "--report cannot be used with --shard; when all shards are done, make the page by "
+                "the same command without --shard"
+            )
+
+
+def set_up_all(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Setup, ...]:
+    """Return the set-up of each method.
+
+    Raises:
+        UsageError, MethodError, WeightsError: a method or its weights cannot be found.
+    """
+    return tuple(
+        set_up(each.method, request.options, weights=each.weights, variant=request.variant)
+        for each in methods
+    )
+
+
+def run(
+    request: InferRequest,
+    methods: Sequence[MethodToRun],
+    found: Found,
+    progress: Progress,
+    setups: Sequence[Setup] | None = None,
+    build: Callable[[Setup], list[Derainer]] | None = None,
+) -> MethodsResult:
+    """Take pictures through all methods; :func:`infer_methods` does it with those of a request.
+
+    Args:
+        request: options.
+        methods: the methods.
+        found: the pictures.
+        progress: hooks that are called.
+        setups: what :func:`set_up_all` gave for the methods; None to call it.
+        build: returns the networks of a set-up; None to build them anew.
+
+    Raises:
+        RainkitError: as :func:`infer_methods`.
+    """
     alone = len(methods) == 1
-    planned = _planned(request, methods)
-    progress = progress or Progress()
-    progress.start(sum(len(each.jobs) for each in planned))
-    report = _report(request, planned)
+    planned = _planned(request, methods, found)
+    setups = setups or set_up_all(request, methods)
+    shard = None if request.shard is None else Shard.parse(request.shard)
     runs = [
         _Run(
-            plan=each,
+            method=method,
+            plan=dataclasses.replace(whole, jobs=_chosen(whole.jobs, request, shard)),
+            whole=whole.jobs,
             setup=setup,
             title=_title(method, setup),
+            settings=settings,
+            shard=shard,
         )
-        for method, each in zip(methods, planned, strict=True)
-        for setup in [
-            set_up(method.method, request.options, weights=method.weights, variant=request.variant)
-        ]
+        for method, setup, each in zip(methods, setups, planned, strict=True)
+        for settings in [_settings(setup, request)]
+        for whole in [compared(each, settings)]
     ]
-    runs = [
-        dataclasses.replace(run, plan=compared(run.plan, _settings(run.setup, request)))
-        for run in runs
-    ]
-    if not alone:
+    progress.start(sum(len(each.plan.jobs) for each in runs))
+    report = _report(request, planned)
+    if not alone and request.engine == Place.LOCAL:
         _check_runtimes(runs)
-    for run in runs:
-        if not run.nothing_to_do:
-            for folder in run.plan.folders:
+    for each in runs:
+        if not each.nothing_to_do:
+            for folder in each.plan.folders:
                 check_writable(folder)
     if report is not None:
         check_writable(report.parent, "--report-to")
     results: list[InferResult] = []
-    for run in runs:
-        progress.method(run.title)
-        hopeless = next((each.last_error for each in results if each.full), None)
-        results.append(_result(run, request, progress, hopeless, alone=alone))
-    notices = (*images.left_out(request.inputs), *_noted(results))
-    found = MethodsResult(results=tuple(results), notices=notices)
+    idle = all(each.nothing_to_do for each in runs)
+    with nullcontext() if idle else _opened(request) as engine:
+        for each in runs:
+            progress.method(each.title)
+            hopeless = next((result.last_error for result in results if result.full), None)
+            results.append(_result(each, request, progress, hopeless, build, engine, alone=alone))
+    done = MethodsResult(results=tuple(results), notices=(*found.left_out(), *_noted(results)))
     if report is None:
-        return found
+        return done
     names = [job.name for job in planned[0].jobs]
+    shown = [_of_all(result, each) for result, each in zip(results, runs, strict=True)]
     try:
-        write_page(results, names, report, overwrite=request.overwrite, advance=progress.page)
+        write_page(shown, names, report, overwrite=True, advance=progress.page)
     except FileError as error:  # the results are not lost with the page
-        return dataclasses.replace(found, report_error=str(error))
-    return dataclasses.replace(found, report=report)
+        return dataclasses.replace(done, report_error=str(error))
+    return dataclasses.replace(done, report=report)
+
+
+def _opened(request: InferRequest) -> AbstractContextManager[Engine | None]:
+    """Return the engine whose workers derain; None if this process does so."""
+    if request.engine == Place.LOCAL:
+        return nullcontext()
+    return open_engine("ray", workers=request.workers, device=request.options.device)
+
+
+def _chosen(jobs: Sequence[Job], request: InferRequest, shard: Shard | None) -> tuple[Job, ...]:
+    """Return the pictures that this run takes."""
+    return tuple(
+        job
+        for job in jobs
+        if (shard is None or shard.holds(job.name)) and (job.failed or not request.retry_failed)
+    )
+
+
+def _of_all(result: InferResult, run: _Run) -> InferResult:
+    """Return a result with the outcomes of pictures that this run did not take, too."""
+    own = {outcome.input: outcome for outcome in result.outcomes}
+    outcomes = [own.get(job.input) or untried(job, "not tried this time") for job in run.whole]
+    return dataclasses.replace(result, outcomes=tuple(outcomes))
 
 
 def _noted(results: Sequence[InferResult]) -> list[str]:
@@ -135,9 +233,9 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
     """Return what decides the pixels of results, apart from device and precision."""
     options = setup.options
     return {
-        "method": setup.method.name,
-        "weights": setup.weights.name,
-        "sha256": setup.weights.sha256,
+        "method": setup.name,
+        "weights": setup.weights_name,
+        "sha256": setup.sha256,
         "effort": str(options.effort),
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
@@ -146,40 +244,42 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
     }
 
 
-def _described(runtime: Runtime, setup: Setup) -> str:
-    """Return device, precision and the backend, if one was named."""
-    backend = setup.options.backend
-    named = "" if backend in ("auto", "eager") else f", {backend}"
-    return runtime.describe() + named
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """One method with its results' places."""
+    """One method with its results' places; ``whole`` has pictures that it does not take, too."""
 
+    method: MethodToRun
     plan: Plan
+    whole: tuple[Job, ...]
     setup: Setup
     title: str
+    settings: Mapping[str, Any]
+    shard: Shard | None
 
     @property
     def nothing_to_do(self) -> bool:
         return all(job.exists for job in self.plan.jobs)
 
 
-def _planned(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Plan, ...]:
-    found = images.find(request.inputs)
+def _planned(
+    request: InferRequest, methods: Sequence[MethodToRun], found: Found
+) -> tuple[Plan, ...]:
+    output, naming = Naming.split(request.output, request.name, request.format)
+    places: _Places = {
+        "output": output,
+        "overwrite": request.overwrite,
+        "report": request.report_path,
+        "parts": request.parts,
+        "naming": naming,
+    }
+    if output == STDOUT and request.report:
+        raise UsageError("--report cannot be used with --output -; leave it out")
+    if found.piped and output is None:
+        raise UsageError("a picture on standard input needs an --output: FILE, or - to pipe it on")
     if len(methods) == 1:
         (only,) = methods
-        return (
-            plan(
-                found,
-                only.method if only.label is None else file_name(only.label),
-                request.output,
-                overwrite=request.overwrite,
-                report=request.report_path,
-                parts=request.parts,
-            ),
-        )
+        name = only.method if only.label is None else file_name(only.label)
+        return (plan(found.pictures, name, **places),)
     names = [file_name(label(each)) for each in methods]
     for name in names:
         if names.count(name) > 1:
@@ -187,20 +287,21 @@ def _planned(request: InferRequest, methods: Sequence[MethodToRun]) -> tuple[Pla
                 f"two methods would write to {name} and could not be told apart; give each once, "
                 "or label them: --method NAME=WEIGHTS@LABEL"
             )
-    return plan_several(
-        found,
-        names,
-        request.output,
-        overwrite=request.overwrite,
-        report=request.report_path,
-        parts=request.parts,
-    )
+    return plan_several(found.pictures, names, **places)
+
+
+class _Places(TypedDict):
+    output: Path | None
+    overwrite: bool
+    report: Path | None
+    parts: bool
+    naming: Naming
 
 
 def _title(chosen: MethodToRun, setup: Setup) -> str:
     if chosen.label is not None:
         return chosen.label
-    title = setup.method.title
+    title = setup.title
     if chosen.weights is None:
         return title
     weights = setup.weights.name.removesuffix(".safetensors")
@@ -214,10 +315,11 @@ def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
     report = planned[0].report
     if report.is_dir():
         raise UsageError(f"{report} is a folder: name a file by --report-to")
-    if report.exists() and not request.overwrite:
-        if all(job.exists for each in planned for job in each.jobs):
-            return None
-        raise UsageError(f"{report} exists; pass --overwrite, or name another --report-to")
+    if report.exists() and not request.overwrite and not is_page(report):
+        raise UsageError(
+            f"{report} exists and is no page of rainkit; pass --overwrite, or name another "
+            "--report-to"
+        )
     return report
 
 
@@ -240,7 +342,14 @@ def _check_runtimes(runs: Sequence[_Run]) -> None:
 
 
 def _result(
-    run: _Run, request: InferRequest, progress: Progress, hopeless: str | None, *, alone: bool
+    run: _Run,
+    request: InferRequest,
+    progress: Progress,
+    hopeless: str | None,
+    build: Callable[[Setup], list[Derainer]] | None,
+    engine: Engine | None,
+    *,
+    alone: bool,
 ) -> InferResult:
     """Run one method; if it cannot run and is not alone, the outcomes say why."""
     finished: list[Finished] = []
@@ -255,10 +364,8 @@ def _result(
         for job in run.plan.jobs:
             finish(Finished(untried(job, hopeless or "")))
     else:
-        from rainkit.inference import derainer  # imports torch
-
         try:
-            network = derainer.build(run.setup)
+            derain, runtime = _derain(run, request, progress, build, engine)
         except (RainkitError, RuntimeError, MemoryError) as error:
             if alone:
                 raise
@@ -266,23 +373,22 @@ def _result(
             for job in run.plan.jobs:
                 finish(Finished(untried(job, reason)))
         else:
-            runtime = network.runtime
             start = time.perf_counter()
-            with Records(_settings(run.setup, request)) as records:
+            with Records(run.settings, run.shard) as records:
                 try:
                     records.begin(run.plan.jobs)
                 except FileError as error:  # the disk is full, for example
                     for job in run.plan.jobs:
                         finish(Finished(untried(job, str(error)), hopeless=True))
                 else:
-                    derain_all(run.plan.jobs, network, records, request, finish, progress)
+                    derain(run.plan.jobs, records, finish)
     setup = run.setup
     return InferResult(
         outcomes=tuple(each.outcome for each in finished),
-        method=setup.method.name,
+        method=setup.name,
         title=run.title,
-        weights=setup.weights.name,
-        device=None if runtime is None else _described(runtime, run.setup),
+        weights=setup.weights_name,
+        device=None if runtime is None else runtime.device,
         precision=None if runtime is None else runtime.precision,
         outputs=run.plan.outputs,
         parts=run.plan.parts,
@@ -290,3 +396,30 @@ def _result(
         seconds=time.perf_counter() - start,
         full=hopeless is not None or any(each.hopeless for each in finished),
     )
+
+
+_Derain: TypeAlias = Callable[[Sequence[Job], Records, Callable[[Finished], None]], None]
+
+
+def _derain(
+    run: _Run,
+    request: InferRequest,
+    progress: Progress,
+    build: Callable[[Setup], list[Derainer]] | None,
+    engine: Engine | None,
+) -> tuple[_Derain, Runtime]:
+    """Load the network of a method, here or in workers; return what derains, and how it runs."""
+    if engine is not None:
+        elsewhere = Elsewhere(engine, request, run.method, run.setup)
+        device = f"{elsewhere.runtime.device}, on Ray"
+        return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
+    from rainkit.inference import derainer  # imports torch
+
+    networks = (build or derainer.build_all)(run.setup)
+
+    def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
+        derain_all(jobs, networks, records, request, finish, progress)
+
+    runtime, number = networks[0].runtime, len(networks)
+    device = runtime.describe() if number == 1 else f"{number} × {runtime.describe()}"
+    return derain, Runtime(device, runtime.precision)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -24,19 +27,24 @@ from rainkit.choices import Backend
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
-from rainkit.inference.setup import Setup, only_method, set_up
+from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
+from rainkit.inference.memory import bytes_per_pixel, largest_side
+from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
-from rainkit.inference.work_size import choose_longest_side, enlarged
+from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
 from rainkit.runtime_options import EXPORTED, SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = [
+    "AutoDerainer",
+    "DerainedItem",
     "Derainer",
     "Result",
     "build",
+    "build_all",
     "derain",
     "load",
     "open_derainer",
@@ -44,6 +52,13 @@ __all__ = [
 
 
 _WHOLE = Effort()
+
+_SURELY_FITS = 256
+"""Side in pixels of pictures for which free memory is not looked at."""
+_BAND = 512
+"""Rows that are converted at a time where a large picture is handled as a whole."""
+_BATCH_PIXELS = 2**21
+"""Largest number of pixels of pictures that run together: eight of 512 x 512."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,25 +72,52 @@ class Result:
         blocks: number of blocks that ran; None if the method is not an anytime method.
         work_size: width and height in pixels that the network saw, if the picture was shrunk for
             it; else None.
+        by: name of the weights, if they were chosen for this picture.
+        rain: the kind of rain that they were chosen for; None if they suit every kind.
+        notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
     picture: Picture
     parts: dict[str, Picture] = field(default_factory=dict)
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
+    by: str | None = None
+    rain: RainKind | None = None
+
+
+_Image = TypeVar("_Image", NDArray[Any], Image.Image, Tensor)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DerainedItem(Generic[_Image]):
+    """What became of one of many images.
+
+    Attributes:
+        index: its place among those that were given, from 0.
+        given: the image or path that was given.
+        image: the image without its rain; None if there is an error.
+        error: why there is no image; None if there is one.
+    """
+
+    index: int
+    given: _Image | str | Path
+    image: _Image | None = None
+    error: Exception | None = None
 
 
 class Derainer:
     """A network with its weights on a device.
 
-    It keeps no state between pictures, so that threads may share it.
+    It keeps nothing of pictures, so that threads may share it.
 
     Attributes:
         method: the method.
         weights: the weights file.
         network: the prepared network.
         runtime: device and precision.
-        grid: how large pictures are cut into tiles.
+        grid: how large pictures are cut into tiles, if the memory suffices.
+        fit: whether tiles are made smaller if the free memory does not hold those of the grid.
         work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
             size that suits the streaks of each picture.
         strength: factor of the rain that is taken off results; parts are not scaled.
@@ -91,12 +133,17 @@ class Derainer:
         effort: Effort = _WHOLE,
         work_size: int | None = 0,
         strength: float = 1.0,
+        fit: bool = False,
     ) -> None:
         self.method = method
         self.weights = weights
         self.network = network
         self.runtime = network.runtime
         self.grid = grid
+        self.fit = fit
+        self._largest: int | None = None  # side of tiles after a lack of memory
+        self._per_pixel: float | None = None
+        self._watched = False
         self.work_size = work_size
         self.strength = strength
         blocks = method.blocks and method.blocks(weights.network)
@@ -111,6 +158,11 @@ class Derainer:
     def blocks(self) -> int | None:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self._plan.blocks
+
+    @property
+    def name(self) -> str:
+        """Name of the method, or ``auto``."""
+        return self.method.name
 
     @property
     def parameters(self) -> int:
@@ -155,6 +207,76 @@ class Derainer:
             f"cannot derain a {type(image).__name__}: give a path, a PIL image, "
             "an [H,W,3] array or a [3,H,W] tensor"
         )
+
+    @overload
+    def derain_many(
+        self, given: Iterable[str | Path], *, ahead: int = ..., raising: bool = ...
+    ) -> Iterator[DerainedItem[NDArray[Any]]]: ...
+    @overload
+    def derain_many(
+        self, given: Iterable[_Image], *, ahead: int = ..., raising: bool = ...
+    ) -> Iterator[DerainedItem[_Image]]: ...
+
+    def derain_many(
+        self, given: Iterable[Any], *, ahead: int = 2, raising: bool = False
+    ) -> Iterator[DerainedItem[Any]]:
+        """Take the rain out of many images, one after another, in their order.
+
+        >>> for item in derainer.derain_many(paths):  # doctest: +SKIP
+        ...     print(item.given, item.error or item.image.shape)
+
+        Images are decoded and derained in threads while the caller works on the one before. An
+        image that cannot be derained is an item with an error, and the others go on.
+
+        Args:
+            given: images or paths that :meth:`derain` takes; it may be endless.
+            ahead: largest number of images that are taken from it before they are asked for.
+            raising: whether to raise the error of an image instead, which ends the iteration.
+
+        Raises:
+            UsageError: ``ahead`` is below 1; or, with ``raising``, as :meth:`derain`.
+            ImageError, MethodError: with ``raising``, as :meth:`derain`.
+        """
+        if ahead < 1:
+            raise UsageError(f"ahead={ahead}: give 1 or more images")
+        return self._many(given, ahead, raising=raising)
+
+    def _many(
+        self, given: Iterable[Any], ahead: int, *, raising: bool
+    ) -> Iterator[DerainedItem[Any]]:
+        reader, worker = (ThreadPoolExecutor(1, f"rainkit-{name}") for name in ("read", "derain"))
+        waiting: deque[tuple[int, Any, Future[Any]]] = deque()
+        images_left = enumerate(given)
+        end: BaseException | None = None
+        try:
+            while True:
+                while end is None and len(waiting) < ahead:
+                    try:
+                        index, each = next(images_left)
+                    except Exception as stop:  # what was taken before an error is not lost
+                        end = stop
+                    else:
+                        read = reader.submit(_decoded, each)
+                        waiting.append((index, each, worker.submit(self._derain_read, read)))
+                if not waiting:
+                    break
+                index, each, future = waiting.popleft()
+                error = future.exception()
+                if error is None:
+                    item = DerainedItem(index=index, given=each, image=future.result())
+                elif raising or not isinstance(error, Exception):
+                    raise error
+                else:
+                    item = DerainedItem(index=index, given=each, error=error)
+                yield item
+            if not isinstance(end, StopIteration) and end is not None:
+                raise end
+        finally:
+            for pool in (reader, worker):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _derain_read(self, read: Future[Any]) -> Any:
+        return self.derain(read.result())
 
     def parts(self, image: str | Path | NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Return what the method estimates besides its result, by name, in the network's units.
@@ -202,8 +324,70 @@ class Derainer:
         """
         if picture.following:
             return self._derain_frames(picture, on_tile, parts=parts)
-        output = self._run_array(picture.rgb, on_tile, parts=parts)
-        clean = self._result(output, picture.rgb)
+        before = self._tiles.side
+        into = None if parts else np.empty_like(picture.rgb)
+        output = self._run_array(picture.rgb, on_tile, parts=parts, into=into)
+        result = self._finished(picture, output, parts, into)
+        return dataclasses.replace(result, notes=_about_tiles(before, self._tiles.side))
+
+    def batch_size(self, width: int, height: int, wanted: int | None = None) -> int:
+        """Return how many pictures of a size :meth:`derain_batch` best takes at a time.
+
+        It is 1 on processors, where a batch is no faster, and for pictures that do not run in one
+        piece: in one tile, at their full size, and through a fixed number of blocks.
+
+        Args:
+            width: width in pixels.
+            height: height in pixels.
+            wanted: another number; None for one that suits the device.
+        """
+        longest, side = max(width, height), self._tiles.side
+        whole = side == 0 or longest <= side
+        full = stays_full(longest) if self.work_size is None else longest <= self.work_size
+        if not whole or not (full or self.work_size == 0) or self.effort.stop_below is not None:
+            return 1
+        most = self.largest_batch if wanted is None else wanted
+        return max(1, min(most, _BATCH_PIXELS // (width * height)))
+
+    @property
+    def largest_batch(self) -> int:
+        """Largest number of pictures that suits the device, however small they are."""
+        return 16 if self.runtime.device.type == "cuda" else 1
+
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, for which :meth:`batch_size` is above 1.
+
+        The network sees them at once. Samples are converted on its device.
+
+        Raises:
+            MethodError: the network gave nan or infinity for one of them.
+            RuntimeError: there is too little memory for all of them at a time.
+        """
+        device = self.runtime.device
+        batch = torch.cat([images.to_tensor(each.rgb, device) for each in pictures])
+        output = tiles.run_network(
+            self.network,
+            self._plan,
+            lambda rows, columns: batch[..., rows, columns],
+            (batch.shape[2], batch.shape[3]),
+            dataclasses.replace(self.grid, side=0),
+            device=device,
+        )
+        self._checked(output)
+        return [
+            self._finished(each, dataclasses.replace(output, layers=output.layers[i, None]), False)
+            for i, each in enumerate(pictures)
+        ]
+
+    def _finished(
+        self,
+        picture: Picture,
+        output: NetworkOutput,
+        parts: bool,
+        into: NDArray[Any] | None = None,
+    ) -> Result:
+        """Return the result of a picture from what the network gave for it."""
+        clean = self._result(output, picture.rgb, into)
         shown: dict[str, Picture] = {}
         if parts:
             signed = {name for name, part in self._declared().items() if part.signed}
@@ -256,11 +440,19 @@ class Derainer:
         """
         path = Path(path)
         if output is None:
-            output = path.with_name(f"{path.stem}-{self.method.name}{path.suffix}")
+            output = path.with_name(f"{path.stem}-{self.name}{path.suffix}")
         check_output(path, Path(output))
         return derain_video(
             self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
         )
+
+    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
+        """Return the derainer for all frames of a video; it is this one if there is no choice.
+
+        Args:
+            frames: some frames, [H,W,3] of uint8 or uint16.
+        """
+        return self
 
     def suited_work_size(self, rgb: NDArray[Any]) -> int:
         """Return the longest side in pixels at which the streaks of a picture suit the network.
@@ -309,32 +501,47 @@ class Derainer:
         return self.method.parts_of(self.weights.network)
 
     def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
-        return self._result(self._run_array(rgb), rgb)
+        into = np.empty_like(rgb)
+        return self._result(self._run_array(rgb, into=into), rgb, into)
 
-    def _result(self, output: NetworkOutput, rgb: NDArray[Any]) -> NDArray[Any]:
-        """Return the result as an array of the picture's dtype, its rain scaled by the strength."""
-        clean = _to_array(output.image, rgb)
+    def _result(
+        self, output: NetworkOutput, rgb: NDArray[Any], into: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Return the result as an array of the picture's dtype, its rain scaled by the strength.
+
+        Args:
+            output: what the network gave.
+            rgb: the picture.
+            into: the result without scaling; None if the output has it.
+        """
+        clean = _to_array(output.image, rgb) if into is None else into
         if self.strength == 1:
             return clean
         return np.asarray(cv2.addWeighted(clean, self.strength, rgb, 1 - self.strength, 0))
 
     def _run_array(
-        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+        self,
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
-            raise UsageError(
-                f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
-                "give [height, width, 3] of uint8 or uint16"
-            )
-        _check_size(*rgb.shape[:2])
-        return self._run_at_work_size(rgb, on_tile, parts=parts)
+        _check_array(rgb)
+        return self._run_at_work_size(rgb, on_tile, parts=parts, into=into)
 
     def _run_at_work_size(
-        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+        self,
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         """Run the network on a picture [H,W,3] of uint8, uint16 or float32, perhaps shrunk.
 
-        The rain that it takes off the shrunk picture is enlarged and taken off the full one.
+        The rain that it takes off the shrunk picture is enlarged and taken off the full one. The
+        result is rounded into an array if one is given, and left out of the output then.
         """
         full = (rgb.shape[0], rgb.shape[1])
         if self.work_size is None:
@@ -342,10 +549,15 @@ class Derainer:
         else:
             longest = self.work_size or max(full)
         if longest >= max(full):
-            return self._run_at_full_size(rgb, on_tile, parts=parts)
+            return self._run_at_full_size(rgb, on_tile, parts=parts, into=into)
         small = shrink(rgb, longest)
         output = self._run_at_full_size(small, on_tile, parts=parts)
         rain = _to_tensor(small) - output.image.clamp(0, 1)
+        if into is not None:
+            for place, plane in enumerate(rain[0]):
+                _take_off(enlarged(plane.numpy(), full), rgb, into, place)
+            empty = torch.empty(1, 0, *full)
+            return dataclasses.replace(output, layers=empty, work_size=small.shape[:2])
         layers = _enlarged(torch.cat([rain, output.layers[:, 3:]], dim=1), full)
         layers[:, :3] = _to_tensor(rgb) - layers[:, :3]
         return dataclasses.replace(
@@ -353,7 +565,12 @@ class Derainer:
         )
 
     def _run_at_full_size(
-        self, rgb: NDArray[Any], on_tile: tiles.OnTile | None = None, *, parts: bool = False
+        self,
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         return self._run(
             lambda rows, columns: _to_tensor(rgb[rows, columns]),
@@ -361,6 +578,7 @@ class Derainer:
             torch.device("cpu"),
             parts=parts,
             on_tile=on_tile,
+            into=into,
         )
 
     def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
@@ -370,13 +588,7 @@ class Derainer:
         return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
-        batch = rainy[None] if rainy.dim() == 3 else rainy
-        if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
-            raise UsageError(
-                f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
-                "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
-            )
-        _check_size(*batch.shape[2:])
+        batch = _as_batch(rainy)
         clean = self._derain_shrunk(batch) if self.work_size != 0 else self._derain_each(batch)
         clean = clean.to(rainy.device, rainy.dtype)
         if self.strength != 1:
@@ -436,13 +648,17 @@ class Derainer:
         *,
         parts: bool = False,
         on_tile: tiles.OnTile | None = None,
+        into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         """Run the network; on lack of memory start again with tiles of half the side."""
-        grid, plan = self.grid, dataclasses.replace(self._plan, parts=parts)
+        plan = dataclasses.replace(self._plan, parts=parts)
+        grid = self._fitted(max(size))
         while True:
             try:
-                output = tiles.run_network(self.network, plan, cut, size, grid, on_tile, device)
-            except RuntimeError as error:
+                output = tiles.run_network(
+                    self.network, plan, cut, size, grid, on_tile, device, into
+                )
+            except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
             else:
@@ -455,15 +671,138 @@ class Derainer:
                 )
             if self.runtime.device.type == "cuda":
                 torch.cuda.empty_cache()
-            grid = dataclasses.replace(grid, side=side)
+            self._largest = side
+            grid = self._tiles
+
+    @property
+    def _tiles(self) -> Grid:
+        """The grid with tiles that have found memory so far."""
+        if self._largest is None:
+            return self.grid
+        return dataclasses.replace(self.grid, side=self._largest)
+
+    def _fitted(self, longest: int) -> Grid:
+        """Return the grid for a picture, whose tiles the free memory holds as far as is known."""
+        grid = self._tiles
+        side = min(grid.side or longest, longest)
+        if not self.fit or side <= _SURELY_FITS or self.network.spec.tiling == "never":
+            return grid
+        if not self._watched:
+            step = grid.multiple_of
+            small = -(-max(SMALLEST_TILE, grid.min_size) // step) * step
+            self._per_pixel = bytes_per_pixel(self.network, small)
+            self._watched = True
+        if self._per_pixel is None:
+            return grid
+        device = self.runtime.device
+        fitting = largest_side(self._per_pixel, grid.halo, device, side, SMALLEST_TILE)
+        if fitting < side:
+            self._largest = fitting
+        return self._tiles
 
     def _checked(self, output: NetworkOutput) -> NetworkOutput:
-        if not bool(torch.isfinite(output.layers).all()):
+        if not (output.finite and bool(torch.isfinite(output.layers).all())):
             raise MethodError(
                 f"{self.method.name} gave nan or infinity in "
                 f"{self.runtime.precision}; try --precision fp32, or other weights"
             )
         return output
+
+
+class AutoDerainer(Derainer):
+    """Derainers of several methods, of which each picture takes the one that suits its rain.
+
+    The attributes are those of the method for sparse rain. Networks of other methods are built when
+    a picture needs them.
+
+    Args:
+        setup: which method suits which rain.
+        compiled: whether to compile networks.
+    """
+
+    def __init__(self, setup: AutoSetup, *, compiled: bool = False) -> None:
+        first = build(setup.by_kind["sparse"], compiled=compiled)
+        super().__init__(
+            method=first.method,
+            weights=first.weights,
+            network=first.network,
+            grid=first.grid,
+            effort=first.effort,
+            work_size=first.work_size,
+            strength=first.strength,
+        )
+        self._setup, self._compiled = setup, compiled
+        self._built = {first.weights.name: first}
+        self._building = threading.Lock()
+        self._one = len({each.weights.name for each in setup.by_kind.values()}) == 1
+
+    def choose(self, rgb: NDArray[Any]) -> tuple[Derainer, RainKind | None]:
+        """Return the derainer for a picture, and the kind of its rain; None if one suits all.
+
+        Args:
+            rgb: [H,W,3], uint8, uint16, or floats in [0,1].
+        """
+        kind = None if self._one else rain_kind(rgb)
+        return self._of(kind), kind
+
+    @property
+    def name(self) -> str:
+        """``auto``."""
+        return self._setup.name
+
+    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
+        """Return the derainer for the kind of rain that most of the frames have."""
+        kinds = () if self._one else Counter(map(rain_kind, frames)).most_common(1)
+        return self._of(kinds[0][0] if kinds else None)
+
+    def _of(self, kind: RainKind | None) -> Derainer:
+        setup = self._setup.by_kind[kind or "sparse"]
+        with self._building:
+            if setup.weights.name not in self._built:
+                self._built[setup.weights.name] = build(setup, compiled=self._compiled)
+        return self._built[setup.weights.name]
+
+    def derain_with_parts(
+        self, image: str | Path | NDArray[Any]
+    ) -> tuple[NDArray[Any], dict[str, NDArray[np.float32]]]:
+        """Return the results of :meth:`derain` and :meth:`parts` from one run."""
+        rgb = images.read(image).rgb if isinstance(image, (str, Path)) else image
+        _check_array(rgb)
+        return self.choose(rgb)[0].derain_with_parts(rgb)
+
+    def derain_picture(
+        self, picture: Picture, on_tile: tiles.OnTile | None = None, *, parts: bool = False
+    ) -> Result:
+        """Take the rain out of a decoded file, by the method that suits its first frame."""
+        _check_array(picture.rgb)
+        derainer, kind = self.choose(picture.rgb)
+        result = derainer.derain_picture(picture, on_tile, parts=parts)
+        return dataclasses.replace(result, by=derainer.weights.name, rain=kind)
+
+    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
+        """Take the rain out of decoded files of one size, each by the method that suits it."""
+        chosen = [self.choose(each.rgb) for each in pictures]
+        done: dict[int, Result] = {}
+        for derainer in {id(derainer): derainer for derainer, _ in chosen}.values():
+            places = [place for place, (each, _) in enumerate(chosen) if each is derainer]
+            together = derainer.derain_batch([pictures[place] for place in places])
+            for place, result in zip(places, together, strict=True):
+                by, rain = derainer.weights.name, chosen[place][1]
+                done[place] = dataclasses.replace(result, by=by, rain=rain)
+        return [done[place] for place in range(len(pictures))]
+
+    def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
+        _check_array(rgb)
+        return self.choose(rgb)[0]._derain_array(rgb)
+
+    def _derain_tensor(self, rainy: Tensor) -> Tensor:
+        batch = _as_batch(rainy)
+        arrays = batch.detach().float().cpu().permute(0, 2, 3, 1).numpy()
+        done = [
+            self.choose(np.ascontiguousarray(array))[0]._derain_tensor(each)
+            for array, each in zip(arrays, torch.split(batch, 1), strict=True)
+        ]
+        return torch.cat(done).reshape(rainy.shape)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -494,14 +833,56 @@ def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 
+def _check_array(rgb: NDArray[Any]) -> None:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
+        raise UsageError(
+            f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
+            "give [height, width, 3] of uint8 or uint16"
+        )
+    _check_size(*rgb.shape[:2])
+
+
+def _as_batch(rainy: Tensor) -> Tensor:
+    """Return a tensor as [B,3,H,W]; refuse others."""
+    batch = rainy[None] if rainy.dim() == 3 else rainy
+    if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
+        raise UsageError(
+            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
+            "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
+        )
+    _check_size(*batch.shape[2:])
+    return batch
+
+
+def _decoded(image: Any) -> Any:
+    return images.read(image).rgb if isinstance(image, (str, Path)) else image
+
+
+def _take_off(
+    rain: NDArray[np.float32], rgb: NDArray[Any], into: NDArray[Any], channel: int
+) -> None:
+    """Round a channel of a picture [H,W,3] without its rain [H,W] into an array, row by row."""
+    for top in range(0, rgb.shape[0], _BAND):
+        rows, one = slice(top, top + _BAND), slice(channel, channel + 1)
+        clean = _to_tensor(rgb[rows, :, one]) - torch.from_numpy(rain[rows])
+        into[rows, :, one] = _to_array(clean, into)
+
+
+def _about_tiles(before: int, after: int) -> tuple[str, ...]:
+    if after == before:
+        return ()
+    usual = f"{before} px" if before else "a single one"
+    return (f"cut into tiles of {after} px instead of {usual}, for lack of memory",)
+
+
 def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise UsageError(f"cannot derain an empty picture of {width}x{height}")
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
     # The allocators of the CPU and of MPS raise plain RuntimeErrors.
-    return isinstance(error, torch.OutOfMemoryError) or any(
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )
 
@@ -526,7 +907,8 @@ def load(
     >>> clean = derainer.derain("rainy.jpg")  # an array [H,W,3]  # doctest: +SKIP
 
     Args:
-        name: an installed method (see ``rainkit methods``).
+        name: an installed method (see ``rainkit methods``), or ``auto`` for the one that suits the
+            rain of each picture best (:mod:`rainkit.inference.choice`).
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first
             weights, or its first of the variant.
         variant: the variant that the weights must be of; None for any.
@@ -595,6 +977,10 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         MethodError: the method's network cannot be built.
         WeightsError: the weights do not fit it.
     """
+    if isinstance(setup, AutoSetup):
+        options = setup.options
+        kinds = {k: dataclasses.replace(s, options=options) for k, s in setup.by_kind.items()}
+        return AutoDerainer(dataclasses.replace(setup, by_kind=kinds), compiled=compiled)
     method, file, options = setup.method, setup.weights, setup.options
     runtime = choose_runtime(options.device, options.precision, setup.spec)
 
@@ -618,6 +1004,7 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         effort=options.effort,
         work_size=options.work_size,
         strength=options.strength,
+        fit=options.tile is None and not compiled,
     )
 
 
@@ -628,10 +1015,28 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
 
     Args:
         image: any image that :meth:`Derainer.derain` takes.
-        method: an installed method; None for the only one that is installed.
+        method: an installed method; None for the only one that is installed, or else ``auto``.
         options: further arguments of :func:`load`.
     """
-    return load(only_method() if method is None else method, **options).derain(image)
+    if method is None:
+        method = default_method(options.get("weights"), options.get("variant"))
+    return load(method, **options).derain(image)
+
+
+def build_all(setup: Setup) -> list[Derainer]:
+    """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Raises:
+        UsageError, MethodError, WeightsError: as :func:`build`.
+    """
+    first = build(setup)
+    if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
+        return [first]
+    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    return [first] + [
+        build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
+        for device in others
+    ]
 
 
 def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:

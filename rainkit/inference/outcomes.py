@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from rainkit.choices import Engine, ResultFormat
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
+    "STDOUT",
     "InferRequest",
     "InferResult",
     "MethodToRun",
@@ -21,20 +23,37 @@ __all__ = [
 ]
 
 
+STDOUT = Path("-")
+"""The output that stands for standard output; a file of this name is ``./-``."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InferRequest:
     """Pictures to derain, and how.
 
     Attributes:
-        inputs: files, folders (with their subfolders) and glob patterns.
-        method: an installed method; None for the only one that is installed.
-        output: a folder, or a file for a single picture; None for a place beside the input, see
+        inputs: files, folders (with their subfolders), glob patterns, lists, URLs and standard
+            input, see :mod:`rainkit.inference.inputs`.
+        method: an installed method, or ``auto``; None for the method of the weights, or the only
+            one that is installed, or else ``auto``.
+        output: a folder, or a file for a single picture, or :data:`STDOUT` for a single picture on
+            standard output; None for a place beside the input, see
             :func:`rainkit.inference.outputs.plan`.
+        name: a template of the names of results, such as ``{stem}-{method}{suffix}``, see
+            :class:`rainkit.inference.outputs.Naming`; None for the names of the inputs.
+        format: the format of results; None for that of each input.
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first.
         variant: the variant that the weights must be of; None for any.
         options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        retry_failed: take only the pictures that failed when they were tried last.
+        shard: take only one part of the pictures, such as ``2/8``; None for all.
+        workers: number of threads that decode, and of those that encode; None for a number that
+            suits the machine. On Ray, number of workers; None for as many as there is room for.
+        engine: where networks run: ``local`` for this process, or ``ray``.
+        batch: largest number of pictures of one size that a network takes at a time; None for one
+            that suits the device.
         quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
             see :func:`rainkit.images.write`.
         report: make a page that shows pictures and results side by side.
@@ -49,7 +68,14 @@ class InferRequest:
     variant: str | None = None
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
     parts: bool = False
+    name: str | None = None
+    format: ResultFormat | None = None
     overwrite: bool = False
+    retry_failed: bool = False
+    shard: str | None = None
+    workers: int | None = None
+    engine: Engine = Engine.LOCAL
+    batch: int | None = None
     quality: int | None = None
     report: bool = False
     report_path: Path | None = None
@@ -91,6 +117,8 @@ class Outcome:
             anytime method.
         work_size: width and height that the network saw, if the picture was shrunk for it; else
             None.
+        by: name of the weights, if they were chosen for the picture.
+        rain: the kind of rain that they were chosen for.
         parts: files of the parts by name, if they were asked for.
         notes: what else became of the picture, such as what the format of the result cannot hold.
     """
@@ -103,6 +131,8 @@ class Outcome:
     size: tuple[int, int] | None = None
     blocks: int | None = None
     work_size: tuple[int, int] | None = None
+    by: str | None = None
+    rain: str | None = None
     parts: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -210,6 +240,8 @@ class InferResult:
                     "height": each.size[1] if each.size else None,
                     "blocks": each.blocks,
                     "work_size": each.work_size,
+                    "by": each.by,
+                    "rain": each.rain,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "notes": list(each.notes),
                     "error": each.error,

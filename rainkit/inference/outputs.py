@@ -5,20 +5,35 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from string import Formatter
 
 from PIL import Image
 
 from rainkit.api import RAIN
+from rainkit.choices import ResultFormat
 from rainkit.errors import FileError, UsageError
 from rainkit.files import system_reason
 from rainkit.images import SUFFIXES, PictureFile
-from rainkit.inference.outcomes import MethodToRun
+from rainkit.inference.inputs import RemotePath
+from rainkit.inference.outcomes import STDOUT, MethodToRun
 
-__all__ = ["Job", "Plan", "check_writable", "file_name", "label", "plan", "plan_several"]
+__all__ = [
+    "Job",
+    "Naming",
+    "Plan",
+    "among_results",
+    "check_writable",
+    "file_name",
+    "label",
+    "plan",
+    "plan_several",
+]
 
 _FOREIGN = frozenset(
     {".arw", ".avif", ".cr2", ".cr3", ".dng", ".exr", ".heic", ".heif", ".hif", ".jxl"}
@@ -43,6 +58,8 @@ class Job:
         exists: whether the same holds for all parts that are asked for, so that nothing is left
             to do.
         other: why an output that exists is not what this run would make; None if it is.
+        failed: whether the picture failed when it was tried last.
+        suffix: suffix of the format of the result.
     """
 
     input: Path
@@ -55,6 +72,13 @@ class Job:
     made: bool = False
     exists: bool = False
     other: str | None = None
+    failed: bool = False
+    suffix: str = ""
+
+    @property
+    def piped(self) -> bool:
+        """Whether the result goes to standard output."""
+        return self.output == STDOUT
 
     @property
     def key(self) -> str:
@@ -92,6 +116,81 @@ class Plan:
     report: Path
 
 
+_FIELDS = ("stem", "suffix", "ext", "method")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """Names and formats of results.
+
+    Attributes:
+        template: a name with ``{stem}``, the input's name without its suffix; ``{suffix}``, that of
+            the result with its dot; ``{ext}``, that of the input without it; and ``{method}``. None
+            for the name of the input, with the method's behind it where both share a folder.
+        format: the format of all results; None for that of each input, or for that of the
+            template if it ends with a suffix of its own.
+    """
+
+    template: str | None = None
+    format: ResultFormat | None = None
+
+    def __post_init__(self) -> None:
+        text = self.template
+        if text is None:
+            return
+        known = ", ".join(f"{{{field}}}" for field in _FIELDS)
+        try:
+            parsed = list(Formatter().parse(text))
+        except ValueError as error:
+            raise UsageError(f"--name {text}: {error}; write {{{{ for a brace") from None
+        for _, name, form, conversion in parsed:
+            if name is not None and (name not in _FIELDS or form or conversion):
+                raise UsageError(f"--name {text}: {{{name}}} is not known; use {known}")
+        if {"/", "\0"} & set(text) or text in ("", ".", ".."):
+            raise UsageError(f"--name {text}: names a file without folders, which --output names")
+        own = Path(text).suffix.lower()
+        if text.endswith("{suffix}"):
+            return
+        if own not in SUFFIXES:
+            raise UsageError(
+                f"--name {text}: end it with {{suffix}}, or with that of a format such as .png"
+            )
+        if self.format is not None and own != f".{self.format}":
+            raise UsageError(f"--name {text} and --format {self.format} differ; leave one out")
+
+    @classmethod
+    def split(
+        cls, output: Path | None, template: str | None, format: ResultFormat | None
+    ) -> tuple[Path | None, Naming]:
+        """Return the output folder and the names, if the last part of ``output`` is a template.
+
+        Raises:
+            UsageError: there are two templates, or one is not possible.
+        """
+        if output is None or not re.search(r"\{(\w+)\}", output.name) or output.exists():
+            return output, cls(template, format)
+        if template is not None:
+            raise UsageError(f"--output {output} holds a template; leave out --name {template}")
+        return output.parent, cls(output.name, format)
+
+    def named(self, name: Path, method: str, *, beside: bool) -> str:
+        """Return the name of the result of a picture.
+
+        Args:
+            name: the name of the picture.
+            method: the method's name.
+            beside: whether the result lies in the folder of the picture.
+        """
+        suffix = name.suffix if self.format is None else f".{self.format}"
+        if self.template is None:
+            return f"{name.stem}-{method}{suffix}" if beside else f"{name.stem}{suffix}"
+        ext = name.suffix.removeprefix(".")
+        return self.template.format(stem=name.stem, suffix=suffix, ext=ext, method=method)
+
+
+_AS_INPUTS = Naming()
+
+
 def plan(
     found: Sequence[PictureFile],
     method: str,
@@ -100,6 +199,7 @@ def plan(
     overwrite: bool,
     report: Path | None = None,
     parts: bool = False,
+    naming: Naming = _AS_INPUTS,
 ) -> Plan:
     """Decide where every result goes.
 
@@ -114,8 +214,12 @@ def plan(
     Raises:
         UsageError: results would replace inputs or each other, or ``output`` is not possible.
     """
-    found = _without_results(found, (method,), output, overwrite=overwrite)
-    return _plan(found, method, output, overwrite=overwrite, report=report, parts=parts)
+    if output == STDOUT:
+        return _piped(found, naming, report=report, parts=parts)
+    found = _without_results(found, (method,), output, naming, overwrite=overwrite)
+    return _plan(
+        found, method, output, overwrite=overwrite, report=report, parts=parts, naming=naming
+    )
 
 
 def plan_several(
@@ -126,6 +230,7 @@ def plan_several(
     overwrite: bool,
     report: Path | None = None,
     parts: bool = False,
+    naming: Naming = _AS_INPUTS,
 ) -> tuple[Plan, ...]:
     """Decide where the results of several methods go; return a plan for each.
 
@@ -140,11 +245,14 @@ def plan_several(
         overwrite: whether results may exist.
         report: the file of the page; None for its default.
         parts: whether parts are saved, too.
+        naming: names and formats of results.
 
     Raises:
         UsageError: as in :func:`plan`, or ``output`` names a picture.
     """
-    found = _without_results(found, names, output, overwrite=overwrite)
+    if output == STDOUT:
+        raise UsageError(f"--output - takes one result, but there are {len(names)} methods")
+    found = _without_results(found, names, output, naming, overwrite=overwrite)
     if output is not None:
         if not output.is_dir() and output.suffix.lower() in SUFFIXES:
             raise UsageError(
@@ -162,6 +270,7 @@ def plan_several(
             overwrite=overwrite,
             report=report,
             parts=parts,
+            naming=naming,
         )
         for name in names
     )
@@ -171,7 +280,7 @@ def _page_of_several(first: PictureFile, output: Path | None) -> Path:
     if output is not None:
         return output / "report.html"
     if first.root is None:
-        return _beside_file(first.path, "report").with_suffix(".html")
+        return first.path.with_name(f"{first.path.stem}-report.html")
     place = _beside_folder(first.root, "report")
     return place.with_name(f"{place.name}.html")
 
@@ -184,11 +293,15 @@ def _plan(
     overwrite: bool,
     report: Path | None,
     parts: bool,
+    naming: Naming,
 ) -> Plan:
+    if output is None and any(isinstance(each.path, RemotePath) for each in found):
+        remote = next(each.path for each in found if isinstance(each.path, RemotePath))
+        raise UsageError(f"{remote} is no file of this machine: name an --output for its result")
     single = len(found) == 1 and found[0].root is None
     if output is not None:
         _check_output(output, found, single=single)
-    placed = [_place(each, method, output, single=single) for each in found]
+    placed = [_place(each, method, output, naming, single=single) for each in found]
     jobs = [
         Job(
             input=each.path,
@@ -197,13 +310,15 @@ def _plan(
             home=folder,
             alone=alone,
             parts=_parts_of(path if alone else folder, alone=alone) if parts else None,
-            part_file=None if alone else each.relative,
+            part_file=None if alone else path.relative_to(folder),
             made=not overwrite and path.exists(),
+            suffix=path.suffix,
         )
         for each, (folder, path, alone) in zip(found, placed, strict=True)
     ]
     _refuse_collisions(jobs)
     if parts:
+        _refuse_shared_parts(jobs)
         jobs = _with_part_files(jobs)
     jobs = [
         dataclasses.replace(job, exists=job.made and (not parts or job.part(RAIN).exists()))
@@ -258,17 +373,44 @@ def _check_output(output: Path, found: Sequence[PictureFile], *, single: bool) -
             raise UsageError(f"--output {output}: {parent} is a file, not a folder")
 
 
+def _piped(
+    found: Sequence[PictureFile], naming: Naming, *, report: Path | None, parts: bool
+) -> Plan:
+    """Return the plan of a single result on standard output."""
+    if len(found) != 1 or found[0].root is not None:
+        several = f"there are {len(found)}" if len(found) > 1 else "the input is a folder"
+        raise UsageError(f"--output - takes one picture, but {several}: name a folder")
+    for option, given in (("--name", naming.template), ("--parts", parts), ("--report", report)):
+        if given:
+            raise UsageError(f"{option} cannot be used with --output -; leave it out")
+    (only,) = found
+    suffix = only.path.suffix if naming.format is None else f".{naming.format}"
+    job = Job(only.path, STDOUT, only.path.name, STDOUT.parent, alone=True, suffix=suffix)
+    return Plan((job,), (STDOUT,), (), (), STDOUT)
+
+
 def _place(
-    found: PictureFile, method: str, output: Path | None, *, single: bool
+    found: PictureFile, method: str, output: Path | None, naming: Naming, *, single: bool
 ) -> tuple[Path, Path, bool]:
     """Return the folder of results, the file, and whether the result stands alone."""
     if output is None and found.root is None:
-        path = _beside_file(found.path, method)
+        path = found.path.with_name(naming.named(Path(found.path.name), method, beside=True))
         return path.parent, path, True
     if output is not None and single and output.suffix.lower() in SUFFIXES and not output.is_dir():
+        if naming.template is not None:
+            raise UsageError(f"--output {output} names the result; leave out --name")
+        if naming.format is not None and _kind(output.suffix) != _kind(f".{naming.format}"):
+            raise UsageError(
+                f"--output {output} and --format {naming.format} differ; leave one out"
+            )
         return output.parent, output, True
     folder = output or _beside_folder(found.root or found.path.parent, method)
-    return folder, folder / found.relative, False
+    name = naming.named(Path(found.relative.name), method, beside=False)
+    return folder, folder / found.relative.with_name(name), False
+
+
+def _kind(suffix: str) -> str:
+    return {".jpeg": ".jpg", ".jfif": ".jpg", ".tif": ".tiff"}.get(suffix.lower(), suffix.lower())
 
 
 def _parts_of(results: Path, *, alone: bool = False) -> Path:
@@ -291,20 +433,26 @@ def _with_part_files(jobs: Sequence[Job]) -> list[Job]:
     return [dataclasses.replace(job, part_file=named(job.part_file)) for job in jobs]
 
 
-def _beside_file(path: Path, method: str) -> Path:
-    return path.with_name(f"{path.stem}-{method}{path.suffix}")
-
-
 def _beside_folder(root: Path, method: str) -> Path:
     if root.name in ("", ".."):
         root = Path(os.path.abspath(root))
     return root.with_name(f"{root.name}-{method}") if root.name else root / f"rainkit-{method}"
 
 
+def among_results(each: PictureFile, output: Path) -> bool:
+    """Return whether a picture lies in an output folder inside the folder that is searched."""
+    if each.root is None or isinstance(each.path, RemotePath):
+        return False
+    path, root = Path(os.path.abspath(each.path)), Path(os.path.abspath(each.root))
+    places = [Path(os.path.abspath(place)) for place in (output, _parts_of(output))]
+    return any(path.is_relative_to(p) and not root.is_relative_to(p) for p in places)
+
+
 def _without_results(
     found: Sequence[PictureFile],
     methods: Sequence[str],
     output: Path | None,
+    naming: Naming,
     *,
     overwrite: bool,
 ) -> Sequence[PictureFile]:
@@ -318,36 +466,72 @@ def _without_results(
             return found
         direct = [each.path for each in found if each.root is None]
         results = {
-            os.path.realpath(_beside_file(path, method)) for path in direct for method in methods
+            os.path.realpath(path.with_name(naming.named(Path(path.name), method, beside=True)))
+            for path in direct
+            for method in methods
         }
         return [each for each in found if os.path.realpath(each.path) not in results]
-    places = [Path(os.path.abspath(each)) for each in (output, _parts_of(output))]
-
-    def among_results(each: PictureFile) -> bool:
-        if each.root is None:
-            return False
-        path, root = Path(os.path.abspath(each.path)), Path(os.path.abspath(each.root))
-        return any(path.is_relative_to(p) and not root.is_relative_to(p) for p in places)
-
-    kept = [each for each in found if not among_results(each)]
+    kept = [each for each in found if not among_results(each, output)]
     if not kept:
         raise UsageError(f"all pictures lie in the output folder {output}: name another --output")
     return kept
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    inputs = {os.path.realpath(job.input) for job in jobs}
-    sources: dict[str, Path] = {}
+    """Refuse results that would replace inputs or each other, also where case makes no difference.
+
+    Raises:
+        UsageError: there are such results.
+    """
+    real = _real_paths()
+    inputs = {real(job.input) for job in jobs if not isinstance(job.input, RemotePath)}
+    sources: dict[str, Job] = {}
+    folded: dict[str, Job] = {}
     for job in jobs:
-        target = os.path.realpath(job.output)
+        target = real(job.output)
         if target in inputs:
             raise UsageError(f"{job.output} is an input and would be lost: name another --output")
-        other = sources.setdefault(target, job.input)
-        if other != job.input:
+        other = sources.setdefault(target, job)
+        alike = folded.setdefault(unicodedata.normalize("NFC", target).casefold(), job)
+        if other is job and alike is not job and _ignores_case(job.output):
+            other = alike
+        if other is not job:
             raise UsageError(
-                f"{other} and {job.input} would both become {job.output}: "
-                "derain them in separate runs, with an --output each"
+                f"{other.input} and {job.input} would both become {job.output}: "
+                f"{_apart(other.input, job.input)}"
             )
+
+
+def _apart(one: Path, other: Path) -> str:
+    if one.parent == other.parent and one.stem == other.stem:
+        return "tell them apart by --name '{stem}-{ext}{suffix}'"
+    return "derain them in separate runs, with an --output each"
+
+
+def _real_paths() -> Callable[[Path], str]:
+    """Return a function that resolves links, of each folder once."""
+    folder = cache(os.path.realpath)
+
+    def real(path: Path) -> str:
+        whole = os.path.join(folder(str(path.parent)), path.name)
+        return os.path.realpath(whole) if os.path.islink(whole) else whole
+
+    return real
+
+
+def _ignores_case(path: Path) -> bool:
+    """Return whether the folder that a file will be in has one file for names in either case."""
+    there = next(each for each in Path(os.path.abspath(path)).parents if each.is_dir())
+    swapped = there.with_name(there.name.swapcase())
+    return swapped.name != there.name and swapped.exists() and swapped.samefile(there)
+
+
+def _refuse_shared_parts(jobs: Sequence[Job]) -> None:
+    """Refuse pictures that stand alone and whose parts would share a folder."""
+    places = Counter(job.parts for job in jobs if job.alone)
+    for place, number in places.items():
+        if number > 1:
+            raise UsageError(f"the parts of {number} pictures would go to {place}: add an --output")
 
 
 def label(chosen: MethodToRun) -> str:

@@ -1,14 +1,24 @@
-"""Pictures through a network: one is decoded and one encoded while another is computed."""
+"""Pictures through networks: some are decoded and some encoded while others are computed.
+
+Decoders and encoders are threads, since the libraries that decode and encode let go of the
+interpreter's lock. The network runs in the calling thread; where there are several devices, each
+has a thread. Results come in the order of the pictures, and pictures wait in memory only as far as
+:data:`MOST_BYTES` allows.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import os
+import queue
+import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,33 +27,33 @@ from typing import TYPE_CHECKING
 from rainkit import images
 from rainkit.api import RAIN
 from rainkit.errors import described
-from rainkit.files import atomic_path
+from rainkit.files import sha256
 from rainkit.images import Picture
-from rainkit.inference.outcomes import InferRequest, Outcome, Progress, Status
+from rainkit.inference import inputs
+from rainkit.inference.outcomes import InferRequest, Outcome, Progress
 from rainkit.inference.outputs import Job
-from rainkit.inference.record import Records
+from rainkit.inference.record import Notes, Records
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer, Result
     from rainkit.inference.tiles import OnTile
 
-__all__ = ["Finished", "derain_all", "untried"]
+__all__ = [
+    "MOST_BYTES",
+    "Finished",
+    "derain_all",
+    "derain_one",
+    "refused",
+    "untried",
+    "usual_workers",
+]
 
-_AHEAD = 2
-"""Largest number of pictures that wait for the network, and for their encoding, in memory."""
+MOST_BYTES = 2**29
+"""Largest size in memory of the pictures that wait for a network or for their encoding, apart from
+one that is larger by itself."""
 
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors after which no further picture can be written: the disk is full or read-only."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Computed:
-    """A picture with its result, or with the reason why it has none; empty if it is skipped."""
-
-    rainy: Picture | None = None
-    result: Result | None = None
-    seconds: float = 0.0
-    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,49 @@ class Finished:
     hopeless: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A decoded picture with the hash of its file, or the reason why there is none."""
+
+    picture: Picture | None = None
+    sha256: str | None = None
+    seen: str | None = None
+    error: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        if self.picture is None:
+            return 0
+        return self.picture.rgb.nbytes + sum(each.rgb.nbytes for each in self.picture.following)
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """A picture with its result, or with the reason why it has none."""
+
+    read: _Read
+    result: Result | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class _Stopped(BaseException):
+    """The run was stopped while another thread was in the middle of a picture."""
+
+
+def usual_workers(device: str) -> int:
+    """Return how many threads decode, and how many encode, beside networks on a device.
+
+    Args:
+        device: type of the device: ``cpu``, where the network needs the cores, or another.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // 4) if device == "cpu" else min(8, max(2, (cores or 1) // 2))
+
+
 def derain_all(
     jobs: Sequence[Job],
-    derainer: Derainer,
+    derainers: Sequence[Derainer],
     records: Records,
     request: InferRequest,
     finish: Callable[[Finished], None],
@@ -66,65 +116,282 @@ def derain_all(
 
     Args:
         jobs: the pictures.
-        derainer: the network.
+        derainers: the same network on one or several devices.
         records: the open records of how results are made.
-        request: what was asked for.
+        request: what was asked for; ``workers`` and ``batch`` are used, and how results are
+            written.
         finish: called with each picture's end, in the order of the jobs.
         progress: hooks that are called.
     """
-    encode = partial(_write, records, overwrite=request.overwrite, quality=request.quality)
-    reading: deque[Future[Picture | str | None]] = deque()
-    writing: deque[Future[Finished]] = deque()
-    unread = iter(jobs)
-    hopeless: str | None = None
+    workers = request.workers or usual_workers(derainers[0].runtime.device.type)
+    with ExitStack() as stack:
+        line = _Line(
+            jobs=jobs,
+            decoders=stack.enter_context(_threads("decode", workers)),
+            encoders=stack.enter_context(_threads("encode", workers)),
+            networks=stack.enter_context(_Networks(derainers, progress)),
+            encode=partial(_write, records, overwrite=request.overwrite, quality=request.quality),
+            finish=finish,
+            batch=request.batch,
+            workers=workers,
+        )
+        line.run()
 
-    def collect() -> None:
-        nonlocal hopeless
-        each = writing.popleft().result()
-        if each.hopeless:
-            hopeless = each.outcome.error
-        finish(each)
 
-    with _thread("decode") as decoder, _thread("encode") as encoder:
+class _Line:
+    """The state of a run: pictures that are being read, computed and written, in their order."""
+
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[Job],
+        decoders: ThreadPoolExecutor,
+        encoders: ThreadPoolExecutor,
+        networks: _Networks,
+        encode: Callable[[Job, _Computed], Finished],
+        finish: Callable[[Finished], None],
+        batch: int | None,
+        workers: int,
+    ) -> None:
+        self._unread = iter(jobs)
+        self._decoders, self._encoders, self._networks = decoders, encoders, networks
+        self._encode, self._finish, self._batch = encode, finish, batch
+        self._workers = workers
+        self._reading: deque[tuple[Job, Future[_Read] | None]] = deque()
+        self._computing: deque[tuple[Sequence[Job], Future[list[_Computed]] | None]] = deque()
+        self._writing: deque[tuple[int, Future[Finished] | Finished]] = deque()
+        self._being_read = self._being_encoded = self._encoded_bytes = 0
+        self._largest: int | None = None  # bytes of a picture; None until one was read
+        self._hopeless: str | None = None
+
+    def run(self) -> None:
+        """Take all pictures through; what is computed is written, also after Ctrl-C."""
+        stopped = True
         try:
-            for job in jobs:
-                if hopeless is not None:
-                    while writing:
-                        collect()
-                    finish(Finished(untried(job, hopeless)))
-                    continue
-                while len(reading) <= _AHEAD and (following := next(unread, None)) is not None:
-                    reading.append(decoder.submit(_read, following))
-                picture = reading.popleft().result()
-                on_tile = partial(progress.tile, job.input)
-                parts = job.parts is not None
-                computed = _compute(picture, derainer, on_tile, parts=parts)
-                writing.append(encoder.submit(encode, job, computed))
-                while len(writing) > _AHEAD or (writing and writing[0].done()):
-                    collect()
+            while self._hopeless is None and (group := self._next_group()):
+                jobs, reads = group
+                needed = reads and self._networks.submit(jobs, reads)
+                self._computing.append((jobs, needed or None))
+                self._pass_on(wait=len(self._computing) > self._networks.ahead)
+            stopped = False
         finally:
-            while writing:  # these are computed, also after Ctrl-C
-                collect()
+            if stopped:
+                self._networks.stop()
+            while self._computing:
+                self._pass_on(wait=True)
+            while self._writing:
+                self._collect()
+        if self._hopeless is not None:
+            left = [job for job, _ in self._reading]
+            for job in (*left, *self._unread):
+                self._finish(Finished(untried(job, self._hopeless)))
+
+    def _read_ahead(self) -> None:
+        """Begin to read as many pictures as may wait, one at first, whose size is not known."""
+        most = max(self._workers + 1, 2 * (self._batch or 1), self._networks.wanted)
+        while True:
+            if self._being_read >= most or (self._being_read and self._full()):
+                return
+            job = next(self._unread, None)
+            if job is None:
+                return
+            if job.exists:
+                self._reading.append((job, None))
+            else:
+                self._reading.append((job, self._decoders.submit(_read, job)))
+                self._being_read += 1
+
+    def _full(self) -> bool:
+        if self._largest is None:
+            return True
+        computing = sum(len(jobs) for jobs, future in self._computing if future is not None)
+        held = (self._being_read + computing + 1) * self._largest + self._encoded_bytes
+        return held > MOST_BYTES
+
+    def _take(self) -> tuple[Job, _Read | None]:
+        job, future = self._reading.popleft()
+        if future is None:
+            return job, None
+        read = future.result()
+        self._being_read -= 1
+        if read.picture is not None:
+            self._largest = max(self._largest or 0, read.nbytes)
+        return job, read
+
+    def _next_group(self) -> tuple[list[Job], list[_Read]] | None:
+        """Return pictures that are computed together, or one that is not needed, or None."""
+        self._read_ahead()
+        if not self._reading:
+            return None
+        job, first = self._take()
+        self._read_ahead()
+        if first is None:
+            return [job], []
+        jobs, reads = [job], [first]
+        most = self._networks.together(first.picture, self._batch, parts=job.parts is not None)
+        while len(reads) < most and self._reading:
+            following, future = self._reading[0]
+            if future is None or not _alike(first, future.result()):
+                break
+            _, read = self._take()
+            jobs.append(following)
+            reads.append(read or first)
+            self._read_ahead()
+        return jobs, reads
+
+    def _pass_on(self, *, wait: bool) -> None:
+        """Give what is computed to the encoders, and collect what is written.
+
+        Args:
+            wait: whether to wait for the first pictures that are being computed.
+        """
+        while self._computing:
+            jobs, future = self._computing[0]
+            if future is not None and not (wait or future.done()):
+                break
+            self._computing.popleft()
+            wait = False
+            if future is None:
+                self._writing.append((0, Finished(untried(jobs[0], ""))))
+            elif not future.cancelled() and not isinstance(future.exception(), _Stopped):
+                for job, computed in zip(jobs, future.result(), strict=True):
+                    task = self._encoders.submit(self._encode, job, computed)
+                    self._writing.append((computed.read.nbytes, task))
+                    self._being_encoded += 1
+                    self._encoded_bytes += computed.read.nbytes
+        while self._writing and (self._crowded() or _is_done(self._writing[0][1])):
+            self._collect()
+
+    def _crowded(self) -> bool:
+        many = self._being_encoded
+        most = max(self._workers + 1, 2 * (self._batch or 1), self._networks.wanted)
+        return many > most or (many > 1 and self._encoded_bytes > MOST_BYTES)
+
+    def _collect(self) -> None:
+        size, each = self._writing.popleft()
+        if isinstance(each, Finished):
+            finished = each
+        else:
+            finished = each.result()
+            self._being_encoded -= 1
+            self._encoded_bytes -= size
+        if finished.hopeless:
+            self._hopeless = finished.outcome.error
+        self._finish(finished)
+
+
+def _is_done(each: Future[Finished] | Finished) -> bool:
+    return isinstance(each, Finished) or each.done()
+
+
+def _alike(one: _Read, other: _Read) -> bool:
+    """Return whether pictures can be computed together."""
+    first, second = one.picture, other.picture
+    if first is None or second is None:
+        return False
+    return first.size == second.size and not second.following
+
+
+class _Networks:
+    """One network in this thread, or a thread for each of several devices."""
+
+    def __init__(self, derainers: Sequence[Derainer], progress: Progress) -> None:
+        self._derainers = derainers
+        self._progress = progress
+        self._stopping = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._idle: queue.SimpleQueue[Derainer] = queue.SimpleQueue()
+        self._one_by_one = False
+        if len(derainers) > 1:
+            self._pool = ThreadPoolExecutor(len(derainers), thread_name_prefix="rainkit-network")
+            for each in derainers:
+                self._idle.put(each)
+
+    @property
+    def ahead(self) -> int:
+        """Number of groups that are submitted before the first of them is waited for."""
+        return 0 if self._pool is None else len(self._derainers) + 1
+
+    @property
+    def wanted(self) -> int:
+        """Number of pictures that are read ahead so that no device waits."""
+        if self._derainers[0].runtime.device.type == "cpu":
+            return 2
+        return 2 * self._derainers[0].largest_batch * len(self._derainers)
+
+    def together(self, picture: Picture | None, batch: int | None, *, parts: bool) -> int:
+        """Return the largest number of pictures of this size that run together."""
+        if picture is None or picture.following or parts or self._one_by_one:
+            return 1
+        return self._derainers[0].batch_size(*picture.size, batch)
+
+    def submit(self, jobs: Sequence[Job], reads: Sequence[_Read]) -> Future[list[_Computed]]:
+        """Compute pictures at once if there is one network, or else in a thread."""
+        if self._pool is not None:
+            return self._pool.submit(self._compute_anywhere, jobs, reads)
+        done: Future[list[_Computed]] = Future()
+        done.set_result(self._compute(jobs, reads, self._derainers[0]))
+        return done
+
+    def _compute_anywhere(self, jobs: Sequence[Job], reads: Sequence[_Read]) -> list[_Computed]:
+        derainer = self._idle.get()
+        try:
+            return self._compute(jobs, reads, derainer)
+        finally:
+            self._idle.put(derainer)
+
+    def _compute(
+        self, jobs: Sequence[Job], reads: Sequence[_Read], derainer: Derainer
+    ) -> list[_Computed]:
+        pictures = [read.picture for read in reads if read.picture is not None]
+        if len(pictures) == len(reads) > 1:
+            start = time.perf_counter()
+            try:
+                results = derainer.derain_batch(pictures)
+            except Exception:  # one picture may be to blame, which is found out below
+                results = []
+            each = (time.perf_counter() - start) / len(reads)
+            if results:
+                return [_Computed(*both, each) for both in zip(reads, results, strict=True)]
+            self._one_by_one = True  # such as for lack of memory
+        return [
+            _compute(read, derainer, partial(self._on_tile, job.input), parts=job.parts is not None)
+            for job, read in zip(jobs, reads, strict=True)
+        ]
+
+    def _on_tile(self, picture: Path, done: int, total: int) -> None:
+        if self._stopping.is_set():
+            raise _Stopped
+        self._progress.tile(picture, done, total)
+
+    def stop(self) -> None:
+        """Let no further group begin; other threads leave their picture after a tile."""
+        self._stopping.set()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> _Networks:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
-def _thread(name: str) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of one thread, which keeps the order of pictures; an exception empties it."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix=f"rainkit-{name}")
+def _threads(name: str, number: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool of threads; an exception empties it."""
+    pool = ThreadPoolExecutor(number, thread_name_prefix=f"rainkit-{name}")
     try:
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _kept(job: Job) -> Outcome:
-    return Outcome(input=job.input, output=job.output, status="kept", error=job.other)
-
-
 def untried(job: Job, reason: str) -> Outcome:
     """Return the outcome of a picture that is not tried, because it is done or for a reason."""
     if job.other is not None:
-        return _kept(job)
+        return Outcome(input=job.input, output=job.output, status="kept", error=job.other)
     if job.exists:
         return Outcome(
             input=job.input, output=job.output, status="skipped", parts=_parts_there(job)
@@ -132,14 +399,40 @@ def untried(job: Job, reason: str) -> Outcome:
     return Outcome(input=job.input, output=job.output, status="not attempted", error=reason)
 
 
-def _read(job: Job) -> Picture | str | None:
-    """Return the picture, or the reason why it cannot be read; None if it is not needed."""
-    if job.exists:
-        return None
+def derain_one(
+    job: Job,
+    derainer: Derainer,
+    records: Records | Notes,
+    *,
+    overwrite: bool,
+    quality: int | None,
+) -> Finished:
+    """Read a picture, derain it and write the result, without any other at the same time."""
+    computed = _compute(_read(job), derainer, lambda done, of: None, parts=job.parts is not None)
+    return _write(records, job, computed, overwrite=overwrite, quality=quality)
+
+
+def refused(job: Job, error: Exception) -> tuple[str, bool]:
+    """Return why a result could not be written, and whether no other can be written either."""
+    reason = described(error)
+    if not any(str(path) in reason for path in (job.input, job.output)):
+        reason = f"{job.input}: {reason}"
+    cause = error.__cause__
+    return reason, isinstance(cause, OSError) and cause.errno in _HOPELESS
+
+
+def _read(job: Job) -> _Read:
+    """Return the picture, or the reason why it cannot be read."""
+    seen = inputs.fingerprint(job.input)
     try:
-        return images.read(job.input, every_frame=True)
+        data = inputs.read_bytes(job.input)
+        digest = hashlib.sha256(data).hexdigest()
+    except Exception as error:
+        return _Read(error=_about(job.input, error))
+    try:
+        return _Read(images.decode(data, job.input, every_frame=True), digest, seen)
     except Exception as error:  # whatever it is, the other pictures can be derained
-        return _about(job.input, error)
+        return _Read(None, digest, seen, _about(job.input, error))
 
 
 def _about(path: Path, error: Exception) -> str:
@@ -148,69 +441,81 @@ def _about(path: Path, error: Exception) -> str:
     return line if str(path) in line else f"{path}: {line}"
 
 
-def _compute(
-    picture: Picture | str | None, derainer: Derainer, on_tile: OnTile, *, parts: bool
-) -> _Computed:
-    if picture is None:
-        return _Computed()
-    if isinstance(picture, str):
-        return _Computed(error=picture)
+def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -> _Computed:
+    if read.picture is None:
+        return _Computed(read, error=read.error)
     start = time.perf_counter()
     try:
-        result = derainer.derain_picture(picture, on_tile, parts=parts)
+        result = derainer.derain_picture(read.picture, on_tile, parts=parts)
     except Exception as error:
-        return _Computed(rainy=picture, error=described(error))
-    return _Computed(picture, result, time.perf_counter() - start)
+        return _Computed(read, error=described(error))
+    return _Computed(read, result, time.perf_counter() - start)
 
 
 def _write(
-    records: Records, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
+    records: Records | Notes, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
 ) -> Finished:
-    if job.other is not None:
-        return Finished(_kept(job))
-    rainy, result, error = computed.rainy, computed.result, computed.error
+    """Write a result, and note in the record what became of the picture."""
+    read, result, error = computed.read, computed.result, computed.error
     hopeless = False
-    written = _parts_there(job) if job.exists else {}
+    written: Mapping[str, Path] = {}
     if result is not None:
         try:
             if not (job.made and job.parts):
-                data = images.encode(result.picture, job.output.suffix, quality=quality)
-                # Before it is written: a run that is killed between the two writes it again.
-                records.add(job, hashlib.sha256(data).hexdigest())
-                with atomic_path(job.output, overwrite=overwrite) as temporary:
-                    temporary.write_bytes(data)
-            written = _write_parts(job, result, overwrite=overwrite)
-        except Exception as refused:
-            error = described(refused)
-            if not any(str(path) in error for path in (job.input, job.output)):
-                error = f"{job.input}: {error}"
-            cause = refused.__cause__
-            hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
-    elif rainy is not None:
+                data = images.encode(result.picture, job.suffix, quality=quality)
+                _write_result(records, job, data, computed, overwrite=overwrite)
+            written = _write_parts(records, job, result, overwrite=overwrite)
+        except Exception as unwritten:
+            error, hopeless = refused(job, unwritten)
+    elif read.picture is not None:
         error = f"{job.input}: {error}"
-    status: Status = "skipped" if job.exists else "done" if error is None else "failed"
+    if error is not None:
+        records.failed(job, error)
     outcome = Outcome(
         input=job.input,
         output=job.output,
-        status=status,
+        status="done" if error is None else "failed",
         error=error,
         seconds=computed.seconds,
-        size=None if rainy is None else rainy.size,
+        size=None if read.picture is None else read.picture.size,
         blocks=None if result is None else result.blocks,
         work_size=None if result is None else result.work_size,
+        by=None if result is None else result.by,
+        rain=None if result is None else result.rain,
         parts=written,
-        notes=_notes(result.picture, job) if result is not None and error is None else (),
+        notes=_notes(result, job) if result is not None and error is None else (),
     )
     return Finished(outcome, hopeless=hopeless)
 
 
-def _notes(clean: Picture, job: Job) -> tuple[str, ...]:
-    return (*clean.notes, *images.not_held(clean, job.output.suffix))
+def _write_result(
+    records: Records | Notes, job: Job, data: bytes, computed: _Computed, *, overwrite: bool
+) -> None:
+    if job.piped:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    with records.file(job.output, overwrite=overwrite) as temporary:
+        temporary.write_bytes(data)
+        # Before it is renamed: a run that is killed between the two makes it again.
+        records.done(
+            job,
+            source=computed.read.sha256,
+            seen=computed.read.seen,
+            output=hashlib.sha256(data).hexdigest(),
+            written=inputs.fingerprint(temporary),
+            seconds=computed.seconds,
+        )
+
+
+def _notes(result: Result, job: Job) -> tuple[str, ...]:
+    held = images.not_held(result.picture, job.suffix)
+    return (*result.picture.notes, *held, *result.notes)
 
 
 def _parts_there(job: Job) -> dict[str, Path]:
     """Return the files of the parts that an earlier run has made, if parts are asked for."""
-    if job.parts is None:
+    if job.parts is None or not job.parts.is_dir():
         return {}
     if job.part_file is None:
         return {path.stem: path for path in sorted(job.parts.glob("*.png"))}
@@ -218,10 +523,21 @@ def _parts_there(job: Job) -> dict[str, Path]:
     return {path.relative_to(job.parts).parts[0]: path for path in found if path.exists()}
 
 
-def _write_parts(job: Job, result: Result, *, overwrite: bool) -> dict[str, Path]:
+def _write_parts(
+    records: Records | Notes, job: Job, result: Result, *, overwrite: bool
+) -> dict[str, Path]:
     """Write the parts, ``rain`` last, so that all exist where it exists."""
     written = {name: job.part(name) for name in result.parts}
+    hashes: dict[str, str] = {}
     for name in sorted(written, key=lambda name: name == RAIN):
-        if overwrite or not written[name].exists():
-            images.write(written[name], result.parts[name], overwrite=overwrite)
+        path = written[name]
+        if path.exists() and not overwrite:
+            hashes[name] = sha256(path)
+            continue
+        data = images.encode(result.parts[name], path.suffix)
+        hashes[name] = hashlib.sha256(data).hexdigest()
+        with records.file(path, overwrite=overwrite) as temporary:
+            temporary.write_bytes(data)
+            if name == RAIN:
+                records.parts(job, hashes)
     return written

@@ -14,6 +14,7 @@ from rainkit import images
 from rainkit.errors import FileError
 from rainkit.files import counted
 from rainkit.images import RGB8, Pixels
+from rainkit.inference.inputs import read_bytes
 from rainkit.rain import streak_energy
 from rainkit.render.side_by_side import (
     Column,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIGURES",
     "blocks_used",
+    "is_page",
     "measured",
     "tally",
     "write_page",
@@ -154,8 +156,17 @@ def write_page(
     side_by_side_page(page, path, overwrite=overwrite)
 
 
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page that rainkit has made, which may be made anew."""
+    try:
+        with path.open("rb") as file:
+            return b'name="generator" content="rainkit' in file.read(4096)
+    except OSError:
+        return False
+
+
 def _pixels(path: Path) -> Pixels:
-    return images.read(path).rgb
+    return images.decode(read_bytes(path), path).rgb
 
 
 def _shown_result(outcome: Outcome) -> Result:

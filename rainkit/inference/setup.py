@@ -13,7 +13,10 @@ from rainkit.errors import UsageError, WeightsError
 from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
-__all__ = ["Setup", "only_method", "set_up"]
+__all__ = ["AUTO", "Setup", "default_method", "set_up"]
+
+AUTO = "auto"
+"""Stands for a method's name where the method is chosen for each picture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +36,26 @@ class Setup:
     options: RuntimeOptions
 
     @property
+    def name(self) -> str:
+        """Name of the method."""
+        return self.method.name
+
+    @property
+    def title(self) -> str:
+        """The paper's name of the method."""
+        return self.method.title
+
+    @property
+    def weights_name(self) -> str:
+        """Name of the weights."""
+        return self.weights.name
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights."""
+        return self.weights.sha256
+
+    @property
     def blocks(self) -> int | None:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self.method.blocks and self.method.blocks(self.weights.network)
@@ -48,7 +71,7 @@ def set_up(
     """Find a method and its weights, and check them against the options.
 
     Args:
-        name: an installed method.
+        name: an installed method, or ``auto`` to choose one for each picture by its rain.
         options: device, precision, tiles and effort.
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first
             weights, or its first of the variant.
@@ -60,6 +83,15 @@ def set_up(
         MethodError: the method is broken.
         WeightsError: it has no such weights, or they are damaged.
     """
+    if name == AUTO:
+        for option, given in (("--weights", weights), ("--variant", variant)):
+            if given is not None:
+                raise UsageError(
+                    f"{option} {given} cannot be used with --method auto; name the method"
+                )
+        from rainkit.inference.choice import choose
+
+        return choose(options)
     method = plugins.get(name) if isinstance(name, str) else name
     file = _find_weights(method, None if weights is None else str(weights), variant)
     spec = method.image(file.network)
@@ -69,14 +101,17 @@ def set_up(
     return Setup(method=method, weights=file, spec=spec, options=options)
 
 
-def only_method(weights: str | Path | None = None) -> str:
-    """Return the name of the one method that is installed, or that a weights file names.
+def default_method(weights: str | Path | None = None, variant: str | None = None) -> str:
+    """Return the method for a user who names none.
+
+    It is the method of a weights file, or the only one that is installed, or ``auto``.
 
     Args:
         weights: a ``.safetensors`` file, whose header names its method; a tag names none.
+        variant: a variant, which belongs to a method.
 
     Raises:
-        UsageError: there are several methods, or none.
+        UsageError: no method is installed, or there are several and a tag or a variant of one.
         WeightsError: the file is damaged.
     """
     if weights is not None and Path(weights).is_file():
@@ -88,7 +123,9 @@ def only_method(weights: str | Path | None = None) -> str:
         return names[0]
     if not names:
         raise UsageError(plugins.none_installed())
-    raise UsageError(f"no method named: add --method with one of {', '.join(names)}")
+    if weights is not None or variant is not None:
+        raise UsageError(f"no method named: add --method with one of {', '.join(names)}")
+    return AUTO
 
 
 def _find_weights(

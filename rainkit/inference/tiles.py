@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rainkit import images
 from rainkit.api import ImageSpec
+from rainkit.images import Pixels
 from rainkit.networks import ImageOnly
 from rainkit.objective import Derained
 from rainkit.runtime_options import Effort
@@ -23,6 +26,7 @@ __all__ = [
     "NetworkOutput",
     "OnTile",
     "Plan",
+    "RoundingCanvas",
     "Tile",
     "plan_tiles",
     "run_network",
@@ -137,6 +141,55 @@ def plan_tiles(height: int, width: int, grid: Grid) -> Iterator[Tile]:
             yield Tile(rows, column)
 
 
+class RoundingCanvas:
+    """An array that the results of tiles are rounded into, so that no picture of floats exists.
+
+    Only the rows that further tiles add to are kept as floats.
+
+    Attributes:
+        finite: whether all results were finite.
+    """
+
+    def __init__(self, into: Pixels, grid: Grid) -> None:
+        self.finite = True
+        self._into = into
+        self._feathered = grid.feather > 0
+        self._band = torch.zeros(1, 3, 0, into.shape[1])
+        self._top = 0
+
+    def add(self, tile: Tile, result: Tensor) -> None:
+        """Add the picture of a tile's result, [1,3 or more,h,w] with the size that was read."""
+        inner = result[:, :3][(..., *tile.inner)].cpu()
+        self.finite = self.finite and bool(torch.isfinite(inner).all())
+        if not self.finite:
+            return
+        rows, columns = tile.used
+        if not self._feathered:
+            self._into[rows, columns] = self._rounded(inner)
+            return
+        if rows.start > self._top:
+            self._settle(rows.start)
+        missing = rows.stop - self._top - self._band.shape[2]
+        if missing > 0:
+            below = self._band.new_zeros(1, 3, missing, self._into.shape[1])
+            self._band = torch.cat([self._band, below], dim=2)
+        inner = inner * tile.weight()
+        self._band[:, :, rows.start - self._top : rows.stop - self._top, columns] += inner
+
+    def finish(self) -> None:
+        """Round what is left."""
+        self._settle(self._top + self._band.shape[2])
+
+    def _settle(self, top: int) -> None:
+        """Round the rows above one that further tiles begin with."""
+        number = top - self._top
+        self._into[self._top : top] = self._rounded(self._band[:, :, :number])
+        self._band, self._top = self._band[:, :, number:].clone(), top
+
+    def _rounded(self, values: Tensor) -> Pixels:
+        return images.to_array(values, np.uint8 if self._into.dtype == np.uint8 else np.uint16)
+
+
 class Canvas:
     """The picture that the results of tiles are added up in.
 
@@ -244,12 +297,14 @@ class NetworkOutput:
         channels: number of channels of each part, in order.
         blocks: number of blocks that ran; None if the network is not an anytime network.
         work_size: height and width that the network saw, if the picture was shrunk for it.
+        finite: whether the values that were rounded into an array, and are not here, were finite.
     """
 
     layers: Tensor
     channels: dict[str, int]
     blocks: int | None
     work_size: tuple[int, int] | None = None
+    finite: bool = True
 
     @property
     def image(self) -> Tensor:
@@ -285,6 +340,7 @@ def run_network(
     grid: Grid,
     on_tile: OnTile | None = None,
     device: torch.device | None = None,
+    into: Pixels | None = None,
 ) -> NetworkOutput:
     """Derain one picture, or a batch of pictures of one size.
 
@@ -296,9 +352,11 @@ def run_network(
         grid: how the picture is cut.
         on_tile: called after each tile (after each tile of each block, if a threshold is set).
         device: the device that results are gathered on; None for the device of the network.
+        into: array [H,W,3] of uint8 or uint16 that receives the derained picture; the output then
+            has no layers, and large pictures take a fraction of the memory.
     """
     if plan.effort.stop_below is not None:
-        return _run_until_converged(network, plan, cut, size, grid, on_tile, device)
+        return _run_until_converged(network, plan, cut, size, grid, on_tile, device, into)
     channels: dict[str, int] = {}
 
     def pick(rainy: Tensor) -> Tensor:
@@ -312,8 +370,21 @@ def run_network(
                 *_, output = islice(network.stages(rainy), plan.effort.blocks)
             return _stack(output, channels, parts=plan.parts)
 
+    blocks = plan.effort.blocks or plan.blocks
+    if into is not None:
+        every, rounding = list(plan_tiles(*size, grid)), RoundingCanvas(into, grid)
+        for number, tile in enumerate(every, 1):
+            rounding.add(tile, pick(cut(*tile.read)))
+            if on_tile is not None:
+                on_tile(number, len(every))
+        return _rounded(rounding, size, blocks)
     layers = run_tiles(pick, cut, size, grid, on_tile, device)
-    return NetworkOutput(layers, channels, plan.effort.blocks or plan.blocks)
+    return NetworkOutput(layers, channels, blocks)
+
+
+def _rounded(canvas: RoundingCanvas, size: tuple[int, int], blocks: int | None) -> NetworkOutput:
+    canvas.finish()
+    return NetworkOutput(torch.empty(1, 0, *size), {}, blocks, finite=canvas.finite)
 
 
 class _RunningTile:
@@ -348,6 +419,7 @@ def _run_until_converged(
     grid: Grid,
     on_tile: OnTile | None,
     device: torch.device | None,
+    into: Pixels | None,
 ) -> NetworkOutput:
     """Run block by block until a block changes the picture by less than the threshold.
 
@@ -370,6 +442,11 @@ def _run_until_converged(
         for each in running:
             each.finish()
     channels: dict[str, int] = {}
+    if into is not None:
+        rounding = RoundingCanvas(into, grid)
+        for each in running:
+            rounding.add(each.tile, each.output.image)
+        return _rounded(rounding, size, blocks)
     canvas = Canvas(size, grid, device)
     for each in running:
         canvas.add(each.tile, _stack(each.output, channels, parts=plan.parts))

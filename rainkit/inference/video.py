@@ -137,6 +137,7 @@ def derain_video(
     clip = _Clip.of(path)
     target = _Target.of(clip, output)
     copied, notes = _copied_streams(clip, output)
+    derainer = derainer.suited_to(_upright(rgb, clip.matrix) for rgb in _looks(clip))
     longest = _choose_work_size(derainer, clip)
     derainer = derainer.at_work_size(longest)
     settings = _settings(derainer, clip, target, steady=steady, segment=segment)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rainkit.images import shrink
 
-__all__ = ["choose_longest_side", "enlarged", "streak_width"]
+__all__ = ["choose_longest_side", "enlarged", "stays_full", "streak_width"]
 
 Plane: TypeAlias = NDArray[np.float32]
 FindRain: TypeAlias = Callable[[NDArray[Any]], Plane]
@@ -72,6 +72,11 @@ def choose_longest_side(picture: NDArray[Any], find_rain: FindRain) -> int:
         else:
             return max(wanted, _SMALLEST) if wanted <= _SPARED * full else full
     return full
+
+
+def stays_full(longest: int) -> bool:
+    """Return whether pictures of a longest side are left at full size without a look."""
+    return _SPARED * longest <= _THUMBNAIL
 
 
 def _rainiest(picture: NDArray[Any], rain: Plane, side: int) -> NDArray[Any]:

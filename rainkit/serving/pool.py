@@ -44,7 +44,7 @@ _STARTING = 300.0
 """Seconds in which a worker must import torch and load networks."""
 
 _GRACE = 5.0
-"""Seconds in which a worker may reach the end of a tile before it is killed."""
+"""Most seconds in which a worker may reach the end of a tile before it is killed."""
 
 _POLL = 0.1
 _REMEMBERED = 32
@@ -364,7 +364,7 @@ class ProcessWorker:
             if patience is None and (ticket.stopped or now > deadline):
                 with suppress(OSError):
                     connection.send(self._tasks)  # asks it to stop
-                patience = now + _GRACE
+                patience = now + min(_GRACE, self._seconds)
             if patience is not None and now > patience:
                 self._lost()
                 raise StoppedError() if ticket.stopped else self._over_time(task)

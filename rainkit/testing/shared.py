@@ -41,13 +41,14 @@ class Contract:
     large: ClassVar[tuple[str, ...]] = ()
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
-        """Run a test for every variant, or for every distinct network or objective of them."""
+        """Run a test for every variant, or for every distinct network, objective or training."""
         variants = plugins.get(self.method).variants
         small = {name: values for name, values in variants.items() if name not in self.large}
         for argument, key in (
             ("variant", lambda values: values),
             ("network_variant", lambda values: values.network),
             ("objective_variant", lambda values: (values.network, values.objective)),
+            ("training_variant", lambda values: (values.objective, values.training)),
         ):
             if argument in metafunc.fixturenames:
                 run = variants if argument == "variant" else small

@@ -13,14 +13,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
 from rainkit import files, hyperparameters
-from rainkit.api import API, Method, Weights
+from rainkit.api import API, MeasuredResult, Method, Weights
 from rainkit.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class WeightsFile:
         variant: the variant that the header names.
         network: the network hyperparameters that the file fits.
         header: the whole header.
+        results: scores that were measured on pictures which the training never saw: those of the
+            header's ``results``, a JSON list of objects with the fields of
+            :class:`rainkit.api.MeasuredResult`, or else those that the plugin declares.
     """
 
     path: Path
@@ -59,6 +62,7 @@ class WeightsFile:
     variant: str
     network: Any
     header: Mapping[str, str]
+    results: tuple[MeasuredResult, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -143,7 +147,17 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
         variant=header.get("variant", "default"),
         network=network,
         header=header,
+        results=_results(path, header),
     )
+
+
+def _results(path: Path, header: Mapping[str, str]) -> tuple[MeasuredResult, ...]:
+    try:
+        return tuple(MeasuredResult(**row) for row in json.loads(header.get("results", "[]")))
+    except (TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: its header's results are not a list of measured results ({error})"
+        ) from error
 
 
 def load(network: nn.Module, file: WeightsFile) -> nn.Module:
@@ -223,7 +237,8 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
             f"{path}: its sha256 is {found[:16]}..., {name} should have "
             f"{weights.sha256[:16]}...: {remedy}"
         )
-    return open_file(method, path, name)
+    file = open_file(method, path, name)
+    return file if file.results else replace(file, results=weights.results)
 
 
 def _package_file(method: Method, weights: Weights) -> Path:

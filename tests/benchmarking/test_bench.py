@@ -1,15 +1,18 @@
 """Runtime tables: every row a fresh process, every failure a row."""
 
 import dataclasses
+import io
 import json
+import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rainkit import benchmarking, networks, plugins
 from rainkit.benchmarking import Benchmark, BenchRequest, Job, Row, Timing, rows
-from rainkit.benchmarking.timing import measure
+from rainkit.benchmarking import timing as timing_process
 from rainkit.errors import MethodError, UsageError
 
 SMALL = Job(
@@ -33,7 +36,7 @@ def threads():
 
 
 def test_a_network_is_timed_and_counted(threads):
-    timing = measure(SMALL)
+    timing = timing_process.measure(SMALL)
     assert 0 < timing.fastest_ms <= timing.median_ms
     assert timing.iqr_ms >= 0
     assert timing.cpu_s > 0
@@ -46,22 +49,27 @@ def test_a_network_is_timed_and_counted(threads):
 
 def test_arithmetic_is_that_of_the_paper_and_grows_with_the_picture(threads):
     # 115.7 GFLOP at 512x512 (METHODS): two for each multiply-add; all layers have stride 1.
-    small = measure(SMALL).gflop
+    small = timing_process.measure(SMALL).gflop
     assert small * (512 * 512) / (32 * 48) == pytest.approx(115.7, rel=0.01)
-    batch = measure(dataclasses.replace(SMALL, batch=2))
+    batch = timing_process.measure(dataclasses.replace(SMALL, batch=2))
     assert batch.gflop == pytest.approx(small), "figures are per picture"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
-def test_memory_of_a_fresh_process_holds_the_largest_layer():
-    row = benchmarking.run_job(dataclasses.replace(SMALL, height=256, width=256, runs=1))
-    assert row.timing is not None
-    assert row.timing.peak_memory_mib is not None
-    # The pyramid's 96 feature maps in float32 have to be somewhere.
-    assert 96 * 4 * 256 * 256 / 2**20 < row.timing.peak_memory_mib < 1000
+def test_a_wrong_job_is_a_row_with_its_reason(monkeypatch, capfd):
+    """By what its process would run; a row of a real one is in the tests of the command line."""
 
+    def run(command: list[str], input: str, **_: object) -> SimpleNamespace:
+        assert command == [sys.executable, "-m", timing_process.__name__]
+        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
+        usual = os.dup(1)
+        try:
+            timing_process.main()
+        finally:
+            os.dup2(usual, 1)
+            os.close(usual)
+        return SimpleNamespace(stdout=capfd.readouterr().out, stderr="", returncode=0)
 
-def test_a_wrong_job_is_a_row_with_its_reason():
+    monkeypatch.setattr(rows, "subprocess", SimpleNamespace(run=run))
     row = benchmarking.run_job(dataclasses.replace(SMALL, variant="huge"))
     assert row.timing is None
     assert row.problem is not None

@@ -1,10 +1,15 @@
-"""Small sets of pairs."""
+"""Small sets of pairs, and plots that are drawn quickly."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def _quick_plots(without_layout: None) -> None:
+    """Leave the layout of plots to the tests of reports."""
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import re
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rainkit import images
-from rainkit.cli import app
+from rainkit.cli import app, following
 from rainkit.errors import ImageError
 from rainkit.inference import batch, derainer
 
@@ -285,3 +287,77 @@ def test_a_weights_file_names_its_method(rainkit, photos: Path, tiny_weights: Pa
     code, _, err = rainkit("infer", photos, "--weights", tiny_weights, "--device", "cpu")
     assert (code, "using tiny, the method of the weights" in err) == (0, True), err
     assert (photos.parent / "photos-tiny").is_dir()
+
+
+def test_a_picture_is_piped_through(photos: Path, tiny_weights: Path):
+    options = ["-m", "tiny", "--weights", str(tiny_weights), "--device", "cpu"]
+    data = (photos / "[0].png").read_bytes()
+    command = ["infer", "-", *options, "--format", "webp", "-o", "-"]
+    piped = CliRunner().invoke(app, command, input=data)
+    assert piped.exit_code == 0, piped.stderr
+    assert images.decode(piped.stdout_bytes, "piped").size == (30, 20)
+    assert piped.stdout_bytes.startswith(b"RIFF")
+    for more, words in (
+        (["--json"], "--json cannot be used with --output -"),
+        (["--report"], "--report cannot be used with --output -"),
+        (["--parts"], "--parts cannot be used with --output -"),
+    ):
+        refused = CliRunner().invoke(app, [*command, *more], input=data)
+        assert (refused.exit_code, words in refused.stderr) == (2, True), refused.stderr
+    nowhere = CliRunner().invoke(app, ["infer", "-", *options], input=data)
+    assert "needs an --output: FILE, or - to pipe it on" in nowhere.stderr
+    listed = CliRunner().invoke(app, ["infer", "-", *options], input=f"{photos}/[[]0].png\n")
+    assert listed.exit_code == 0, listed.stderr
+
+
+def test_json_lines_follow_a_run(infer, photos: Path):
+    (photos / "bad.png").write_bytes(b"not a picture")
+    result = infer(photos, "--json", "--tile", 64)
+    events = [json.loads(line) for line in result.stderr.splitlines()]
+    assert [each["event"] for each in events] == [
+        "start",
+        "method",
+        "picture",
+        "picture",
+        "picture",
+    ]
+    assert events[0]["total"] == 3
+    last = events[-1]
+    assert (last["done"], last["total"], last["status"]) == (3, 3, "failed")
+    assert "bad.png: is not a JPEG" in last["error"]
+    assert json.loads(result.stdout)["failed"] == 1
+    assert infer(photos, "--json", "--quiet").stderr.startswith("failed: ")
+
+
+def test_a_line_every_few_seconds_where_there_is_no_terminal(
+    infer, photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    images.write(photos / "wide.png", images.Picture(np.full((20, 90, 3), 9, np.uint8)))
+    monkeypatch.setattr(following, "_EVERY", 0.0)
+    said = infer(photos, "--tile", 64).stderr
+    assert re.search(r"^1 of 3 pictures, \S+ s each, about \d+ s left$", said, re.M), said
+    assert re.search(r"^\d of 3 pictures, wide\.png at tile 1 of 2", said, re.M), said
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(infer, photos: Path, monkeypatch: pytest.MonkeyPatch):
+    def terminate(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(derainer, "build_all", terminate)
+    result = infer(photos)
+    assert result.exit_code == 130
+    assert "stopped by SIGTERM: 0 of 2 pictures done; repeat the command to go on" in result.stderr
+    assert "repeat the command without --overwrite" in infer(photos, "--overwrite").stderr
+
+
+def test_watching_and_shards_are_told(infer, photos: Path, monkeypatch: pytest.MonkeyPatch):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Event, "wait", stop)
+    result = infer(photos, "--watch")
+    assert (result.exit_code, "watching " in result.stderr) == (0, True)
+    assert "nothing to do" in result.stdout
+    refused = infer(photos, "--shard", "0/4")
+    assert (refused.exit_code, "count from 1" in refused.stderr) == (2, True)
+    assert "nothing to do: no picture" in infer(photos, "--retry-failed").stdout

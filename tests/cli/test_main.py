@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,15 @@ def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "Usage: " in result.stderr
+
+
+def test_alone_it_greets_with_commands_that_exist() -> None:
+    result = CliRunner().invoke(app, [])
+    named = re.findall(r"^  rainkit (\w+)", result.output, re.MULTILINE)
+    assert result.exit_code == 0
+    assert len(named) == 3
+    for name in named:
+        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 
 
 def test_ctrl_c_is_one_line_and_130() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import skimage.data
 
 from rainkit import evaluation, images
 
@@ -50,10 +55,37 @@ def environment(tmp_path: Path) -> Path:
     return venv
 
 
-def test_demo_derains_photographs_and_makes_the_page(tmp_path: Path, environment: Path):
+def load(path: Path) -> ModuleType:
+    """A script of examples/ as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_demo_derains_photographs_and_makes_the_page(
+    rainkit: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """In this process, which has imported everything, and with photographs of half the size."""
     demo = tmp_path / "my demo"
-    done = make("demo", f"VENV={environment}", f"DEMO={demo}")
-    assert done.returncode == 0, done.stdout + done.stderr
+    script = load(ROOT / "examples" / "demo" / "demo.py")
+    for name in script.PHOTOGRAPHS:
+        small = cv2.resize(
+            getattr(skimage.data, name)(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA
+        )
+        monkeypatch.setattr(skimage.data, name, lambda small=small: small)
+
+    def run(command: list[str], check: bool) -> SimpleNamespace:
+        assert command[:3] == [sys.executable, "-m", "rainkit"]
+        return SimpleNamespace(returncode=rainkit(*command[3:])[0])
+
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(sys, "argv", ["demo.py", str(demo)])
+    assert script.main() == 0
+    told = capsys.readouterr().out
     rainy = sorted((demo / "pairs" / "input").iterdir())
     assert len(rainy) == 4
     prenet = evaluation.PROTOCOLS["prenet"]
@@ -67,13 +99,21 @@ def test_demo_derains_photographs_and_makes_the_page(tmp_path: Path, environment
     assert min(gains) > 1, f"gains in dB: {gains}"
     page = demo / "derained" / "report.html"
     assert page.read_text().count("data:image/jpeg;base64,") >= 8
-    assert str(page) in done.stdout
-    assert str(demo / "derained") in done.stdout
+    assert str(page) in told
+    assert str(demo / "derained") in told
     # What the README opens with is made out of it.
     picture = tmp_path / "before-after.jpg"
-    compose = [sys.executable, ROOT / "examples" / "before_after.py", demo, picture]
-    subprocess.run(compose, check=True, capture_output=True)
+    monkeypatch.setattr(sys, "argv", ["before_after.py", str(demo), str(picture)])
+    load(ROOT / "examples" / "before_after.py").main()
     assert images.read(picture).size == (904, 604)
+
+
+def test_make_runs_the_demo_with_the_environments_python(tmp_path: Path, environment: Path):
+    script(environment / "bin" / "python", 'printf "%s\\n" "$@"')
+    demo = tmp_path / "my demo"
+    done = make("demo", f"VENV={environment}", f"DEMO={demo}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == ["examples/demo/demo.py", str(demo)]
 
 
 def test_demo_says_what_it_does_before_it_does_it(tmp_path: Path):
@@ -135,6 +175,8 @@ def test_an_opencv_without_system_libraries_comes_with_the_remedy(tmp_path: Path
     broken = tmp_path / "site" / "cv2.py"
     broken.parent.mkdir()
     broken.write_text(f"raise ImportError({library!r})")
+    # What takes long to import is not looked at here.
+    (broken.parent / "torch.py").write_text("raise ImportError('not for this test')")
     python = script(
         tmp_path / "venv" / "bin" / "python",
         '[ "$2" = pip ] && exit 0\n'

@@ -7,11 +7,14 @@ import importlib.util
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -28,23 +31,73 @@ resource = pytest.importorskip("resource", reason="limits and signals are POSIX'
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "checks" / "train_kill_and_resume.py"
 
-STEPS, EPOCH, EVERY = 24, 12, 5
+STEPS, EPOCH, EVERY = 16, 8, 5
 
-TWO = """
-import os, sys
-import cv2, torch, accelerate.utils, timm.utils, torch.utils.tensorboard
+PLAIN = {
+    "OMP_NUM_THREADS": "1",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "COLUMNS": "1000",
+    "NO_COLOR": "1",
+}
+"""As many threads as torchrun gives each process, no network, and lines that are not wrapped."""
+
+SERVER = """
+import json, os, sys
+import accelerate.utils, albumentations, cv2, timm.utils, torch, torch.utils.tensorboard
 from rainkit.cli import main
 cv2.setNumThreads(0)
 torch.set_num_threads(1)
-children = []
-for rank in ("0", "1"):
+for line in sys.stdin:
+    arguments, told, world = json.loads(line)
     if not (child := os.fork()):
-        os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+        break
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+os.setsid()
+file = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.dup2(file, 1)
+os.dup2(file, 2)
+sys.argv = ["rainkit", *arguments]
+if not world:
+    main()
+children = []
+for rank in range(int(world["WORLD_SIZE"])):
+    if not (child := os.fork()):
+        os.environ |= world | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         main()
     children.append(child)
-sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
-"""Two processes as torchrun starts them, but that import everything once."""
+"""Starts ``rainkit`` in copies of a process that has imported everything, one after another.
+
+A copy has a session of its own. Several processes have the environment that torchrun gives them.
+"""
+
+
+@dataclass
+class Started:
+    """``rainkit`` in a copy of the server; as a Popen."""
+
+    server: subprocess.Popen[bytes]
+    pid: int
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code; None while the process runs."""
+        if self.code is None and select.select([self.server.stdout], [], [], 0)[0]:
+            self.code = int(self.server.stdout.readline())
+        return self.code
+
+    def wait(self, timeout: float = 300) -> int:
+        """The exit code, when the process has ended."""
+        patience = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > patience:
+                os.killpg(self.pid, signal.SIGKILL)
+            time.sleep(0.002)
+        return self.code
 
 
 def _script() -> ModuleType:
@@ -72,7 +125,28 @@ def alone(data, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(data, tmp_path_factory) -> Path:
+def start() -> Iterator[Callable[..., Started]]:
+    """Start ``rainkit``, which writes to a file; by several processes if there is more than one."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+        env=os.environ | PLAIN,
+    )  # fmt: skip
+
+    def begin(arguments: list[str], told: Path, processes: int = 1) -> Started:
+        world = {}
+        if processes > 1:
+            world = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
+            world["MASTER_PORT"] = check.launcher(processes)[-1]
+        server.stdin.write(json.dumps([arguments, str(told), world]).encode() + b"\n")
+        return Started(server, int(server.stdout.readline()))
+
+    with server:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def two(data, start, tmp_path_factory) -> Path:
     """The same by two processes, in parts; five pictures to validate on do not divide by two."""
     five = tmp_path_factory.mktemp("validation") / "five"
     shutil.copytree(data.pairs, five)
@@ -81,7 +155,7 @@ def two(data, tmp_path_factory) -> Path:
             turned = np.ascontiguousarray(images.read(five / side / f"{name}.png").rgb[::-1])
             images.write(five / side / f"{name}-turned.png", Picture(turned))
     run = tmp_path_factory.mktemp("two") / "run"
-    _together(_shared(data, run, five))
+    _end(start(_shared(data, run, five), run.with_name("told"), 2), run.with_name("told"))
     return run
 
 
@@ -122,33 +196,13 @@ def _here(arguments: list[str]) -> int:
     return int(ended.value.code or 0)
 
 
-def _together(arguments: list[str]) -> None:
-    """Two processes train."""
-    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": check.launcher(2)[-1]}
-    done = subprocess.run(
-        [sys.executable, "-c", TWO, *arguments],
-        capture_output=True, text=True, check=False, env=_environment() | world, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+def _end(started: Started, told: Path) -> None:
+    """Wait for a training, which must succeed."""
+    assert started.wait() == 0, told.read_text()[-3000:]
 
 
-def _environment() -> dict[str, str]:
-    """Threads as torchrun gives them, and lines that are not wrapped."""
-    return os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "1000", "NO_COLOR": "1"}
-
-
-def _start_until(
-    arguments: list[str], run: Path, step: int, told: Path, processes: int = 1
-) -> subprocess.Popen[bytes]:
-    """A training in which the checkpoint of a step has just appeared."""
-    with told.open("wb") as file:
-        started = subprocess.Popen(
-            [sys.executable, *check.launcher(processes), "-m", "rainkit", *arguments],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=_environment(),
-            start_new_session=True,
-        )
+def _wait_for(started: Started, run: Path, step: int, told: Path) -> None:
+    """Wait until the checkpoint of a step has just appeared."""
     patience = time.monotonic() + 300
     while not _checkpoint(run, step).exists():
         assert started.poll() is None, told.read_text()[-3000:]
@@ -156,7 +210,6 @@ def _start_until(
             check.kill(started)
             pytest.fail(f"no checkpoint: {told.read_text()[-3000:]}")
         time.sleep(0.002)
-    return started
 
 
 def _checkpoint(run: Path, step: int) -> Path:
@@ -173,24 +226,26 @@ def _differing(run: Path, other: Path) -> list[str]:
 
 
 def test_two_processes_killed_at_once_resume_to_the_same_bits(
-    data, two: Path, tmp_path: Path
+    data, start, two: Path, tmp_path: Path
 ) -> None:
     """With accumulation, while the critic learns: every process draws its own share again."""
-    cut = tmp_path / "cut"
-    shared = _shared(data, cut, _validated(two))
-    check.kill(_start_until(shared, cut, 5, tmp_path / "told", processes=2))
+    cut, told = tmp_path / "cut", tmp_path / "told"
+    started = start(_shared(data, cut, _validated(two)), told, 2)
+    _wait_for(started, cut, 5, told)
+    check.kill(started)
     assert not _checkpoint(cut, 8).exists(), "killed too late to tell anything"
-    _together(_resuming(cut))
+    _end(start(_resuming(cut), told, 2), told)
     assert _differing(two, cut) == []
     state = check.checkpointing.open_state(_checkpoint(cut, 8))
     assert state["optimisers"]["critic"]["state"], "the critic has stepped"
 
 
 def test_a_stopped_run_saves_that_very_step_and_says_how_to_go_on(
-    data, alone: Path, tmp_path: Path
+    data, start, alone: Path, tmp_path: Path
 ) -> None:
     cut, told = tmp_path / "cut", tmp_path / "told"
-    started = _start_until(_training(data, cut, "run.workers=1"), cut, EVERY, told)
+    started = start(_training(data, cut, "run.workers=1"), told)
+    _wait_for(started, cut, EVERY, told)
     os.killpg(started.pid, signal.SIGTERM)  # schedulers signal the loading processes, too
     assert started.wait(120) == 130, told.read_text()[-3000:]
     said = told.read_text()

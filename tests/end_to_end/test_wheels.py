@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from email.parser import HeaderParser
 from pathlib import Path
 from zipfile import ZipFile
@@ -18,12 +17,13 @@ PROJECTS = (ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject
 
 
 @pytest.fixture(scope="module", params=PROJECTS, ids=lambda project: project.name)
-def wheel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+def wheel(
+    request: pytest.FixtureRequest,
+    build: Callable[[Path, Path], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+):
     """The project, its wheel opened, and the name of its import package."""
-    out = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", out]
-    subprocess.run(build, cwd=request.param, capture_output=True, check=True)
-    (path,) = out.glob("*.whl")
+    path = build(request.param, tmp_path_factory.mktemp("wheel"))
     with ZipFile(path) as opened:
         yield request.param, opened, path.name.partition("-")[0]
 

@@ -72,6 +72,7 @@ def test_a_broken_frame_is_a_failure_of_its_scene_alone(scenes):
     assert [row.name for row in found.scores[0].rows] == ["8_1", "8_2", "8_3"]
 
 
+@pytest.mark.usefixtures("without_layout")
 def test_they_stand_beside_each_other_in_the_tables(scenes, tmp_path):
     sources = (request(scenes, by="mean"), request(scenes, by="median", frames=3))
     result = evaluation.run(EvalRequest(sources=sources, output=tmp_path / "out", report=True))

@@ -26,6 +26,8 @@ from rainkit.published import PublishedRow
 
 LABEL = "prenet/1"
 
+quick = pytest.mark.usefixtures("without_layout")
+
 
 def printed(dataset: str, **figures: Any) -> PublishedRow:
     """A row of a paper."""
@@ -237,6 +239,7 @@ def test_the_page_has_tables_plots_and_pictures(report, tmp_path: Path):
     assert all(image.get("alt") is not None for image in html.all("img"))
 
 
+@quick
 def test_the_page_asks_for_nothing(report, tmp_path: Path):
     html = page(tmp_path, report())
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]+"', "", html.source)
@@ -254,6 +257,7 @@ def test_the_page_is_small_and_the_same_each_time(report, tmp_path: Path):
         eval_page(shown, tmp_path / "a.html")
 
 
+@quick
 def test_names_are_escaped_everywhere(score, scored, pictures, tmp_path: Path):
     bad = '"></script><script>alert(1)</script>\udce9'
     evil = scored(bad, score(1), dataset=bad, protocol=bad, load=lambda _: pictures("001"))
@@ -271,6 +275,7 @@ def test_names_are_escaped_everywhere(score, scored, pictures, tmp_path: Path):
     assert len(html.all("script")) == 3
 
 
+@quick
 def test_infinite_figures_and_no_results_are_no_trouble(report, scored, tmp_path: Path):
     perfect = replace(plain("a", math.inf, math.nan), input_psnr=math.inf)
     html = page(tmp_path, report(scored("m", perfect)))
@@ -280,6 +285,7 @@ def test_infinite_figures_and_no_results_are_no_trouble(report, scored, tmp_path
     assert "m" in page(tmp_path, report(scored("m")), overwrite=True).text
 
 
+@quick
 def test_a_method_without_input_has_no_gain_and_no_rain_layer(
     pictures, scored, report, tmp_path: Path
 ):

@@ -62,6 +62,54 @@ def test_strength_scales_the_rain_that_is_taken_off(
     np.testing.assert_array_equal(load(0.4).parts(RGB)["rain"], rain)
 
 
+def test_many_images_come_in_order_and_a_bad_one_is_told(
+    clean: np.ndarray, derainer: inference.Derainer, tmp_path: Path
+):
+    images.write(tmp_path / "a.png", images.Picture(RGB))
+    taken = []
+
+    def given():
+        for each in (RGB, tmp_path / "missing.png", tmp_path / "a.png", Image.fromarray(RGB), 3):
+            taken.append(each)
+            yield each
+
+    items = derainer.derain_many(given(), ahead=2)
+    first = next(items)
+    assert len(taken) == 2  # the one that was asked for, and one ahead
+    rest = list(items)
+    assert [each.index for each in (first, *rest)] == [0, 1, 2, 3, 4]
+    assert isinstance(rest[0].error, RainkitError)
+    assert "missing.png" in str(rest[0].error)
+    assert "cannot derain a int" in str(rest[3].error)
+    assert rest[0].image is None
+    for item in (first, rest[1], rest[2]):
+        assert item.error is None
+        np.testing.assert_array_equal(np.asarray(item.image), clean)
+
+
+def test_many_images_raise_on_request_and_can_be_left(derainer: inference.Derainer):
+    def endless():
+        while True:
+            yield RGB
+
+    many = derainer.derain_many(endless())
+    assert [next(many).index, next(many).index] == [0, 1]
+    many.close()
+    with pytest.raises(UsageError, match="cannot derain a NoneType"):
+        list(derainer.derain_many([None, RGB], raising=True))
+
+    def broken():
+        yield RGB
+        raise LookupError("no more")
+
+    items = derainer.derain_many(broken(), ahead=4)
+    assert next(items).error is None
+    with pytest.raises(LookupError, match="no more"):
+        next(items)
+    with pytest.raises(UsageError, match="ahead=0"):
+        derainer.derain_many([RGB], ahead=0)
+
+
 def test_a_path_gives_an_array(clean: np.ndarray, derainer: inference.Derainer, tmp_path: Path):
     images.write(tmp_path / "é.png", images.Picture(RGB))
     np.testing.assert_array_equal(derainer.derain(tmp_path / "é.png"), clean)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from rainkit import images
+from rainkit.choices import ResultFormat
 from rainkit.errors import FileError, UsageError
-from rainkit.inference.outputs import check_writable, plan
+from rainkit.inference.outputs import Naming, check_writable, plan
 
 
 @pytest.fixture
@@ -130,3 +132,59 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
         check_writable(tmp_path / "file" / "out")
     check_writable(tmp_path / "new" / "out")
     assert not list((tmp_path / "new" / "out").iterdir())
+
+
+def named(name: str | None, format: ResultFormat | None = None, output: str | None = "out"):
+    place, naming = Naming.split(None if output is None else Path(output), name, format)
+    planned = plan(images.find(["photos/trip"]), "m", place, overwrite=False, naming=naming)
+    return planned.jobs[0].output.as_posix()
+
+
+def test_results_are_named_by_a_template_and_a_format(photos: Path):
+    assert named("{stem}-{method}{suffix}") == "out/b-m.JPG"
+    assert named("{stem}-{ext}{suffix}", ResultFormat.TIFF) == "out/b-JPG.tiff"
+    assert named("x.png", output=None) == "photos/trip-m/x.png"
+    assert named(None, ResultFormat.AVIF) == "out/b.avif"
+    assert named(None, output="out/{stem}_{{x}}{suffix}") == "out/b_{x}.JPG"
+    beside = plan(
+        images.find(["other/a.jpg"]), "m", None, overwrite=False, naming=Naming("{stem}.png")
+    )
+    assert beside.jobs[0].output == Path("other/a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "words"),
+    [
+        ("{stem}", None, "end it with {suffix}"),
+        ("{name}{suffix}", None, "{name} is not known; use {stem}, {suffix}, {ext}, {method}"),
+        ("{stem.__class__}{suffix}", None, "is not known"),
+        ("{stem{suffix}", None, "write {{ for a brace"),
+        ("../{stem}{suffix}", None, "without folders"),
+        ("{stem}.png", ResultFormat.JPG, "--format jpg differ"),
+    ],
+)
+def test_templates_that_cannot_work_are_refused(name: str, format, words: str):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        Naming(name, format)
+
+
+def test_names_that_would_meet_are_refused_with_the_remedy(photos: Path, monkeypatch):
+    def together(*inputs: str, naming: Naming) -> None:
+        plan(images.find(inputs), "m", Path("out"), overwrite=False, naming=naming)
+
+    with pytest.raises(UsageError, match=r"would both become out/a\.png: tell .*\{stem\}-\{ext\}"):
+        together("photos", naming=Naming(None, ResultFormat.PNG))
+    together("photos", naming=Naming("{stem}-{ext}{suffix}", ResultFormat.PNG))
+    Path("photos/A.jpg").write_bytes(b"x")
+    together("photos", naming=Naming())
+    monkeypatch.setattr("rainkit.inference.outputs._ignores_case", lambda path: True)
+    with pytest.raises(UsageError, match=r"photos/A\.jpg and photos/a\.jpg would both become"):
+        together("photos", naming=Naming())
+    with pytest.raises(UsageError, match=r"--output clean\.png names the result; leave out --name"):
+        plan(
+            images.find(["photos/a.jpg"]),
+            "m",
+            Path("clean.png"),
+            overwrite=False,
+            naming=Naming("{stem}{suffix}"),
+        )

@@ -118,8 +118,14 @@ def test_existing_results_are_skipped_and_counted(run, photos: Path):
     page = (again.report or Path()).read_text()
     assert "2 pictures without their rain" in page
     assert page.count("data:image/jpeg;base64,") == 4
-    assert run(photos, output=photos.parent / "out", report=True).report is None
+    (photos / "trip" / "b.png").rename(photos / "c.png")
+    anew = run(photos, output=photos.parent / "out", report=True)
+    assert "c.png" in (anew.report or Path()).read_text()
+    (photos / "c.png").rename(photos / "trip" / "b.png")
     assert (photos.parent / "out" / "a.jpg").stat().st_mtime_ns == before
+    (photos.parent / "out" / "report.html").write_text("another page")
+    with pytest.raises(UsageError, match="is no page of rainkit"):
+        run(photos, output=photos.parent / "out", report=True)
     assert run(photos, output=photos.parent / "out", overwrite=True).exit_code == 0
     assert (photos.parent / "out" / "a.jpg").stat().st_mtime_ns > before
 
@@ -188,8 +194,10 @@ def test_the_report_holds_pictures_and_failures(run, photos: Path):
     assert page.count("data:image/jpeg;base64,") == 4
     assert "&lt;bad&gt; &amp; worse.jpg" in page
     assert "tiny.safetensors" in page
+    other = photos.parent / "index.html"
+    other.write_text("another page")
     with pytest.raises(UsageError, match="report-to"):
-        run(photos / "a.jpg", report_path=result.report)
+        run(photos / "a.jpg", report_path=other)
 
 
 def test_the_report_shows_what_was_there_and_tells_what_failed(run, photos: Path):
@@ -230,7 +238,7 @@ def test_wrong_quality_is_refused(run, photos: Path):
         run(photos, quality=101)
 
 
-@pytest.mark.parametrize("step", ["read", "derain_picture", "encode"])
+@pytest.mark.parametrize("step", ["decode", "derain_picture", "encode"])
 def test_whatever_befalls_one_picture_ends_no_run(run, photos: Path, monkeypatch, step: str):
     owner = inference.Derainer if step == "derain_picture" else images
     known, left = getattr(owner, step), [ZeroDivisionError("of nobody's making")]

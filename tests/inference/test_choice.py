@@ -1,0 +1,192 @@
+"""The choice of a method by the rain of a picture and by measured scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from rainkit import images, inference, networks, plugins, weights
+from rainkit.api import MeasuredResult, Method, Weights
+from rainkit.cli import app
+from rainkit.errors import MethodError, UsageError, WeightsError
+from rainkit.inference import InferRequest
+from rainkit.inference.choice import choose, rain_kind
+from rainkit.runtime_options import Effort, RuntimeOptions
+
+INPUT_PSNR = {"rain100l": 26.0, "rain800": 21.0, "rain100h": 13.0}
+Scores = Mapping[str, float]
+LIGHT, DENSE, HEAVY = {"rain100l": 32.0}, {"rain800": 24.0}, {"rain100h": 23.0}
+
+
+def rainy(streaks: int, brightness: int, side: int = 120) -> np.ndarray:
+    """A grey picture with slanted streaks, some pixels long and two wide."""
+    rng = np.random.default_rng(0)
+    picture = np.full((side, side, 3), 60, np.uint8)
+    for row, column in zip(*rng.integers(2, side - 16, (2, streaks)), strict=True):
+        for step in range(12):
+            left = column + step // 4
+            picture[row + step, left : left + 2] = 60 + brightness
+    return picture
+
+
+SPARSE_RAIN, DENSE_RAIN, HEAVY_RAIN = rainy(15, 40), rainy(110, 18), rainy(110, 160)
+
+
+def results(scores: Scores) -> tuple[MeasuredResult, ...]:
+    return tuple(
+        MeasuredResult(
+            dataset=name, protocol="prenet/1", images=10, psnr=psnr, ssim=0.9,
+            input_psnr=INPUT_PSNR[name], input_ssim=0.8,
+        )
+        for name, psnr in scores.items()
+    )  # fmt: skip
+
+
+@pytest.fixture
+def install(tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Install methods by name, with scores of their weights that a plugin or a header declares."""
+
+    def do(declared: Mapping[str, Scores], header: Mapping[str, Scores] | None = None) -> None:
+        methods = {}
+        for seed, (name, scores) in enumerate(declared.items()):
+            method = replace(tiny_method, name=name, title=name.title())
+            path = tmp_path / "weights" / f"{name}.safetensors"
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                state = networks.build(method, method.default.network).state_dict()
+            rows = [asdict(each) for each in results((header or {}).get(name, {}))]
+            weights.save(
+                path, state, method=method, variant="default", network=method.default.network,
+                about={"results": json.dumps(rows)} if rows else None,
+            )  # fmt: skip
+            tag = Weights(
+                tag="v1", variant="default", sha256=weights.inspect(path).sha256, file=str(path),
+                licence="MIT", trained_on="nothing", recipe="none", results=results(scores),
+            )  # fmt: skip
+            methods[name] = replace(method, weights=(tag,))
+        found = tuple(
+            plugins.Installed(name=n, distribution=n, version="1", summary="", problem=None)
+            for n in (*methods, "broken")
+        )
+
+        def get(name: str) -> Method:
+            if name == "broken":
+                raise MethodError("it is broken")
+            return methods[name]
+
+        monkeypatch.setattr(plugins, "installed", lambda: found)
+        monkeypatch.setattr(plugins, "get", get)
+
+    return do
+
+
+def test_kinds_of_rain_are_told_apart():
+    kinds = ["sparse", "dense", "heavy"]
+    for kind, picture in zip(kinds, (SPARSE_RAIN, DENSE_RAIN, HEAVY_RAIN), strict=True):
+        assert rain_kind(picture) == kind
+        assert rain_kind(picture.astype(np.uint16) * 257) == kind
+        assert rain_kind((picture / 255).astype(np.float32)) == kind
+    assert rain_kind(np.zeros((1, 1, 3), np.uint8)) == "sparse"
+
+
+def test_the_highest_measured_gain_decides(install: Callable[..., None]):
+    install({"a": {**LIGHT, "rain800": 23.0}, "b": {"rain100l": 31.0, **DENSE, **HEAVY}})
+    chosen = choose(RuntimeOptions())
+    names = {kind: each.method.name for kind, each in chosen.by_kind.items()}
+    assert names == {"sparse": "a", "dense": "b", "heavy": "b"}
+    assert chosen.why() == (
+        "a.v1 for sparse (+6.0 dB) rain, b.v1 for dense (+3.0 dB) and heavy (+10.0 dB) rain: "
+        "the best by their measured gains on pairs"
+    )
+
+
+def test_a_header_goes_before_the_card(install: Callable[..., None]):
+    install({"a": LIGHT, "b": LIGHT | DENSE}, header={"b": {"rain100l": 33.0}})
+    chosen = choose(RuntimeOptions())
+    assert {each.method.name for each in chosen.by_kind.values()} == {"b"}
+    assert chosen.gains == {"sparse": 7.0, "dense": None, "heavy": None}
+
+
+def test_the_next_best_is_taken_where_the_best_is_missing(install: Callable[..., None]):
+    install({"b": {"rain100l": 28.0}, "c": {}})
+    assert choose(RuntimeOptions()).by_kind["heavy"].method.name == "b"
+    install({"c": {}})
+    assert choose(RuntimeOptions()).by_kind["heavy"].method.name == "c"
+    install({"c": {}, "d": {}})
+    with pytest.raises(UsageError, match=r"none has measured results .* c, d"):
+        choose(RuntimeOptions())
+    with pytest.raises(UsageError, match="--effort 2: c always runs as a whole"):
+        choose(RuntimeOptions(effort=Effort(blocks=2)))
+
+
+def test_broken_results_of_a_header_are_named(tiny_method: Method, tmp_path: Path):
+    network = networks.build(tiny_method, tiny_method.default.network)
+    path = tmp_path / "w.safetensors"
+    weights.save(
+        path, network.state_dict(), method=tiny_method, variant="default",
+        network=tiny_method.default.network, about={"results": '[{"dataset": "x"}]'},
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match=r"w\.safetensors: its header's results are not"):
+        weights.open_file(tiny_method, path)
+
+
+def test_each_picture_takes_the_method_for_its_rain(install: Callable[..., None], tmp_path: Path):
+    install({"a": LIGHT | DENSE, "b": {"rain100l": 31.0, **HEAVY}})
+    auto = inference.load("auto", device="cpu", precision="fp32")
+    a, b = (inference.load(name, device="cpu", precision="fp32") for name in "ab")
+    assert np.abs(a.derain(HEAVY_RAIN).astype(int) - b.derain(HEAVY_RAIN)).max() > 2
+    for picture, one in ((SPARSE_RAIN, a), (HEAVY_RAIN, b)):
+        np.testing.assert_array_equal(auto.derain(picture), one.derain(picture))
+        pil = auto.derain(Image.fromarray(picture))
+        np.testing.assert_array_equal(np.asarray(pil), one.derain(picture))
+        np.testing.assert_array_equal(auto.parts(picture)["rain"], one.parts(picture)["rain"])
+    both = torch.cat([images.to_tensor(each) for each in (SPARSE_RAIN, HEAVY_RAIN)])
+    apart = torch.stack([a.derain(both[0]), b.derain(both[1])])
+    torch.testing.assert_close(auto.derain(both), apart, rtol=0, atol=1e-6)
+    fresh = inference.load("auto", device="cpu", precision="fp32")
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(fresh.derain, [SPARSE_RAIN, HEAVY_RAIN] * 4))
+    for got, wanted in zip(
+        together, [a.derain(SPARSE_RAIN), b.derain(HEAVY_RAIN)] * 4, strict=True
+    ):
+        np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(
+        auto.suited_to([SPARSE_RAIN, HEAVY_RAIN, HEAVY_RAIN]).derain(SPARSE_RAIN),
+        b.derain(SPARSE_RAIN),
+    )
+    for name, picture in (("few", SPARSE_RAIN), ("much", HEAVY_RAIN)):
+        images.write(tmp_path / "photos" / f"{name}.png", images.Picture(picture))
+    options = RuntimeOptions.parse(device="cpu", precision="fp32")
+    request = InferRequest(inputs=(tmp_path / "photos",), options=options)
+    done = inference.infer(request)
+    assert [(each.by, each.rain) for each in done.done] == [("a.v1", "sparse"), ("b.v1", "heavy")]
+    assert done.outputs == (tmp_path / "photos-auto",)
+    written = images.read(tmp_path / "photos-auto" / "much.png").rgb
+    np.testing.assert_array_equal(written, b.derain(HEAVY_RAIN))
+    assert len(inference.infer(request).skipped) == 2
+    install({"b": {"rain100l": 31.0, **HEAVY}, "a": LIGHT | DENSE})  # other weights
+    kept = inference.infer(request).kept
+    assert kept[0].error == "is there, made by auto with a.v1 and b.v1"
+
+
+def test_the_choice_is_told_in_a_line(install: Callable[..., None], tmp_path: Path):
+    install({"a": LIGHT, "b": HEAVY})
+    images.write(tmp_path / "few.png", images.Picture(SPARSE_RAIN))
+    result = CliRunner().invoke(app, ["infer", str(tmp_path / "few.png"), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "auto: a.v1 for sparse (+6.0 dB)" in " ".join(result.stderr.split())
+    assert "1 picture by a.v1, sparse rain" in result.stdout
+    assert (tmp_path / "few-auto.png").is_file()
+    for arguments in (["-m", "auto", "--weights", "v1"], ["--variant", "default"]):
+        refused = CliRunner().invoke(app, ["infer", str(tmp_path / "few.png"), *arguments])
+        assert refused.exit_code == 2, refused.output
+        assert "method" in refused.stderr
