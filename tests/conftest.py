@@ -382,7 +382,7 @@ def rainkit(
 
 @pytest.fixture
 def without_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw plots without arranging what is in them, which takes three quarters of the time."""
+    """Draw plots without arranging what is in them, which takes half of the time."""
     from matplotlib.figure import Figure
 
     monkeypatch.setattr(Figure, "set_layout_engine", lambda self, *_, **__: None)

@@ -31,7 +31,7 @@ from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
 from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
-from rainkit.inference.video import OnFrame, VideoResult, check_output, derain_video
+from rainkit.inference.video import OnFrame, VideoResult, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
@@ -74,6 +74,7 @@ class Result:
             it; else None.
         by: name of the weights, if they were chosen for this picture.
         rain: the kind of rain that they were chosen for; None if they suit every kind.
+        dry: whether the picture was left as it is, since no rain was found.
         notes: what else is to be known, such as smaller tiles for lack of memory.
     """
 
@@ -84,6 +85,7 @@ class Result:
     notes: tuple[str, ...] = ()
     by: str | None = None
     rain: RainKind | None = None
+    dry: bool = False
 
 
 _Image = TypeVar("_Image", NDArray[Any], Image.Image, Tensor)
@@ -441,7 +443,6 @@ class Derainer:
         path = Path(path)
         if output is None:
             output = path.with_name(f"{path.stem}-{self.name}{path.suffix}")
-        check_output(path, Path(output))
         return derain_video(
             self, path, Path(output), steady=steady, overwrite=overwrite, on_frame=on_frame
         )
@@ -1023,8 +1024,12 @@ def derain(image: Any, method: str | Method | None = None, **options: Any) -> An
     return load(method, **options).derain(image)
 
 
-def build_all(setup: Setup) -> list[Derainer]:
+def build_all(setup: Setup, most: int | None = None) -> list[Derainer]:
     """Build the network on all CUDA devices of this machine, if it is to run on any of them.
+
+    Args:
+        setup: what is built.
+        most: number of devices that have something to do; None if that is not known.
 
     Raises:
         UsageError, MethodError, WeightsError: as :func:`build`.
@@ -1032,7 +1037,8 @@ def build_all(setup: Setup) -> list[Derainer]:
     first = build(setup)
     if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
         return [first]
-    others = (f"cuda:{number}" for number in range(1, torch.cuda.device_count()))
+    number = torch.cuda.device_count()
+    others = [f"cuda:{index}" for index in range(1, number if most is None else min(number, most))]
     return [first] + [
         build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
         for device in others

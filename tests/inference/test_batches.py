@@ -84,7 +84,7 @@ def test_several_devices_batches_and_one_by_one_give_the_same(
     result = run(folder, output=tmp_path / "batches", batch=2)
     assert sizes == [2, 2]  # 0 and 1, 4 and 5; 2 stands before one of another size, and 6 is last
     sizes.clear()
-    monkeypatch.setattr(derainer, "build_all", lambda setup: [build(setup) for _ in range(3)])
+    monkeypatch.setattr(derainer, "build_all", lambda setup, most: [build(setup) for _ in range(3)])
     spread = run(folder, output=tmp_path / "devices", batch=3, workers=3)
     assert sorted(sizes) == [3, 3]
     assert spread.device == "3 × cpu (fp32)"
