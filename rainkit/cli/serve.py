@@ -28,8 +28,9 @@ def serve(
             "--method",
             "-m",
             metavar="NAME[=WEIGHTS][@LABEL]",
-            help="Offer this method; the first is the default. Without it, all installed methods "
-            "that ship weights. Repeatable.",
+            help="Offer this method; the first is the default. NAME may be auto: for each picture "
+            "the method that suits its rain. Without it, auto and all methods that ship weights. "
+            "Repeatable.",
             rich_help_panel=INPUT,
         ),
     ] = None,

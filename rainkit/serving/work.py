@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from rainkit import images, plugins
 from rainkit.errors import ImageError, UsageError
-from rainkit.evaluation.methods import choose_methods
+from rainkit.evaluation.methods import MethodChoice, choose_methods
 from rainkit.images import Picture
-from rainkit.inference.setup import set_up
+from rainkit.inference.choice import AutoSetup
+from rainkit.inference.setup import AUTO, set_up
 from rainkit.runtime_options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -127,8 +128,9 @@ def offers(named: Sequence[str], options: RuntimeOptions) -> tuple[Offer, ...]:
     """Return what clients may choose; the first is the default.
 
     Args:
-        named: methods as ``NAME[=WEIGHTS][@LABEL]``; if empty, all weights inside the packages of
-            the installed methods.
+        named: methods as ``NAME[=WEIGHTS][@LABEL]``, or ``auto`` for the one that suits the rain of
+            each picture; if empty, ``auto`` and all weights inside the packages of the installed
+            methods.
         options: how networks are to run, which not every method can.
 
     Raises:
@@ -136,16 +138,10 @@ def offers(named: Sequence[str], options: RuntimeOptions) -> tuple[Offer, ...]:
         MethodError: a method is broken.
         WeightsError: weights are missing or damaged.
     """
-    if named:
-        chosen = [(row.label, row.method, row.weights) for row in choose_methods(named).rows]
-    else:
-        chosen = []
-        for found in plugins.installed():
-            if found.problem is None:
-                tags = [each.tag for each in plugins.get(found.name).weights if each.file]
-                chosen += [(None, found.name, tag if i else None) for i, tag in enumerate(tags)]
-        if not chosen:
-            raise UsageError("no installed method ships weights: name some by --method NAME=FILE")
+    chosen: list[tuple[str | None, str, str | None]] = [] if named else _all_shipped()
+    for text in named:
+        rows = [MethodChoice(AUTO)] if text == AUTO else choose_methods([text]).rows
+        chosen += [(row.label, row.method, row.weights) for row in rows]
     made: dict[str, Offer] = {}
     for label, name, weights in chosen:
         setup = set_up(name, options, weights=weights)
@@ -154,15 +150,28 @@ def offers(named: Sequence[str], options: RuntimeOptions) -> tuple[Offer, ...]:
             name=label or short,
             method=name,
             weights=weights,
-            title=setup.method.title,
-            summary=setup.method.summary,
-            weights_name=setup.weights.name,
+            title=setup.title,
+            summary=setup.why() if isinstance(setup, AutoSetup) else setup.method.summary,
+            weights_name=setup.weights_name,
         )
         if made.setdefault(offer.name, offer) is not offer:
             raise UsageError(
                 f"--method: two are called {offer.name}; name one by NAME=WEIGHTS@LABEL"
             )
     return tuple(made.values())
+
+
+def _all_shipped() -> list[tuple[str | None, str, str | None]]:
+    """Return label, method and weights of what is offered if nothing is named."""
+    chosen: list[tuple[str | None, str, str | None]] = []
+    for found in plugins.installed():
+        if found.problem is None:
+            tags = [each.tag for each in plugins.get(found.name).weights if each.file]
+            chosen += [(None, found.name, tag if i else None) for i, tag in enumerate(tags)]
+    if not chosen:
+        raise UsageError("no installed method ships weights: name some by --method NAME=FILE")
+    several = len({name for _, name, _ in chosen}) > 1
+    return [(None, AUTO, None), *chosen] if several else chosen
 
 
 class Derainers:
@@ -213,7 +222,8 @@ class Derainers:
             suffix, media_type = ".jpg", "image/jpeg"
             picture = _view(picture)
         else:
-            derainer = copy(self.load(task.offer))  # they share the network
+            derainer = self.load(task.offer).suited_to([picture.rgb])
+            derainer = copy(derainer)  # they share the network
             derainer.strength = task.strength
             picture = derainer.derain_picture(picture, on_tile).picture
         data = images.encode(picture, suffix)

@@ -17,10 +17,15 @@ from PIL import Image
 
 import rainkit
 from rainkit import images
+from rainkit.errors import UsageError
 from rainkit.images import Picture
+from rainkit.runtime_options import RuntimeOptions
+from rainkit.serving import offers
 from rainkit.serving.pool import Ticket
 from rainkit.serving.uploads import plain_name
 from rainkit.serving.work import Answer, StoppedError, Task
+
+OPTIONS = RuntimeOptions(device="cpu")
 
 
 class Gate:
@@ -122,6 +127,15 @@ def test_every_frame_of_an_animation_is_derained(serve):
     assert answer.headers["content-type"] == "image/webp"
     with Image.open(io.BytesIO(answer.content)) as image:
         assert image.n_frames == 3
+
+
+def test_all_shipped_weights_are_offered_and_auto_is_the_default():
+    first, *others = offers((), OPTIONS)
+    assert (first.name, first.method) == ("auto", "auto")
+    assert len({each.name for each in others}) == len(others) > 1
+    assert offers(["auto", others[0].name], OPTIONS) == (first, others[0])
+    with pytest.raises(UsageError, match="two are called"):
+        offers([others[0].name, others[0].name], OPTIONS)
 
 
 def test_forms_and_plain_bodies_are_the_same(serve):
