@@ -47,6 +47,18 @@ QUICK = {
 }
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("ray://there:10001", "cannot follow"), ("127.0.0.1:9", "refused"), ("there:x", "'x'")],
+)
+def test_an_address_without_a_cluster_is_refused(
+    monkeypatch: pytest.MonkeyPatch, address: str, told: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=f"RAY_ADDRESS={address}.*{told}"):
+        open_engine("ray", workers=1)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster

@@ -41,7 +41,7 @@ def main() -> int:
     print(f"seed {seed}, options {' '.join(options)}", flush=True)
     # The server has torch imported, so that its children begin at once; it computes nothing.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rainkit.inference.derainer"])
+    context.set_forkserver_preload(["rainkit.cli.following", "rainkit.inference.derainer"])
     with tempfile.TemporaryDirectory(prefix="infer-kill-") as folder:
         return check(context, asked.photos, Path(folder), asked.times, seed, options)
 
@@ -84,7 +84,7 @@ def check(
         found = hashes(folder, out)
         if run.exitcode != 0 or found != wanted:
             print(f"ended with {run.exitcode}, {len(found)} files of {len(wanted)}")
-            differing += 1
+            return 1
         finished += 1
         for place in folder.glob("killed*"):
             shutil.rmtree(place)

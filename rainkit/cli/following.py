@@ -55,6 +55,9 @@ class Following(Progress):
         self._over: Counter[str] = Counter()
         self._total = 0
         self._began = self._said = time.monotonic()
+        self._video: Path | None = None
+        self._video_began = self._video_said = self._began
+        self._video_first = 0
 
     @property
     def ended(self) -> int:
@@ -92,6 +95,25 @@ class Following(Progress):
             self._event("tile", input=str(picture), done=done, total=total)
             self._line(f", {picture.name} at tile {done} of {total}")
 
+    def frame(self, video: Path, done: int, total: int) -> None:
+        """Move on within a video, and say how long it will still take."""
+        now = time.monotonic()
+        if self._video != video:
+            self._video, self._video_began, self._video_first = video, now, done
+        made, left = done - self._video_first, ""
+        if made and total > done:
+            pace = (now - self._video_began) / made
+            left = f", {1 / pace:.2g} frames/s, about {_duration(pace * (total - done))} left"
+        shown = f"{self._by}{video.name}, frame {done} of {total or '?'}{left}"
+        share = min(1.0, done / total) if total else 0.0
+        self._bar.update(self._task, completed=self.ended + share, description=shown)
+        if now - self._video_said >= _EVERY / 5 or done == total:
+            self._video_said = now
+            self._event("frame", input=str(video), done=done, total=total)
+        if self._lines and now - self._said >= _EVERY:
+            self._said = now
+            warn(shown)
+
     def advance(self, outcome: Outcome) -> None:
         """Count a picture, and say why it failed."""
         self._over[outcome.status] += 1
@@ -112,6 +134,8 @@ class Following(Progress):
         if outcome.status == "failed" and error not in self._told and not self._events:
             self._told.add(error)
             warn(error, label="failed:", style="red")
+        elif outcome.status == "done" and outcome.error is not None and not self._events:
+            warn(error, label="damaged:", style="red")
         elif self._each and outcome.status == "done":
             warn(f"{self._by}{outcome.output}", label="done:", style="green")
         if self.ended < self._total:

@@ -17,6 +17,7 @@ from rainkit.cli.options import (
     INPUT,
     OUTPUT,
     RUNNING,
+    Backend,
     Device,
     Effort,
     EngineChoice,
@@ -45,9 +46,9 @@ def infer(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Pictures, folders (with their subfolders), quoted patterns, @LIST for a file "
-            "with an input on each line, - for such a list or a picture on standard input, or URLs "
-            "such as s3://bucket/photos/.",
+            help="Pictures, videos, folders (with their subfolders), quoted patterns, @LIST for a "
+            "file with an input on each line, - for such a list or a picture on standard input, or "
+            "URLs such as s3://bucket/photos/.",
             show_default=False,
         ),
     ],
@@ -104,6 +105,14 @@ def infer(
             rich_help_panel=OUTPUT,
         ),
     ] = False,
+    keep_dry: Annotated[
+        bool,
+        typer.Option(
+            "--keep-dry",
+            help="Leave pictures in which no rain is found as they are, byte for byte.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     retry_failed: Annotated[
         bool,
         typer.Option(
@@ -152,6 +161,14 @@ def infer(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    steady: Annotated[
+        bool,
+        typer.Option(
+            "--steady",
+            help="Reduce the flicker of videos where nothing moves; what moves is left as it is.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option(
@@ -189,12 +206,16 @@ def infer(
     work_size: WorkSize = "auto",
     effort: Effort = "full",
     strength: Strength = 1.0,
+    backend: Backend = "auto",
 ) -> None:
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF, of any size.
 
     Results keep the format, tree, transparency, bit depth, EXIF data and colour profile of their
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
     there already, made with the same settings, is skipped.
+
+    Videos (MP4, MOV, MKV, WebM; needs rainkit[video]) keep sound, subtitles, timestamps and
+    rotation. A video on which a run was stopped goes on where it was when the run is repeated.
 
     With several methods, all take the same pictures one after another.
 
@@ -212,6 +233,8 @@ def infer(
       rainkit infer photos/ -m granet -m freq-gan=rain-v1 --report
 
       rainkit infer uploads/ -m graspp-gan --watch -o derained/
+
+      rainkit infer clip.mp4 -m graspp-gan --steady
     """
     options = RuntimeOptions.parse(
         device=device,
@@ -220,6 +243,7 @@ def infer(
         work_size=work_size,
         effort=effort,
         strength=strength,
+        backend=backend,
     )
     from rainkit import inference
 
@@ -240,11 +264,13 @@ def infer(
         options=options,
         parts=parts,
         overwrite=overwrite,
+        keep_dry=keep_dry,
         retry_failed=retry_failed,
         shard=shard,
         workers=workers,
         engine=engine,
         quality=quality,
+        steady=steady,
         report=report,
         report_path=_path("--report-to", report_path),
     )
@@ -361,6 +387,8 @@ def _summarise(result: InferResult) -> None:
         tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
         if (used := blocks_used(result)) is not None:
             tell(used)
+        if dry := sum(each.dry for each in result.done):
+            tell(f"{counted(dry, 'picture')} without rain, left as they are")
         chosen = Counter((each.by, each.rain) for each in result.done if each.by is not None)
         for (by, rain), count in chosen.items():
             tell(f"{counted(count, 'picture')} by {by}{f', {rain} rain' if rain else ''}")

@@ -69,8 +69,10 @@ def read_map(
 ) -> DepthMap:
     """Read the depth map of a photograph.
 
-    Without a ``form``, floats are metres, and the unit of uint16 is guessed: values are millimetres
-    if none is above 20000 and their median is above 500, and KITTI's otherwise.
+    Without a ``form``, floats are metres, unless none is above 1 or there are three equal channels,
+    which is how networks for relative depth, such as MiDaS, are saved, and is refused. The unit of
+    uint16 is guessed: values are millimetres if none is above 20000 and their median is above 500,
+    and KITTI's otherwise.
 
     _Values are unknown if they are 0, negative, infinite or NaN, except that 0 is the end of the
     range in ``relative`` and ``disparity``. Patches of Cityscapes disparity below 0.1 % of the
@@ -89,13 +91,13 @@ def read_map(
         ImageError: A PNG or TIFF file cannot be read.
         UsageError: The file is OpenEXR, and the package that reads it is missing.
     """
-    values = _read_values(path)
+    values, channels = _read_values(path)
     if values.shape != clean.shape[:2]:
         raise DatasetError(
             f"{path}: is {values.shape[1]}x{values.shape[0]}, but its photograph is "
             f"{clean.shape[1]}x{clean.shape[0]}; make both the same size"
         )
-    kind = form or _kind(values, path)
+    kind = form or _kind(values, path, channels)
     meaning = kind.removesuffix(_GUESSED)
     if meaning in _SIXTEEN_BIT and values.dtype != np.uint16:
         raise DatasetError(f"{path}: holds {values.dtype}; depth_format {kind} is for uint16")
@@ -119,7 +121,7 @@ def read_map(
     )
 
 
-def _kind(values: _Values, path: Path) -> str:
+def _kind(values: _Values, path: Path, channels: int) -> str:
     """Return the format of a map by its type, values and name."""
     # A disparity map that is read as depth would swap near and far.
     disparity = path.stem.endswith("_disparity") or path.parent.name == "disparity"
@@ -130,6 +132,13 @@ def _kind(values: _Values, path: Path) -> str:
             ".npy, .pfm or .tif file"
         )
     if values.dtype != np.uint16:
+        known = values[np.isfinite(values) & (values > 0)]
+        if known.size and (channels > 1 or float(known.max()) <= 1):
+            what = f"{channels} equal channels of floats" if channels > 1 else "floats up to 1"
+            raise DatasetError(
+                f"{path}: holds {what}, which may be metres or depth without a unit, as MiDaS gives"
+                f" it: add {_FLAGS} or =metres"
+            )
         return "metres"
     if disparity:
         return "cityscapes"
@@ -229,8 +238,8 @@ def _depth_at_one_px(camera: Path) -> float:
     return product
 
 
-def _read_values(path: Path) -> _Values:
-    """Read one channel of numbers, uint8, uint16 or float32 [H, W].
+def _read_values(path: Path) -> tuple[_Values, int]:
+    """Read one channel of numbers, uint8, uint16 or float32 [H, W], and tell how many there are.
 
     The suffix of the file determines its format. Wider floats are narrowed. A file with several
     channels is accepted if all of them are equal.
@@ -245,10 +254,12 @@ def _read_values(path: Path) -> _Values:
     if reader is None:
         raise DatasetError(f"{path}: is not a depth map; use one of {', '.join(SUFFIXES)}")
     try:
-        values = _one_channel(reader(path), path)
+        stored = reader(path)
+        channels = stored.shape[2] if stored.ndim == 3 else 1
+        values = _one_channel(stored, path)
         if values.dtype.kind == "f":
             with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite
-                return np.ascontiguousarray(values, np.float32)
+                return np.ascontiguousarray(values, np.float32), channels
     except RainkitError:
         raise
     except OSError as error:
@@ -259,7 +270,7 @@ def _read_values(path: Path) -> _Values:
         raise DatasetError(f"{path}: is damaged ({one_line(error)}); write it again") from error
     if values.dtype not in (np.uint8, np.uint16):
         raise DatasetError(f"{path}: holds {values.dtype}; save it as uint16 or float32")
-    return np.ascontiguousarray(values)
+    return np.ascontiguousarray(values), channels
 
 
 def _one_channel(values: _Values, path: Path) -> _Values:

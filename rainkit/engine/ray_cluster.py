@@ -15,6 +15,7 @@ import platform
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -46,6 +47,7 @@ __all__ = ["RayWorkers", "connect"]
 _AHEAD = 8  # items for each worker, so that the others go on while one runs again
 _STARTS = 2  # of a cluster of our own, whose parts must all be there within 15 seconds
 _STILLBORN = 3  # workers that may die in a row before they can be asked anything
+_KNOCK = 10.0  # seconds in which the head of a cluster answers
 _ROOM = 600.0  # seconds in which a cluster without a single worker may find room for one
 _OBJECT_STORE = 100 * 2**20  # bytes; Ray wants 75 MiB at least, and only paths travel
 _TEMPORARY = 60  # characters of a folder for sockets, whose paths the system limits to 107
@@ -339,8 +341,9 @@ class _Connection:
                 self._start(cores)
                 return
             try:
+                _knock(address)
                 _init(address=address)
-            except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+            except (RayError, OSError, RuntimeError, ValueError) as error:
                 ray.shutdown()
                 raise UsageError(
                     f"{source}={address}: no Ray cluster lets us in there ({one_line(error)}); set "
@@ -390,6 +393,18 @@ def _address() -> tuple[str, str]:
     with suppress(OSError):
         return started.read_text(encoding="utf-8").strip() or "local", str(started)
     return "local", ""
+
+
+def _knock(address: str) -> None:
+    """Find out whether anything answers at an address, which Ray takes minutes for.
+
+    Raises:
+        OSError: nothing does.
+        ValueError: it is no address.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=_KNOCK).close()
 
 
 def _init(**options: Any) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from rainkit.images.find import SUFFIXES, PictureFile, find, left_out, pictures_below
+from rainkit.images.find import (
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    PictureFile,
+    find,
+    left_out,
+    pictures_below,
+)
 from rainkit.images.metadata import metadata, profile_fits
 from rainkit.images.picture import (
     LUMA_WEIGHTS,
@@ -23,6 +30,7 @@ __all__ = [
     "LUMA_WEIGHTS",
     "RGB8",
     "SUFFIXES",
+    "VIDEO_SUFFIXES",
     "Animation",
     "Encoding",
     "Picture",

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 
 from rainkit.errors import UsageError
 from rainkit.files import counted, natural
 from rainkit.images import heif
 
-__all__ = ["SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
+__all__ = ["SUFFIXES", "VIDEO_SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
 
 _CONTAINERS = {"HEIC": heif.HEIC_SUFFIXES, "AVIF": heif.AVIF_SUFFIXES}
 
@@ -24,6 +25,11 @@ SUFFIXES = frozenset(
 """Suffixes, in lower case, of the files that are taken from folders and patterns.
 
 HEIC and AVIF files are among them if they can be read here."""
+
+VIDEO_SUFFIXES = frozenset({".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+"""Suffixes, in lower case, of the files that are taken for videos."""
+
+_VIDEOS = VIDEO_SUFFIXES if find_spec("av") is not None else frozenset()
 
 _KINDS = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
 
@@ -53,7 +59,7 @@ class PictureFile:
     root: Path | None = None
 
 
-def find(inputs: Sequence[Path | str]) -> list[PictureFile]:
+def find(inputs: Sequence[Path | str], *, videos: bool = False) -> list[PictureFile]:
     """Return the picture files of all inputs, each once.
 
     Folders are searched with their sub-folders, in natural order (2 before 10) and without hidden
@@ -63,6 +69,10 @@ def find(inputs: Sequence[Path | str]) -> list[PictureFile]:
     other input with ``*``, ``?`` or ``[`` is a pattern, in which ``**`` stands for any number of
     folders.
 
+    Args:
+        inputs: files, folders and patterns.
+        videos: take videos, too, if they can be read here.
+
     Raises:
         UsageError: An input does not exist or contains no picture.
     """
@@ -70,31 +80,31 @@ def find(inputs: Sequence[Path | str]) -> list[PictureFile]:
         raise UsageError("no input given: name a picture, a folder or a pattern")
     unique: dict[Path, PictureFile] = {}
     for each in inputs:
-        found = list(_find(each))
+        found = list(_find(each, SUFFIXES | _VIDEOS if videos else SUFFIXES))
         if not found:
-            more = "".join(f"; {line}" for line in left_out([each]))
+            more = "".join(f"; {line}" for line in left_out([each], videos=videos))
             raise UsageError(f"{each}: holds no picture ({_KINDS}){more}")
         for one in found:
             unique.setdefault(_absolute(one.path), one)
     return list(unique.values())
 
 
-def _find(given: Path | str) -> Iterator[PictureFile]:
+def _find(given: Path | str, suffixes: frozenset[str]) -> Iterator[PictureFile]:
     if given == "":
         # Path("") would be the working folder.
         raise UsageError("an input is an empty name: name a picture, a folder or a pattern")
     path = Path(given).expanduser()
     if path.is_dir():
-        yield from _in_folder(path, path)
+        yield from _in_folder(path, path, suffixes)
     elif path.exists():
         yield PictureFile(path, Path(path.name))
     elif glob.has_magic(str(given)):
-        yield from _matching(str(path))
+        yield from _matching(str(path), suffixes)
     else:
         raise UsageError(f"{given}: no such file or folder")
 
 
-def _matching(pattern: str) -> Iterator[PictureFile]:
+def _matching(pattern: str, suffixes: frozenset[str]) -> Iterator[PictureFile]:
     fixed = []
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
@@ -104,14 +114,14 @@ def _matching(pattern: str) -> Iterator[PictureFile]:
     wanted = Path(pattern).relative_to(root).parts
     if "**" in wanted:
         # glob would follow links that lead round in circles for ever.
-        for path in pictures_below(root):
+        for path in _below(root, suffixes):
             if _matches(path.relative_to(root).parts, wanted):
                 yield PictureFile(path, path.relative_to(root), root)
         return
     for match in sorted(map(Path, glob.glob(pattern)), key=_natural):
         if match.is_dir():
-            yield from _in_folder(match, root)
-        elif _is_picture(match.name):
+            yield from _in_folder(match, root, suffixes)
+        elif _is_one(match.name, suffixes):
             yield PictureFile(match, match.relative_to(root), root)
 
 
@@ -124,29 +134,39 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(parts and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:]))
 
 
-def _in_folder(folder: Path, root: Path) -> Iterator[PictureFile]:
-    for path in pictures_below(folder):
+def _in_folder(folder: Path, root: Path, suffixes: frozenset[str]) -> Iterator[PictureFile]:
+    for path in _below(folder, suffixes):
         yield PictureFile(path, path.relative_to(root), root)
 
 
 def pictures_below(folder: Path) -> list[Path]:
     """Return the picture files of a folder and of those below it, as :func:`find` does."""
-    return sorted((path for path in _walk(folder).files if _is_picture(path.name)), key=_natural)
+    return _below(folder, SUFFIXES)
 
 
-def left_out(inputs: Iterable[Path | str]) -> tuple[str, ...]:
+def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    found = (path for path in _walk(folder).files if _is_one(path.name, suffixes))
+    return sorted(found, key=_natural)
+
+
+def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str, ...]:
     """Return a line for what :func:`find` leaves out of folders, and for links it cannot follow.
 
     Such a line is ``5 files passed over (4 HEIC, 1 MOV)``. Hidden files, and files that nobody
     takes for pictures, such as text, are not mentioned.
+
+    Args:
+        inputs: files, folders and patterns.
+        videos: whether :func:`find` took videos, too.
     """
+    taken = SUFFIXES | (_VIDEOS if videos else frozenset())
     passed: Counter[str] = Counter()
     loops: list[Path] = []
     for folder in dict.fromkeys(Path(each).expanduser() for each in inputs if each != ""):
         if folder.is_dir():
             walked = _walk(folder)
             suffixes = (path.suffix.lower() for path in walked.files)
-            passed.update(s for s in suffixes if s and s not in SUFFIXES | _COMPANIONS)
+            passed.update(s for s in suffixes if s and s not in taken | _COMPANIONS)
             loops += walked.loops
     lines = []
     if passed:
@@ -158,6 +178,8 @@ def left_out(inputs: Iterable[Path | str]) -> tuple[str, ...]:
             for kind, suffixes in _CONTAINERS.items()
             if passed.keys() & suffixes
         ]
+        if videos and passed.keys() & VIDEO_SUFFIXES:
+            remedies.append("; to read videos, pip install 'rainkit[video]'")
         line = f"{counted(passed.total(), 'file')} passed over ({only})"
         lines.append(line + "".join(remedies))
     lines += [f"{path}: not followed, since it links to a folder that holds it" for path in loops]
@@ -198,8 +220,8 @@ def _walk(folder: Path) -> _Walked:
     return walked
 
 
-def _is_picture(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+def _is_one(name: str, suffixes: frozenset[str]) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in suffixes
 
 
 def _natural(path: Path) -> list[tuple[str | int, ...]]:

@@ -23,6 +23,7 @@ from rainkit.inference.outcomes import (
 )
 from rainkit.inference.report import blocks_used, tally
 from rainkit.inference.setup import AUTO, default_method
+from rainkit.inference.video import VideoResult
 from rainkit.inference.watching import watch
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "MethodsResult",
     "Outcome",
     "Progress",
+    "VideoResult",
     "blocks_used",
     "default_method",
     "derain",

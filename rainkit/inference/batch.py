@@ -102,6 +102,8 @@ def check(request: InferRequest, methods: Sequence[MethodToRun]) -> None:
             raise UsageError(f"{option} {value}: choose 1 to {most}")
     if not methods:
         raise UsageError("no method named: add --method")
+    if request.keep_dry and request.parts:
+        raise UsageError("--parts cannot be used with --keep-dry; leave one out")
     if request.engine != Place.LOCAL and (request.output == STDOUT or "-" in request.inputs):
         raise UsageError(f"--engine {request.engine} takes and writes files; leave out the -")
     if request.shard is not None:
@@ -184,7 +186,9 @@ def run(
     done = MethodsResult(results=tuple(results), notices=(*found.left_out(), *_noted(results)))
     if report is None:
         return done
-    names = [job.name for job in planned[0].jobs]
+    names = [job.name for job in planned[0].jobs if not job.video]  # the page shows pictures
+    if not names:
+        return done
     shown = [_of_all(result, each) for result, each in zip(results, runs, strict=True)]
     try:
         write_page(shown, names, report, overwrite=True, advance=progress.page)
@@ -212,7 +216,11 @@ def _chosen(jobs: Sequence[Job], request: InferRequest, shard: Shard | None) -> 
 def _of_all(result: InferResult, run: _Run) -> InferResult:
     """Return a result with the outcomes of pictures that this run did not take, too."""
     own = {outcome.input: outcome for outcome in result.outcomes}
-    outcomes = [own.get(job.input) or untried(job, "not tried this time") for job in run.whole]
+    outcomes = [
+        own.get(job.input) or untried(job, "not tried this time")
+        for job in run.whole
+        if not job.video
+    ]
     return dataclasses.replace(result, outcomes=tuple(outcomes))
 
 
@@ -240,7 +248,9 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         "work_size": str(options.work_size),
         "tile": str(options.tile) if setup.spec.tiling == "approximate" else "",
         "quality": request.quality,
+        **({"keep_dry": True} if request.keep_dry else {}),
         **({} if options.strength == 1 else {"strength": options.strength}),
+        **({"steady": True} if request.steady else {}),
     }
 
 

@@ -26,12 +26,14 @@ from rainkit.rain.realism import segment
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
+    "DRY",
     "SETS",
     "AutoSetup",
     "Measure",
     "RainKind",
     "choose",
     "gain",
+    "is_dry",
     "kind_of",
     "measure",
     "rain_kind",
@@ -58,6 +60,10 @@ _DENSE = 23.0
 """Number of streaks in 100 x 100 pixels above which rain is dense."""
 
 
+DRY = 7.5
+"""Number of streaks in 100 x 100 pixels below which a picture is taken to have no rain."""
+
+
 def rain_kind(picture: NDArray[Any]) -> RainKind:
     """Return the kind of the rain in a picture.
 
@@ -65,6 +71,15 @@ def rain_kind(picture: NDArray[Any]) -> RainKind:
         picture: [H,W,3], uint8, uint16, or floats in [0,1].
     """
     return kind_of(measure(picture))
+
+
+def is_dry(picture: NDArray[Any]) -> bool:
+    """Return whether no rain is found in a picture [H,W,3] of uint8, uint16, or floats in [0,1].
+
+    It has fewer streaks, thin bright lines near the vertical, than any photograph of rain that was
+    measured. Many scenes without rain have more, and are not told from light rain.
+    """
+    return measure(picture).density < DRY
 
 
 class Measure(NamedTuple):

@@ -128,6 +128,8 @@ class _Worker:
             notes,
             overwrite=self._asked.overwrite,
             quality=self._asked.quality,
+            steady=self._asked.steady,
+            keep_dry=self._asked.keep_dry,
         )
         return _Answer(finished, notes)
 

@@ -183,7 +183,7 @@ class Found:
 
     def left_out(self) -> tuple[str, ...]:
         """Return what was passed over, see :func:`rainkit.images.left_out`."""
-        return images.left_out(self.folders)
+        return images.left_out(self.folders, videos=True)
 
 
 def find(inputs: Sequence[Path | str]) -> Found:
@@ -229,7 +229,7 @@ def _found(given: Path | str, folders: list[Path | str]) -> Iterable[PictureFile
         return _in_store(text)
     local = _local(given)
     folders.append(local)
-    return images.find([local])
+    return images.find([local], videos=True)
 
 
 def _is_url(text: str) -> bool:
@@ -278,7 +278,7 @@ def _listed(data: bytes, name: str, folders: list[Path | str]) -> list[PictureFi
         path = Path(_local(each)).expanduser()
         if path.exists() or glob.has_magic(str(path)):
             folders.append(path)
-            local += images.find([path])
+            local += images.find([path], videos=True)
         else:
             lost += 1
             local.append(PictureFile(path, Path(path.name)))

@@ -23,11 +23,11 @@ _SHARE = {"cpu": 0.5, "cuda": 0.8, "mps": 0.5}
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-class _Live(TorchDispatchMode):
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that operations make while they are alive."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.largest = 0
         self._now = 0
         self._sizes: dict[int, int] = {}
@@ -71,9 +71,9 @@ def bytes_per_pixel(run: Callable[[Tensor], object], side: int) -> float | None:
     Returns:
         None if the network cannot be watched.
     """
-    rainy = torch.full((1, 3, side, side), 0.5)
+    rainy, live = torch.full((1, 3, side, side), 0.5), _Live()
     try:
-        with torch.inference_mode(), _Live() as live:
+        with torch.inference_mode(), live:
             run(rainy)
     except Exception:  # of the network or of torch; the network will say when it runs
         return None

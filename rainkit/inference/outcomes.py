@@ -47,6 +47,7 @@ class InferRequest:
         options: device, precision, tiles, work size and effort.
         parts: save what the method estimates besides its results.
         overwrite: replace existing results, which are skipped otherwise; inputs are never replaced.
+        keep_dry: leave pictures in which no rain is found as they are, byte for byte.
         retry_failed: take only the pictures that failed when they were tried last.
         shard: take only one part of the pictures, such as ``2/8``; None for all.
         workers: number of threads that decode, and of those that encode; None for a number that
@@ -56,6 +57,7 @@ class InferRequest:
             that suits the device.
         quality: quality of JPEG, WebP, HEIC and AVIF results, 1 to 100; None for that of the input,
             see :func:`rainkit.images.write`.
+        steady: reduce the flicker of videos, see :mod:`rainkit.inference.steady`.
         report: make a page that shows pictures and results side by side.
         report_path: file of this page; None for ``report.html`` in the first folder of results (of
             several methods, see :func:`rainkit.inference.outputs.plan_several`).
@@ -71,12 +73,14 @@ class InferRequest:
     name: str | None = None
     format: ResultFormat | None = None
     overwrite: bool = False
+    keep_dry: bool = False
     retry_failed: bool = False
     shard: str | None = None
     workers: int | None = None
     engine: Engine = Engine.LOCAL
     batch: int | None = None
     quality: int | None = None
+    steady: bool = False
     report: bool = False
     report_path: Path | None = None
 
@@ -110,7 +114,8 @@ class Outcome:
         input: the rainy file.
         output: the file of the result, whether or not it was written.
         status: whether it was written.
-        error: the reason in one line if there is no result, or else None.
+        error: the reason in one line if there is no result, or if it is a video that was damaged,
+            whose result is there as far as it could be made; or else None.
         seconds: time in the network, transfers included; 0 if the picture did not get there.
         size: width and height in pixels; None if the picture was not read.
         blocks: number of blocks that ran; None if that is unknown, or if the method is not an
@@ -119,8 +124,10 @@ class Outcome:
             None.
         by: name of the weights, if they were chosen for the picture.
         rain: the kind of rain that they were chosen for.
+        dry: whether the picture was left as it is, since no rain was found.
         parts: files of the parts by name, if they were asked for.
         notes: what else became of the picture, such as what the format of the result cannot hold.
+        frames: number of frames of a video; None for a picture.
     """
 
     input: Path
@@ -133,8 +140,10 @@ class Outcome:
     work_size: tuple[int, int] | None = None
     by: str | None = None
     rain: str | None = None
+    dry: bool = False
     parts: Mapping[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    frames: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,6 +201,11 @@ class InferResult:
         return self._of("failed")
 
     @property
+    def damaged(self) -> tuple[Outcome, ...]:
+        """Outcomes of the videos whose result was written although they were damaged."""
+        return tuple(each for each in self.done if each.error is not None)
+
+    @property
     def not_attempted(self) -> tuple[Outcome, ...]:
         """Outcomes of the pictures that were not tried, since nothing could be written any more."""
         return self._of("not attempted")
@@ -199,7 +213,7 @@ class InferResult:
     @property
     def exit_code(self) -> int:
         """0 if all results and the report exist, or else 1."""
-        lacking = self.failed or self.not_attempted or self.kept
+        lacking = self.failed or self.not_attempted or self.kept or self.damaged
         return 1 if lacking or self.report_error is not None else 0
 
     @property
@@ -242,8 +256,10 @@ class InferResult:
                     "work_size": each.work_size,
                     "by": each.by,
                     "rain": each.rain,
+                    "dry": each.dry,
                     "parts": {name: str(path) for name, path in each.parts.items()},
                     "notes": list(each.notes),
+                    "frames": each.frames,
                     "error": each.error,
                 }
                 for each in self.outcomes
@@ -302,6 +318,12 @@ class Progress:
         """Called after each tile of a picture with the number of tiles done and of all tiles.
 
         Where several devices take part, it is called in their threads.
+        """
+
+    def frame(self, video: Path, done: int, total: int) -> None:
+        """Called after each frame of a video with the number of those done and of all, if known.
+
+        A run that goes on where an earlier one was stopped begins with what that has done.
         """
 
     def advance(self, outcome: Outcome) -> None:

@@ -19,7 +19,8 @@ from rainkit.api import RAIN
 from rainkit.choices import ResultFormat
 from rainkit.errors import FileError, UsageError
 from rainkit.files import system_reason
-from rainkit.images import SUFFIXES, PictureFile
+from rainkit.images import SUFFIXES, VIDEO_SUFFIXES, PictureFile
+from rainkit.images import encoding as videos
 from rainkit.inference.inputs import RemotePath
 from rainkit.inference.outcomes import STDOUT, MethodToRun
 
@@ -79,6 +80,11 @@ class Job:
     def piped(self) -> bool:
         """Whether the result goes to standard output."""
         return self.output == STDOUT
+
+    @property
+    def video(self) -> bool:
+        """Whether the input is a video."""
+        return _is_video(self.input)
 
     @property
     def key(self) -> str:
@@ -181,7 +187,8 @@ class Naming:
             method: the method's name.
             beside: whether the result lies in the folder of the picture.
         """
-        suffix = name.suffix if self.format is None else f".{self.format}"
+        keeps = self.format is None or _is_video(name)
+        suffix = name.suffix if keeps else f".{self.format}"
         if self.template is None:
             return f"{name.stem}-{method}{suffix}" if beside else f"{name.stem}{suffix}"
         ext = name.suffix.removeprefix(".")
@@ -309,19 +316,24 @@ def _plan(
             name=each.relative.as_posix(),
             home=folder,
             alone=alone,
-            parts=_parts_of(path if alone else folder, alone=alone) if parts else None,
-            part_file=None if alone else path.relative_to(folder),
+            parts=_parts_of(path if alone else folder, alone=alone)
+            if parts and not _is_video(each.path)
+            else None,
+            part_file=None if alone or _is_video(each.path) else path.relative_to(folder),
             made=not overwrite and path.exists(),
             suffix=path.suffix,
         )
         for each, (folder, path, alone) in zip(found, placed, strict=True)
     ]
     _refuse_collisions(jobs)
+    for job in jobs:
+        if job.video:
+            videos.check_output(job.input, job.output)
     if parts:
         _refuse_shared_parts(jobs)
         jobs = _with_part_files(jobs)
     jobs = [
-        dataclasses.replace(job, exists=job.made and (not parts or job.part(RAIN).exists()))
+        dataclasses.replace(job, exists=job.made and (job.parts is None or job.part(RAIN).exists()))
         for job in jobs
     ]
     folders = tuple(dict.fromkeys(folder for folder, _, _ in placed))
@@ -357,7 +369,12 @@ def check_writable(folder: Path, option: str = "--output") -> None:
 def _check_output(output: Path, found: Sequence[PictureFile], *, single: bool) -> None:
     suffix = output.suffix.lower()
     if not output.is_dir():
-        if suffix in SUFFIXES:
+        if single and _is_video(found[0].path) and suffix in SUFFIXES | videos.OUTPUTS:
+            videos.check_output(found[0].path, output)
+        elif suffix in VIDEO_SUFFIXES:
+            several = f"there are {len(found)} inputs" if len(found) > 1 else "the input is none"
+            raise UsageError(f"--output {output} names a video, but {several}: name a folder")
+        elif suffix in SUFFIXES:
             if not single:
                 several = f"there are {len(found)}" if len(found) > 1 else "the input is a folder"
                 raise UsageError(f"--output {output} names a picture, but {several}: name a folder")
@@ -384,6 +401,8 @@ def _piped(
         if given:
             raise UsageError(f"{option} cannot be used with --output -; leave it out")
     (only,) = found
+    if _is_video(only.path):
+        raise UsageError(f"--output - takes a picture, but {only.path} is a video: name a file")
     suffix = only.path.suffix if naming.format is None else f".{naming.format}"
     job = Job(only.path, STDOUT, only.path.name, STDOUT.parent, alone=True, suffix=suffix)
     return Plan((job,), (STDOUT,), (), (), STDOUT)
@@ -396,10 +415,14 @@ def _place(
     if output is None and found.root is None:
         path = found.path.with_name(naming.named(Path(found.path.name), method, beside=True))
         return path.parent, path, True
-    if output is not None and single and output.suffix.lower() in SUFFIXES and not output.is_dir():
+    if output is not None and single and _names_file(output, found) and not output.is_dir():
         if naming.template is not None:
             raise UsageError(f"--output {output} names the result; leave out --name")
-        if naming.format is not None and _kind(output.suffix) != _kind(f".{naming.format}"):
+        if (
+            naming.format is not None
+            and not _is_video(found.path)
+            and _kind(output.suffix) != _kind(f".{naming.format}")
+        ):
             raise UsageError(
                 f"--output {output} and --format {naming.format} differ; leave one out"
             )
@@ -407,6 +430,14 @@ def _place(
     folder = output or _beside_folder(found.root or found.path.parent, method)
     name = naming.named(Path(found.relative.name), method, beside=False)
     return folder, folder / found.relative.with_name(name), False
+
+
+def _names_file(output: Path, found: PictureFile) -> bool:
+    return output.suffix.lower() in (videos.OUTPUTS if _is_video(found.path) else SUFFIXES)
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _kind(suffix: str) -> str:
@@ -528,7 +559,7 @@ def _ignores_case(path: Path) -> bool:
 
 def _refuse_shared_parts(jobs: Sequence[Job]) -> None:
     """Refuse pictures that stand alone and whose parts would share a folder."""
-    places = Counter(job.parts for job in jobs if job.alone)
+    places = Counter(job.parts for job in jobs if job.alone and job.parts is not None)
     for place, number in places.items():
         if number > 1:
             raise UsageError(f"the parts of {number} pictures would go to {place}: add an --output")

@@ -22,21 +22,24 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rainkit import images
 from rainkit.api import RAIN
-from rainkit.errors import described
+from rainkit.errors import UsageError, described
 from rainkit.files import sha256
 from rainkit.images import Picture
 from rainkit.inference import inputs
+from rainkit.inference.choice import is_dry
 from rainkit.inference.outcomes import InferRequest, Outcome, Progress
 from rainkit.inference.outputs import Job
 from rainkit.inference.record import Notes, Records
+from rainkit.inference.video import OnFrame, derain_video
 
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer, Result
     from rainkit.inference.tiles import OnTile
+    from rainkit.inference.video import VideoResult
 
 __all__ = [
     "MOST_BYTES",
@@ -66,12 +69,16 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A decoded picture with the hash of its file, or the reason why there is none."""
+    """A decoded picture with the hash of its file, or the reason why there is none.
+
+    If the picture is to be left as it is, ``dry`` holds the file.
+    """
 
     picture: Picture | None = None
     sha256: str | None = None
     seen: str | None = None
     error: str | None = None
+    dry: bytes | None = None
 
     @property
     def nbytes(self) -> int:
@@ -88,6 +95,8 @@ class _Computed:
     result: Result | None = None
     seconds: float = 0.0
     error: str | None = None
+    video: VideoResult | None = None
+    hopeless: bool = False
 
 
 class _Stopped(BaseException):
@@ -124,14 +133,16 @@ def derain_all(
         progress: hooks that are called.
     """
     workers = request.workers or usual_workers(derainers[0].runtime.device.type)
+    video = partial(_derain_video, records, overwrite=request.overwrite, steady=request.steady)
     with ExitStack() as stack:
         line = _Line(
             jobs=jobs,
             decoders=stack.enter_context(_threads("decode", workers)),
             encoders=stack.enter_context(_threads("encode", workers)),
-            networks=stack.enter_context(_Networks(derainers, progress)),
+            networks=stack.enter_context(_Networks(derainers, progress, video)),
             encode=partial(_write, records, overwrite=request.overwrite, quality=request.quality),
             finish=finish,
+            read=partial(_read, keep_dry=request.keep_dry),
             batch=request.batch,
             workers=workers,
         )
@@ -150,12 +161,14 @@ class _Line:
         networks: _Networks,
         encode: Callable[[Job, _Computed], Finished],
         finish: Callable[[Finished], None],
+        read: Callable[[Job], _Read],
         batch: int | None,
         workers: int,
     ) -> None:
         self._unread = iter(jobs)
         self._decoders, self._encoders, self._networks = decoders, encoders, networks
         self._encode, self._finish, self._batch = encode, finish, batch
+        self._read = read
         self._ahead = max(workers + 1, 2 * (batch or 1), networks.wanted)
         self._reading: deque[tuple[Job, Future[_Read] | None]] = deque()
         self._computing: deque[tuple[Sequence[Job], Future[list[_Computed]] | None]] = deque()
@@ -199,7 +212,7 @@ class _Line:
             if job.exists:
                 self._reading.append((job, None))
             else:
-                self._reading.append((job, self._decoders.submit(_read, job)))
+                self._reading.append((job, self._decoders.submit(self._read, job)))
                 self._being_read += 1
 
     def _full(self) -> bool:
@@ -291,15 +304,18 @@ def _alike(one: _Read, other: _Read) -> bool:
     first, second = one.picture, other.picture
     if first is None or second is None:
         return False
-    return first.size == second.size and not second.following
+    return first.size == second.size and not second.following and one.dry is other.dry is None
 
 
 class _Networks:
     """One network in this thread, or a thread for each of several devices."""
 
-    def __init__(self, derainers: Sequence[Derainer], progress: Progress) -> None:
+    def __init__(
+        self, derainers: Sequence[Derainer], progress: Progress, video: _DerainVideo
+    ) -> None:
         self._derainers = derainers
         self._progress = progress
+        self._video = video
         self._stopping = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._idle: queue.SimpleQueue[Derainer] = queue.SimpleQueue()
@@ -356,15 +372,23 @@ class _Networks:
             if results:
                 return [_Computed(*both, each) for both in zip(reads, results, strict=True)]
             self._one_by_one = True  # such as for lack of memory
-        return [
-            _compute(read, derainer, partial(self._on_tile, job.input), parts=job.parts is not None)
-            for job, read in zip(jobs, reads, strict=True)
-        ]
+        return [self._compute_one(*each, derainer) for each in zip(jobs, reads, strict=True)]
+
+    def _compute_one(self, job: Job, read: _Read, derainer: Derainer) -> _Computed:
+        if job.video:
+            return self._video(job, read, derainer, partial(self._on_frame, job.input))
+        on_tile = partial(self._on_tile, job.input)
+        return _compute(read, derainer, on_tile, parts=job.parts is not None)
 
     def _on_tile(self, picture: Path, done: int, total: int) -> None:
         if self._stopping.is_set():
             raise _Stopped
         self._progress.tile(picture, done, total)
+
+    def _on_frame(self, video: Path, done: int, total: int) -> None:
+        if self._stopping.is_set():
+            raise _Stopped
+        self._progress.frame(video, done, total)
 
     def stop(self) -> None:
         """Let no further group begin; other threads leave their picture after a tile."""
@@ -408,9 +432,17 @@ def derain_one(
     *,
     overwrite: bool,
     quality: int | None,
+    keep_dry: bool,
+    steady: bool = False,
 ) -> Finished:
     """Read a picture, derain it and write the result, without any other at the same time."""
-    computed = _compute(_read(job), derainer, lambda done, of: None, parts=job.parts is not None)
+    read = _read(job, keep_dry=keep_dry)
+    if job.video:
+        computed = _derain_video(
+            records, job, read, derainer, None, overwrite=overwrite, steady=steady
+        )
+        return _video_finished(records, job, computed)
+    computed = _compute(read, derainer, lambda done, of: None, parts=job.parts is not None)
     return _write(records, job, computed, overwrite=overwrite, quality=quality)
 
 
@@ -423,16 +455,20 @@ def refused(job: Job, error: Exception) -> tuple[str, bool]:
     return reason, isinstance(cause, OSError) and cause.errno in _HOPELESS
 
 
-def _read(job: Job) -> _Read:
+def _read(job: Job, *, keep_dry: bool) -> _Read:
     """Return the picture, or the reason why it cannot be read."""
     seen = inputs.fingerprint(job.input)
+    if job.video:  # which is read frame by frame
+        return _Read(seen=seen)
     try:
         data = inputs.read_bytes(job.input)
         digest = hashlib.sha256(data).hexdigest()
     except Exception as error:
         return _Read(error=_about(job.input, error))
     try:
-        return _Read(images.decode(data, job.input, every_frame=True), digest, seen)
+        picture = images.decode(data, job.input, every_frame=True)
+        dry = keep_dry and all(is_dry(each.rgb) for each in (picture, *picture.following))
+        return _Read(picture, digest, seen, dry=data if dry else None)
     except Exception as error:  # whatever it is, the other pictures can be derained
         return _Read(None, digest, seen, _about(job.input, error))
 
@@ -446,6 +482,10 @@ def _about(path: Path, error: Exception) -> str:
 def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -> _Computed:
     if read.picture is None:
         return _Computed(read, error=read.error)
+    if read.dry is not None:
+        from rainkit.inference.derainer import Result  # imports torch
+
+        return _Computed(read, Result(picture=read.picture, dry=True))
     start = time.perf_counter()
     try:
         result = derainer.derain_picture(read.picture, on_tile, parts=parts)
@@ -454,17 +494,93 @@ def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -
     return _Computed(read, result, time.perf_counter() - start)
 
 
+_DerainVideo: TypeAlias = "Callable[[Job, _Read, Derainer, OnFrame], _Computed]"
+
+
+def _derain_video(
+    records: Records | Notes,
+    job: Job,
+    read: _Read,
+    derainer: Derainer,
+    on_frame: OnFrame | None,
+    *,
+    overwrite: bool,
+    steady: bool,
+) -> _Computed:
+    """Derain a video and write its result, since its frames are never in memory together."""
+    start = time.perf_counter()
+
+    def on_whole(temporary: Path) -> None:
+        records.done(
+            job,
+            source=sha256(job.input),
+            seen=read.seen,
+            output=sha256(temporary),
+            written=inputs.fingerprint(temporary),
+            seconds=time.perf_counter() - start,
+        )
+
+    try:
+        if isinstance(job.input, inputs.RemotePath):
+            raise UsageError(f"{job.input}: videos must be files of this machine; download it")
+        video = derain_video(
+            derainer,
+            job.input,
+            job.output,
+            steady=steady,
+            overwrite=overwrite,
+            on_frame=on_frame,
+            on_whole=on_whole,
+            file=records.file,
+        )
+    except Exception as error:  # whatever it is, the other inputs can be derained
+        cause = error.__cause__
+        hopeless = isinstance(cause, OSError) and cause.errno in _HOPELESS
+        return _Computed(read, error=_about(job.input, error), hopeless=hopeless)
+    return _Computed(read, seconds=time.perf_counter() - start, video=video)
+
+
+def _video_finished(records: Records | Notes, job: Job, computed: _Computed) -> Finished:
+    """Return what became of a video, and note it in the record if it failed."""
+    video, error = computed.video, computed.error
+    if video is None:
+        records.failed(job, error or "")
+        failed = Outcome(input=job.input, output=job.output, status="failed", error=error)
+        return Finished(failed, hopeless=computed.hopeless)
+    seen = None
+    if video.work_size is not None:
+        width, height = (round(video.work_size * side / max(video.size)) for side in video.size)
+        seen = (width, height)
+    return Finished(
+        Outcome(
+            input=job.input,
+            output=job.output,
+            error=f"{job.input}: {'; '.join(video.damage)}" if video.damage else None,
+            seconds=computed.seconds,
+            size=video.size,
+            work_size=seen,
+            notes=video.notes,
+            frames=video.frames,
+        )
+    )
+
+
 def _write(
     records: Records | Notes, job: Job, computed: _Computed, *, overwrite: bool, quality: int | None
 ) -> Finished:
     """Write a result, and note in the record what became of the picture."""
+    if job.video:
+        return _video_finished(records, job, computed)
     read, result, error = computed.read, computed.result, computed.error
     hopeless = False
     written: Mapping[str, Path] = {}
     if result is not None:
         try:
             if not (job.made and job.parts):
-                data = images.encode(result.picture, job.suffix, quality=quality)
+                same = job.suffix.lower() == job.input.suffix.lower()
+                data = (read.dry if same else None) or images.encode(
+                    result.picture, job.suffix, quality=quality
+                )
                 _write_result(records, job, data, computed, overwrite=overwrite)
             written = _write_parts(records, job, result, overwrite=overwrite)
         except Exception as unwritten:
@@ -484,6 +600,7 @@ def _write(
         work_size=None if result is None else result.work_size,
         by=None if result is None else result.by,
         rain=None if result is None else result.rain,
+        dry=result is not None and result.dry,
         parts=written,
         notes=_notes(result, job) if result is not None and error is None else (),
     )

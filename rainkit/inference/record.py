@@ -112,6 +112,8 @@ def _difference(job: Job, entry: Any, settings: Mapping[str, Any]) -> str | None
         return f"is there, made by {maker}"
     if job.output.suffix.lower() not in _LOSSY:
         differing.discard("quality")
+    if not job.video:
+        differing.discard("steady")
     if differing:
         options = " and ".join(name.replace("_", " ") for name in sorted(differing))
         return f"is there, made with another {options}"

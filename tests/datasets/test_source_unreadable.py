@@ -13,7 +13,7 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.datasets.sources.mixed import Batch, Redrawn, collate
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import DatasetError, ImageError, UsageError
 from rainkit.images import Picture
 
 TRAINING = Training(patch=16)
@@ -108,3 +108,14 @@ def test_what_else_is_wrong_is_not_skipped(pairs: Path) -> None:
         DataRequest(unreadable="ignore")
     with pytest.raises(UsageError, match="nowhere"):
         open_sources(DataRequest(pairs=("nowhere",), unreadable="skip"), TRAINING, seed=0)
+
+
+def test_an_error_that_nobody_expects_is_the_samples_too(pairs: Path, monkeypatch) -> None:
+    source = open_sources(DataRequest(pairs=(str(pairs),)), TRAINING, seed=0)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of nobody's making")
+
+    monkeypatch.setattr(type(source._sources[0]), "draw", fail)
+    assert isinstance(source[0], DatasetError)
+    assert str(source[0]).endswith("a sample failed (ZeroDivisionError: of nobody's making)")

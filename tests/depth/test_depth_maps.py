@@ -303,3 +303,15 @@ def test_unknown_options_are_refused(tmp_path: Path) -> None:
     for form in FORMATS:
         with pytest.raises(UsageError, match="--set depth_format: is for depth maps"):
             open_source("none", form=form)
+
+
+def test_depth_without_a_unit_is_refused_with_the_flag(tmp_path: Path) -> None:
+    nearness = (1 / RAMP) / (1 / RAMP).max()
+    midas = nearness[..., None].repeat(3, 2)
+    for values, what in ((midas, "3 equal channels of floats"), (nearness, "floats up to 1")):
+        with pytest.raises(DatasetError, match=rf"street\.npy: holds {what}, which may be metres"):
+            read(tmp_path, ".npy", values)
+    assert not read(tmp_path, ".npy", midas, form="disparity").metric
+    assert read(tmp_path, ".npy", nearness, form="metres").metric
+    with pytest.raises(DatasetError, match=r"--set depth_format=relative .* or =metres"):
+        read(tmp_path, ".npy", midas * 40)

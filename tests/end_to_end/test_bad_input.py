@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,3 +180,124 @@ def test_ctrl_c_says_how_far_it_came(arguments: list[str], tmp_path: Path):
     assert 1 <= len(written) < 12
     assert len(written) == int(stopped[1])
     assert all(images.read(out / name).size == (1200, 400) for name in written)
+
+
+def kinds() -> dict[str, bytes]:
+    """Small pictures of all formats and modes, by name."""
+    rgb, grey, clear = PHOTO[:16, :24], PHOTO[:16, :24, 1], PHOTO[16:32, :24, 0]
+    found: dict[str, bytes] = {}
+
+    def save(name: str, image: Image.Image, **options: object) -> None:
+        file = io.BytesIO()
+        kind = Image.registered_extensions()[Path(name).suffix]
+        image.save(file, kind, **options)
+        found[name] = file.getvalue()
+
+    colour, level = Image.fromarray(rgb), Image.fromarray(grey)
+    with_alpha = Image.fromarray(np.dstack([rgb, clear]))
+    moving = {"save_all": True, "append_images": [Image.fromarray(np.roll(rgb, 3, 1))]}
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        save(f"{mode}.png", with_alpha.convert(mode))
+        save(f"{mode}.tif", with_alpha.convert(mode), compression="tiff_adobe_deflate")
+        save(f"{mode}.webp", with_alpha.convert(mode))
+        save(f"{mode}.gif", with_alpha.convert(mode))
+    for mode in ("1", "L", "P", "RGB"):
+        save(f"{mode}.bmp", colour.convert(mode))
+    for compression in ("raw", "tiff_lzw", "jpeg", "packbits"):
+        save(f"{compression}.tif", colour, compression=compression)
+    for mode in ("CMYK", "YCbCr"):
+        save(f"{mode}.tiff", colour.convert(mode))
+    for mode in ("L", "RGB", "CMYK"):
+        save(f"{mode}.jpg", colour.convert(mode), quality=60)
+    save("progressive.jfif", colour, progressive=True)
+    save("rgb.jpeg", colour, keep_rgb=True)
+    save(
+        "turned.jpg", colour, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    )
+    save("deep grey.png", Image.fromarray(grey.astype(np.uint16) * 257))
+    for suffix in ("png", "gif", "webp", "tiff"):
+        save(f"moving.{suffix}", colour, **moving)
+    save("grey.avif", level)
+    save("colour.avif", colour, speed=10)
+    for name in ("deep.png", "deep.tif", "colour.heic", "deep.heic"):
+        deep = Picture(rgb.astype(np.uint16) * 257, clear.astype(np.uint16) * 257)
+        found[name] = images.encode(Picture(rgb) if name[0] == "c" else deep, Path(name).suffix)
+    return found
+
+
+def bombs() -> dict[str, bytes]:
+    """Files whose headers promise billions of pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    png += chunk(b"IDAT", zlib.compress(bytes(1 << 20))) + chunk(b"IEND", b"")
+    bmp = b"BM" + struct.pack(
+        "<IIIIiiHHIIiiII", 99, 0, 54, 40, 50_000, 50_000, 1, 24, 0, 0, 0, 0, 0, 0
+    )
+    gif = b"GIF89a" + struct.pack("<HHBBB", 65_000, 65_000, 0x80, 0, 0) + bytes(6)
+    gif += b"," + struct.pack("<HHHHB", 0, 0, 65_000, 65_000, 0) + b"\2\2\x4c\1\0;"
+    return {"bomb.png": png, "bomb.bmp": bmp + bytes(99), "bomb.gif": gif}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_hostile_folder_is_derained_to_its_end(run, tmp_path: Path):
+    """Some 300 files of all kinds: each is accounted for, and what is whole is done."""
+    home, whole, broken = tmp_path / "hostile", {}, {}
+    for name, content in kinds().items():
+        whole[name] = content
+        if not name.endswith(("webp", "heic", "avif")):
+            whole[f"wrong/{name}.webp"] = content
+        broken[f"cut/{name}"] = content[: len(content) // 3]
+        broken[f"later/{name}"] = content[: len(content) * 2 // 3]
+        broken[f"end/{name}"] = content[:24]
+    broken |= {f"empty{suffix}": b"" for suffix in images.SUFFIXES} | bombs()
+    broken |= {"text.jpg": b"no picture\n" * 99, "page.png": b"<html></html>"}
+    broken |= {
+        "camera.tif": b"II*\0\x10\0\0\0CR\2\0" + bytes(99),
+        "a.exr.png": b"\x76\x2f\x31\x01" * 9,
+    }
+    good = whole["RGB.png"]
+    names = [
+        "a b.png",
+        "🌧 雨.png",
+        "new\nline.png",
+        "-o.png",
+        "--help.png",
+        "%s{0}$HOME.png",
+        "'.png",
+    ]
+    whole |= dict.fromkeys(names, good) | {"a" * 240 + ".png": good}
+    for size in ((1, 1), (1, 5000), (5000, 1)):
+        thin = np.resize(PHOTO, (*size, 3))
+        whole[f"{size[0]}x{size[1]}.png"] = images.encode(Picture(thin), ".png")
+    for name, content in (whole | broken).items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(content)
+    (home / os.fsdecode("雨1.png".encode("gbk"))).write_bytes(good)
+    os.mkfifo(home / "pipe.png")
+    (home / "folder.png").mkdir()
+    (home / "dangling.png").symlink_to(home / "nowhere.png")
+    (home / "self.png").symlink_to(home / "self.png")
+    (home / "cut" / "loop").symlink_to(home)
+    (home / "notes.txt").touch()
+    ran = run(home, "--json")
+    assert ran.code == 1, ran.err
+    told = {each["input"]: each for each in json.loads(ran.out)["pictures"]}
+    assert len(told) == len(whole) + len(broken) + 4 >= 200
+    for name in whole:
+        each = told[str(home / name)]
+        assert (each["status"], each["error"]) == ("done", None)
+        assert Path(each["output"]).is_file()
+    for name in (*broken, "pipe.png", "dangling.png", "self.png"):
+        each = told[str(home / name)]
+        assert each["status"] == "failed", name
+        assert str(home / name).replace("\n", " ") in each["error"]
+        assert not Path(each["output"]).exists()
+    made = files(tmp_path / "hostile-tiny")
+    assert len(made) == len(whole) + 1
+    assert not list((tmp_path / "hostile-tiny").rglob(".rainkit-?????????????*"))

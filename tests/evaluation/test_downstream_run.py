@@ -2,6 +2,7 @@
 
 import json
 import math
+import zlib
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from rainkit.errors import PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, Comparison, FoldersRequest, evaluate_folders
 from rainkit.evaluation import downstream as d
 from rainkit.evaluation.downstream import DownstreamRequest
+from rainkit.evaluation.downstream.labels import read_maps
 
 SIDE = 24
 
@@ -282,3 +284,19 @@ def test_labels_go_by_the_name_of_the_clean_picture_too(root, request_):
         path.rename(path.with_name(f"norain-{i}.png"))
     found = d.measure([compared(root, "a")], request_)
     assert found.rows[-1].figures["accuracy"] == 1
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_class_maps_of_few_bits_are_read_as_stored(tmp_path: Path, bits: int):
+    ids = np.arange(8 * 16).reshape(8, 16) % 2**bits
+    packed = np.packbits((ids[..., None] >> np.arange(bits)[::-1] & 1).reshape(8, -1), axis=1)
+    rows = np.hstack([np.zeros((8, 1), packed.dtype), packed]).tobytes()
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+
+    head = (16).to_bytes(4) + (8).to_bytes(4) + bytes((bits, 0, 0, 0, 0))
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    (tmp_path / "a.png").write_bytes(data)
+    np.testing.assert_array_equal(read_maps(tmp_path).read(0), ids)

@@ -19,7 +19,7 @@ from rainkit.api import MeasuredResult, Method, Weights
 from rainkit.cli import app
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.inference import InferRequest
-from rainkit.inference.choice import choose, rain_kind
+from rainkit.inference.choice import choose, is_dry, rain_kind
 from rainkit.runtime_options import Effort, RuntimeOptions
 
 INPUT_PSNR = {"rain100l": 26.0, "rain800": 21.0, "rain100h": 13.0}
@@ -126,6 +126,33 @@ def test_the_next_best_is_taken_where_the_best_is_missing(install: Callable[...,
         choose(RuntimeOptions())
     with pytest.raises(UsageError, match="--effort 2: c always runs as a whole"):
         choose(RuntimeOptions(effort=Effort(blocks=2)))
+
+
+def test_pictures_without_rain_are_left_as_they_are(install: Callable[..., None], tmp_path: Path):
+    install({"a": LIGHT})
+    photos = tmp_path / "photos"
+    dry = np.ascontiguousarray(np.linspace(0, 255, 120 * 120 * 3).reshape(120, 120, 3).astype("u1"))
+    images.write(photos / "dry.jpg", images.Picture(dry))
+    images.write(photos / "rainy.png", images.Picture(HEAVY_RAIN))
+    command = ["infer", str(photos), "-m", "a", "--device", "cpu"]
+    result = CliRunner().invoke(app, [*command, "--keep-dry"])
+    assert result.exit_code == 0, result.output
+    assert "1 picture without rain, left as they are" in result.stdout
+    out = tmp_path / "photos-a"
+    assert (out / "dry.jpg").read_bytes() == (photos / "dry.jpg").read_bytes()
+    assert (out / "rainy.png").read_bytes() != (photos / "rainy.png").read_bytes()
+    assert "nothing to do" in CliRunner().invoke(app, [*command, "--keep-dry"]).stdout
+    assert "another keep dry" in CliRunner().invoke(app, command).stderr
+    converted = CliRunner().invoke(
+        app, [*command, "--keep-dry", "-o", str(tmp_path / "o"), "--format", "png"]
+    )
+    assert converted.exit_code == 0, converted.output
+    np.testing.assert_array_equal(
+        images.read(tmp_path / "o" / "dry.png").rgb, images.read(photos / "dry.jpg").rgb
+    )
+    refused = CliRunner().invoke(app, [*command, "--keep-dry", "--parts"])
+    assert refused.exit_code == 2
+    assert not any(is_dry(each) for each in (SPARSE_RAIN, DENSE_RAIN, HEAVY_RAIN))
 
 
 def test_broken_results_of_a_header_are_named(tiny_method: Method, tmp_path: Path):

@@ -229,6 +229,10 @@ def test_the_result_is_plain_data(run, photos: Path):
         "work_size": None,
         "parts": {},
         "notes": [],
+        "frames": None,
+        "by": None,
+        "rain": None,
+        "dry": False,
         "error": None,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from rainkit.errors import FileError, ImageError, UsageError
-from rainkit.images import Pixels
+from rainkit.images import Picture, Pixels, write
+from rainkit.images.encoding import check_output
 from rainkit.inference.steady import Flicker, measure_flicker, steadied
-from rainkit.inference.video import VideoResult, check_output, derain_video
+from rainkit.inference.video import VideoResult, derain_video
 
 av = pytest.importorskip("av")
 
@@ -39,6 +41,9 @@ class Stub:
     def suited_work_size(self, rgb: Pixels) -> int:
         self.asked += 1
         return 32
+
+    def suited_to(self, looks: Any) -> Stub:
+        return self
 
     def at_work_size(self, longest: int) -> Stub:
         self.work_size = longest
@@ -350,3 +355,58 @@ def test_the_work_size_is_chosen_once(tmp_path: Path):
     derainer = Stub(work_size=None)
     result = run(source, tmp_path / "out.mp4", derainer)
     assert (derainer.asked, derainer.work_size, result.work_size) == (3, 32, 32)
+
+
+def test_videos_beside_pictures(
+    tmp_path: Path, tiny_weights: Path, rainkit: Callable[..., tuple[int, str, str]]
+):
+    folder = tmp_path / "trip"
+    folder.mkdir()
+    make(folder / "a.mp4", stamps=(0, 100, 200, 300), sound=True)
+    write(folder / "b.png", Picture(picture(1)))
+    broken = make(folder / "c.mkv", seed=1, stamps=tuple(range(0, 3000, 100)))
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    (folder / "d.mov").write_text("no video")
+    command = ("infer", folder, "-m", "tiny", "--weights", tiny_weights, "--device", "cpu")
+    code, out, err = rainkit(*command, "--json", "--report", "--parts", "--steady")
+    assert code == 1, err
+    made = tmp_path / "trip-tiny"
+    result = json.loads(out)
+    assert [each["status"] for each in result["pictures"]] == ["done", "done", "done", "failed"]
+    assert result["pictures"][0]["frames"] == 4
+    assert "ends early" in result["pictures"][2]["error"]
+    assert "cannot be decoded as a video" in result["pictures"][3]["error"]
+    assert '"event": "frame"' in err
+    assert len(frames(made / "a.mp4")) == 4
+    assert sorted(path.name for path in made.glob("[!.]*")) == [
+        "a.mp4",
+        "b.png",
+        "c.mkv",
+        "report.html",
+    ]
+    (folder / "d.mov").unlink()
+    code, out, err = rainkit(*command, "--parts", "--steady")
+    assert (code, "nothing to do" in out) == (0, True), err
+    code, out, err = rainkit(*command)  # which the picture does not mind
+    assert code == 1
+    assert "a.mp4 is there, made with another steady (and so are 1 more)" in err
+
+
+def test_names_of_outputs_of_videos(
+    tmp_path: Path, tiny_weights: Path, rainkit: Callable[..., tuple[int, str, str]]
+):
+    source = make(tmp_path / "in.mp4", stamps=(0, 100))
+    write(tmp_path / "in.png", Picture(picture(1)))
+    command = ("-m", "tiny", "--weights", tiny_weights, "--device", "cpu")
+    assert rainkit("infer", source, *command)[0] == 0
+    assert len(frames(tmp_path / "in-tiny.mp4")) == 2
+    assert rainkit("infer", source, *command, "-o", tmp_path / "out.mkv")[0] == 0
+    assert len(frames(tmp_path / "out.mkv")) == 2
+    for given, output, said in (
+        (source, "out.png", "cannot be written as .png"),
+        (tmp_path / "in.png", "out.mp4", "names a video"),
+        (source, "-", "name a file"),
+    ):
+        target = output if output == "-" else tmp_path / output
+        code, _, err = rainkit("infer", given, *command, "-o", target)
+        assert (code, said in err) == (2, True), err

@@ -16,7 +16,7 @@ from rainkit.datasets.sampling_spec import SampledFolder, split_share
 from rainkit.datasets.sources.base import DataRequest, Source, SourceContext
 from rainkit.datasets.sources.disk import FrameScenes, PairFolder, Photos, SceneAverages
 from rainkit.datasets.sources.textures import Textures
-from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
+from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError, described
 from rainkit.images import RGB8
 from rainkit.rain.batched import paint_batch
 from rainkit.rain.render import SampledRain
@@ -167,7 +167,12 @@ class MixedDataset(Dataset[Sample | Redrawn | RainkitError]):
 
     def _draw(self, rng: np.random.Generator) -> Sample:
         source = self._sources[int(np.searchsorted(self._bounds, rng.random(), side="right"))]
-        first, second = source.draw(int(rng.integers(len(source))), rng)
+        try:
+            first, second = source.draw(int(rng.integers(len(source))), rng)
+        except RainkitError:
+            raise
+        except Exception as error:  # of one picture, which ends no training if others are drawn
+            raise DatasetError(f"{source.name}: a sample failed ({described(error)})") from error
         if not isinstance(first, SampledRain):
             return _to_channels_first(first), _to_channels_first(second)
         return first, _to_channels_first(second)

@@ -306,10 +306,11 @@ def _map_image(path: Path) -> Image.Image:
         image = Image.open(path, formats=("PNG",))
     except (OSError, SyntaxError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read as PNG") from error
-    if image.mode not in ("L", "P"):
+    if image.mode not in ("1", "L", "P"):
         image.close()
         raise DatasetError(
-            f"{path}: has the mode {image.mode}; class ids are 8-bit PNG files of one channel"
+            f"{path}: has the mode {image.mode}; class ids are PNG files of one channel with "
+            "up to 8 bits"
         )
     return image
 
@@ -319,10 +320,19 @@ def _map_size(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def _bits(path: Path) -> int:
+    """Return the bits per sample of a PNG file, which its first chunk tells."""
+    with path.open("rb") as file:
+        return file.read(25)[24]
+
+
 def _map(path: Path) -> ClassMap:
     try:
         with _map_image(path) as image:
-            return np.asarray(image, np.uint16)
+            ids = np.asarray(image, np.uint16)
+            grey = image.mode == "L"
+        # Of 2 and 4 bits, Pillow makes grey levels from 0 to 255, but ids are what is stored.
+        return ids // (255 // (2 ** _bits(path) - 1)) if grey else ids
     except (
         OSError,
         SyntaxError,
