@@ -16,10 +16,12 @@ from rainkit.errors import UsageError
 
 __all__ = [
     "Average",
+    "Backend",
     "DepthFormat",
     "DownstreamTask",
     "DryRun",
     "Engine",
+    "ExportFormat",
     "FileFormat",
     "Layout",
     "Level",
@@ -47,6 +49,24 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+
+
+class Backend(StrEnum):
+    """What executes a network; ``auto`` is the fastest that was measured, or else eager."""
+
+    AUTO = "auto"
+    EAGER = "eager"
+    COMPILE = "compile"
+    OPENVINO = "openvino"
+    ONNX = "onnx"
+
+
+class ExportFormat(StrEnum):
+    """Formats of exported networks."""
+
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+    PT2 = "pt2"
 
 
 class DryRun(StrEnum):

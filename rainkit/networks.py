@@ -5,7 +5,7 @@ infer, eval, bench and the validation of train all run networks through this mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ __all__ = [
     "ImageOnly",
     "build",
     "checked",
+    "fold_batch_norms",
     "pad",
     "parameters",
     "prepare",
@@ -54,7 +55,9 @@ def build(method: Method, settings: Any) -> nn.Module:
 
 
 def parameters(module: nn.Module) -> int:
-    """Return the number of trainable parameters of a module."""
+    """Return the number of trainable parameters of a module, as they were before any folding."""
+    if isinstance(module, ImageOnly):
+        return module.parameter_count
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
@@ -96,7 +99,12 @@ def _wide_share(network: nn.Module, spec: ImageSpec) -> float:
 
 
 def prepare(
-    network: nn.Module, spec: ImageSpec, runtime: Runtime, *, compiled: bool = False
+    network: nn.Module,
+    spec: ImageSpec,
+    runtime: Runtime,
+    *,
+    compiled: bool = False,
+    folded: bool = False,
 ) -> ImageOnly:
     """Move a network to its runtime and wrap it so that pictures of any size fit it.
 
@@ -106,6 +114,8 @@ def prepare(
         spec: requirements of the network.
         runtime: device and precision.
         compiled: whether to use ``torch.compile``, which needs a C++ compiler on the CPU.
+        folded: whether batch normalisation is folded into convolutions
+            (:func:`fold_batch_norms`); such a network can no longer be trained.
 
     Raises:
         MethodError: the spec names a sub-module that does not exist, or channels other than RGB.
@@ -115,12 +125,96 @@ def prepare(
             f"the network takes {spec.channels} channels; rainkit reads RGB, which is 3"
         )
     keep_large_blocks()
+    count = parameters(network)
+    if folded:
+        fold_batch_norms(network, spec)
     if runtime.precision != "fp32":
         keep_fp32(network, spec)
     network = network.to(runtime.device, memory_format=runtime.memory_format)  # type: ignore[call-overload]
     if compiled:
         network.compile()
-    return ImageOnly(network, spec, runtime)
+    return ImageOnly(network, spec, runtime, count)
+
+
+def fold_batch_norms(network: nn.Module, spec: ImageSpec) -> int:
+    """Fold batch normalisation in eval mode into the convolutions right before it.
+
+    A pair is found by running a small picture: the normalisation takes the very tensor that the
+    convolution gave. The folded network is kept only if it gives the same picture to 1e-5 of the
+    range, so that a convolution whose result is used elsewhere, too, stays as it was.
+
+    Returns:
+        The number of folded layers.
+    """
+    if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return 0
+    was_training = network.training
+    network.eval()
+    given: dict[int, nn.Conv2d] = {}
+    kept: list[Tensor] = []  # keeps tensors alive, so that no two share an id
+    pairs: dict[nn.BatchNorm2d, nn.Conv2d] = {}
+    runs: dict[nn.Module, int] = {}
+
+    def gave(module: Any, _: Any, output: Tensor) -> None:
+        runs[module] = runs.get(module, 0) + 1
+        given[id(output)] = module
+        kept.append(output)
+
+    def takes(module: Any, inputs: tuple[Tensor, ...]) -> None:
+        runs[module] = runs.get(module, 0) + 1
+        if id(inputs[0]) in given:
+            pairs[module] = given[id(inputs[0])]
+
+    hooks = [
+        module.register_forward_hook(gave)
+        if isinstance(module, nn.Conv2d)
+        else module.register_forward_pre_hook(takes)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d)
+        or (isinstance(module, nn.BatchNorm2d) and module.track_running_stats)
+    ]
+    side = max(spec.min_size, 24)
+    generator = torch.Generator().manual_seed(0)
+    device = next(network.parameters()).device
+    rainy = pad(torch.rand(1, spec.channels, side, side, generator=generator).to(device), spec)
+    try:
+        with torch.no_grad():
+            wanted = network(rainy).image
+    finally:
+        for hook in hooks:
+            hook.remove()
+        kept.clear()
+    once = {norm: conv for norm, conv in pairs.items() if runs[norm] == runs[conv] == 1}
+    names = {module: name for name, module in network.named_modules()}
+    before = [(conv, conv.weight, conv.bias) for conv in once.values()]
+    for norm, conv in once.items():
+        conv.weight, conv.bias = _folded(conv, norm)
+        network.set_submodule(names[norm], nn.Identity())
+    with torch.no_grad():
+        off = (network(rainy).image - wanted).abs().max() / wanted.abs().max().clamp(min=1)
+    if not bool(off <= 1e-5):
+        for conv, weight, bias in before:
+            conv.weight, conv.bias = weight, bias
+        for norm in once:
+            network.set_submodule(names[norm], norm)
+        return 0
+    network.train(was_training)
+    return len(once)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[nn.Parameter, nn.Parameter]:
+    """Return weight and bias of a convolution that does what both layers do."""
+    mean, variance = cast("Tensor", norm.running_mean), cast("Tensor", norm.running_var)
+    scale = (variance + norm.eps).rsqrt()
+    if norm.affine:
+        scale = scale * norm.weight
+    bias = -mean if conv.bias is None else conv.bias - mean
+    bias = bias * scale + (norm.bias if norm.affine else 0)
+    weight = conv.weight * scale[:, None, None, None]
+    return (
+        nn.Parameter(weight.detach(), conv.weight.requires_grad),
+        nn.Parameter(bias.detach(), conv.weight.requires_grad),
+    )
 
 
 class ImageOnly(nn.Module):
@@ -129,10 +223,21 @@ class ImageOnly(nn.Module):
     Pictures that are too small and sides that are not multiples of ``spec.multiple_of`` are padded
     on the right and below, by reflection as far as the picture reaches and by its edge beyond. The
     padding is cropped afterwards. A network that breaks the contract raises a MethodError.
+
+    Attributes:
+        runner: what :meth:`forward` uses instead of the network, such as a converted network of
+            :mod:`rainkit.backends`; None for the network itself.
+        backend: name of the backend that was asked for.
+        parameter_count: number of trainable parameters, before any folding.
     """
 
-    def __init__(self, network: nn.Module, spec: ImageSpec, runtime: Runtime) -> None:
+    def __init__(
+        self, network: nn.Module, spec: ImageSpec, runtime: Runtime, count: int | None = None
+    ) -> None:
         super().__init__()
+        self.runner: Callable[[Tensor], Tensor] | None = None
+        self.backend = "eager"
+        self.parameter_count = parameters(network) if count is None else count
         self.network = network
         self.spec = spec
         self.runtime = runtime
@@ -140,6 +245,10 @@ class ImageOnly(nn.Module):
 
     def forward(self, rainy: Tensor) -> Tensor:
         """[B,3,H,W] float in [0,1] -> the clean pictures, same shape, float32, not clamped."""
+        return self.eager(rainy) if self.runner is None else self.runner(rainy)
+
+    def eager(self, rainy: Tensor) -> Tensor:
+        """Return what :meth:`forward` returns, computed by torch whatever the backend."""
         return self.derained(rainy).image
 
     def derained(self, rainy: Tensor) -> Derained:

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
-from rainkit.choices import Precision, choose
+from rainkit.choices import Backend, Precision, choose, unknown
 from rainkit.errors import UsageError
 
-__all__ = ["SMALLEST_TILE", "STOP_BELOW", "STRONGEST", "Effort", "RuntimeOptions"]
+__all__ = ["EXPORTED", "SMALLEST_TILE", "STOP_BELOW", "STRONGEST", "Effort", "RuntimeOptions"]
 
 SMALLEST_TILE = 64
 """Shortest side of tiles in pixels."""
+
+EXPORTED = (".onnx", ".xml", ".pt2")
+"""Suffixes of files of ``rainkit export``."""
 
 STOP_BELOW = 4.0
 """Default threshold of ``--effort auto`` in grey levels; see docs/benchmarks/anytime.md."""
@@ -105,6 +108,8 @@ class RuntimeOptions:
         effort: how much of an anytime network runs.
         strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
             finds, 0 for nothing.
+        backend: what executes the network, a name of :class:`rainkit.choices.Backend` or a file of
+            ``rainkit export``.
     """
 
     device: str = "auto"
@@ -113,6 +118,7 @@ class RuntimeOptions:
     work_size: int | None = 0
     effort: Effort = field(default_factory=Effort)
     strength: float = 1.0
+    backend: str = Backend.EAGER
 
     def __post_init__(self) -> None:
         if not _DEVICES.fullmatch(self.device):
@@ -130,6 +136,8 @@ class RuntimeOptions:
                 f"--strength {self.strength:g}: give 0 to {STRONGEST:g}; 1 takes off as much rain "
                 "as the network finds"
             )
+        if self.backend not in set(Backend) and not self.backend.endswith(EXPORTED):
+            raise unknown("--backend", self.backend, (*Backend, "a file of rainkit export"))
 
     @classmethod
     def parse(
@@ -141,6 +149,7 @@ class RuntimeOptions:
         work_size: int | str | None = "full",
         effort: int | str | Effort = "full",
         strength: float = 1.0,
+        backend: str = Backend.EAGER,
     ) -> RuntimeOptions:
         """Read the options as a user writes them on the command line or in Python.
 
@@ -151,6 +160,7 @@ class RuntimeOptions:
             work_size: ``full``, ``auto`` or None, or a longest side in pixels.
             effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
             strength: factor of the rain that is taken off, 0 to 1.5.
+            backend: ``auto``, ``eager``, ``compile``, ``openvino``, ``onnx`` or an exported file.
 
         Raises:
             UsageError: one of them is not of these.
@@ -166,6 +176,7 @@ class RuntimeOptions:
             ),
             effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
             strength=strength,
+            backend=backend,
         )
 
 

@@ -16,6 +16,7 @@ from rainkit.cli import (
     doctor,
     downstream,
     eval,
+    export,
     infer,
     methods,
     no_target,
@@ -50,6 +51,7 @@ app.command()(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command()(bench.bench)
+app.command()(export.export)
 app.add_typer(methods.app, name="methods")
 app.add_typer(plugin.app, name="plugin")
 app.command()(doctor.doctor)

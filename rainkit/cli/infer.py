@@ -17,6 +17,7 @@ from rainkit.cli.options import (
     INPUT,
     OUTPUT,
     RUNNING,
+    Backend,
     Device,
     Effort,
     EngineChoice,
@@ -205,6 +206,7 @@ def infer(
     work_size: WorkSize = "auto",
     effort: Effort = "full",
     strength: Strength = 1.0,
+    backend: Backend = "auto",
 ) -> None:
     """Take the rain out of pictures: JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF, of any size.
 
@@ -241,6 +243,7 @@ def infer(
         work_size=work_size,
         effort=effort,
         strength=strength,
+        backend=backend,
     )
     from rainkit import inference
 

@@ -17,6 +17,7 @@ __all__ = [
     "OUTPUT",
     "READING",
     "RUNNING",
+    "Backend",
     "CropToCommon",
     "Device",
     "Effort",
@@ -162,6 +163,16 @@ Effort: TypeAlias = Annotated[
         help="How much of an anytime method runs: all of it; until a block changes the picture by "
         "less than LEVELS grey levels (auto: 4); or a number of blocks.",
         autocompletion=_completion(("full", "auto", "auto:2")),
+        rich_help_panel=RUNNING,
+    ),
+]
+Backend: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|eager|compile|openvino|onnx|FILE",
+        help="What executes the network: torch eager, torch.compile, OpenVINO, ONNX Runtime, or a "
+        "file of rainkit export. auto: the fastest that rainkit bench has measured here, or eager.",
+        autocompletion=_completion(choices.Backend),
         rich_help_panel=RUNNING,
     ),
 ]

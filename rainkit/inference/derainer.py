@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from rainkit import images, networks
+from rainkit import backends, images, networks
 from rainkit import weights as weight_files
 from rainkit.api import RAIN, Method, Part
+from rainkit.choices import Backend
 from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
@@ -34,7 +35,7 @@ from rainkit.inference.video import OnFrame, VideoResult, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
-from rainkit.runtime_options import SMALLEST_TILE, Effort, RuntimeOptions
+from rainkit.runtime_options import EXPORTED, SMALLEST_TILE, Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = [
@@ -898,6 +899,7 @@ def load(
     work_size: int | str | None = "auto",
     effort: int | str | Effort = "full",
     strength: float = 1.0,
+    backend: str = "auto",
     compile: bool = False,
 ) -> Derainer:
     """Load an installed method with trained weights.
@@ -924,6 +926,9 @@ def load(
         strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
             finds, less for a trace of rain, more for rain that is left; results are clipped to the
             range of values.
+        backend: what executes the network: ``auto`` for the fastest that ``rainkit bench`` has
+            measured here, or else torch; ``eager``, ``compile``, ``openvino``, ``onnx``, or a file
+            of ``rainkit export``.
         compile: use ``torch.compile``; if that fails, warn and go on without.
 
     Raises:
@@ -939,6 +944,7 @@ def load(
         work_size=work_size,
         effort=effort,
         strength=strength,
+        backend=backend,
     )
     return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
 
@@ -959,8 +965,13 @@ def open_derainer(
     return build(set_up(name, options, weights=weights, variant=variant), compiled=compiled)
 
 
-def build(setup: Setup, *, compiled: bool = False) -> Derainer:
+def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derainer:
     """Build the network of a setup on its device.
+
+    Args:
+        setup: method, weights and options.
+        compiled: use ``torch.compile`` as the backend ``compile`` does.
+        folded: fold batch normalisation into convolutions, which changes the layers.
 
     Raises:
         UsageError: this machine has no such device, or the method forbids the precision.
@@ -976,12 +987,20 @@ def build(setup: Setup, *, compiled: bool = False) -> Derainer:
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)
-        return networks.prepare(network, setup.spec, runtime, compiled=compiled)
+        return networks.prepare(network, setup.spec, runtime, compiled=compiled, folded=folded)
 
+    compiled = compiled or options.backend == Backend.COMPILE
+    network = _compiled(prepare) if compiled else prepare(False)
+    if compiled:
+        network.backend = Backend.COMPILE
+    elif options.backend.endswith(EXPORTED):
+        backends.attach_file(network, Path(options.backend), file, method.name)
+    else:
+        backends.attach(network, options.backend, backends.identity(method, file.network))
     return Derainer(
         method=method,
         weights=file,
-        network=_compiled(prepare) if compiled else prepare(False),
+        network=network,
         grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
         effort=options.effort,
         work_size=options.work_size,

@@ -298,7 +298,7 @@ def _opened(request: FeaturesRequest) -> tuple[Derainer, NDArray[Any]]:
     setup = set_up(request.method, options, weights=request.weights, variant=request.variant)
     from rainkit.inference.derainer import build  # imports torch
 
-    return build(setup), rgb
+    return build(setup, folded=False), rgb
 
 
 def _target(request: FeaturesRequest) -> RGB8:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rainkit.objective import Derained
 from rainkit_granet import Network
 
-__all__ = ["CoarseStage", "DenseBlock", "FineStage", "GraNet", "RegionAware", "merge"]
+__all__ = ["CoarseStage", "DenseBlock", "FineStage", "GraNet", "RegionAware", "merge", "unpool"]
 
 GRIDS = (1, 2, 4)
 """Number of regions along each side in the region-aware blocks at H/8, H/4 and H/2."""
@@ -66,8 +66,8 @@ class RegionAware(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B,width,H,W] -> the same shape."""
         rows = [
-            torch.cat([self._attend(region) for region in row.chunk(self.grid, 3)], 3)
-            for row in x.chunk(self.grid, 2)
+            torch.cat([self._attend(region) for region in _regions(row, self.grid, 3)], 3)
+            for row in _regions(x, self.grid, 2)
         ]
         attended: Tensor = self.w(torch.cat(rows, 2))
         return attended + x
@@ -144,11 +144,17 @@ class CoarseStage(nn.Module):
         kept: list[tuple[Tensor, Tensor]] = []
         for block in self.local_blocks:
             local = block(x)  # at H, H/2, H/4
-            x, indices = F.max_pool2d(local, 2, return_indices=True)
-            kept.append((local, indices))
+            if _is_exported():  # few runtimes can unpool by indices
+                x = where = F.max_pool2d(local, 2)
+            else:
+                x, where = F.max_pool2d(local, 2, return_indices=True)
+            kept.append((local, where))
         for block in self.global_blocks:  # at H/8, H/4, H/2
-            local, indices = kept.pop()
-            x = F.max_unpool2d(block(x), indices, [2, 2], output_size=local.shape[-2:]) + local
+            local, where = kept.pop()
+            if _is_exported():
+                x = unpool(block(x), local, where) + local
+            else:
+                x = F.max_unpool2d(block(x), where, [2, 2], output_size=local.shape[-2:]) + local
         return x
 
 
@@ -200,6 +206,50 @@ class GraNet(nn.Module):
         return Derained(coarse + fine if self.fine_residual else fine, parts)
 
 
+def unpool(x: Tensor, local: Tensor, maxima: Tensor) -> Tensor:
+    """Put values where the maxima of 2x2 pooling were, and 0 elsewhere.
+
+    The result equals that of ``F.max_unpool2d`` with the pooling's indices to the bit: of several
+    equal maxima in a window, the first in row order counts.
+
+    Args:
+        x: the values [B,C,H/2,W/2].
+        local: what was pooled, [B,C,H,W]; an odd last row or column is in no window.
+        maxima: what pooling gave, [B,C,H/2,W/2].
+    """
+    height, width = local.shape[2:]
+    rows, columns = maxima.shape[2:]
+    windows = local[..., : 2 * rows, : 2 * columns]
+    taken = torch.zeros_like(maxima, dtype=torch.bool)
+    pair: list[Tensor] = []
+    for i in (0, 1):
+        row: list[Tensor] = []
+        for j in (0, 1):
+            first = (windows[..., i::2, j::2] == maxima) & ~taken
+            taken = taken | first
+            row.append(torch.where(first, x, torch.zeros_like(x)))
+        pair.append(torch.stack(row, 4).flatten(3))
+    whole = torch.stack(pair, 3).flatten(2, 3)
+    return F.pad(whole, (0, width - 2 * columns, 0, height - 2 * rows))
+
+
+def _regions(x: Tensor, grid: int, dimension: int) -> list[Tensor]:
+    """Cut maps along a dimension as ``chunk`` does; in an exported file there are always all."""
+    if not _is_exported():
+        return list(x.chunk(grid, dimension))
+    size = x.shape[dimension]
+    step = (size + grid - 1) // grid
+    starts = [i * step for i in range(grid)]
+    if dimension == 2:
+        return [x[:, :, start : start + step] for start in starts]
+    return [x[..., start : start + step] for start in starts]
+
+
+def _is_exported() -> bool:
+    """Return whether the network is being converted to a file for another runtime."""
+    return torch.jit.is_tracing() or torch.compiler.is_exporting()
+
+
 def merge(levels: Tensor) -> Tensor:
     """Average k contiguous groups of maps (equation 8), [B,kC,H,W] -> [B,C,H,W]."""
     batch, _, height, width = levels.shape
@@ -208,6 +258,8 @@ def merge(levels: Tensor) -> Tensor:
 
 def _halves(region: Tensor) -> list[int]:
     """Return the sides of the pooling of keys and values, which leaves something of one row."""
+    if _is_exported():  # regions of pictures of 32 px or more have two rows
+        return [2, 2]
     return [min(side, 2) for side in region.shape[2:]]
 
 

@@ -13,6 +13,7 @@ from rainkit_granet.network import (
     GraNet,
     RegionAware,
     merge,
+    unpool,
 )
 from torch import Tensor, nn
 
@@ -276,3 +277,28 @@ def test_attention_maps_are_the_weights_that_attention_takes():
     torch.testing.assert_close(every[0, 0, :6:2, 10::2], 15 * weights.mean(0).reshape(3, 5))
     torch.testing.assert_close(every.mean(), torch.tensor(1.0))
     assert wanted.std() > 0.01
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7), (2, 13)])
+def test_unpooling_by_comparison_equals_that_by_indices(size: tuple[int, int]) -> None:
+    # Rounded, so that windows hold equal values.
+    local = (_picture(*size, channels=4) * 3).round()
+    maxima, indices = F.max_pool2d(local, 2, return_indices=True)
+    values = torch.randn(maxima.shape, generator=torch.Generator().manual_seed(1))
+    wanted = F.max_unpool2d(values, indices, [2, 2], output_size=local.shape[-2:])
+    assert torch.equal(unpool(values, local, maxima), wanted)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_traced_network_is_the_same_network() -> None:
+    network = _network()
+
+    class Whole(nn.Module):
+        def forward(self, rainy: Tensor) -> Tensor:
+            return network(rainy).image
+
+    rainy = _picture(45, 70)[:1]
+    with torch.no_grad():
+        traced = torch.jit.trace_module(Whole(), {"forward": rainy}, check_trace=False)
+        for picture in (rainy, _picture(64, 64)[:1], _picture(33, 90)[:1]):
+            assert torch.allclose(traced(picture), network(picture).image, atol=1e-5)

@@ -141,8 +141,9 @@ class Upsample(nn.Module):
             padded = F.pad(x, (0, 1, 0, 1))
         else:
             padded = F.pad(x, (0, 1, 0, 1), mode="replicate")
-        kernel = self.kernel.to(x.dtype).expand(x.shape[1], -1, -1, -1)
-        wide = F.conv_transpose2d(padded, kernel, stride=2, padding=1, groups=x.shape[1])
+        channels = int(x.shape[1])  # an exported file needs a number
+        kernel = self.kernel.to(x.dtype).expand(channels, -1, -1, -1)
+        wide = F.conv_transpose2d(padded, kernel, stride=2, padding=1, groups=channels)
         return wide[..., : 2 * x.shape[2], : 2 * x.shape[3]]
 
 

@@ -1,0 +1,163 @@
+"""What backends keep on disk: converted networks by their hash, and measured times.
+
+The folder is ``RAINKIT_CACHE``, or else ``rainkit`` in ``XDG_CACHE_HOME`` or ``~/.cache``. It may
+be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import rainkit
+from rainkit.errors import FileError
+from rainkit.files import alone_in, read_json, write_json
+from rainkit.precision import Runtime
+
+__all__ = [
+    "PROVEN",
+    "Measurement",
+    "fastest",
+    "folder",
+    "model_key",
+    "place",
+    "remember",
+    "version_of",
+]
+
+PROVEN = 50.0
+"""Least PSNR in dB between a backend's result and that of torch in float32, for ``auto``."""
+
+_DISTRIBUTIONS = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """How fast a backend ran a network, as ``rainkit bench`` found.
+
+    Attributes:
+        backend: the backend.
+        network: method and network hyperparameters, which decide the time.
+        place: device, threads, precision and versions: see :func:`place`.
+        size: height and width of the picture, such as ``512x512``.
+        ms: median time of a picture in milliseconds.
+        db: PSNR in dB between its result and that of torch in float32.
+        setup_s: seconds that converting and opening the network took.
+    """
+
+    backend: str
+    network: str
+    place: str
+    size: str
+    ms: float
+    db: float
+    setup_s: float = 0.0
+
+
+def folder() -> Path:
+    """Return the folder of the cache, which need not exist."""
+    if own := os.environ.get("RAINKIT_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rainkit"
+
+
+def version_of(backend: str) -> str:
+    """Return the version of a backend's runtime, or ``""`` if it is torch or not installed."""
+    try:
+        return metadata.version(_DISTRIBUTIONS[backend])
+    except (KeyError, metadata.PackageNotFoundError):
+        return ""
+
+
+def place(runtime: Runtime) -> str:
+    """Describe where times hold: device, its vectors, threads, precision, versions."""
+    device = runtime.device.type
+    name = (
+        torch.cuda.get_device_name(runtime.device)
+        if device == "cuda"
+        else torch.backends.cpu.get_cpu_capability()
+    )
+    versions = "/".join((torch.__version__, *map(version_of, _DISTRIBUTIONS)))
+    return f"{device} {name}, {torch.get_num_threads()} threads, {runtime.precision}, {versions}"
+
+
+def model_key(state: Mapping[str, Tensor], network: str, backend: str) -> str:
+    """Return the hash of all that decides a converted network.
+
+    Args:
+        state: the tensors of the network.
+        network: method, network hyperparameters and what the network requires of pictures.
+        backend: the backend that it is converted for.
+    """
+    told = (network, backend, version_of(backend), torch.__version__, rainkit.__version__)
+    digest = hashlib.sha256(repr(told).encode())
+    for name, tensor in state.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def remember(measured: Iterable[Measurement]) -> None:
+    """Keep measurements for ``--backend auto``; newer ones replace those of the same case.
+
+    A cache that cannot be written is left as it is.
+    """
+    with suppress(FileError, OSError):
+        folder().mkdir(parents=True, exist_ok=True)
+        with alone_in(folder()):
+            known = {_case(each): each for each in (*_measurements(), *measured)}
+            write_json(_table(), [asdict(each) for each in known.values()])
+
+
+def fastest(runtime: Runtime, network: str, usable: Iterable[str]) -> Measurement | None:
+    """Return the backend that was measured to be faster than eager at every size, if any was.
+
+    Args:
+        runtime: device and precision.
+        network: method and network hyperparameters, as in :class:`Measurement`.
+        usable: backends that are installed.
+
+    Returns:
+        The measurement of the fastest backend at the largest size; None if eager is the fastest,
+        or if nothing that is proven equal was measured here.
+    """
+    here = place(runtime)
+    times: dict[str, dict[str, Measurement]] = {}
+    for each in _measurements():
+        if each.place == here and each.network == network and each.db >= PROVEN:
+            times.setdefault(each.backend, {})[each.size] = each
+    eager = times.pop("eager", {})
+    found: list[Measurement] = []
+    for backend in usable:
+        common = {size: m for size, m in times.get(backend, {}).items() if size in eager}
+        if common and all(m.ms < eager[size].ms for size, m in common.items()):
+            found.append(max(common.values(), key=lambda m: _area(m.size)))
+    return min(found, key=lambda m: m.ms / eager[m.size].ms, default=None)
+
+
+def _area(size: str) -> int:
+    height, _, width = size.partition("x")
+    return int(height) * int(width)
+
+
+def _table() -> Path:
+    return folder() / "measured.json"
+
+
+def _measurements() -> list[Measurement]:
+    """Return what is known; a damaged table counts as empty, since it can be measured again."""
+    with suppress(FileError, TypeError, ValueError):
+        return [Measurement(**each) for each in read_json(_table())]
+    return []
+
+
+def _case(each: Measurement) -> tuple[str, str, str, str]:
+    return each.backend, each.network, each.place, each.size

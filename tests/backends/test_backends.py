@@ -1,0 +1,221 @@
+"""Exported files give what torch does; backends are chosen by measurements and proven equal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from rainkit import backends, networks, weights
+from rainkit.api import ImageSpec
+from rainkit.backends import Measurement, cache, convert, execute
+from rainkit.errors import FileError, MethodError, UsageError
+from rainkit.objective import Derained
+from rainkit.precision import choose_runtime
+
+CPU32 = choose_runtime("cpu", "fp32")
+SPEC = ImageSpec(multiple_of=4, min_size=3)
+
+
+class Pooled(nn.Module):
+    """A network that needs sides that are multiples of four, and normalises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect", bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.shared = nn.Conv2d(4, 3, 3, padding=1)
+        self.other = nn.BatchNorm2d(3)
+
+    def forward(self, rainy: torch.Tensor) -> Derained:
+        small = nn.functional.max_pool2d(self.norm(self.first(rainy)).relu(), 4)
+        wide = nn.functional.interpolate(small, scale_factor=4.0)
+        shared = self.shared(wide)
+        return Derained(rainy + shared + self.other(shared), {})
+
+
+@pytest.fixture
+def pooled() -> nn.Module:
+    torch.manual_seed(0)
+    network = Pooled()
+    for norm in (network.norm, network.other):
+        nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+        nn.init.uniform_(norm.running_var, 0.5, 2)
+        nn.init.uniform_(norm.weight, 0.5, 2)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RAINKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def _picture(height: int, width: int) -> torch.Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))
+
+
+def test_an_exported_file_runs_without_torch_and_in_infer(
+    rainkit, tiny_weights: Path, tmp_path: Path
+):
+    file, photo = tmp_path / "tiny.onnx", tmp_path / "photo.png"
+    Image.fromarray((_picture(41, 67)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(
+        photo
+    )
+    asked = ("export", "-m", "tiny", "--weights", tiny_weights, "--output", file)
+    code, out, err = rainkit(*asked, "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["difference"] <= told["tolerance"] == 1e-4
+    assert "differs from torch by" in (tmp_path / "tiny.md").read_text()
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    rainy = np.asarray(Image.open(photo), np.float32).transpose(2, 0, 1)[None] / 255
+    (alone,) = session.run(None, {"rainy": rainy})
+    ours = tmp_path / "ours.png"
+    infer = ("infer", photo, "-m", "tiny", "--weights", tiny_weights, "--device", "cpu")
+    code, out, err = rainkit(*infer, "--precision", "fp32", "--backend", file, "-o", ours)
+    assert code == 0, err
+    wanted = (alone[0].transpose(1, 2, 0).clip(0, 1) * 255).round()
+    assert np.abs(np.asarray(Image.open(ours), float) - wanted).max() <= 1
+    code, out, err = rainkit(*asked)
+    assert (code, out) == (1, "")
+    assert "--overwrite" in err
+
+
+@pytest.mark.parametrize("kind", ["openvino", "pt2"])
+def test_other_formats_run_and_name_their_weights(
+    kind: str, tiny_method, tiny_weights: Path, tmp_path: Path
+):
+    found = weights.find(tiny_method, str(tiny_weights))
+    made = backends.export(tiny_method, found, kind, tmp_path / f"t{convert.SUFFIXES[kind]}")
+    assert convert.told_in(made.path)["sha256"] == found.sha256
+    built = weights.load(networks.build(tiny_method, found.network), found)
+    network = networks.prepare(built, tiny_method.image(found.network), CPU32)
+    backends.attach_file(network, made.path, found, "tiny")
+    for size in ((33, 47), (9, 40)):  # the second is too small for files
+        rainy = _picture(*size)
+        with torch.inference_mode():
+            assert torch.allclose(network(rainy), network.eager(rainy), atol=1e-5)
+    with pytest.raises(UsageError, match="is a network of tiny, not of other"):
+        backends.attach_file(network, made.path, found, "other")
+    others = tmp_path / "others.safetensors"
+    state = {name: tensor + 1 for name, tensor in built.state_dict().items()}
+    weights.save(others, state, method=tiny_method, variant="default", network=found.network)
+    with pytest.raises(UsageError, match="other ones; name its weights by --weights"):
+        backends.attach_file(network, made.path, weights.find(tiny_method, str(others)), "tiny")
+
+
+def test_padding_is_part_of_the_file(pooled: nn.Module, tmp_path: Path):
+    convert.convert(pooled, SPEC, "onnx", tmp_path / "p.onnx", {})
+    run = convert.open_file(tmp_path / "p.onnx")
+    difference, sizes = convert.check(pooled, SPEC, run)
+    assert difference <= 1e-5
+    assert any(height % 4 and width % 4 for height, width in sizes)
+    with pytest.raises(MethodError, match=r"differs from torch by .* not kept"):
+        convert.check(pooled, SPEC, lambda rainy: run(rainy) + 0.01)
+    (tmp_path / "p.onnx").write_bytes(b"damaged")
+    with pytest.raises(FileError, match="cannot be opened"):
+        convert.open_file(tmp_path / "p.onnx")
+
+
+def test_what_does_not_convert_is_one_line(tmp_path: Path):
+    class Odd(Pooled):
+        def forward(self, rainy: torch.Tensor) -> Derained:
+            return Derained(torch.special.i1(rainy), {})
+
+    with pytest.raises(MethodError, match="cannot be converted to onnx") as refused:
+        convert.convert(Odd().eval(), SPEC, "onnx", tmp_path / "odd.onnx", {})
+    assert "\n" not in str(refused.value)
+
+
+def test_batch_normalisation_is_folded_where_nothing_else_reads_the_convolution(pooled):
+    rainy = _picture(32, 40)
+    count = networks.parameters(pooled.requires_grad_(True))
+    with torch.no_grad():
+        wanted = pooled(rainy).image
+        assert networks.fold_batch_norms(pooled, SPEC) == 0, "one is read twice: nothing folds"
+        assert torch.equal(pooled(rainy).image, wanted)
+        pooled.other = nn.Identity()
+        wanted = pooled(rainy).image
+        run = networks.prepare(pooled, SPEC, CPU32, folded=True)
+        assert isinstance(pooled.norm, nn.Identity)
+        assert torch.allclose(run(rainy), wanted, atol=1e-5)
+    assert count - networks.parameters(run) == 6, "parameters are those before the folding"
+
+
+def _measured(backend: str, ms: float, db: float = 80.0, size: str = "512x512") -> Measurement:
+    return Measurement(
+        backend=backend, network="n", place=cache.place(CPU32), size=size, ms=ms, db=db
+    )
+
+
+def test_auto_takes_the_fastest_that_was_measured_here_and_is_equal():
+    usable = ("onnx", "openvino")
+    assert cache.fastest(CPU32, "n", usable) is None, "eager, without a measurement"
+    cache.remember([_measured("eager", 10), _measured("onnx", 8), _measured("openvino", 5, 40)])
+    found = cache.fastest(CPU32, "n", usable)
+    assert found is not None
+    assert found.backend == "onnx", "openvino is not equal enough"
+    assert cache.fastest(CPU32, "other", usable) is None
+    assert cache.fastest(CPU32, "n", ("openvino",)) is None
+    cache.remember([_measured("eager", 5, size="64x64"), _measured("onnx", 6, size="64x64")])
+    assert cache.fastest(CPU32, "n", usable) is None, "slower at one size"
+    (cache.folder() / "measured.json").write_text("{damaged")
+    assert cache.fastest(CPU32, "n", usable) is None
+
+
+def test_auto_runs_torch_until_the_faster_backend_is_ready(pooled, kept: Path):
+    network = networks.prepare(pooled, SPEC, CPU32)
+    cache.remember([_measured("eager", 10), _measured("onnx", 8)])
+    backends.attach(network, "auto", "n")
+    later = network.runner
+    assert isinstance(later, execute.Later)
+    rainy = _picture(37, 51)
+    first = network(rainy)
+    later.wait()
+    assert later.backend == "onnx"
+    assert torch.allclose(network(rainy), first, atol=1e-5)
+    threads = [threading.Thread(target=network, args=(rainy,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_conversion_is_kept_by_the_hash_of_its_weights(pooled, kept: Path, monkeypatch):
+    network = networks.prepare(pooled, SPEC, CPU32)
+    backends.attach(network, "onnx", "n")
+    (model,) = (kept / "models").iterdir()
+    rainy = _picture(37, 51)
+
+    def forbidden(*_: object) -> None:
+        raise MethodError("converted again")
+
+    monkeypatch.setattr(convert, "convert", forbidden)
+    again = networks.prepare(pooled, SPEC, CPU32)
+    assert torch.equal(backends.attach(again, "onnx", "n")(rainy), network(rainy))
+    with torch.no_grad():
+        pooled.first.weight += 0.1
+    with pytest.raises(MethodError, match="converted again"):
+        backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")
+    assert [*(kept / "models").iterdir()] == [model], "nothing half made is left"
+
+
+def test_backends_that_cannot_be_are_refused(pooled):
+    half = dataclasses.replace(CPU32, precision="bf16")
+    network = networks.prepare(pooled, SPEC, half)
+    with pytest.raises(UsageError, match="--backend onnx does not compute in bf16"):
+        backends.attach(network, "onnx", "n")
+    meta = dataclasses.replace(CPU32, device=torch.device("meta"))
+    network.runtime = meta
+    with pytest.raises(UsageError, match="runs on the CPU"):
+        backends.attach(network, "openvino", "n")
