@@ -85,7 +85,7 @@ def serve(
             metavar="SECONDS",
             rich_help_panel=_LIMITS,
         ),
-    ] = 120,
+    ] = 300,
     queue: Annotated[
         int,
         typer.Option(

@@ -37,7 +37,7 @@ class Limits:
 
     upload_bytes: int = 64_000_000
     pixels: int = 64_000_000
-    seconds: float = 120.0
+    seconds: float = 300.0
     places: int = 64
     memory_bytes: int = 1_000_000_000
     jobs: int = 1000

@@ -108,12 +108,12 @@ def test_pictures_wait_in_memory_only_as_far_as_they_may(run, folder: Path, monk
     lock = threading.Lock()
     known, write = pipeline._read, pipeline._write  # what lies between holds a picture
 
-    def read(job):
+    def read(job, **options):
         nonlocal alive, most
         with lock:
             alive += 1
             most = max(most, alive)
-        return known(job)
+        return known(job, **options)
 
     def written(*given, **options):
         nonlocal alive

@@ -232,6 +232,7 @@ def test_the_result_is_plain_data(run, photos: Path):
         "frames": None,
         "by": None,
         "rain": None,
+        "dry": False,
         "error": None,
     }
 
