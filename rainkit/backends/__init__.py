@@ -7,7 +7,7 @@ measured times on disk. :mod:`rainkit.networks` prepares the network that all of
 
 from __future__ import annotations
 
-from rainkit.backends.cache import Measurement, fastest, folder, remember
+from rainkit.backends.cache import Measurement, fastest, folder, place, remember
 from rainkit.backends.convert import Exported, decibels, export
 from rainkit.backends.execute import attach, attach_file, converted, identity, installed
 
@@ -23,5 +23,6 @@ __all__ = [
     "folder",
     "identity",
     "installed",
+    "place",
     "remember",
 ]

@@ -53,6 +53,7 @@ class Job:
         runs: number of timed passes.
         warmup: number of passes before them, one of which counts the arithmetic.
         threads: CPU threads of one operation; None for torch's choice.
+        backend: what executes the network; see :class:`rainkit.choices.Backend`.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Job:
     runs: int = 20
     warmup: int = 3
     threads: int | None = None
+    backend: str = "eager"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +148,7 @@ class BenchRequest:
         warmup: number of passes before them, at least one.
         threads: CPU threads of one operation; None for torch's choice.
         published: whether the times that the methods' papers print are added.
+        backends: what executes the networks; see :class:`rainkit.choices.Backend`.
     """
 
     methods: tuple[str, ...] = ()
@@ -158,6 +161,7 @@ class BenchRequest:
     warmup: int = 3
     threads: int | None = None
     published: bool = False
+    backends: tuple[str, ...] = ("eager",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,8 +240,8 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
             variants = tuple(loaded.variants) if request.variants else variants
         except MethodError as error:
             problem = str(error)
-        for variant, (height, width), precision in product(
-            variants, request.sizes, request.precisions
+        for variant, (height, width), precision, backend in product(
+            variants, request.sizes, request.precisions, request.backends
         ):
             job = Job(
                 method=method,
@@ -250,6 +254,7 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
                 runs=request.runs,
                 warmup=request.warmup,
                 threads=request.threads,
+                backend=backend,
             )
             yield job if problem is None else Row(job=job, problem=problem)
 

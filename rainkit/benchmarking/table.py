@@ -36,11 +36,12 @@ def cells(row: Row) -> tuple[str, ...]:
     if timing is None:
         return (job.method, job.variant, size, job.precision, f"failed: {row.problem}")
     memory = timing.peak_memory_mib
+    by = "" if job.backend == "eager" else f" {job.backend}"
     return (
         job.method,
         job.variant,
         size,
-        timing.precision,
+        f"{timing.precision}{by}",
         f"{timing.median_ms:.1f}",
         f"{timing.iqr_ms:.1f}",
         f"{timing.cpu_s:.3f}",

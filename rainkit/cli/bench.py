@@ -68,6 +68,16 @@ def bench(
         ),
     ] = None,
     device: Device = "auto",
+    executed_by: Annotated[
+        list[choices.Backend] | None,
+        choice(
+            choices.Backend,
+            "--backend",
+            help="What executes the networks; repeatable. infer --backend auto uses these times.",
+            panel=_ROWS,
+            show_default="eager",
+        ),
+    ] = None,
     batch: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Pictures per pass.", rich_help_panel=_HOW),
@@ -141,6 +151,7 @@ def bench(
         warmup=warmup,
         threads=threads,
         published=published,
+        backends=tuple(executed_by or [choices.Backend.EAGER]),
     )
     with errors.status("starting") as status:
         result = benchmarking.run(

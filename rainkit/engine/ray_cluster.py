@@ -45,7 +45,7 @@ from rainkit.errors import RainkitError, UsageError, WorkerError, one_line
 __all__ = ["RayWorkers", "connect"]
 
 _AHEAD = 8  # items for each worker, so that the others go on while one runs again
-_STARTS = 2  # of a cluster of our own, whose parts must all be there within 15 seconds
+_STARTS = 4  # of a cluster of our own, whose parts must all be there within 15 seconds
 _STILLBORN = 3  # workers that may die in a row before they can be asked anything
 _KNOCK = 10.0  # seconds in which the head of a cluster answers
 _ROOM = 600.0  # seconds in which a cluster without a single worker may find room for one
@@ -372,7 +372,10 @@ class _Connection:
                 ray.shutdown()
                 if attempt + 1 == _STARTS:
                     self.close()
-                    raise WorkerError(f"Ray cannot be started here ({one_line(error)})") from error
+                    raise WorkerError(
+                        f"Ray cannot be started here ({one_line(error)}); if the machine is very "
+                        "busy, try again later, or leave out --engine ray"
+                    ) from error
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
