@@ -37,7 +37,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     if asked.unsynced:
-        os.fsync = lambda file: None
+        os.fsync = lambda fd: None
 
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder, "in"), Path(folder, "out")

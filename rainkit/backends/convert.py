@@ -281,7 +281,7 @@ def _write_pt2(
 
 
 def _traced(whole: nn.Module, picture: Tensor) -> Any:
-    return torch.jit.trace(whole, picture, check_trace=False)
+    return torch.jit.trace(whole, picture, check_trace=False)  # type: ignore[no-untyped-call]
 
 
 def _require(kind: str) -> None:

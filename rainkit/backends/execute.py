@@ -73,7 +73,7 @@ class Runner:
         if min(rainy.shape[-2:]) < self._smallest:
             return self._network.eager(rainy)
         pictures = rainy.detach().float().cpu()
-        clean = torch.cat([self._run(picture) for picture in pictures.split(1)])
+        clean = torch.cat([self._run(picture) for picture in torch.split(pictures, 1)])
         return clean.to(self._network.runtime.device)
 
 

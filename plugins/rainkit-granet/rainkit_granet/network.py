@@ -247,7 +247,8 @@ def _regions(x: Tensor, grid: int, dimension: int) -> list[Tensor]:
 
 def _is_exported() -> bool:
     """Return whether the network is being converted to a file for another runtime."""
-    return torch.jit.is_tracing() or torch.compiler.is_exporting()
+    tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return bool(tracing) or torch.compiler.is_exporting()
 
 
 def merge(levels: Tensor) -> Tensor:

@@ -66,6 +66,63 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v2",
+        variant="default",
+        sha256="4efdbe88050c0c2e1c55a847f747154137348557b2d080602fda613a0f35f91a",
+        file="weights/rain-v2.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-2.sh",
+        results=(
+            MeasuredResult(
+                dataset="rain100l",
+                protocol="prenet/1",
+                images=25,
+                psnr=32.09,
+                ssim=0.928,
+                input_psnr=26.23,
+                input_ssim=0.8204,
+            ),
+            MeasuredResult(
+                dataset="rain100h",
+                protocol="prenet/1",
+                images=25,
+                psnr=21.32,
+                ssim=0.6896,
+                input_psnr=13.83,
+                input_ssim=0.3598,
+            ),
+            MeasuredResult(
+                dataset="rain200h",
+                protocol="prenet/1",
+                images=15,
+                psnr=21.4,
+                ssim=0.6935,
+                input_psnr=14.06,
+                input_ssim=0.3873,
+            ),
+            MeasuredResult(
+                dataset="rain800",
+                protocol="prenet/1",
+                images=15,
+                psnr=21.72,
+                ssim=0.8072,
+                input_psnr=21.67,
+                input_ssim=0.665,
+            ),
+            MeasuredResult(
+                dataset="misc",
+                protocol="prenet/1",
+                images=7,
+                psnr=20.55,
+                ssim=0.7174,
+                input_psnr=18.85,
+                input_ssim=0.6574,
+            ),
+        ),
+    ),
+    Weights(
         tag="rain-v1",
         variant="default",
         sha256="0574aa4756c512ce0cfdb9169a6826193647fa157c619c968cb1500b65fd4bed",
