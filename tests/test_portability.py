@@ -18,7 +18,7 @@ chosen = "-k", "test_files and not at_a_time or lost_worker", "-p", "no:cachepro
 code = pytest.main(["tests/test_files.py", "tests/test_engine.py", *chosen])
 import rainkit
 for module in pkgutil.walk_packages(rainkit.__path__, "rainkit."):
-    if module.name != "rainkit.__main__":
+    if module.name not in ("rainkit.__main__", "rainkit.engine.ray_cluster"):
         importlib.import_module(module.name)
 sys.exit(code)
 """

@@ -50,6 +50,10 @@ class ServeRequest(Limits):
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
 
 
+_BACKLOG = 2048
+"""Connections that may wait to be accepted, as many as uvicorn's own default."""
+
+
 class _Server(uvicorn.Server):
     """A server that gives jobs up as soon as it is told to end."""
 
@@ -112,6 +116,7 @@ def serve(request: ServeRequest, started: Callable[[str], None]) -> str:
             )
             host = f"[{request.host}]" if ":" in request.host else request.host
             ends.clear()
+            listener.listen(_BACKLOG)  # before anyone is told the address
             started(f"http://{host}:{listener.getsockname()[1]}/{told}")
             server.run([listener])
         finally:

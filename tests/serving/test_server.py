@@ -112,7 +112,7 @@ def served(odd_plugin, tmp_path: Path):
         yield Served(process), folder
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_a_server_bears_what_is_thrown_at_it_and_ends_cleanly(served):
