@@ -298,7 +298,7 @@ class Encoding:
                 stream.set_display_matrix(self.matrix)
             made.metadata.update(_kept(source.metadata))
             others = _add_streams(made, source, copied)
-            with suppress(NotImplementedError):
+            with suppress(RuntimeError):  # a format without chapters
                 made.set_chapters(source.chapters())
             made.start_encoding()
             _mux(made, _video_packets(self, parts, stream), _other_packets(source, others))
@@ -465,7 +465,7 @@ def _holds(suffix: str, stream: Any) -> bool:
         with av.open(io.BytesIO(), "w", format=_FORMATS[suffix]) as trial:
             trial.add_stream_from_template(stream)
             trial.start_encoding()
-    except (av.FFmpegError, ValueError, TypeError, NotImplementedError):
+    except (av.FFmpegError, ValueError, TypeError, RuntimeError):
         return False
     return True
 
