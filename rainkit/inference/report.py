@@ -94,11 +94,11 @@ def tally(result: InferResult) -> str:
 def blocks_used(result: InferResult) -> str | None:
     """Return e.g. ``blocks used, of 5: 2 for a.jpg, 4 for b.jpg``, or numbers of pictures for many.
 
-    The result is None if the method is not an anytime method, or if all blocks ran for every
-    picture.
+    The result is None if the method is not an anytime method, if all blocks ran for every picture,
+    or if methods were chosen for each picture.
     """
     used = [(each.input.name, each.blocks) for each in result.done if each.blocks is not None]
-    if all(blocks == result.blocks for _, blocks in used):
+    if result.blocks is None or all(blocks == result.blocks for _, blocks in used):
         return None
     if len(used) <= FEW:
         told = [f"{blocks} for {name}" for name, blocks in used]

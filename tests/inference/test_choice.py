@@ -197,6 +197,8 @@ def test_each_picture_takes_the_method_for_its_rain(install: Callable[..., None]
     done = inference.infer(request)
     assert [(each.by, each.rain) for each in done.done] == [("a.v1", "sparse"), ("b.v1", "heavy")]
     assert done.outputs == (tmp_path / "photos-auto",)
+    ran = [replace(each, blocks=6) for each in done.outcomes]
+    assert inference.blocks_used(replace(done, outcomes=tuple(ran))) is None  # of no one number
     written = images.read(tmp_path / "photos-auto" / "much.png").rgb
     np.testing.assert_array_equal(written, b.derain(HEAVY_RAIN))
     assert len(inference.infer(request).skipped) == 2
