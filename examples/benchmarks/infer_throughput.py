@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from rainkit import images, inference
-from rainkit.inference import InferRequest, derainer
+from rainkit.inference import InferRequest, loading
 from rainkit.inference.setup import set_up
 from rainkit.runtime_options import RuntimeOptions
 
@@ -45,7 +45,7 @@ def main() -> int:
 def measure(asked: argparse.Namespace, folder: Path) -> int:
     """Print both figures and their share; return the exit code."""
     options = RuntimeOptions.parse(device=asked.device)
-    network = derainer.build(set_up(asked.method, options, weights=asked.weights))
+    network = loading.build(set_up(asked.method, options, weights=asked.weights))
     for number in range(asked.pictures):
         coarse = np.random.default_rng(number).integers(0, 255, (64, 64, 3), np.uint8)
         rgb = cv2.resize(coarse, (asked.size, asked.size), interpolation=cv2.INTER_CUBIC)

@@ -41,7 +41,7 @@ def main() -> int:
     print(f"seed {seed}, options {' '.join(options)}", flush=True)
     # The server has torch imported, so that its children begin at once; it computes nothing.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rainkit.cli.following", "rainkit.inference.derainer"])
+    context.set_forkserver_preload(["rainkit.cli.following", "rainkit.inference.loading"])
     with tempfile.TemporaryDirectory(prefix="infer-kill-") as folder:
         return check(context, asked.photos, Path(folder), asked.times, seed, options)
 

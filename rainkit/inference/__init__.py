@@ -27,7 +27,8 @@ from rainkit.inference.video import VideoResult
 from rainkit.inference.watching import watch
 
 if TYPE_CHECKING:
-    from rainkit.inference.derainer import DerainedItem, Derainer, derain, load, open_derainer
+    from rainkit.inference.derainer import DerainedItem, Derainer
+    from rainkit.inference.loading import derain, load, open_derainer
 
 __all__ = [
     "AUTO",
@@ -55,7 +56,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a name that needs torch on first use (PEP 562)."""
     if name in __all__:
-        return getattr(importlib.import_module(f"{__name__}.derainer"), name)
+        home = "derainer" if name in ("DerainedItem", "Derainer") else "loading"
+        return getattr(importlib.import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

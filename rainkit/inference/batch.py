@@ -423,10 +423,10 @@ def _derain(
         elsewhere = Elsewhere(engine, request, run.method, run.setup)
         device = f"{elsewhere.runtime.device}, on Ray"
         return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
-    from rainkit.inference import derainer  # imports torch
+    from rainkit.inference import loading  # imports torch
 
     left = sum(not job.exists for job in run.plan.jobs)
-    networks = build(run.setup) if build else derainer.build_all(run.setup, left)
+    networks = build(run.setup) if build else loading.build_all(run.setup, left)
 
     def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
         derain_all(jobs, networks, records, request, finish, progress)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import threading
-import warnings
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,34 +18,26 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from rainkit import backends, images, networks
-from rainkit import weights as weight_files
+from rainkit import images, networks
 from rainkit.api import RAIN, Method, Part
-from rainkit.choices import Backend
-from rainkit.errors import MethodError, RainkitError, UsageError, one_line
+from rainkit.errors import MethodError, RainkitError, UsageError
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
-from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
+from rainkit.inference.choice import RainKind
 from rainkit.inference.memory import bytes_per_pixel, largest_side
-from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.video import OnFrame, VideoResult, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
-from rainkit.precision import choose_runtime
-from rainkit.runtime_options import EXPORTED, SMALLEST_TILE, Effort, RuntimeOptions
+from rainkit.runtime_options import SMALLEST_TILE, Effort
 from rainkit.weights import WeightsFile
 
 __all__ = [
-    "AutoDerainer",
     "DerainedItem",
     "Derainer",
     "Result",
-    "build",
-    "build_all",
-    "derain",
-    "load",
-    "open_derainer",
+    "as_batch",
+    "check_array",
 ]
 
 
@@ -528,7 +518,7 @@ class Derainer:
         parts: bool = False,
         into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
-        _check_array(rgb)
+        check_array(rgb)
         return self._run_at_work_size(rgb, on_tile, parts=parts, into=into)
 
     def _run_at_work_size(
@@ -589,7 +579,7 @@ class Derainer:
         return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
-        batch = _as_batch(rainy)
+        batch = as_batch(rainy)
         clean = self._derain_shrunk(batch) if self.work_size != 0 else self._derain_each(batch)
         clean = clean.to(rainy.device, rainy.dtype)
         if self.strength != 1:
@@ -710,102 +700,6 @@ class Derainer:
         return output
 
 
-class AutoDerainer(Derainer):
-    """Derainers of several methods, of which each picture takes the one that suits its rain.
-
-    The attributes are those of the method for sparse rain. Networks of other methods are built when
-    a picture needs them.
-
-    Args:
-        setup: which method suits which rain.
-        compiled: whether to compile networks.
-    """
-
-    def __init__(self, setup: AutoSetup, *, compiled: bool = False) -> None:
-        first = build(setup.by_kind["sparse"], compiled=compiled)
-        super().__init__(
-            method=first.method,
-            weights=first.weights,
-            network=first.network,
-            grid=first.grid,
-            effort=first.effort,
-            work_size=first.work_size,
-            strength=first.strength,
-        )
-        self._setup, self._compiled = setup, compiled
-        self._built = {first.weights.name: first}
-        self._building = threading.Lock()
-        self._one = len({each.weights.name for each in setup.by_kind.values()}) == 1
-
-    def choose(self, rgb: NDArray[Any]) -> tuple[Derainer, RainKind | None]:
-        """Return the derainer for a picture, and the kind of its rain; None if one suits all.
-
-        Args:
-            rgb: [H,W,3], uint8, uint16, or floats in [0,1].
-        """
-        kind = None if self._one else rain_kind(rgb)
-        return self._of(kind), kind
-
-    @property
-    def name(self) -> str:
-        """``auto``."""
-        return self._setup.name
-
-    def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
-        """Return the derainer for the kind of rain that most of the frames have."""
-        kinds = () if self._one else Counter(map(rain_kind, frames)).most_common(1)
-        return self._of(kinds[0][0] if kinds else None)
-
-    def _of(self, kind: RainKind | None) -> Derainer:
-        setup = self._setup.by_kind[kind or "sparse"]
-        with self._building:
-            if setup.weights.name not in self._built:
-                self._built[setup.weights.name] = build(setup, compiled=self._compiled)
-        return self._built[setup.weights.name]
-
-    def derain_with_parts(
-        self, image: str | Path | NDArray[Any]
-    ) -> tuple[NDArray[Any], dict[str, NDArray[np.float32]]]:
-        """Return the results of :meth:`derain` and :meth:`parts` from one run."""
-        rgb = images.read(image).rgb if isinstance(image, (str, Path)) else image
-        _check_array(rgb)
-        return self.choose(rgb)[0].derain_with_parts(rgb)
-
-    def derain_picture(
-        self, picture: Picture, on_tile: tiles.OnTile | None = None, *, parts: bool = False
-    ) -> Result:
-        """Take the rain out of a decoded file, by the method that suits its first frame."""
-        _check_array(picture.rgb)
-        derainer, kind = self.choose(picture.rgb)
-        result = derainer.derain_picture(picture, on_tile, parts=parts)
-        return dataclasses.replace(result, by=derainer.weights.name, rain=kind)
-
-    def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
-        """Take the rain out of decoded files of one size, each by the method that suits it."""
-        chosen = [self.choose(each.rgb) for each in pictures]
-        done: dict[int, Result] = {}
-        for derainer in {id(derainer): derainer for derainer, _ in chosen}.values():
-            places = [place for place, (each, _) in enumerate(chosen) if each is derainer]
-            together = derainer.derain_batch([pictures[place] for place in places])
-            for place, result in zip(places, together, strict=True):
-                by, rain = derainer.weights.name, chosen[place][1]
-                done[place] = dataclasses.replace(result, by=by, rain=rain)
-        return [done[place] for place in range(len(pictures))]
-
-    def _derain_array(self, rgb: NDArray[Any]) -> NDArray[Any]:
-        _check_array(rgb)
-        return self.choose(rgb)[0]._derain_array(rgb)
-
-    def _derain_tensor(self, rainy: Tensor) -> Tensor:
-        batch = _as_batch(rainy)
-        arrays = batch.detach().float().cpu().permute(0, 2, 3, 1).numpy()
-        done = [
-            self.choose(np.ascontiguousarray(array))[0]._derain_tensor(each)
-            for array, each in zip(arrays, torch.split(batch, 1), strict=True)
-        ]
-        return torch.cat(done).reshape(rainy.shape)
-
-
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
@@ -834,7 +728,12 @@ def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 
-def _check_array(rgb: NDArray[Any]) -> None:
+def check_array(rgb: NDArray[Any]) -> None:
+    """Refuse an array that is not [H,W,3] of uint8 or uint16.
+
+    Raises:
+        UsageError: it is anything else, or it has no pixel.
+    """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
         raise UsageError(
             f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
@@ -843,8 +742,12 @@ def _check_array(rgb: NDArray[Any]) -> None:
     _check_size(*rgb.shape[:2])
 
 
-def _as_batch(rainy: Tensor) -> Tensor:
-    """Return a tensor as [B,3,H,W]; refuse others."""
+def as_batch(rainy: Tensor) -> Tensor:
+    """Return a tensor [3,H,W] or [B,3,H,W] of floats as [B,3,H,W].
+
+    Raises:
+        UsageError: it is anything else, or it has no pixel.
+    """
     batch = rainy[None] if rainy.dim() == 3 else rainy
     if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
         raise UsageError(
@@ -886,177 +789,3 @@ def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
         words in str(error) for words in ("can't allocate memory", "out of memory")
     )
-
-
-def load(
-    name: str | Method,
-    *,
-    weights: str | Path | None = None,
-    variant: str | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    tile: int | str | None = "auto",
-    work_size: int | str | None = "auto",
-    effort: int | str | Effort = "full",
-    strength: float = 1.0,
-    backend: str = "auto",
-    compile: bool = False,
-) -> Derainer:
-    """Load an installed method with trained weights.
-
-    >>> derainer = load("graspp-gan", device="cpu")  # doctest: +SKIP
-    >>> clean = derainer.derain("rainy.jpg")  # an array [H,W,3]  # doctest: +SKIP
-
-    Args:
-        name: an installed method (see ``rainkit methods``), or ``auto`` for the one that suits the
-            rain of each picture best (:mod:`rainkit.inference.choice`).
-        weights: a tag of the method or a ``.safetensors`` file; None for the method's first
-            weights, or its first of the variant.
-        variant: the variant that the weights must be of; None for any.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
-            ``auto`` or None for a side that suits the device.
-        work_size: longest side in pixels of what the network sees of larger pictures; ``auto`` or
-            None for the size at which the streaks of a picture have the width that networks know;
-            ``full`` for the full size. The result always has the full size.
-        effort: how much of an anytime method runs: ``full``; ``auto`` to stop after the block that
-            changes a picture by less than 4 grey levels, or ``auto:LEVELS`` for another threshold;
-            or the largest number of blocks.
-        strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
-            finds, less for a trace of rain, more for rain that is left; results are clipped to the
-            range of values.
-        backend: what executes the network: ``auto`` for the fastest that ``rainkit bench`` has
-            measured here, or else torch; ``eager``, ``compile``, ``openvino``, ``onnx``, or a file
-            of ``rainkit export``.
-        compile: use ``torch.compile``; if that fails, warn and go on without.
-
-    Raises:
-        UsageError: an unknown method, weights tag, variant or device, a tile that is too small, or
-            an effort that the method does not offer, or a strength out of range.
-        MethodError: the method is broken.
-        WeightsError: it has no such weights, or they are damaged.
-    """
-    options = RuntimeOptions.parse(
-        device=device,
-        precision=precision,
-        tile=tile,
-        work_size=work_size,
-        effort=effort,
-        strength=strength,
-        backend=backend,
-    )
-    return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
-
-
-def open_derainer(
-    name: str | Method,
-    options: RuntimeOptions,
-    *,
-    weights: str | Path | None = None,
-    variant: str | None = None,
-    compiled: bool = False,
-) -> Derainer:
-    """Load a method as :func:`load` does, to run under given options.
-
-    Raises:
-        UsageError, MethodError, WeightsError: as :func:`load`.
-    """
-    return build(set_up(name, options, weights=weights, variant=variant), compiled=compiled)
-
-
-def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derainer:
-    """Build the network of a setup on its device.
-
-    Args:
-        setup: method, weights and options.
-        compiled: use ``torch.compile`` as the backend ``compile`` does.
-        folded: fold batch normalisation into convolutions, which changes the layers.
-
-    Raises:
-        UsageError: this machine has no such device, or the method forbids the precision.
-        MethodError: the method's network cannot be built.
-        WeightsError: the weights do not fit it.
-    """
-    if isinstance(setup, AutoSetup):
-        options = setup.options
-        kinds = {k: dataclasses.replace(s, options=options) for k, s in setup.by_kind.items()}
-        return AutoDerainer(dataclasses.replace(setup, by_kind=kinds), compiled=compiled)
-    method, file, options = setup.method, setup.weights, setup.options
-    runtime = choose_runtime(options.device, options.precision, setup.spec)
-
-    def prepare(compiled: bool) -> networks.ImageOnly:
-        network = weight_files.load(networks.build(method, file.network), file)
-        return networks.prepare(network, setup.spec, runtime, compiled=compiled, folded=folded)
-
-    compiled = compiled or options.backend == Backend.COMPILE
-    network = _compiled(prepare) if compiled else prepare(False)
-    if compiled:
-        network.backend = Backend.COMPILE
-    elif options.backend.endswith(EXPORTED):
-        backends.attach_file(network, Path(options.backend), file, method.name)
-    else:
-        backends.attach(network, options.backend, backends.identity(method, file.network))
-    return Derainer(
-        method=method,
-        weights=file,
-        network=network,
-        grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
-        effort=options.effort,
-        work_size=options.work_size,
-        strength=options.strength,
-        fit=options.tile is None and not compiled,
-    )
-
-
-def derain(image: Any, method: str | Method | None = None, **options: Any) -> Any:
-    """Take the rain out of one picture; to derain several, :func:`load` a method once.
-
-    >>> clean = derain("rainy.jpg", "graspp-gan")  # doctest: +SKIP
-
-    Args:
-        image: any image that :meth:`Derainer.derain` takes.
-        method: an installed method; None for the only one that is installed, or else ``auto``.
-        options: further arguments of :func:`load`.
-    """
-    if method is None:
-        method = default_method(options.get("weights"), options.get("variant"))
-    return load(method, **options).derain(image)
-
-
-def build_all(setup: Setup, most: int | None = None) -> list[Derainer]:
-    """Build the network on all CUDA devices of this machine, if it is to run on any of them.
-
-    Args:
-        setup: what is built.
-        most: number of devices that have something to do; None if that is not known.
-
-    Raises:
-        UsageError, MethodError, WeightsError: as :func:`build`.
-    """
-    first = build(setup)
-    if first.runtime.device.type != "cuda" or setup.options.device not in ("auto", "cuda"):
-        return [first]
-    number = torch.cuda.device_count()
-    others = [f"cuda:{index}" for index in range(1, number if most is None else min(number, most))]
-    return [first] + [
-        build(dataclasses.replace(setup, options=dataclasses.replace(setup.options, device=device)))
-        for device in others
-    ]
-
-
-def _compiled(prepare: Callable[[bool], networks.ImageOnly]) -> networks.ImageOnly:
-    """Compile and run once, since ``torch.compile`` fails only then, e.g. without a compiler."""
-    network = prepare(True)
-    try:
-        with torch.inference_mode():
-            network(torch.zeros(1, 3, 64, 64))
-    except Exception as error:  # a compiler may raise anything
-        reason = one_line(error)
-        warnings.warn(
-            f"torch.compile does not work here ({reason}); going on without it",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-        return prepare(False)
-    return network

@@ -40,7 +40,7 @@ class Elsewhere:
         setup: the method's set-up here, whose weights those of the workers must be.
 
     Raises:
-        RainkitError: what :func:`rainkit.inference.derainer.build` raises in a worker.
+        RainkitError: what :func:`rainkit.inference.loading.build` raises in a worker.
         WorkerError: workers cannot be started.
     """
 
@@ -108,7 +108,7 @@ class _Worker:
     """A network in a worker."""
 
     def __init__(self, asked: InferRequest, sha256: str) -> None:
-        from rainkit.inference import derainer  # imports torch
+        from rainkit.inference import loading  # imports torch
 
         setup = set_up(
             asked.method or "", asked.options, weights=asked.weights, variant=asked.variant
@@ -117,7 +117,7 @@ class _Worker:
             raise WeightsError(
                 f"{setup.weights_name}: the machines have different weights under this name"
             )
-        self._derainer = derainer.build(setup)
+        self._derainer = loading.build(setup)
         self._asked = asked
 
     def derain(self, job: Job) -> _Answer:

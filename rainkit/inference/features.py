@@ -296,7 +296,7 @@ def _opened(request: FeaturesRequest) -> tuple[Derainer, NDArray[Any]]:
         rgb = images.shrink(rgb, request.side)
     options = RuntimeOptions.parse(device=request.device, precision="fp32")
     setup = set_up(request.method, options, weights=request.weights, variant=request.variant)
-    from rainkit.inference.derainer import build  # imports torch
+    from rainkit.inference.loading import build  # imports torch
 
     return build(setup, folded=False), rgb
 

@@ -158,7 +158,7 @@ def _kept() -> Callable[[Setup], list[Derainer]]:
     built: dict[int, list[Derainer]] = {}
 
     def build(setup: Setup) -> list[Derainer]:
-        from rainkit.inference.derainer import build_all  # imports torch
+        from rainkit.inference.loading import build_all  # imports torch
 
         if id(setup) not in built:
             built[id(setup)] = build_all(setup)

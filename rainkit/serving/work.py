@@ -201,7 +201,7 @@ class Derainers:
         return self._derainer(offer)
 
     def _load(self, name: str) -> Derainer:
-        from rainkit.inference.derainer import open_derainer
+        from rainkit.inference.loading import open_derainer
 
         offer = self._offers[name]
         return open_derainer(offer.method, self._options, weights=offer.weights)

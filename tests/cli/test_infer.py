@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from rainkit import images
 from rainkit.cli import app, following
 from rainkit.errors import ImageError
-from rainkit.inference import batch, derainer
+from rainkit.inference import batch, loading
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_ctrl_c_before_the_first_picture_tells_how_many_there_are(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(derainer, "build", interrupt)
+    monkeypatch.setattr(loading, "build", interrupt)
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by Ctrl-C: 0 of 2 pictures done" in result.stderr
@@ -343,7 +343,7 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(infer, photos: Path, monkeypatch: pyt
     def terminate(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(derainer, "build_all", terminate)
+    monkeypatch.setattr(loading, "build_all", terminate)
     result = infer(photos)
     assert result.exit_code == 130
     assert "stopped by SIGTERM: 0 of 2 pictures done; repeat the command to go on" in result.stderr

@@ -25,8 +25,8 @@ from rainkit.inference import (
     MethodToRun,
     Outcome,
     Progress,
-    derainer,
     inputs,
+    loading,
     pipeline,
     record,
 )
@@ -74,7 +74,7 @@ def test_several_devices_batches_and_one_by_one_give_the_same(
 ):
     run(folder, output=tmp_path / "one", workers=1)
     sizes: list[int] = []
-    known, build = Derainer.derain_batch, derainer.build
+    known, build = Derainer.derain_batch, loading.build
 
     def counted(self, pictures):
         sizes.append(len(pictures))
@@ -84,7 +84,7 @@ def test_several_devices_batches_and_one_by_one_give_the_same(
     result = run(folder, output=tmp_path / "batches", batch=2)
     assert sizes == [2, 2]  # 0 and 1, 4 and 5; 2 stands before one of another size, and 6 is last
     sizes.clear()
-    monkeypatch.setattr(derainer, "build_all", lambda setup, most: [build(setup) for _ in range(3)])
+    monkeypatch.setattr(loading, "build_all", lambda setup, most: [build(setup) for _ in range(3)])
     spread = run(folder, output=tmp_path / "devices", batch=3, workers=3)
     assert sorted(sizes) == [3, 3]
     assert spread.device == "3 × cpu (fp32)"
@@ -255,8 +255,8 @@ def test_a_watched_folder_gives_what_has_arrived_whole(
     folder: Path, tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ):
     built: list[object] = []
-    known = derainer.build_all
-    monkeypatch.setattr(derainer, "build_all", lambda s: built.append(s) or known(s))
+    known = loading.build_all
+    monkeypatch.setattr(loading, "build_all", lambda s: built.append(s) or known(s))
     out, stop = folder / "clean", threading.Event()
     whole = (folder / "6.png").read_bytes()
     (folder / "6.png").write_bytes(whole[:50])

@@ -13,7 +13,7 @@ import pytest
 
 from rainkit import images, inference
 from rainkit.errors import MethodError, UsageError
-from rainkit.inference import InferRequest, MethodsResult, MethodToRun, derainer
+from rainkit.inference import InferRequest, MethodsResult, MethodToRun, loading
 from rainkit.runtime_options import RuntimeOptions
 
 
@@ -104,14 +104,14 @@ def test_a_bad_picture_ends_neither_the_run_nor_the_next_method(run, photos: Pat
 def test_a_method_that_cannot_run_does_not_end_the_others(
     run, photos: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    build = derainer.build
+    build = loading.build
 
     def fails(setup, **options):
         if setup.weights.path.stem == "first":
             raise MethodError("tiny cannot be built")
         return build(setup, **options)
 
-    monkeypatch.setattr(derainer, "build", fails)
+    monkeypatch.setattr(loading, "build", fails)
     found = run(photos, report=True)
     first, second = found.results
     assert [each.status for each in first.outcomes] == ["not attempted"] * 2
