@@ -16,15 +16,17 @@ import re
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import cast
 
 # Read when typer is imported: plain text, as wide as a code block.
 os.environ |= {"TYPER_USE_RICH": "0", "COLUMNS": "92", "TERMINAL_WIDTH": "92", "NO_COLOR": "1"}
 
 import typer.main
+from typer.core import TyperGroup
 
 from rainkit.cli import app
 
-COMMAND = typer.main.get_command(app)
+COMMAND = cast(TyperGroup, typer.main.get_command(app))
 HERE = Path(__file__).parent
 PAGES = HERE / "commands"
 BLOCK = re.compile(r"(<!-- help: (?P<command>.*?) -->\n).*?(<!-- /help -->)", re.DOTALL)
