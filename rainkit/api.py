@@ -40,6 +40,7 @@ __all__ = [
     "RAIN",
     "Hyperparameters",
     "ImageSpec",
+    "MeasuredPhotographs",
     "MeasuredResult",
     "Method",
     "Paper",
@@ -273,6 +274,23 @@ class MeasuredResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredPhotographs:
+    """What weights leave of the rain in photographs, which have no ground truth.
+
+    Figures are compared only if they are of the same number of photographs at the same size.
+
+    Attributes:
+        images: number of photographs.
+        longest_side: size in pixels that they were shrunk to.
+        streaks_left: mean share of the energy along the streaks that is left; 1 if all is.
+    """
+
+    images: int
+    longest_side: int
+    streaks_left: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """Trained weights: a safetensors file inside the plugin's package, or a URL.
 
@@ -286,6 +304,9 @@ class Weights:
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
         results: measured scores on pictures that the training never saw.
+        photographs: what was measured on photographs of real rain; None if nothing was.
+        gflop: work of the network on a picture of 512 x 512 pixels, in 10^9 operations, of which a
+            multiply-add has two; None if it was not counted.
     """
 
     tag: str
@@ -297,6 +318,8 @@ class Weights:
     trained_on: str
     recipe: str
     results: tuple[MeasuredResult, ...] = ()
+    photographs: MeasuredPhotographs | None = None
+    gflop: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from rainkit import files, hyperparameters
-from rainkit.api import API, MeasuredResult, Method, Weights
+from rainkit.api import API, MeasuredPhotographs, MeasuredResult, Method, Weights
 from rainkit.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class WeightsFile:
         results: scores that were measured on pictures which the training never saw: those of the
             header's ``results``, a JSON list of objects with the fields of
             :class:`rainkit.api.MeasuredResult`, or else those that the plugin declares.
+        photographs: what the plugin declares for photographs of real rain.
+        gflop: the work that the plugin declares.
     """
 
     path: Path
@@ -63,6 +65,8 @@ class WeightsFile:
     network: Any
     header: Mapping[str, str]
     results: tuple[MeasuredResult, ...] = ()
+    photographs: MeasuredPhotographs | None = None
+    gflop: float | None = None
 
     @property
     def sha256(self) -> str:
@@ -238,7 +242,12 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
             f"{weights.sha256[:16]}...: {remedy}"
         )
     file = open_file(method, path, name)
-    return file if file.results else replace(file, results=weights.results)
+    return replace(
+        file,
+        results=file.results or weights.results,
+        photographs=weights.photographs,
+        gflop=weights.gflop,
+    )
 
 
 def _package_file(method: Method, weights: Weights) -> Path:
