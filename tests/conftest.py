@@ -273,7 +273,7 @@ def nested(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Path], _Reports]:
     def run(tests: Path, folder: Path) -> _Reports:
         monkeypatch.syspath_prepend(str(folder))
         monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-        alone = ("-c", "/dev/null", "--rootdir", str(tests), "--import-mode", "importlib")
+        alone = ("-c", os.devnull, "--rootdir", str(tests), "--import-mode", "importlib")
         plain = ("-p", "no:cacheprovider", "-s", "-q", "-W", "error")
         reports = _Reports()
         reports.code = pytest.main([*alone, *plain, str(tests)], plugins=[reports])

@@ -165,7 +165,7 @@ def load(
             weights, or its first of the variant.
         variant: the variant that the weights must be of; None for any.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
             ``auto`` or None for a side that suits the device.
         work_size: longest side in pixels of what the network sees of larger pictures; ``auto`` or
