@@ -281,7 +281,9 @@ class Weights:
         variant: variant whose network the file fits.
         sha256: hash of the whole file, checked before the file is read.
         file: path inside the plugin's import package; None if ``url`` is given.
-        url: address of a file that is not in the package.
+        url: address of a file that is not in the package: ``https://...``, or
+            ``hf://OWNER/REPO[@REVISION]/FILE.safetensors`` for the Hugging Face hub. It is fetched
+            when the user asks for it.
         licence: SPDX name of the weights' licence.
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
