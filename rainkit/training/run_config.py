@@ -83,7 +83,7 @@ class TrainRequest:
         resume: continue from the run folder's latest checkpoint.
         steps_before: planned steps of a resumed run that is extended; None if it is not.
         device: ``auto``, ``cpu``, ``cuda``...
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         settings: settings of the run.
         command: the command line, for the record.
         init: weights to start from: ours, or a state dict from elsewhere.
