@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rainkit import choices
-from rainkit.cli.console import errors, print_json, print_table, warn
+from rainkit.cli import completion
+from rainkit.cli.console import print_json, print_table, status, warn
 from rainkit.cli.options import OUTPUT, Device, Json, Overwrite, choice
 from rainkit.errors import UsageError
 
@@ -32,6 +33,7 @@ def bench(
             "-m",
             metavar="NAME[=WEIGHTS]",
             help="Time this method, or the network of its weights; repeatable.",
+            autocompletion=completion.methods,
             show_default=False,
             rich_help_panel=_ROWS,
         ),
@@ -154,10 +156,10 @@ def bench(
         published=published,
         backends=tuple(executed_by or [choices.Backend.EAGER]),
     )
-    with errors.status("starting") as status:
+    with status("starting") as shown:
         result = benchmarking.run(
             request,
-            lambda done, total, job: status.update(
+            lambda done, total, job: shown.update(
                 Text(f"{done + 1} of {total}: {job.method} {job.variant} {job.height}x{job.width}")
             ),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli import features
+from rainkit.cli import completion, features
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import output, print_json, print_table, warn
 from rainkit.cli.options import Json
@@ -62,7 +62,12 @@ def methods(context: typer.Context, as_json: Json = False) -> None:
 def show(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An installed method, or PACKAGE:METHOD.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="An installed method, or PACKAGE:METHOD.",
+            autocompletion=completion.methods,
+        ),
     ],
     published: Annotated[
         bool,

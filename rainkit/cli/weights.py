@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rainkit.cli import completion
 from rainkit.cli.commands import CommandLine
-from rainkit.cli.console import errors, print_json, print_table, tell, warn
+from rainkit.cli.console import print_json, print_table, status, tell, warn
 from rainkit.cli.options import INPUT, OUTPUT, Json, Overwrite
 from rainkit.files import counted
 
@@ -71,6 +72,7 @@ def verify(
             help="Files, METHOD.TAG, or methods; by default all weights that installed methods "
             "ship.",
             metavar="WHICH...",
+            autocompletion=completion.weights_names,
             show_default=False,
         ),
     ] = None,
@@ -90,7 +92,7 @@ def verify(
     """
     from rainkit import plugins, weights
 
-    with errors.status("verifying"):
+    with status("verifying"):
         found = weights.verify(*(which or ()))
     if as_json:
         print_json([each.to_data() for each in found])
@@ -120,6 +122,7 @@ def import_file(
             "-m",
             metavar="NAME",
             help="Method whose network the file fits.",
+            autocompletion=completion.methods,
             rich_help_panel=INPUT,
         ),
     ],
@@ -127,6 +130,7 @@ def import_file(
         str | None,
         typer.Option(
             help="Variant of the method that the file is of.",
+            autocompletion=completion.variants,
             show_default="the first whose network it fits",
             rich_help_panel=INPUT,
         ),
