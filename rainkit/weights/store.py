@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from rainkit import config, files, hyperparameters
+from rainkit import config, files, hyperparameters, plugins
 from rainkit.api import API, MeasuredResult, Method, Weights
 from rainkit.errors import UsageError, WeightsError
 from rainkit.weights import fetching
@@ -57,6 +57,8 @@ class WeightsFile:
         variant: the variant that the header names.
         network: the network hyperparameters that the file fits.
         header: the whole header.
+        filled: whether a network that is built from ``network`` has the file's weights at once, as
+            those of checkpoints have that a plugin reads (``Method.checkpoints``).
         results: scores that were measured on pictures which the training never saw: those of the
             header's ``results``, a JSON list of objects with the fields of
             :class:`rainkit.api.MeasuredResult`, or else those that the plugin declares.
@@ -67,6 +69,7 @@ class WeightsFile:
     variant: str
     network: Any
     header: Mapping[str, str]
+    filled: bool = False
     results: tuple[MeasuredResult, ...] = ()
 
     @property
@@ -99,8 +102,9 @@ def find(method: Method, which: str | None = None) -> WeightsFile:
 
     Args:
         method: the method.
-        which: None, ``tag``, ``method.tag``, a path to a ``.safetensors`` file, or an address of
-            one (:mod:`rainkit.weights.fetching`).
+        which: None, ``tag``, ``method.tag``, a path to a ``.safetensors`` file or to any file that
+            the method's ``checkpoints`` takes, or an address of weights
+            (:mod:`rainkit.weights.fetching`).
 
     Raises:
         UsageError: no such tag and no such file.
@@ -112,6 +116,8 @@ def find(method: Method, which: str | None = None) -> WeightsFile:
         return open_file(method, Path(which))
     tags = {weights.tag: weights for weights in method.weights}
     if which is None:
+        if not method.weights and method.checkpoints is not None:
+            raise UsageError(f"{method.name} has no weights of its own: name a file with --weights")
         if not method.weights:
             raise WeightsError(
                 f"{method.name} ships no weights: train some (rainkit train) or import a "
@@ -144,13 +150,19 @@ def local_file(which: str) -> Path | None:
 def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFile:
     """Read a weights file's header and check that it is this method's.
 
+    A method that takes checkpoints of other programs reads those itself.
+
     Raises:
         UsageError: there is no such file.
         WeightsError: the file is damaged, belongs to another method, or has hyperparameters that
             the method does not have.
     """
-    with opened(path) as file:
-        header = file.metadata() or {}
+    header: Mapping[str, str] = {}
+    if method.checkpoints is None or path.suffix == ".safetensors":
+        with opened(path) as file:
+            header = file.metadata() or {}
+    if method.checkpoints is not None and "method" not in header:
+        return _checkpoint(method, path, method.checkpoints)
     if header.get("method") != method.name:
         of = header.get("method", "an unnamed method")
         raise WeightsError(f"{path}: these weights are of {of}, not of {method.name}")
@@ -172,6 +184,19 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
     )
 
 
+def _checkpoint(method: Method, path: Path, reader: str) -> WeightsFile:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such weights file")
+    read_network = plugins.resolve(reader)
+    try:
+        network = read_network(path)
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return WeightsFile(
+        path=path, name=path.name, variant="default", network=network, header={}, filled=True
+    )
+
+
 def _results(path: Path, header: Mapping[str, str]) -> tuple[MeasuredResult, ...]:
     try:
         return tuple(MeasuredResult(**row) for row in json.loads(header.get("results", "[]")))
@@ -187,6 +212,8 @@ def load(network: nn.Module, file: WeightsFile) -> nn.Module:
     Raises:
         WeightsError: the file's tensors do not fit the network.
     """
+    if file.filled:
+        return network
     state = read(file.path)
     try:
         network.load_state_dict(state)
