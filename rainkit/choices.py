@@ -43,10 +43,14 @@ __all__ = [
 
 
 class Precision(StrEnum):
-    """Number formats that a network runs in; ``auto`` chooses by the device and the method."""
+    """Number formats that a network runs in; ``auto`` chooses by the device and the method.
+
+    ``tf32`` is float32 with the shorter products of NVIDIA's tensor cores.
+    """
 
     AUTO = "auto"
     FP32 = "fp32"
+    TF32 = "tf32"
     BF16 = "bf16"
     FP16 = "fp16"
 

@@ -128,7 +128,7 @@ def prepare(
     count = parameters(network)
     if folded:
         fold_batch_norms(network, spec)
-    if runtime.precision != "fp32":
+    if runtime.dtype != torch.float32:
         keep_fp32(network, spec)
     network = network.to(runtime.device, memory_format=runtime.memory_format)  # type: ignore[call-overload]
     if compiled:

@@ -1,9 +1,10 @@
-"""The device and the number format that networks run with: float32, bfloat16 or float16."""
+"""The device and the number format that networks run with: float32, TF32, bfloat16, float16."""
 
 from __future__ import annotations
 
 import functools
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,10 +16,11 @@ from rainkit.errors import MethodError, UsageError
 
 __all__ = ["Precision", "Runtime", "choose_runtime", "keep_fp32"]
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 _DTYPES: dict[str, torch.dtype] = {
     "fp32": torch.float32,
+    "tf32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
@@ -44,8 +46,9 @@ class Runtime:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context that a forward pass runs in."""
-        if self.precision == "fp32":
-            return nullcontext()
+        if self.dtype == torch.float32:
+            cuda = self.device.type == "cuda"
+            return _tf32(allowed=self.precision == "tf32") if cuda else nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def place(self, pictures: Tensor) -> Tensor:
@@ -67,11 +70,12 @@ def choose_runtime(
 
     The device ``auto`` is CUDA, or else Apple's MPS, or else the CPU. The precision ``auto`` is
     bfloat16 if the device computes it natively and the method declares it safe, or else float32.
-    float16 is used only on request.
+    float16 is used only on request, and so is TF32: pictures in float32 whose products NVIDIA's
+    tensor cores round to 10 bits of mantissa. float32 on CUDA has no such rounding.
 
     Raises:
-        UsageError: the device is unknown or absent, or the precision is unknown or not safe for the
-            method.
+        UsageError: the device is unknown or absent, or the precision is unknown, absent on the
+            device or not safe for the method.
     """
     place = _device(device)
     allowed = ("bf16", "fp16") if spec is None else spec.half
@@ -79,7 +83,11 @@ def choose_runtime(
         chosen: Precision = "bf16" if "bf16" in allowed and _bf16_is_native(place) else "fp32"
     elif precision not in _DTYPES:
         raise UsageError(f"--precision {precision}: choose auto, {', '.join(_DTYPES)}")
-    elif precision != "fp32" and precision not in allowed:
+    elif precision == "tf32" and not _tf32_is_native(place):
+        raise UsageError(
+            f"--precision tf32 needs an NVIDIA GPU of 2020 or later, not {place.type}: choose fp32"
+        )
+    elif precision not in ("fp32", "tf32", *allowed):
         safe = ", ".join(("fp32", *allowed))
         raise UsageError(f"--precision {precision} is not safe for this method: choose {safe}")
     else:
@@ -136,6 +144,24 @@ def _device(name: str) -> torch.device:
     if absent:
         raise UsageError(f"--device {name}: this machine has no such device; try --device auto")
     return device
+
+
+@contextmanager
+def _tf32(*, allowed: bool) -> Iterator[None]:
+    """Allow or forbid TF32 in convolutions and matrix products on CUDA."""
+    places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = allowed
+        yield
+    finally:
+        for place, was in zip(places, before, strict=True):
+            place.allow_tf32 = was
+
+
+def _tf32_is_native(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def _bf16_is_native(device: torch.device) -> bool:

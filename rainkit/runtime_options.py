@@ -155,7 +155,7 @@ class RuntimeOptions:
 
         Args:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-            precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+            precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
             tile: ``auto`` or None, or the side of tiles in pixels; 0 for whole pictures.
             work_size: ``full``, ``auto`` or None, or a longest side in pixels.
             effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.

@@ -13,7 +13,7 @@ from rainkit import networks
 from rainkit.api import ImageSpec
 from rainkit.errors import MethodError, UsageError
 from rainkit.objective import Derained
-from rainkit.precision import choose_runtime
+from rainkit.precision import Runtime, choose_runtime
 
 CPU32 = choose_runtime("cpu", "fp32")
 
@@ -56,6 +56,7 @@ def test_a_size_that_fits_is_not_copied() -> None:
         ("meta", "auto", "--device meta"),
         ("cuda:97", "auto", "--device cuda:97"),
         ("cpu", "int8", "--precision int8"),
+        ("cpu", "tf32", "--precision tf32 needs an NVIDIA GPU of 2020 or later, not cpu"),
     ],
 )
 def test_a_device_or_precision_that_cannot_be_is_named(
@@ -68,6 +69,17 @@ def test_a_device_or_precision_that_cannot_be_is_named(
 def test_a_precision_the_method_does_not_declare_is_refused() -> None:
     with pytest.raises(UsageError, match="choose fp32"):
         choose_runtime("cpu", "fp16", ImageSpec(half=("bf16",)))
+
+
+def test_float32_on_cuda_is_exact_and_tf32_is_not() -> None:
+    def allowed() -> tuple[bool, bool]:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    before = allowed()
+    for precision in ("fp32", "tf32"):
+        with Runtime(torch.device("cuda"), precision, channels_last=True).autocast():
+            assert allowed() == (precision == "tf32",) * 2
+        assert allowed() == before
 
 
 def test_auto_precision_is_fp32_unless_the_method_allows_less() -> None:

@@ -256,6 +256,9 @@ def _die_here_or_there(folder: Path, doomed: str, item: int) -> int:
     if item >= 8 and ray.get_runtime_context().get_node_id() == doomed:
         (folder / "doomed").touch()
         time.sleep(60)  # until the machine dies
+    deadline = time.monotonic() + 60
+    while item >= 8 and not (folder / "doomed").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)  # else this machine may do everything while the other one starts again
     return item
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import warnings
 from collections import Counter
@@ -37,6 +38,9 @@ __all__ = [
     "load",
     "open_derainer",
 ]
+
+
+_log = logging.getLogger(__name__)
 
 
 class AutoDerainer(Derainer):
@@ -166,7 +170,7 @@ def load(
             weights, or its first of the variant.
         variant: the variant that the weights must be of; None for any.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
             ``auto`` or None for a side that suits the device.
         work_size: longest side in pixels of what the network sees of larger pictures; ``auto`` or
@@ -249,11 +253,20 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         backends.attach_file(network, Path(options.backend), file, method.name)
     else:
         backends.attach(network, options.backend, backends.identity(method, file.network))
+    grid = Grid.of_method(setup.spec, options.tile, runtime.device.type)
+    _log.debug(
+        "%s runs on %s in %s by %s, %s",
+        file.name,
+        runtime.device,
+        runtime.precision,
+        network.backend,
+        f"in tiles of {grid.side} pixels" if grid.side else "picture by picture",
+    )
     return Derainer(
         method=method,
         weights=file,
         network=network,
-        grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
+        grid=grid,
         effort=options.effort,
         work_size=options.work_size,
         strength=options.strength,

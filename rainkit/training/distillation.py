@@ -107,7 +107,7 @@ class Teacher:
         self.name = file.weights.name
         self.parameters = networks.parameters(network)
         self.size = sum(v.numel() * v.element_size() for v in network.state_dict().values())
-        safe = runtime.precision in ("fp32", *spec.half)
+        safe = runtime.precision in ("fp32", "tf32", *spec.half)
         self.runtime = runtime if safe else replace(runtime, precision="fp32")
         self._network = networks.prepare(network.requires_grad_(False), spec, self.runtime).eval()
 

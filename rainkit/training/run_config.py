@@ -83,7 +83,7 @@ class TrainRequest:
         resume: continue from the run folder's latest checkpoint.
         steps_before: planned steps of a resumed run that is extended; None if it is not.
         device: ``auto``, ``cpu``, ``cuda``...
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         settings: settings of the run.
         command: the command line, for the record.
         init: weights to start from: ours, or a state dict from elsewhere.
@@ -292,6 +292,8 @@ def make_request(
     if recipe.method is not None and name != recipe.method:
         raise UsageError(f"--method {name}: the recipe {config} is for {recipe.method}")
     found = plugins.get(name)
+    if found.objective is None:
+        raise UsageError(f"--method {name}: cannot be trained, since it runs finished networks")
     chosen = variant or recipe.variant or "default"
     if config is not None:
         _check_recipe(found, chosen if variant is None else "default", recipe, config)
