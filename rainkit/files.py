@@ -19,6 +19,9 @@ __all__ = [
     "alone_in",
     "atomic_path",
     "counted",
+    "fault_of_name",
+    "flush_folder",
+    "is_device",
     "is_temporary",
     "lock_holder",
     "natural",
@@ -186,10 +189,10 @@ def alone_in(folder: Path) -> Iterator[None]:
         FileError: the folder cannot be opened.
     """
     try:
-        if os.name == "nt":  # where folders cannot be opened
-            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT)
-        else:
+        try:
             handle = os.open(folder, os.O_RDONLY)
+        except PermissionError:  # Windows opens no folders
+            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise FileError(f"{folder}: cannot be opened ({system_reason(error)})") from error
     try:
@@ -198,6 +201,49 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make sure that the name of a new file survives a power cut, too.
+
+    Windows opens no folders, and needs no such call.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_DEVICES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "123456789"))
+)
+
+
+def is_device(name: str) -> bool:
+    """Return whether Windows takes a file's name for that of a device, such as ``aux.png``."""
+    return name.partition(".")[0].rstrip().casefold() in _DEVICES
+
+
+def fault_of_name(name: str, *, windows: bool = os.name == "nt") -> str | None:
+    """Return why a file cannot have a name; None if it can.
+
+    Windows would write ``a:b.png`` into a hidden stream of the file ``a``, and ``aux.png`` nowhere.
+
+    Args:
+        name: the name, without folders.
+        windows: whether the rules of Windows count.
+    """
+    if not windows:
+        return None
+    if odd := sorted(set(name) & set('<>:"/\\|?*')):
+        return f"Windows allows no {' '.join(odd)} in names"
+    if name.endswith((".", " ")):
+        return "Windows allows no dot or space at the end of a name"
+    return f"{name.partition('.')[0]} is a device of Windows" if is_device(name) else None
 
 
 def try_lock(file: IO[Any], *, shared: bool = False) -> bool:

@@ -20,7 +20,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from rainkit.errors import FileError, RainkitError, UsageError
-from rainkit.files import lock_holder, system_reason, try_lock
+from rainkit.files import flush_folder, lock_holder, system_reason, try_lock
 
 __all__ = ["Held", "Ledger"]
 
@@ -126,7 +126,7 @@ class Ledger(Generic[Entry]):
             file.truncate(0)
             ledger = cls(path, file, noted, {}, encode)
             ledger._append({"ledger": _VERSION, "settings": settings, "about": noted})
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
         except OSError as error:
             file.close()
             raise _failed(path, error) from error
@@ -173,7 +173,11 @@ class Ledger(Generic[Entry]):
 
     def remove(self) -> None:
         """Delete the file: everything is finished."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except PermissionError:  # Windows deletes no open files
+            self.close()
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file and let other processes have it."""
@@ -224,15 +228,6 @@ def _open_locked(path: Path, writer: str) -> FileIO:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make sure that the name of a new file survives a power cut, too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _failed(path: Path, error: OSError) -> FileError:

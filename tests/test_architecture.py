@@ -26,7 +26,7 @@ LEVELS = (
     {"training", "inference", "evaluation", "benchmarking", "synthesis", "serving", "plugin_kit"},
     {"datasets", "weights", "backends", "render", "published"},
     {"networks", "precision", "rain", "depth", "images"},
-    {"plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
+    {"config", "plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},
 )
 """From the top down: a room imports from its own level or from below."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -155,6 +156,29 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path):
         files.alone_in(tmp_path / "nothing"),
     ):
         pytest.fail("the block ran")
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("a:b.png", "no : in names"),
+        ("rain?*.png", r"no \* \? in names"),
+        ("back\\slash.png", "in names"),
+        ("rain.", "at the end"),
+        ("aux.png", "aux is a device"),
+        ("Com1 .tar.gz", "device"),
+    ],
+)
+def test_names_that_windows_lacks(name: str, fault: str):
+    assert re.search(fault, files.fault_of_name(name, windows=True) or "")
+    assert files.fault_of_name(name, windows=False) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["rain.png", "auxiliary.png", "com10.png", ".hidden", "Regen ä.png"]
+)
+def test_names_that_windows_has(name: str):
+    assert files.fault_of_name(name, windows=True) is None
 
 
 def test_numbers_in_names_count():

@@ -98,7 +98,7 @@ def measured(given: argparse.Namespace, until: float) -> Benchmark | None:
     half, graphs = ("bf16",), tuple(each for each in TimedBackend if "graph" in each)
     exact = ("fp32", "tf32", "bf16") if cuda else ("fp32", "bf16")
     large = (128, 96) if given.quick else (1080, 1920)
-    stages = {
+    stages: dict[str, dict[str, Any]] = {
         "plain torch, and rainkit in every precision": {
             "precisions": exact,
             "backends": ("plain", "eager", *(graphs if cuda else ())),

@@ -1,12 +1,15 @@
 """Recipes under one budget: short runs that differ in one choice each, and a table of their scores.
 
 python examples/benchmarks/recipes.py PHOTOS STREAKS RAIN PAIRS REAL DRY WEIGHTS -o RUNS
-    [--method resguidenet] [--crops 3200] [--only NAME]... [--table TABLE.md]
+    [--method resguidenet] [--set NAME=VALUE]... [--crops 3200] [--validate FEW]
+    [--only NAME]... [--table TABLE.md]
 
-Every run starts from WEIGHTS, follows examples/recipes/real-rain-2.sh but for its own choice, and
-sees the same number of pixels. PHOTOS, STREAKS, RAIN and PAIRS are that recipe's; REAL are
-photographs of rain, DRY ones without. Runs that are done are not repeated, one that was cut off
-goes on. With --table no run is started: what is done goes into the table.
+Every run starts from WEIGHTS (-: from nothing), follows examples/recipes/real-rain-2.sh but for
+its own choice and for what --set says of all, and sees the same number of pixels. PHOTOS, STREAKS,
+RAIN and PAIRS are that recipe's; REAL are photographs of rain, DRY ones without. FEW are pairs for
+the validation at the end of each run, which the table does not need (default: PAIRS). Runs that are
+done are not repeated, one that was cut off goes on. With --table no run is started: what is done
+goes into the table.
 
 PSNR and SSIM are means over the datasets of PAIRS under the protocol "prenet"; tone-fitted PSNR is
 that of the dataset whose name --tone gives. "streaks left" is the energy along the streaks of REAL
@@ -43,6 +46,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "patch 160": ("training.patch=160",),
     "no texture streaks": ("data.streak_share=0",),
     "rain of real-rain-1": tuple(f"data.rain.{kind}=0" for kind in KINDS),
+    "more dense rain": ("data.rain.dense=0.5", "data.rain.faint=0.2"),
+    "more rain-free samples": ("data.rain_free=0.2",),
     "dry pixels as others": ("training.dry_weight=0",),
     "dry pixels three times": ("training.dry_weight=0.3",),
     "no average": ("training.ema=0",),
@@ -83,10 +88,13 @@ class Plan:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for name in ("photos", "streaks", "rain", "pairs", "real", "dry", "weights"):
+    for name in ("photos", "streaks", "rain", "pairs", "real", "dry"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("weights", help="file to start from, or -")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--method", default="resguidenet", help="default: resguidenet")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="NAME=VALUE")
+    parser.add_argument("--validate", type=Path, help="pairs (default: PAIRS)")
     parser.add_argument("--crops", type=int, default=3200, help=f"of {PATCH} px (default: 3200)")
     parser.add_argument("--only", action="append", help="names of choices; repeatable")
     parser.add_argument("--tone", default="rain800", help="dataset (default: rain800)")
@@ -109,6 +117,7 @@ def train(plan: Plan, given: argparse.Namespace) -> None:
     """Train one run, or train it on."""
     batch, steps = plan.sizes(given.crops)
     settings = [
+        *given.settings,
         *(setting for setting in plan.settings if not setting.startswith("pairs_percent")),
         f"training.batch={batch}",
         f"training.epoch_steps={steps}",
@@ -117,7 +126,8 @@ def train(plan: Plan, given: argparse.Namespace) -> None:
     ]
     command = [
         "bash", str(RECIPE), str(given.photos), str(given.streaks), str(given.rain),
-        str(given.pairs), str(given.weights), str(plan.folder), "--max-steps", str(steps),
+        str(given.validate or given.pairs), given.weights, str(plan.folder),
+        "--max-steps", str(steps),
     ]  # fmt: skip
     for setting in settings:
         command += ["--set", setting]
@@ -131,7 +141,8 @@ def train(plan: Plan, given: argparse.Namespace) -> None:
 def table(plans: list[Plan], given: argparse.Namespace) -> str:
     """Score the runs that are done; return a table in Markdown."""
     files = {plan.name: plan.folder / "last.safetensors" for plan in plans}
-    rows = {"weights at the start": given.weights} | files
+    start = {} if given.weights == "-" else {"weights at the start": Path(given.weights)}
+    rows = start | files
     chosen = [
         part for label, file in rows.items() for part in ("-m", f"{given.method}={file}@{label}")
     ]

@@ -6,11 +6,13 @@
 #
 # PHOTOS are clean photographs. RAIN holds the training pairs of Rain800, side by side as published.
 # PAIRS is validated on and shares no scene with either. WEIGHTS is the safetensors file to start
-# from. METHOD is graspp-gan (the default), resguidenet, granet or freq-gan. A run that was stopped is
-# resumed. freq-gan is trained in the paper's recurrence, whatever that of the weights is.
+# from, or - to start from nothing. METHOD is graspp-gan (the default), resguidenet, granet or
+# freq-gan, which is trained in the paper's recurrence, whatever that of the weights is. A run that
+# was stopped is resumed.
 #
-# 35 % of the samples (PAIRS_PERCENT, from 1 to 99) are pairs whose clean side gets the tone of the rainy one; 65 % are photographs
-# with rain on the fly, without dimming and without darkening tone curves. 30 % of both are enlarged.
+# 35 % of the samples (PAIRS_PERCENT, from 1 to 99) are pairs whose clean side gets the tone of the
+# rainy one; 65 % are photographs with rain on the fly, without dimming and without darkening tone
+# curves. 30 % of both are enlarged.
 # There is no critic.
 set -euo pipefail
 [ $# -ge 5 ] || {
@@ -21,7 +23,8 @@ shift 5
 here=$(cd "$(dirname "$0")" && pwd)
 
 steps=20000 batch=8
-own=()
+own=() start=(--init "$weights")
+[ "$weights" != - ] || start=()
 case $method in
   graspp-gan) own=(--set objective.alone_epochs=1000) ;;
   granet) steps=10000 batch=4 ;;
@@ -33,7 +36,7 @@ esac
 if [ -e "$out/run.json" ]; then
   rainkit train --resume "$out"
 else
-  rainkit train --config "$here/$method.toml" --init "$weights" -o "$out" \
+  rainkit train --config "$here/$method.toml" "${start[@]}" -o "$out" \
     --clean "$photos@$(printf '0.%02d' $((100 - percent)))" \
     --pairs "$rain@$(printf '0.%02d' "$percent")" \
     --set data.layout=side-by-side --set data.rainy_side=right \

@@ -17,7 +17,7 @@ __all__ = ["COMPARED", "Change", "Comparison", "compared", "earlier"]
 COMPARED = ("method", "variant", "size", "dtype", "before", "now", "change", "")
 """The headings of :meth:`Change.cells`."""
 
-_KEY = ("source", "method", "variant", "height", "width", "batch", "backend")
+_KEY = ("source", "method", "variant", "weights", "height", "width", "batch", "backend")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +160,8 @@ def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: f
 
 
 def _key(job: Mapping[str, Any], timing: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (*(job.get(name, "method") for name in _KEY), timing.get("precision"))
+    usual = {"source": "method", "weights": None}
+    return (*(job.get(name, usual.get(name)) for name in _KEY), timing.get("precision"))
 
 
 def _about_device(benchmark: Benchmark, before: Mapping[str, Any]) -> list[str]:

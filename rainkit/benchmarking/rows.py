@@ -39,7 +39,7 @@ __all__ = [
 NOISY = 0.10
 """Interquartile range of the times, as a share of their median, above which a row is noisy."""
 
-PAIRWISE = "method", "variant", "height", "width", "batch"
+PAIRWISE = "method", "variant", "weights", "height", "width", "batch"
 """Fields of a job that rows have in common whose times are compared with one another."""
 
 Source = Literal["method", "torchscript", "onnx", "import"]
@@ -53,6 +53,7 @@ class Job:
         method: an installed method's name, or a name for the network of a file or a module.
         variant: the variant whose network is built; its weights are random, which does not change
             the times.
+        weights: a tag or a file whose network is built instead; None for the variant's.
         source: where the network comes from.
         target: the file, or ``module:callable``; empty for methods.
         height: height of the pictures in pixels.
@@ -69,6 +70,7 @@ class Job:
 
     method: str
     variant: str = "default"
+    weights: str | None = None
     source: Source = "method"
     target: str = ""
     height: int = 512
@@ -215,8 +217,8 @@ class BenchRequest:
     """Request of a benchmark: a row for each network, size, batch, precision and backend.
 
     Attributes:
-        methods: names of installed methods.
-        every: all installed methods.
+        methods: names of installed methods, or ``NAME=WEIGHTS`` for the network of a tag or a file.
+        every: all installed methods that bring networks.
         variants: time every variant of each method instead of its default.
         torchscript: TorchScript files of other people's networks.
         onnx: ONNX files of other people's networks, which ONNX Runtime executes.
@@ -363,16 +365,22 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
         )
         if not methods:
             raise UsageError(plugins.none_installed())
-    for method in methods:
+    for name in methods:
+        method, equals, weights = name.partition("=")
         variants: tuple[str, ...] = ("default",)
         problem = None
         try:
             loaded = plugins.get(method)
-            variants = tuple(loaded.variants) if request.variants else variants
+            if loaded.checkpoints is not None and not (loaded.weights or weights):
+                if request.every:
+                    continue
+                raise UsageError(f"--method {name}: name a file, {method}=FILE")
+            variants = tuple(loaded.variants) if request.variants and not equals else variants
         except MethodError as error:
             problem = str(error)
         for variant in variants:
-            for job in _settings(request, request.backends, method=method, variant=variant):
+            network = {"method": method, "variant": variant, "weights": weights or None}
+            for job in _settings(request, request.backends, **network):
                 yield job if problem is None else Row(job=job, problem=problem)
     for option, files in (("torchscript", request.torchscript), ("onnx", request.onnx)):
         for file in files:

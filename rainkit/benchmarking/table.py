@@ -71,7 +71,10 @@ def _precision(row: Row) -> str:
 
 _TEXTS = (
     Column("method", lambda row: row.job.method),
-    Column("variant", lambda row: row.job.variant),
+    Column(
+        "variant",
+        lambda row: row.job.variant if row.job.weights is None else Path(row.job.weights).name,
+    ),
     Column("size", lambda row: row.job.size),
     Column("dtype", _precision),
 )

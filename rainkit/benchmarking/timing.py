@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rainkit import backends, networks, plugins
+from rainkit import backends, networks, plugins, weights
 from rainkit.api import ImageSpec
 from rainkit.benchmarking import foreign, machine
 from rainkit.benchmarking.roofline import LayerCounter, measured_roof, synchronise
@@ -57,6 +57,7 @@ class Subject:
 
     Args:
         job: what is timed.
+        pinned: whether this process is kept on as many CPUs as it has threads, on the CPU.
 
     Raises:
         UsageError: an unknown method, variant, device, precision or module.
@@ -64,10 +65,13 @@ class Subject:
         RainkitError: the device has too little memory.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, pinned: bool = False) -> None:
         self.job = job
+        self.cpus: tuple[int, ...] = ()
         if job.threads is not None:
             torch.set_num_threads(job.threads)
+        if pinned and choose_runtime(job.device).device.type == "cpu":
+            self.cpus = machine.pin(torch.get_num_threads())  # before threads begin, which inherit
         self._peak: float | None = None
         self._network: ImageOnly | None = None
         self._told = ""
@@ -84,14 +88,12 @@ class Subject:
 
     def _open_onnx(self) -> None:
         job = self.job
-        cpus = machine.pin(torch.get_num_threads()) if job.device in ("auto", "cpu") else ()
         network = foreign.OnnxNetwork(
             Path(job.target), job.device, (job.batch, job.height, job.width),
             torch.get_num_threads(),
         )  # fmt: skip
         self.device = network.device
         self.precision: Precision = "fp32"
-        self.cpus = cpus if self.device.type == "cpu" else ()
         self.layers = network.layers
         self.parameters = network.parameters
         self.version = network.version
@@ -114,7 +116,6 @@ class Subject:
         runtime = choose_runtime(job.device, job.precision, spec)
         self.device = runtime.device
         self.precision = runtime.precision
-        self.cpus = machine.pin(torch.get_num_threads()) if self.device.type == "cpu" else ()
         self.version = f"torch {torch.__version__}"
         before = self._allocated()
         if job.backend == PLAIN:
@@ -317,13 +318,15 @@ class Subject:
 
 
 def _method(job: Job) -> tuple[torch.nn.Module, ImageSpec, str]:
-    """Return a method's network with random weights, its requirements and its identity."""
+    """Return a method's network, its requirements and its identity."""
     method = plugins.get(job.method)
     if job.variant not in method.variants:
         known = ", ".join(method.variants)
         raise UsageError(f"{job.method} has no variant {job.variant}; it has {known}")
-    settings = method.variants[job.variant].network
+    file = job.weights and weights.find(method, job.weights)
+    settings = file.network if file else method.variants[job.variant].network
     built = networks.build(method, settings)
+    built = weights.load(built, file) if file else built
     return built, method.image(settings), backends.identity(method, settings)
 
 
@@ -377,7 +380,7 @@ class _Process:
     def _done(self, message: dict[str, Any]) -> dict[str, Any]:
         number, work = message["id"], message["do"]
         if work == "prepare":
-            self._subjects[number] = Subject(Job(**message["job"]))
+            self._subjects[number] = Subject(Job(**message["job"]), pinned=True)
             return self._subjects[number].facts()
         if work == "drop":
             # Memory is clean for the next network.

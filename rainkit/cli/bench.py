@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rainkit import choices
-from rainkit.cli.console import errors, print_json, print_table, warn
+from rainkit.cli import completion
+from rainkit.cli.console import print_json, print_table, status, warn
 from rainkit.cli.options import OUTPUT, Device, Json, Overwrite, choice, refuse_together
 from rainkit.errors import UsageError
 
@@ -31,8 +32,9 @@ def bench(
         typer.Option(
             "--method",
             "-m",
-            metavar="NAME",
-            help="Time this method; repeatable.",
+            metavar="NAME[=WEIGHTS]",
+            help="Time this method, or the network of its weights; repeatable.",
+            autocompletion=completion.methods,
             show_default=False,
             rich_help_panel=_ROWS,
         ),
@@ -217,9 +219,10 @@ def bench(
 ) -> None:
     """Time methods on random pictures: speed, arithmetic, memory, and nearness to the limit.
 
-    Networks run in processes of their own, with random weights, which do not
-    change the times. roof is the share of what the device was measured to do
-    at most. Rows whose times scatter are measured again.
+    Networks run in processes of their own. Weights do not change the times, but
+    a file of weights may hold another network than the method's default. roof is
+    the share of what the device was measured to do at most. Rows whose times
+    scatter are measured again.
 
     For example:
 
@@ -269,10 +272,10 @@ def bench(
         published=published,
         seconds=seconds,
     )
-    with errors.status("starting") as status:
+    with status("starting") as shown:
         result = benchmarking.run(
             request,
-            lambda where, job: status.update(
+            lambda where, job: shown.update(
                 Text(f"{where}: {job.method} {job.variant} {job.size} {job.backend}")
             ),
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli import features
+from rainkit.cli import completion, features
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import output, print_json, print_table, warn
 from rainkit.cli.options import Json
@@ -62,7 +62,12 @@ def methods(context: typer.Context, as_json: Json = False) -> None:
 def show(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An installed method, or PACKAGE:METHOD.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="An installed method, or PACKAGE:METHOD.",
+            autocompletion=completion.methods,
+        ),
     ],
     published: Annotated[
         bool,
@@ -112,7 +117,8 @@ def _about(method: Method) -> dict[str, Any]:
         "title": method.title,
         "summary": method.summary,
         "licence": method.licence,
-        "training_data": method.training_data,
+        "training_data": method.training_data if method.objective else None,
+        "checkpoints": method.checkpoints is not None,
         "image": asdict(method.image(default.network)),
         "paper": asdict(method.paper),
         "variants": {
@@ -136,8 +142,11 @@ def _print_paper(about: dict[str, Any]) -> None:
     where = [str(part) for part in (paper["venue"], paper["year"]) if part]
     where += [f"{' and '.join(unknown)} given"] if unknown else []
     _line(", ".join(filter(None, (*where, doi))))
-    data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
-    _line(f"Code under {about['licence']}; learns from {data}.")
+    data = {"pairs": "rainy and clean pairs", "frames": "time-lapse frames"}
+    learns = f"learns from {data[kind]}" if (kind := about["training_data"]) else "is not trained"
+    _line(f"Code under {about['licence']}; {learns}.")
+    if about["checkpoints"]:
+        _line("Takes its network from a file of another program (--weights FILE).")
 
 
 def _print_published(method: Method, *, rivals: bool) -> None:

@@ -52,6 +52,7 @@ __all__ = [
     "Task",
     "Work",
     "WorkerState",
+    "ctrl_c_blocked",
     "here",
     "limit_threads",
     "open_engine",
@@ -483,7 +484,7 @@ class _Worker(RemoteWorker):
         self.process = context.Process(target=_serve, args=(theirs, threads), daemon=True)
         try:
             # The child is born with Ctrl-C blocked, which is its parent's to handle.
-            with _ctrl_c_blocked():
+            with ctrl_c_blocked():
                 self.process.start()
         except OSError as error:
             raise WorkerError(
@@ -524,7 +525,7 @@ _SIGKILL = 9  # which Windows does not name
 
 
 @contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
+def ctrl_c_blocked() -> Iterator[None]:
     """Block Ctrl-C in this thread and in processes that it starts; Windows has no such mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -33,6 +33,7 @@ __all__ = [
     "UNKNOWN",
     "Clip",
     "Frame",
+    "Hdr",
     "Heard",
     "as_coded",
     "assumed_matrix",
@@ -118,6 +119,51 @@ def _stream(container: InputContainer, clip: Clip) -> av.VideoStream:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Hdr:
+    """What HDR10 says of the screen that a video was made on, and of its brightness.
+
+    Attributes:
+        chromaticities: x and y of red, green, blue and white; empty if they are not given.
+        luminance: least and most of the screen in cd/m2; empty if they are not given.
+        light: of the brightest pixel, and of the brightest frame on average, in cd/m2; empty if
+            they are not given.
+    """
+
+    chromaticities: tuple[Fraction, ...] = ()
+    luminance: tuple[Fraction, ...] = ()
+    light: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Hdr | None:
+        """Return what a frame says; None if it says nothing."""
+        mastering, light = (
+            _beside(frame, name) for name in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")
+        )
+        if mastering is None and light is None:
+            return None
+        numbers: tuple[Fraction, ...] = ()
+        has_chromaticities = has_luminance = 0
+        if mastering is not None:  # AVMasteringDisplayMetadata: ten fractions and two flags
+            *parts, has_chromaticities, has_luminance = struct.unpack("=22i", mastering[:88])
+            numbers = tuple(
+                Fraction(n, d or 1) for n, d in zip(parts[::2], parts[1::2], strict=True)
+            )
+        return cls(
+            chromaticities=numbers[:8] if has_chromaticities else (),
+            luminance=numbers[8:] if has_luminance else (),
+            light=() if light is None else struct.unpack("=2I", light[:8]),
+        )
+
+
+_DYNAMIC = {
+    "DYNAMIC_HDR_PLUS": "HDR10+",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid",
+    "DOVI_METADATA": "Dolby Vision",
+}
+"""Metadata that says how each frame is to be shown, by PyAV's names of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
     """What is known of a video from its header and its first frame.
 
@@ -132,6 +178,7 @@ class Clip:
         matrix: the display matrix, nine numbers as in FFmpeg; None if frames are upright.
         bits: bits per sample.
         tags: range, primaries, transfer function and matrix of the colours as FFmpeg counts them.
+        hdr: the metadata of HDR10; None if it has none.
         count: number of frames as the header tells it, or an estimate of it; 0 if unknown.
         counted: whether the header tells the number.
         end: seconds at which the file ends as the header tells it; None if unknown.
@@ -148,6 +195,7 @@ class Clip:
     matrix: tuple[int, ...] | None
     bits: int
     tags: tuple[int, int, int, int]
+    hdr: Hdr | None
     count: int
     counted: bool
     end: float | None
@@ -180,6 +228,11 @@ class Clip:
                 notes.append("the transparency is not kept")
             if first.interlaced_frame:
                 notes.append("it is interlaced, and both fields were derained as one picture")
+            notes += [
+                f"the metadata of {told} for each frame is not kept"
+                for name, told in _DYNAMIC.items()
+                if _beside(first, name) is not None
+            ]
             return cls(
                 path=path,
                 index=stream.index,
@@ -196,6 +249,7 @@ class Clip:
                     int(first.color_trc),
                     int(first.colorspace),
                 ),
+                hdr=Hdr.of(first),
                 count=stream.frames or round((length or 0) * rate),
                 counted=stream.frames > 0,
                 end=None if length is None else start + length,
@@ -203,13 +257,20 @@ class Clip:
             )
 
 
-def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+def _beside(frame: av.VideoFrame, name: str) -> bytes | None:
+    """Return the side data of a frame by PyAV's name of it; None if there is none."""
     from av.sidedata.sidedata import Type
 
     beside: Any = frame.side_data
     try:
-        data = bytes(beside[Type.DISPLAYMATRIX])
-    except KeyError:
+        return bytes(beside[Type[name]])
+    except KeyError:  # also of a PyAV that does not know the name
+        return None
+
+
+def _matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
+    data = _beside(frame, "DISPLAYMATRIX")
+    if data is None:
         return None
     matrix: tuple[int, ...] = struct.unpack("=9i", data[:36])
     return None if matrix[:2] + matrix[3:5] == (1 << 16, 0, 0, 1 << 16) else matrix

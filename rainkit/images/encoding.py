@@ -25,6 +25,7 @@ from rainkit.images.containers import (
     EXACT,
     UNKNOWN,
     Clip,
+    Hdr,
     as_coded,
     assumed_matrix,
     av_errors,
@@ -199,7 +200,13 @@ class Encoding:
                 f"its odd size {clip.width}x{clip.height} became {width}x{height}: the last column "
                 "or row is there twice, since most players need even sizes"
             )
-        options, tag = _OPTIONS[codec], None
+        options, tag = dict(_OPTIONS[codec]), None
+        if clip.hdr is not None:
+            name, told, whole = _told_hdr(codec, clip.hdr)
+            if told:
+                options[name] = ":".join(filter(None, (options.get(name), told)))
+            if not whole:
+                notes.append("its metadata of HDR10 (screen and brightness) is not kept")
         if codec == "libx265" and suffix in (".mp4", ".mov", ".m4v"):
             tag = "hvc1"  # the only one that Apple's players know
         return cls(
@@ -317,6 +324,33 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "libsvtav1": {"crf": "24", "preset": "7"},
 }
 """Settings of encoders at which a difference can hardly be seen."""
+
+
+def _told_hdr(codec: str, hdr: Hdr) -> tuple[str, str, bool]:
+    """Return the option of an encoder that takes the metadata of HDR10, its text, and if it is all.
+
+    Encoders take the screen's chromaticities and luminance together.
+    """
+    whole = bool(hdr.chromaticities) == bool(hdr.luminance)
+    screen: list[float] = []
+    if hdr.chromaticities and hdr.luminance:
+        red, green, blue, white = (map(float, hdr.chromaticities[i : i + 2]) for i in (0, 2, 4, 6))
+        screen = [*green, *blue, *red, *white, *map(float, reversed(hdr.luminance))]
+    light = ",".join(map(str, hdr.light))
+    if codec == "libx265":  # counts in units of the standard
+        form = "G(%d,%d)B(%d,%d)R(%d,%d)WP(%d,%d)L(%d,%d)"
+        units = [50_000] * 8 + [10_000] * 2
+        counts = tuple(round(v * u) for v, u in zip(screen, units, strict=False))
+        said = {"master-display": screen and form % counts, "max-cll": light}
+        name, more = "x265-params", ["hdr10=1"]
+    elif codec == "libsvtav1":
+        form = "G(%.5f,%.5f)B(%.5f,%.5f)R(%.5f,%.5f)WP(%.5f,%.5f)L(%.4f,%.4f)"
+        said = {"mastering-display": screen and form % tuple(screen), "content-light": light}
+        name, more = "svtav1-params", []
+    else:
+        return "", "", False
+    told = [f"{key}={value}" for key, value in said.items() if value]
+    return name, ":".join([*more, *told]) if told else "", whole
 
 
 def _has(codec: str) -> bool:

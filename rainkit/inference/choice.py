@@ -9,6 +9,7 @@ best. docs/benchmarks/choice.md has the measurements.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -38,6 +39,8 @@ __all__ = [
     "measure",
     "rain_kind",
 ]
+
+_log = logging.getLogger(__name__)
 
 RainKind: TypeAlias = Literal["sparse", "dense", "heavy"]
 """What the rain of a picture is like: few streaks, many faint ones, or much light in streaks."""
@@ -198,6 +201,7 @@ def choose(options: RuntimeOptions) -> AutoSetup:
             if method.weights:
                 setups.append(set_up(method, options))
         except RainkitError as error:
+            _log.debug("%s is left out: %s", found.name, error)
             refused.append(error)
     if not setups:
         if refused:

@@ -349,7 +349,8 @@ def _search(system: Any, place: str) -> Iterator[PictureFile]:
 
 def _below(system: Any, folder: str, root: str) -> Iterator[PictureFile]:
     for match in system.find(folder):
-        inside = match.removeprefix(root).strip("/").split("/")
+        # Windows takes the backslash in the name of an object for the end of a folder, too.
+        inside = re.split(r"[/\\]", match.removeprefix(root).strip("/"))
         if _is_picture(match) and not any(part.startswith(".") for part in inside):
             yield _remote(system, match, root)
 

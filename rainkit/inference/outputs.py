@@ -18,7 +18,7 @@ from PIL import Image
 from rainkit.api import RAIN
 from rainkit.choices import ResultFormat
 from rainkit.errors import FileError, UsageError
-from rainkit.files import system_reason
+from rainkit.files import fault_of_name, system_reason
 from rainkit.images import SUFFIXES, VIDEO_SUFFIXES, PictureFile
 from rainkit.images import encoding as videos
 from rainkit.inference.inputs import RemotePath
@@ -152,7 +152,7 @@ class Naming:
         for _, name, form, conversion in parsed:
             if name is not None and (name not in _FIELDS or form or conversion):
                 raise UsageError(f"--name {text}: {{{name}}} is not known; use {known}")
-        if {"/", "\0"} & set(text) or text in ("", ".", ".."):
+        if {"/", "\0", os.sep} & set(text) or text in ("", ".", ".."):
             raise UsageError(f"--name {text}: names a file without folders, which --output names")
         own = Path(text).suffix.lower()
         if text.endswith("{suffix}"):
@@ -519,6 +519,8 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
     sources: dict[str, Job] = {}
     folded: dict[str, Job] = {}
     for job in jobs:
+        if fault := fault_of_name(job.output.name):
+            raise UsageError(f"{job.output}: {fault}; choose other names with --name")
         target = real(job.output)
         if target in inputs:
             raise UsageError(f"{job.output} is an input and would be lost: name another --output")

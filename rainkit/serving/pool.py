@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any, Literal, Protocol, TypeAlias
 
+from rainkit.engine import ctrl_c_blocked
 from rainkit.environment import keep_large_blocks
 from rainkit.errors import RainkitError, WorkerError, described
 from rainkit.runtime_options import RuntimeOptions
@@ -47,6 +48,7 @@ _GRACE = 5.0
 """Most seconds in which a worker may reach the end of a tile before it is killed."""
 
 _POLL = 0.1
+_SIGKILL = 9  # which Windows does not name
 _REMEMBERED = 32
 """Number of pictures whose mean time is the estimate for the next ones."""
 
@@ -333,11 +335,10 @@ class ProcessWorker:
             target=_serve, args=(theirs, self._settings, self._number), daemon=True
         )
         # The child is born with Ctrl-C blocked, which is its parent's to handle.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            with ctrl_c_blocked():
+                process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             theirs.close()
         self._process, self._connection = process, ours
         kind, value = self._receive(ours, time.monotonic() + _STARTING)
@@ -410,7 +411,7 @@ class ProcessWorker:
     def _fate(self) -> str:
         self._process.join(_GRACE)
         code = self._process.exitcode or 0
-        if code == -signal.SIGKILL:
+        if code == -_SIGKILL:
             return "killed by the system, most likely for lack of memory"
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
@@ -429,7 +430,8 @@ class ProcessWorker:
 def _serve(connection: Connection, settings: WorkerSettings, number: int) -> None:
     """Work on the pictures that the parent sends, until it closes the connection or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     keep_large_blocks()
     if settings.threads is not None:

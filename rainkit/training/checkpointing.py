@@ -22,7 +22,7 @@ from torch import nn
 
 from rainkit import weights
 from rainkit.errors import FileError, TrainingError, UsageError, WeightsError
-from rainkit.files import remove_temporary
+from rainkit.files import flush_folder, remove_temporary
 from rainkit.training import run_config
 from rainkit.training.logging import Mean
 from rainkit.training.schedules import Plateau
@@ -238,7 +238,7 @@ def _writing(run: Path, step: int, state: dict[str, Any]) -> Iterator[Path]:
             os.fsync(file.fileno())
         shutil.rmtree(final, ignore_errors=True)
         folder.rename(final)
-        _flush(final.parent)
+        flush_folder(final.parent)
     except (OSError, RuntimeError, FileError) as error:
         raise TrainingError(
             f"{final}: the checkpoint cannot be written ({error}); free some space, "
@@ -286,13 +286,3 @@ def open_state(checkpoint: Path) -> dict[str, Any]:
 
 def _whole(run: Path) -> list[Path]:
     return sorted(f for f in (run / "checkpoints").glob(f"{_PREFIX}*") if (f / STATE).is_file())
-
-
-def _flush(folder: Path) -> None:
-    """Make a rename durable. Windows has no such call and needs none."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -350,3 +350,5 @@ def test_odd_names_stay_apart_and_can_be_written_and_read(
 def test_portable_names_are_readable() -> None:
     assert portable("Grüße aus 東京 (2)") == "Grüße aus 東京 (2)"
     assert portable("100%: a/b") == "100%25%3A a%2Fb"
+    assert portable("aux") == "%61ux"  # a device of Windows
+    assert portable("rain.") == "rain%2E"

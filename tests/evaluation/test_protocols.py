@@ -145,7 +145,7 @@ def test_protocols_are_named_and_versioned():
 
 
 def test_the_guide_tells_the_protocols_apart_as_they_are():
-    guide = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[2] / "docs/commands/eval.md").read_text(encoding="utf-8")
     for name, each in PROTOCOLS.items():
         if each.channel != "Y":
             assert f"| `{name}` |" in guide

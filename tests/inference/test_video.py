@@ -77,6 +77,7 @@ def make(
     tags: tuple[int, int, int, int] = (1, 1, 1, 1),
     seed: int | None = None,
     title: str = "",
+    x265: str = "",
 ) -> Path:
     """Write a clip with a time base of a thousandth of a second."""
     rng = np.random.default_rng(seed)
@@ -87,7 +88,7 @@ def make(
         stream = made.add_stream(
             codec,
             rate=10,
-            options={"crf": "4", "x265-params": "log-level=none"}
+            options={"crf": "4", "x265-params": ":".join(filter(None, ("log-level=none", x265)))}
             if codec == "libx265"
             else {"crf": "4"},
         )
@@ -194,6 +195,50 @@ def test_ten_bits_are_kept(tmp_path: Path):
     assert (after.format.name, result.notes) == ("yuv420p10le", ())
     with av.open(str(tmp_path / "out.mp4")) as clip:
         assert clip.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+HDR10 = (
+    "hdr10=1:max-cll=1000,400:"
+    "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+)
+
+
+def hdr(path: Path) -> dict[str, list[float]]:
+    """Return the metadata of HDR10 of the first frame, as numbers."""
+    found = {}
+    for each in frames(path)[0].side_data:
+        if each.type.name == "MASTERING_DISPLAY_METADATA":
+            parts = np.frombuffer(bytes(each), np.int32)[:20].reshape(10, 2)
+            found["screen"] = (parts[:, 0] / parts[:, 1]).tolist()
+        if each.type.name == "CONTENT_LIGHT_LEVEL":
+            found["light"] = np.frombuffer(bytes(each), np.uint32).tolist()
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_the_metadata_of_hdr10_is_kept(tmp_path: Path, suffix: str):
+    tags = (1, 9, 16, 9)
+    source = make(
+        tmp_path / "in.mkv", codec="libx265", pix_fmt="yuv420p10le", stamps=(0, 100), tags=tags,
+        x265=HDR10,
+    )  # fmt: skip
+    before = hdr(source)
+    assert (before["light"], before["screen"][8:]) == ([1000, 400], [0.005, 1000])
+    result = run(source, tmp_path / f"out{suffix}")
+    after = hdr(tmp_path / f"out{suffix}")
+    assert (after["light"], result.notes) == (before["light"], ())
+    np.testing.assert_allclose(after["screen"], before["screen"], rtol=2e-3)
+    frame = frames(tmp_path / f"out{suffix}")[0]
+    found = (frame.color_range, frame.color_primaries, frame.color_trc, frame.colorspace)
+    assert tuple(map(int, found)) == tags
+
+
+def test_a_gif_says_that_it_has_no_hdr10(tmp_path: Path):
+    source = make(
+        tmp_path / "in.mkv", codec="libx265", pix_fmt="yuv420p10le", stamps=(0, 100), x265=HDR10
+    )
+    result = run(source, tmp_path / "out.gif")
+    assert "its metadata of HDR10 (screen and brightness) is not kept" in result.notes
 
 
 def test_webm_gif_and_odd_sizes(tmp_path: Path):

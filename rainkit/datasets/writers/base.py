@@ -15,7 +15,7 @@ import numpy as np
 from rainkit import images
 from rainkit.datasets.manifest import Record
 from rainkit.errors import FileError, UsageError
-from rainkit.files import atomic_path, write_text
+from rainkit.files import atomic_path, is_device, write_text
 from rainkit.images import RGB8
 
 __all__ = [
@@ -163,10 +163,13 @@ def portable(name: str, *, also: str = "") -> str:
     """Return a scene's name as part of a file name that is valid on every system.
 
     Characters that a system or ``also`` forbids, control characters, bytes that are not UTF-8 and
-    a leading dot become ``%`` and two hex digits per byte. The percent sign is replaced too, so
+    a leading dot become ``%`` and two hex digits per byte, and so do the first letter of what is a
+    device on Windows (``aux``) and a dot or space at the end. The percent sign is replaced too, so
     that different names stay different. All other characters of any alphabet are kept.
     """
-    odd = rf"[{_FORBIDDEN}{re.escape(also)}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|^\."
+    odd = rf"[{_FORBIDDEN}{re.escape(also)}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|^\.|[. ]$"
+    if is_device(name):
+        odd = f"^.|{odd}"
     return re.sub(odd, lambda found: "".join(f"%{b:02X}" for b in os.fsencode(found[0])), name)
 
 
