@@ -1,13 +1,11 @@
 """What backends keep on disk: converted networks by their hash, and measured times.
 
-The folder is ``RAINKIT_CACHE``, or else ``rainkit`` in ``XDG_CACHE_HOME`` or ``~/.cache``. It may
-be deleted at any time.
+The folder is that of the setting ``cache`` (:mod:`rainkit.config`). It may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 import rainkit
+from rainkit import config
 from rainkit.errors import FileError
 from rainkit.files import alone_in, read_json, write_json
 from rainkit.precision import Runtime
@@ -64,9 +63,7 @@ class Measurement:
 
 def folder() -> Path:
     """Return the folder of the cache, which need not exist."""
-    if own := os.environ.get("RAINKIT_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rainkit"
+    return config.cache_folder()
 
 
 def version_of(backend: str) -> str:

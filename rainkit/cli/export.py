@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rainkit import choices
+from rainkit.cli import completion
 from rainkit.cli.console import print_json, tell
 from rainkit.cli.options import INPUT, OUTPUT, Json, Overwrite, Variant, Weights, choice
 
@@ -18,7 +19,12 @@ def export(
     method: Annotated[
         str,
         typer.Option(
-            "--method", "-m", metavar="NAME", help="Method to export.", rich_help_panel=INPUT
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="Method to export.",
+            autocompletion=completion.methods,
+            rich_help_panel=INPUT,
         ),
     ],
     weights: Weights = None,

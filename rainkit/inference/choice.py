@@ -9,6 +9,7 @@ best. docs/benchmarks/choice.md has the measurements.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,7 +23,6 @@ from rainkit.api import MeasuredResult
 from rainkit.errors import RainkitError, UsageError
 from rainkit.images import RGB8, shrink
 from rainkit.inference.setup import AUTO, Setup, set_up
-from rainkit.rain.realism import segment
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -38,6 +38,8 @@ __all__ = [
     "measure",
     "rain_kind",
 ]
+
+_log = logging.getLogger(__name__)
 
 RainKind: TypeAlias = Literal["sparse", "dense", "heavy"]
 """What the rain of a picture is like: few streaks, many faint ones, or much light in streaks."""
@@ -96,6 +98,8 @@ class Measure(NamedTuple):
 
 def measure(picture: NDArray[Any]) -> Measure:
     """Measure the rain in a picture [H,W,3] of uint8, uint16, or floats in [0,1]."""
+    from rainkit.rain.realism import segment  # not every run looks for rain
+
     found = segment(_small(picture))
     light = found.coverage * float(found.contrast.mean()) if len(found) else 0.0
     return Measure(found.density, light)
@@ -198,6 +202,7 @@ def choose(options: RuntimeOptions) -> AutoSetup:
             if method.weights:
                 setups.append(set_up(method, options))
         except RainkitError as error:
+            _log.debug("%s is left out: %s", found.name, error)
             refused.append(error)
     if not setups:
         if refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import warnings
 from collections import Counter
@@ -37,6 +38,9 @@ __all__ = [
     "load",
     "open_derainer",
 ]
+
+
+_log = logging.getLogger(__name__)
 
 
 class AutoDerainer(Derainer):
@@ -74,6 +78,11 @@ class AutoDerainer(Derainer):
         """
         kind = None if self._one else rain_kind(rgb)
         return self._of(kind), kind
+
+    def backend(self, *, parts: bool = False) -> str:
+        """Return what has executed the networks so far."""
+        ran = (Derainer.backend(each, parts=parts) for each in self._built.values())
+        return "; ".join(dict.fromkeys(ran))
 
     @property
     def name(self) -> str:
@@ -244,11 +253,20 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         backends.attach_file(network, Path(options.backend), file, method.name)
     else:
         backends.attach(network, options.backend, backends.identity(method, file.network))
+    grid = Grid.of_method(setup.spec, options.tile, runtime.device.type)
+    _log.debug(
+        "%s runs on %s in %s by %s, %s",
+        file.name,
+        runtime.device,
+        runtime.precision,
+        network.backend,
+        f"in tiles of {grid.side} pixels" if grid.side else "picture by picture",
+    )
     return Derainer(
         method=method,
         weights=file,
         network=network,
-        grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
+        grid=grid,
         effort=options.effort,
         work_size=options.work_size,
         strength=options.strength,
