@@ -251,9 +251,11 @@ def _write_openvino(
 ) -> None:
     import openvino
 
+    # The converter does not find an input by its name if padding is all that reads it.
     model = openvino.convert_model(
-        _traced(whole, picture), input=[("rainy", [1, 3, -1, -1])], example_input=picture
+        _traced(whole, picture), input=[[1, 3, -1, -1]], example_input=picture
     )
+    model.inputs[0].get_tensor().set_names({"rainy"})
     model.outputs[0].get_tensor().set_names({"clean"})
     for name, text in about.items():
         model.set_rt_info(text, [_ABOUT, name])
