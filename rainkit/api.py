@@ -281,7 +281,9 @@ class Weights:
         variant: variant whose network the file fits.
         sha256: hash of the whole file, checked before the file is read.
         file: path inside the plugin's import package; None if ``url`` is given.
-        url: address of a file that is not in the package.
+        url: address of a file that is not in the package: ``https://...``, or
+            ``hf://OWNER/REPO[@REVISION]/FILE.safetensors`` for the Hugging Face hub. It is fetched
+            when the user asks for it.
         licence: SPDX name of the weights' licence.
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
@@ -396,7 +398,7 @@ class Method:
             ``hyperparameters.network`` and whose ``forward(rainy[B,3,H,W] in [0,1])`` returns
             ``rainkit.objective.Derained``.
         objective: ``"module:Class"`` of a ``rainkit.objective.Objective`` that is built from
-            ``hyperparameters.objective``.
+            ``hyperparameters.objective``; None if rainkit cannot train the method.
         image: function from the network hyperparameters to the :class:`ImageSpec`.
         parts: the pictures in ``Derained.parts``, or a function of the network hyperparameters if
             they depend on the variant.
@@ -405,6 +407,11 @@ class Method:
             and the network has a generator ``stages(rainy) -> Iterator[Derained]``: the result
             after each block in turn and, if something follows the last block, the final result.
         weights: trained weights; the first are the default.
+        checkpoints: ``"module:function"`` that reads files of other programs where ``--weights``
+            names one: it takes the ``pathlib.Path`` and returns the network hyperparameters of the
+            network in the file, which has its weights as soon as it is built. It raises
+            ``ValueError`` with the reason and the remedy for a file that it cannot take. None if
+            the method takes rainkit's own weights files alone.
         released_names: function from the network hyperparameters to the names that the tensors of
             the network have in the files that the paper's authors released, for ``rainkit weights
             import``: one name for each tensor, or several if it joins the tensors of several names
@@ -424,11 +431,12 @@ class Method:
     paper: Paper
     variants: Mapping[str, Hyperparameters[Any, Any]]
     network: str
-    objective: str
+    objective: str | None = None
     image: Callable[[Any], ImageSpec]
     parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
+    checkpoints: str | None = None
     released_names: Callable[[Any], Mapping[str, tuple[str, ...]]] | None = None
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()

@@ -133,7 +133,7 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             check=_folder,
         ),
         "offline": Key(
-            doc="whether nothing is fetched unless a command is for it",
+            doc="whether only rainkit weights get may use the network",
             takes="true or false",
             default="true",
             check=_flag,

@@ -201,7 +201,9 @@ def _plugin(row: plugins.Installed) -> Check:
     try:
         method = plugins.get(row.qualified)
         plugins.resolve(method.network)
-        plugins.resolve(method.objective)
+        for named in (method.objective, method.checkpoints):
+            if named is not None:
+                plugins.resolve(named)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, MethodError) else error
         return Check(

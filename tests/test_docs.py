@@ -7,9 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
@@ -127,45 +125,3 @@ def test_python_compiles(page: Path):
     for title, text in blocks(page, "python"):
         code = text if title or not text.startswith("weights=") else f"dict({text})"
         ast.parse(code, filename=f"{page.name} {title}")
-
-
-@pytest.fixture(scope="module")
-def drizzle(build: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin of the authors' page: written, built, installed into a folder of its own."""
-    folder = tmp_path_factory.mktemp("drizzle")
-    for title, text in blocks(PLUGIN_PAGE, "toml", "python"):
-        if title:
-            path = folder / title
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    wheel = build(folder / "rainkit-drizzle", folder)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--target", folder / "site", wheel], capture_output=True, check=True)
-    return folder
-
-
-def test_the_plugin_of_the_authors_page_is_found(
-    drizzle: Path, rainkit: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.syspath_prepend(str(drizzle / "site"))
-    code, out, err = rainkit("methods", "show", "drizzle")
-    assert code == 0, err
-    assert "three convolutions find the rain and subtract it" in out
-    assert "network.width" in out
-    assert "training.lr = 0.001" in out
-
-
-def test_the_plugin_of_the_authors_page_keeps_its_promises(
-    drizzle: Path, nested: Callable[[Path, Path], Any]
-):
-    reports = nested(drizzle / "rainkit-drizzle", drizzle / "site")
-    assert reports.code == pytest.ExitCode.OK, reports.outcomes
-    assert reports.outcomes["test_training_lowers_the_loss[default]"] == "passed"
-
-
-def test_the_weights_of_the_authors_page_can_be_declared_as_printed():
-    (text,) = [t for title, t in blocks(PLUGIN_PAGE, "python") if not title and "Weights(" in t]
-    found: dict = {}
-    exec(compile(text, PLUGIN_PAGE.name, "exec"), found)  # noqa: S102 - imports included
-    (weights,) = found["WEIGHTS"]
-    assert weights.results[0].psnr == 31.2

@@ -45,6 +45,7 @@ class Job:
         method: an installed method's name.
         variant: the variant whose network is built; its weights are random, which does not change
             the times.
+        weights: a tag or a file whose network is built instead; None for the variant's.
         height: height of the pictures in pixels.
         width: width of the pictures in pixels.
         batch: number of pictures per pass.
@@ -58,6 +59,7 @@ class Job:
 
     method: str
     variant: str = "default"
+    weights: str | None = None
     height: int = 512
     width: int = 512
     batch: int = 1
@@ -138,7 +140,8 @@ class BenchRequest:
     """Request of a benchmark: a row for each combination of method, variant, size and precision.
 
     Attributes:
-        methods: names of installed methods; empty for all.
+        methods: names of installed methods, or ``NAME=WEIGHTS`` for the network of a tag or a file;
+            empty for all methods that bring networks.
         variants: time every variant of each method instead of its default.
         sizes: (height, width) of pictures in pixels.
         precisions: as in :class:`rainkit.runtime_options.RuntimeOptions`.
@@ -232,12 +235,17 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
     )
     if not methods:
         raise UsageError(plugins.none_installed())
-    for method in methods:
+    for name in methods:
+        method, equals, weights = name.partition("=")
         variants: tuple[str, ...] = ("default",)
         problem = None
         try:
             loaded = plugins.get(method)
-            variants = tuple(loaded.variants) if request.variants else variants
+            if loaded.checkpoints is not None and not (loaded.weights or weights):
+                if not request.methods:
+                    continue
+                raise UsageError(f"--method {name}: name a file, {method}=FILE")
+            variants = tuple(loaded.variants) if request.variants and not equals else variants
         except MethodError as error:
             problem = str(error)
         for variant, (height, width), precision, backend in product(
@@ -246,6 +254,7 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
             job = Job(
                 method=method,
                 variant=variant,
+                weights=weights or None,
                 height=height,
                 width=width,
                 batch=request.batch,

@@ -33,13 +33,14 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return a row's cells; a row that failed has the reason after the precision."""
     job, timing = row.job, row.timing
     size = f"{job.height}x{job.width}" + (f" x{job.batch}" if job.batch > 1 else "")
+    variant = job.variant if job.weights is None else Path(job.weights).name
     if timing is None:
-        return (job.method, job.variant, size, job.precision, f"failed: {row.problem}")
+        return (job.method, variant, size, job.precision, f"failed: {row.problem}")
     memory = timing.peak_memory_mib
     by = "" if job.backend == "eager" else f" {job.backend}"
     return (
         job.method,
-        job.variant,
+        variant,
         size,
         f"{timing.precision}{by}",
         f"{timing.median_ms:.1f}",

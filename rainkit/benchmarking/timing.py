@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from rainkit import backends, networks, plugins
+from rainkit import backends, networks, plugins, weights
 from rainkit.benchmarking.rows import Job, Row, Timing
 from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
@@ -50,13 +50,15 @@ def measure(job: Job) -> Timing:
     if job.variant not in method.variants:
         known = ", ".join(method.variants)
         raise UsageError(f"{job.method} has no variant {job.variant}; it has {known}")
-    settings = method.variants[job.variant].network
+    file = job.weights and weights.find(method, job.weights)
+    settings = file.network if file else method.variants[job.variant].network
     spec = method.image(settings)
     runtime = choose_runtime(job.device, job.precision, spec)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     torch.manual_seed(0)
     built = networks.build(method, settings)
+    built = weights.load(built, file) if file else built
     network = networks.prepare(built, spec, runtime, folded=True)
     told = backends.identity(method, settings)
     started = time.perf_counter()

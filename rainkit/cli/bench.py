@@ -31,8 +31,8 @@ def bench(
         typer.Option(
             "--method",
             "-m",
-            metavar="NAME",
-            help="Time this method; repeatable.",
+            metavar="NAME[=WEIGHTS]",
+            help="Time this method, or the network of its weights; repeatable.",
             autocompletion=completion.methods,
             show_default=False,
             rich_help_panel=_ROWS,
@@ -123,7 +123,8 @@ def bench(
 ) -> None:
     """Time methods on random pictures: speed, processor time, arithmetic and memory.
 
-    Every row runs in a process of its own. Weights are not needed, and do not change the times.
+    Every row runs in a process of its own. Weights do not change the times, but a file of weights
+    may hold another network than the method's default.
 
     Exit codes: 0 all timed, 1 some methods failed, 2 wrong use.
 

@@ -333,7 +333,9 @@ def _methods(
 
     if not named:
         preferred = config.settings()["method"]
-        of_file = weights is not None and Path(weights).is_file()
+        from rainkit.weights import local_file
+
+        of_file = weights is not None and local_file(weights) is not None
         if preferred.origin != "default" and not of_file:
             name = str(config.value("method"))
             whose = f"the method set in {preferred.place}"

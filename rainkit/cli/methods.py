@@ -117,7 +117,8 @@ def _about(method: Method) -> dict[str, Any]:
         "title": method.title,
         "summary": method.summary,
         "licence": method.licence,
-        "training_data": method.training_data,
+        "training_data": method.training_data if method.objective else None,
+        "checkpoints": method.checkpoints is not None,
         "image": asdict(method.image(default.network)),
         "paper": asdict(method.paper),
         "variants": {
@@ -141,8 +142,11 @@ def _print_paper(about: dict[str, Any]) -> None:
     where = [str(part) for part in (paper["venue"], paper["year"]) if part]
     where += [f"{' and '.join(unknown)} given"] if unknown else []
     _line(", ".join(filter(None, (*where, doi))))
-    data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
-    _line(f"Code under {about['licence']}; learns from {data}.")
+    data = {"pairs": "rainy and clean pairs", "frames": "time-lapse frames"}
+    learns = f"learns from {data[kind]}" if (kind := about["training_data"]) else "is not trained"
+    _line(f"Code under {about['licence']}; {learns}.")
+    if about["checkpoints"]:
+        _line("Takes its network from a file of another program (--weights FILE).")
 
 
 def _print_published(method: Method, *, rivals: bool) -> None:

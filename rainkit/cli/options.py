@@ -175,8 +175,9 @@ Backend: TypeAlias = Annotated[
 Weights: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="TAG|FILE",
-        help="A weights tag of the method, or a .safetensors file.",
+        metavar="TAG|FILE|hf://...",
+        help="A weights tag of the method, a .safetensors file, or an address that rainkit weights "
+        "get has fetched.",
         autocompletion=completion.weights,
         rich_help_panel=RUNNING,
     ),

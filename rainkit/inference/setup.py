@@ -118,8 +118,9 @@ def default_method(weights: str | Path | None = None, variant: str | None = None
         UsageError: no method is installed, or there are several and a tag or a variant of one.
         WeightsError: the file is damaged.
     """
-    if weights is not None and Path(weights).is_file():
-        named = weight_files.inspect(Path(weights)).method
+    path = None if weights is None else weight_files.local_file(str(weights))
+    if path is not None:
+        named = weight_files.inspect(path).method
         if named is not None:
             return named
     names = [found.name for found in plugins.installed() if found.problem is None]
