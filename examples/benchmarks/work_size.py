@@ -8,8 +8,8 @@ them. The enlarged rainy picture is derained at full size, at the work size that
 and in the same way but with a guided filter that carries the rain to full size. Results are shrunk
 back to the size of the pair and scored against its clean picture under the protocol "prenet";
 "full detail" compares results and clean pictures at the enlarged size instead. Seconds are those
-of deraining one picture. ``--skip-full`` leaves out full size and guided filter, which take long for
-large factors.
+of deraining one picture. ``--skip-full`` leaves out full size and guided filter, which take long
+for large factors.
 
 ``--photos`` are rainy photographs without a clean picture. Their results, shrunk back, are set
 beside the result at the original size: "as at 1x" is the PSNR of one against the other, and "energy
