@@ -45,6 +45,7 @@ __all__ = [
     "Paper",
     "Part",
     "PublishedResult",
+    "Timing",
     "Training",
     "Weights",
     "option",
@@ -273,6 +274,25 @@ class MeasuredResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """Time that the network took for a picture, as ``rainkit bench`` measured it.
+
+    Attributes:
+        machine: processor and number of cores, or GPU.
+        seconds: median time of a picture.
+        size: height and width of the picture, such as ``512x512``.
+        precision: number format that the network ran in, such as ``fp32``.
+        variant: the variant that was timed.
+    """
+
+    machine: str
+    seconds: float
+    size: str = "512x512"
+    precision: str = "fp32"
+    variant: str = "default"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
     """Trained weights: a safetensors file inside the plugin's package, or a URL.
 
@@ -425,6 +445,9 @@ class Method:
         ablation: variants that the paper compares with one another, in its order; empty if it
             compares none.
         own_ablation: variants that the plugin's authors compare beyond the paper.
+        good_at: what the method takes out well, and its price, in one line of at most 72 characters
+            for ``rainkit methods``; empty to show the summary there.
+        timings: how long it takes on machines that are named.
     """
 
     api: int
@@ -445,6 +468,8 @@ class Method:
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()
     own_ablation: tuple[str, ...] = ()
+    good_at: str = ""
+    timings: tuple[Timing, ...] = ()
 
     @property
     def default(self) -> Hyperparameters[Any, Any]:

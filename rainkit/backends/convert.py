@@ -251,9 +251,11 @@ def _write_openvino(
 ) -> None:
     import openvino
 
+    # The converter does not find an input by its name if padding is all that reads it.
     model = openvino.convert_model(
-        _traced(whole, picture), input=[("rainy", [1, 3, -1, -1])], example_input=picture
+        _traced(whole, picture), input=[[1, 3, -1, -1]], example_input=picture
     )
+    model.inputs[0].get_tensor().set_names({"rainy"})
     model.outputs[0].get_tensor().set_names({"clean"})
     for name, text in about.items():
         model.set_rt_info(text, [_ABOUT, name])
@@ -284,6 +286,9 @@ def _traced(whole: nn.Module, picture: Tensor) -> Any:
     return torch.jit.trace(whole, picture, check_trace=False)  # type: ignore[no-untyped-call]
 
 
+_PACKAGES = {"onnx": "onnx onnxruntime", "openvino": "openvino"}
+
+
 def _require(kind: str) -> None:
     """Refuse a format whose packages are not installed."""
     try:
@@ -294,7 +299,7 @@ def _require(kind: str) -> None:
             import openvino  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"{kind} needs a package that is not installed: pip install 'rainkit[{kind}]'"
+            f"{kind} needs a package that is not installed: pip install {_PACKAGES[kind]}"
         ) from error
 
 

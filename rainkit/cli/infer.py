@@ -217,7 +217,7 @@ def infer(
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
     there already, made with the same settings, is skipped.
 
-    Videos (MP4, MOV, MKV, WebM; needs rainkit[video]) keep sound, subtitles, timestamps and
+    Videos (MP4, MOV, MKV, WebM; needs PyAV) keep sound, subtitles, timestamps and
     rotation. A video on which a run was stopped goes on where it was when the run is repeated.
 
     With several methods, all take the same pictures one after another.
@@ -395,7 +395,10 @@ def _summarise(result: InferResult) -> None:
         line = tally(result)
         if done:
             line += f", {sum(each.seconds for each in result.done) / done:.2f} s per picture"
-        tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
+        if result.device is not None:
+            by = "" if result.backend is None else f", backend {result.backend},"
+            line += f", on {result.device}{by} with {result.weights}"
+        tell(line)
         if (used := blocks_used(result)) is not None:
             tell(used)
         if dry := sum(each.dry for each in result.done):

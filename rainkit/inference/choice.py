@@ -23,7 +23,6 @@ from rainkit.api import MeasuredResult
 from rainkit.errors import RainkitError, UsageError
 from rainkit.images import RGB8, shrink
 from rainkit.inference.setup import AUTO, Setup, set_up
-from rainkit.rain.realism import segment
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -99,6 +98,8 @@ class Measure(NamedTuple):
 
 def measure(picture: NDArray[Any]) -> Measure:
     """Measure the rain in a picture [H,W,3] of uint8, uint16, or floats in [0,1]."""
+    from rainkit.rain.realism import segment  # not every run looks for rain
+
     found = segment(_small(picture))
     light = found.coverage * float(found.contrast.mean()) if len(found) else 0.0
     return Measure(found.density, light)

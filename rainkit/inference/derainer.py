@@ -162,6 +162,15 @@ class Derainer:
         """Name of the method, or ``auto``."""
         return self.method.name
 
+    def backend(self, *, parts: bool = False) -> str:
+        """Return what has executed the network so far, such as ``eager, then openvino``.
+
+        Args:
+            parts: whether parts were asked for, which only torch computes.
+        """
+        whole = self.effort.whole and not parts
+        return self.network.ran_on if whole or self.network.runner is None else "eager"
+
     @property
     def parameters(self) -> int:
         """Number of trainable parameters of the network."""

@@ -80,6 +80,11 @@ class AutoDerainer(Derainer):
         kind = None if self._one else rain_kind(rgb)
         return self._of(kind), kind
 
+    def backend(self, *, parts: bool = False) -> str:
+        """Return what has executed the networks so far."""
+        ran = (Derainer.backend(each, parts=parts) for each in self._built.values())
+        return "; ".join(dict.fromkeys(ran))
+
     @property
     def name(self) -> str:
         """``auto``."""

@@ -56,6 +56,17 @@ class Description(Contract):
         year = paper.year
         assert year is None or 1950 < year < 2100, f"Paper.year is {year}"
         assert "\n" not in method.summary, "Method.summary must be one line"
+        short = len(method.good_at) <= 72 and "\n" not in method.good_at
+        assert short, "Method.good_at must be one line of at most 72 characters"
+
+    def test_times_are_of_named_machines_and_variants(self) -> None:
+        """Times in ``rainkit methods`` say what was timed, and on which machine."""
+        method = self.described()
+        for each in method.timings:
+            assert each.machine.strip(), "Timing.machine is empty: name the processor or GPU"
+            assert each.seconds > 0, f"Timing.seconds is {each.seconds}"
+            assert re.fullmatch(r"\d+x\d+", each.size), f"Timing.size is {each.size!r}: HxW"
+            assert each.variant in method.variants, f"Timing.variant {each.variant!r} is unknown"
 
     def test_every_hyperparameter_is_documented(self) -> None:
         """Every hyperparameter has a doc, which ``methods show`` prints."""

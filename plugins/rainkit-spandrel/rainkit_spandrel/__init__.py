@@ -38,6 +38,7 @@ METHOD = Method(
     name="spandrel",
     title="Spandrel",
     summary="runs restoration networks of other programs from their files (--weights net.pth)",
+    good_at="whatever the network in your file was trained for",
     licence="Apache-2.0",
     paper=Paper(title="That of the network in the file"),
     variants={"default": Hyperparameters(network=Network(), objective=Objective())},
