@@ -6,8 +6,8 @@ python examples/checks/dry.py PHOTOS [-m NAME[=WEIGHTS]]... [--limit 10] [--long
 PHOTOS are folders of photographs without rain; what a method changes in them is its fault. The
 table shows the colour that pure white and middle grey come back as, the PSNR and the largest shift
 of mean colour (in grey levels) over the photographs, through the network alone at full size, and
-the share of pixels that change by more than 8 levels. ``--as-found`` shows the network's own result,
-without the traces that are given back to it. ``--crops`` writes the 160 px square of each
+the share of pixels that change by more than 8 levels. ``--as-found`` shows the network's own
+result, without the traces that are given back to it. ``--crops`` writes the 160 px square of each
 photograph that suffers most, before and after, a column for each method.
 """
 
