@@ -286,6 +286,9 @@ def _traced(whole: nn.Module, picture: Tensor) -> Any:
     return torch.jit.trace(whole, picture, check_trace=False)  # type: ignore[no-untyped-call]
 
 
+_PACKAGES = {"onnx": "onnx onnxruntime", "openvino": "openvino"}
+
+
 def _require(kind: str) -> None:
     """Refuse a format whose packages are not installed."""
     try:
@@ -296,7 +299,7 @@ def _require(kind: str) -> None:
             import openvino  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"{kind} needs a package that is not installed: pip install 'rainkit[{kind}]'"
+            f"{kind} needs a package that is not installed: pip install {_PACKAGES[kind]}"
         ) from error
 
 
