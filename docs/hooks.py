@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS))
 
-from help_texts import BLOCK, COMMAND, block  # noqa: E402 - a neighbour, not a package
+from help_texts import BLOCK, COMMAND  # noqa: E402 - a neighbour, not a package
 
 log = get_plugin_logger(__name__)
 
@@ -60,7 +60,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put options, figures and links in the place of what the repository's own viewers show."""
-    markdown = BLOCK.sub(lambda found: options(found["command"]), markdown)
+    markdown = BLOCK.sub(with_options, markdown)
     markdown = relinked(markdown, posixpath.dirname(page.file.src_uri))
     return FIGURE.sub(lambda found: inlined(found, page), markdown)
 
@@ -207,15 +207,20 @@ def citation(paper: Paper) -> Iterator[str]:
 ENTRY = re.compile(r"^  (?P<names>\S.*?)(?:\s{2,}(?P<text>\S.*))?$")
 
 
-def options(command: str) -> str:
-    """Return the options of a command as lists, and its help as it is printed, folded."""
+def with_options(found: re.Match[str]) -> str:
+    """Return what stands in the place of a printed help."""
+    return options(found["command"], found[0].removeprefix(found[1]).removesuffix(found[3]))
+
+
+def options(command: str, printed: str) -> str:
+    """Return the options of a command as lists, and its printed help, folded."""
     node: Any = COMMAND
     for word in command.split():
         node = node.commands[word]
     panel_of = {
         name: getattr(each, "rich_help_panel", None) for each in node.params for name in each.opts
     }
-    printed = block(command).strip()
+    printed = printed.strip()
     panels: dict[str, list[str]] = {}
     for section, names, text in entries(printed):
         if "--help" in names:
