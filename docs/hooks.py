@@ -65,6 +65,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return FIGURE.sub(lambda found: inlined(found, page), markdown)
 
 
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Show docstrings without the marks of Sphinx."""
+    if not page.file.src_uri.startswith("api/"):
+        return content
+    content = re.sub(r":(?:class|func|meth|mod|data|attr|exc):(?=<code)", "", content)
+    return re.sub(r"::(?=</p>)", ":", content)
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Warn, and so fail, if a page would load anything from another host."""
     for found in LOADED.finditer(output):
@@ -98,13 +106,13 @@ def methods_list(rows: list[tuple[Method, str]]) -> str:
     cells = [
         (
             f"[`{method.name}`]({page})",
-            method.summary,
+            method.good_at or method.summary,
             cited(method.paper),
             ", ".join(f"`{each.tag}`" for each in method.weights) or "none",
         )
         for method, page in rows
     ]
-    lines = table(("method", "what it is", "paper", "weights"), cells, texts=4)
+    lines = table(("method", "good at", "paper", "weights"), cells, texts=4)
     return (
         "# Methods\n\nEach method is the network of a paper, in a package of its own. We built "
         "them from the papers; each page says what the paper leaves open and what we chose. "
@@ -187,7 +195,9 @@ def cited(paper: Paper) -> str:
 
 def citation(paper: Paper) -> Iterator[str]:
     """Yield the citation in BibTeX."""
-    first = re.sub(r"\W", "", paper.authors[0].split()[-1]).lower() if paper.authors else "paper"
+    if not paper.authors:
+        return
+    first = re.sub(r"\W", "", paper.authors[0].split()[-1]).lower()
     fields = {
         "author": " and ".join(paper.authors),
         "title": f"{{{paper.title}}}",
@@ -258,6 +268,7 @@ def entry(command: str, section: str, names: str, text: str) -> str:
     text = re.sub(
         r"\s*\[((?:default:|required|env var:|[^\[\]]*&lt;=?x|x&gt;).*?)\]$", r" <em>\1</em>", text
     )
+    text = re.sub(r"(?<![\w-])(--[a-z][\w-]*)", r"<code>\1</code>", text)
     if section == "Arguments":
         names = re.sub(r" <list\[.*|  *<\w+>", "", names)
         return f"<dt><var>{html.escape(names)}</var></dt><dd>{text}</dd>"
