@@ -18,7 +18,14 @@ import typer
 from rainkit.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob(".github/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ]
+)
 COMMANDS = ROOT / "docs" / "commands"
 PLUGIN_PAGE = ROOT / "docs" / "plugin-authors.md"
 COMMAND = typer.main.get_command(app)

@@ -20,6 +20,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,21 +61,30 @@ def environment(folder: Path) -> Path:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     projects = [part for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))
                 for part in ("-e", str(path.parent))]  # fmt: skip
-    uv = shutil.which("uv")
+    outer = None if sys.prefix == sys.base_prefix else sysconfig.get_path("purelib")
+    uv = shutil.which("uv") if outer is None else None
     if uv:
         make = [uv, "venv", "--allow-existing", "--system-site-packages", "-p", sys.executable]
         install = [uv, "pip", "install", "--python", str(python)]
     else:
         make = [sys.executable, "-m", "venv", "--system-site-packages"]
         install = [str(python), "-m", "pip", "install", "--quiet"]
-    for command in ([*make, str(folder)], [*install, "-e", str(ROOT), *projects]):
-        print("$", shlex.join(command), flush=True)
-        if subprocess.run(command, check=False).returncode:
-            sys.exit(
-                f"this failed; install rainkit yourself (pip install -e {ROOT} and its plugins)"
-                " into a Python, and run this script by it"
-            )
+    called([*make, str(folder)])
+    if outer is not None:  # an environment sees the packages of Python, not those of this one
+        told = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        found = subprocess.run(told, capture_output=True, text=True, check=True).stdout.strip()
+        Path(found, "of_the_outer_environment.pth").write_text(f"{outer}\n")
+    called([*install, "-e", str(ROOT), *projects])
     return python
+
+
+def called(command: list[str]) -> None:
+    print("$", shlex.join(command), flush=True)
+    if subprocess.run(command, check=False).returncode:
+        sys.exit(
+            f"this failed; install rainkit yourself (pip install -e {ROOT} and its plugins) into a"
+            " Python, and run this script by it"
+        )
 
 
 def measured(given: argparse.Namespace, until: float) -> Benchmark | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Point", "points", "write_figure"]
 
+Colours = dict[str, tuple[str, str]]
+"""Colour and marker of each name."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
@@ -115,17 +118,18 @@ def _pairs(rows: Sequence[PublishedRow], dataset: str) -> Iterator[Point]:
         for row in rows
         if row.result.psnr and same_dataset(row.result.dataset, dataset)
     }
-    seen = set()
     for row in rows:
-        key = row.source, row.result.method, row.result.variant
-        if row.result.seconds and key in scored and key not in seen:
-            seen.add(key)
+        result = row.result
+        other = scored.get((row.source, result.method, result.variant))
+        if result.seconds and other is not None:
+            unnamed = result.device in ("", "not named")
+            device = "device not named" if unnamed else result.device
             yield Point(
-                name=f"{row.result.method}, in {row.title}" if row.result.method else row.title,
+                name=f"{row.to_data()['method']} ({device}), {row.title}'s paper",
                 dataset=dataset,
-                psnr=float(scored[key].result.psnr or 0),
-                ms=float(row.result.seconds) * 1e3,
-                parameters=row.result.parameters,
+                psnr=float(other.result.psnr or 0),
+                ms=float(result.seconds) * 1e3,
+                parameters=result.parameters,
                 published=True,
             )
 
@@ -148,13 +152,16 @@ def write_figure(benchmark: Benchmark, path: Path, *, overwrite: bool = False) -
     if len(drawn) < 2:
         return False
     colours = svg.palette([point.name for point in drawn])
-    times = _drawer(drawn, lambda point: point.ms, "ms per picture", colours)
-    sizes = _drawer(drawn, lambda point: point.parameters, "parameters", colours)
+    drawers = [
+        _drawer(drawn, lambda point: point.ms, "ms per picture", colours),
+        _drawer(drawn, lambda point: point.parameters, "parameters", colours),
+        _names(drawn, colours),
+    ]
     scored = next(point for point in drawn if not point.published)
     title = f"PSNR on {scored.dataset} ({scored.protocol})"
     if any(point.published for point in drawn):
         title += "; hollow: published, on the papers' machines and with their weights"
-    svg.save([(title, [times, sizes])], path, overwrite=overwrite)
+    svg.save([(title, drawers)], path, overwrite=overwrite)
     return True
 
 
@@ -162,36 +169,52 @@ def _drawer(
     drawn: Sequence[Point],
     cost: Callable[[Point], float | None],
     label: str,
-    colours: dict[str, tuple[str, str]],
+    colours: Colours,
 ) -> Callable[[Axes], None]:
-    known = [(point, value) for point in drawn if (value := cost(point)) is not None]
-
     def draw(axes: Axes) -> None:
-        for point, value in known:
-            colour, marker = colours[point.name]
-            axes.scatter(
-                [value],
-                [point.psnr],
-                s=36,
-                marker=marker,
-                facecolors="none" if point.published else colour,
-                edgecolors=colour,
-            )
-            axes.annotate(
-                svg.shown_name(point.name),
-                (value, point.psnr),
-                xytext=(5, 3),
-                textcoords="offset points",
-                fontsize=7,
-                style="italic" if point.published else "normal",
-            )
+        for point in drawn:
+            value = cost(point)
+            if value is not None:
+                _mark(axes, [value], [point.psnr], point, colours)
         axes.set_xscale("log")
         svg.plain_ticks(axes)
-        axes.xaxis.set_major_formatter("{x:,g}" if label != "parameters" else "{x:,.0f}")
+        axes.xaxis.set_major_formatter(_short)
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.set_xlabel(label)
         axes.set_ylabel("PSNR in dB")
         axes.grid(color=svg.GREY, alpha=0.25, lw=0.6)
-        axes.margins(0.18, 0.12)
 
     return draw
+
+
+def _names(drawn: Sequence[Point], colours: Colours) -> Callable[[Axes], None]:
+    """Return what draws the names of all points beside the two plots."""
+
+    def draw(axes: Axes) -> None:
+        for point in drawn:
+            _mark(axes, [], [], point, colours)
+        axes.set_axis_off()
+        axes.legend(loc="center left", frameon=False, fontsize=7)
+
+    return draw
+
+
+def _mark(axes: Axes, x: list[float], y: list[float], point: Point, colours: Colours) -> None:
+    colour, marker = colours[point.name]
+    axes.scatter(
+        x,
+        y,
+        s=36,
+        marker=marker,
+        facecolors="none" if point.published else colour,
+        edgecolors=colour,
+        label=svg.shown_name(point.name),
+    )
+
+
+def _short(value: float, _: int | None = None) -> str:
+    """Return a number of a logarithmic axis, such as ``0.5``, ``200``, ``50k`` or ``1M``."""
+    for scale, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= 10 * scale or (scale == 1e6 and value >= scale):
+            return f"{value / scale:g}{letter}"
+    return f"{value:,g}"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
@@ -323,7 +323,7 @@ def run(request: BenchRequest, advance: Advance | None = None) -> Benchmark:
     )
 
 
-def _groups(cases: Iterator[_Case] | Sequence[_Case] | Any, *, together: bool) -> list[list[_Case]]:
+def _groups(cases: Iterable[_Case], *, together: bool) -> list[list[_Case]]:
     """Return the cases that take turns: all, or those that are compared with one another."""
     groups: dict[tuple[Any, ...], list[_Case]] = {}
     for case in cases:

@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -154,6 +155,29 @@ def test_the_table_of_a_gpu_takes_one_command(process, tiny_method, tmp_path, mo
     assert "date" in data["machine"]
     assert (tmp_path / "bench.md").exists()
     assert script.main([*asked, "--seconds", "10"]) == 1, "no time for a row"
+
+
+def test_a_bare_machine_gets_an_environment_first(tmp_path, monkeypatch):
+    script = load("gpu_table")
+    ran = []
+
+    def run(command, **more):
+        ran.append((command, more))
+        return SimpleNamespace(returncode=0, stdout=str(tmp_path))
+
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(script.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "argv", ["gpu_table.py", "table", "--venv", str(tmp_path)])
+    assert script.main() == 0
+    commands = [command for command, _ in ran]
+    assert commands[0][1:] == ["-m", "venv", "--system-site-packages", str(tmp_path)]
+    install = next(command for command in commands if "install" in command)
+    assert sum(part.endswith("rainkit-granet") for part in install) == 1
+    again, more = ran[-1]
+    assert again[0].startswith(str(tmp_path))
+    assert again[1:] == sys.argv
+    assert float(more["env"][script.BEGUN]) > 0, "the time of the installation counts"
 
 
 def load(name: str):
@@ -381,7 +405,9 @@ def test_the_figure_sets_quality_over_time_and_size(tmp_path, without_layout):
     assert set(own) == {"graspp-gan", "timelapse"}, "prenet ships no weights"
     assert own["graspp-gan"].ms == 12.34, "the fastest row counts"
     rivals = {point.name: point.ms for point in drawn if point.published}
-    assert rivals["JORDER, in Time-Lapse Deraining"] == 180, "as the paper prints it"
+    assert rivals["JORDER (device not named), Time-Lapse Deraining's paper"] == 180, (
+        "as the paper prints it"
+    )
     assert len({point.dataset for point in drawn}) == 1
     file = tmp_path / "bench.svg"
     assert benchmarking.write_figure(result, file)
