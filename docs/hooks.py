@@ -130,6 +130,8 @@ def method_page(method: Method, card: str) -> str:
         )
     text = f"# {method.title}\n\n{intro.strip()}\n{drawn}{mark}{rest.rstrip()}\n"
     text = relocated_links(text, f"plugins/rainkit-{method.name}")
+    if method.objective is None:  # a method that takes finished networks of other programs
+        return text
     return "\n".join([text, *published(method), *settings(method), *citation(method.paper)])
 
 

@@ -308,6 +308,9 @@ class Weights:
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
         results: measured scores on pictures that the training never saw.
+        spare_traces: whether inference gives back what the network takes off that is too faint to
+            be rain, and shifts of colour where there is none. False for the network's own results,
+            and for weights that take off anything else than rain.
     """
 
     tag: str
@@ -319,6 +322,7 @@ class Weights:
     trained_on: str
     recipe: str
     results: tuple[MeasuredResult, ...] = ()
+    spare_traces: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,14 @@ import typer
 from rainkit.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob(".github/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ]
+)
 COMMANDS = ROOT / "docs" / "commands"
 PLUGIN_PAGE = ROOT / "docs" / "plugin-authors.md"
 COMMAND = typer.main.get_command(app)
@@ -92,6 +100,40 @@ def test_rainkit_commands_exist(page: Path):
         assert not wrong, f"rainkit {shlex.join(words)}: no option {wrong}"
         verb = rest[:1] if getattr(command, "commands", {}) else []
         assert not [v for v in verb if not v.startswith("-")], f"no command rainkit {verb}"
+
+
+ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+INSTALLS = re.compile(r"pip install ([^\n`#|,;]+)")
+
+
+def test_the_install_line_of_the_readme_brings_all_methods_of_the_extra_all():
+    page = ROOT / "README.md"
+    (line,) = [
+        text.replace("\\\n", " ").splitlines()[0]
+        for _, text in blocks(page, "console")
+        if "pip install . " in text
+    ]
+    named = {Path(word).name for word in shlex.split(line) if "plugins/" in word}
+    wanted = {re.split(r"[<>=]", each)[0] for each in ABOUT["optional-dependencies"]["all"]}
+    assert named == wanted
+    assert all((ROOT / "plugins" / name / "pyproject.toml").is_file() for name in named)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES, *sorted((ROOT / "rainkit").rglob("*.py")), *(ROOT / "rainkit").rglob("*.tmpl")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_package_is_to_be_installed_that_is_not_there_yet(path: Path):
+    """Ours are on no index: they come from a folder, or the line says from where."""
+    if path.name in ("CHANGELOG.md", "releasing.md"):
+        return
+    for found in INSTALLS.finditer(path.read_text(encoding="utf-8")):
+        words = found[1].replace("$$", "$").split()
+        elsewhere = any(word.startswith(("--find-links", "--index-url", "-f")) for word in words)
+        ours = [word for word in words if re.match(r"[\"']?rainkit\b", word)]
+        editable = [word for word, before in zip(words[1:], words, strict=False) if before == "-e"]
+        assert elsewhere or not set(ours) - set(editable), found[0]
 
 
 @pages

@@ -415,6 +415,9 @@ def _traced(whole: nn.Module, picture: Tensor) -> Any:
     return torch.jit.trace(whole, picture, check_trace=False)  # type: ignore[no-untyped-call]
 
 
+_PACKAGES = {"onnx": "onnx onnxruntime", "openvino": "openvino"}
+
+
 def _require(kind: str) -> None:
     """Refuse a format whose packages are not installed."""
     try:
@@ -425,7 +428,7 @@ def _require(kind: str) -> None:
             import openvino  # noqa: F401
     except ImportError as error:
         raise UsageError(
-            f"{kind} needs a package that is not installed: pip install 'rainkit[{kind}]'"
+            f"{kind} needs a package that is not installed: pip install {_PACKAGES[kind]}"
         ) from error
 
 

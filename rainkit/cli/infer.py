@@ -217,7 +217,7 @@ def infer(
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
     there already, made with the same settings, is skipped.
 
-    Videos (MP4, MOV, MKV, WebM; needs rainkit[video]) keep sound, subtitles, timestamps and
+    Videos (MP4, MOV, MKV, WebM; needs PyAV) keep sound, subtitles, timestamps and
     rotation. A video on which a run was stopped goes on where it was when the run is repeated.
 
     With several methods, all take the same pictures one after another.

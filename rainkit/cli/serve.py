@@ -147,7 +147,7 @@ def serve(
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise UsageError(
             f"rainkit serve needs packages that are not installed ({', '.join(missing)}): "
-            "pip install 'rainkit[serve]'"
+            "pip install fastapi prometheus-client python-multipart uvicorn"
         )
     options = RuntimeOptions.parse(
         device=device, precision=precision, tile=tile, work_size=work_size

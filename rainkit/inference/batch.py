@@ -251,6 +251,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         **({"keep_dry": True} if request.keep_dry else {}),
         **({} if options.strength == 1 else {"strength": options.strength}),
         **({"steady": True} if request.steady else {}),
+        **({"spare_traces": 1} if setup.spare_traces else {}),
     }
 
 

@@ -64,6 +64,7 @@ class AutoDerainer(Derainer):
             effort=first.effort,
             work_size=first.work_size,
             strength=first.strength,
+            spare_traces=first.spare_traces,
         )
         self._setup, self._compiled = setup, compiled
         self._built = {first.weights.name: first}
@@ -155,6 +156,7 @@ def load(
     work_size: int | str | None = "auto",
     effort: int | str | Effort = "full",
     strength: float = 1.0,
+    spare_traces: bool | None = None,
     backend: str = "auto",
     compile: bool = False,
 ) -> Derainer:
@@ -182,6 +184,9 @@ def load(
         strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
             finds, less for a trace of rain, more for rain that is left; results are clipped to the
             range of values.
+        spare_traces: whether to give back what is too faint to be rain, and shifts of colour where
+            there is none (:mod:`rainkit.inference.traces`); None for what suits the weights, False
+            for the network's own result.
         backend: what executes the network: ``auto`` for the fastest that was measured here to give
             the same pictures, which long runs find out, or else torch; ``eager``, ``compile``,
             ``openvino``, ``onnx``, or a file of ``rainkit export``.
@@ -200,6 +205,7 @@ def load(
         work_size=work_size,
         effort=effort,
         strength=strength,
+        spare_traces=spare_traces,
         backend=backend,
     )
     return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
@@ -271,6 +277,7 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         effort=options.effort,
         work_size=options.work_size,
         strength=options.strength,
+        spare_traces=setup.spare_traces,
         fit=options.tile is None and not compiled,
     )
 

@@ -63,6 +63,15 @@ class Setup:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self.method.blocks and self.method.blocks(self.weights.network)
 
+    @property
+    def spare_traces(self) -> bool:
+        """Whether results are without traces: as the options say, or else the plugin's weights."""
+        if self.options.spare_traces is not None:
+            return self.options.spare_traces
+        return any(
+            each.spare_traces for each in self.method.weights if each.sha256 == self.weights.sha256
+        )
+
 
 def set_up(
     name: str | Method,

@@ -68,7 +68,7 @@ def _load(path: Path) -> ImageModelDescriptor[Any]:
         ValueError: there is none in the file; the message gives the reason and the remedy.
     """
     with suppress(ImportError):  # architectures under other licences, if they are installed
-        importlib.import_module("spandrel_extra_archs").install(ignore_duplicates=True)
+        importlib.import_module("spandrel_extra_arches").install(ignore_duplicates=True)
     state = _tensors(path)
     try:
         found = ModelLoader("cpu").load_from_state_dict(state)
@@ -77,7 +77,7 @@ def _load(path: Path) -> ImageModelDescriptor[Any]:
         held = ", ".join(names[:3]) or "no tensors"
         raise ValueError(
             f"spandrel {version('spandrel')} knows no architecture of this file ({held}); more are "
-            "in the package spandrel_extra_archs"
+            "in the package spandrel_extra_arches"
         ) from None
     except Exception as error:  # the architecture that was recognised may raise anything
         reason = " ".join(str(error).split())[:200]

@@ -17,7 +17,7 @@ from spandrel.architectures.NAFNet import NAFNet
 
 from rainkit import images, inference, networks, weights
 from rainkit.benchmarking.rows import Job
-from rainkit.benchmarking.timing import measure
+from rainkit.benchmarking.timing import Subject
 from rainkit.cli import main
 from rainkit.errors import UsageError, WeightsError
 from rainkit.images import Picture
@@ -83,7 +83,7 @@ def test_bench_times_the_network_of_the_file(nafnet: Path):
         method="spandrel", weights=str(nafnet), height=16, width=24, device="cpu", runs=1, warmup=1
     )
     network = NAFNet(width=4, middle_blk_num=1, enc_blk_nums=[1], dec_blk_nums=[1])
-    assert measure(job).parameters == sum(each.numel() for each in network.parameters())
+    assert Subject(job).parameters == sum(each.numel() for each in network.parameters())
 
 
 def test_a_safetensors_file_is_the_same_network(nafnet: Path, tmp_path: Path):
