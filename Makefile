@@ -20,20 +20,23 @@ PROJECTS := pyproject.toml $(sort $(wildcard plugins/*/pyproject.toml))
 PLUGINS := $(patsubst %/pyproject.toml,-e ./%,$(filter plugins/%,$(PROJECTS)))
 FOR_DEMO := $(VENV)/.rainkit-demo
 FOR_TEST := $(VENV)/.rainkit-test
+FOR_DOCS := $(VENV)/.rainkit-docs
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo picture test lint format docs clean
+.PHONY: help demo picture test coverage lint format docs figures clean
 
 help:
 	@echo 'make demo     make some rainy photographs, take the rain out, make a before/after page'
 	@echo 'make test     ruff, mypy and pytest, for the core and all plugins'
+	@echo 'make coverage which lines of the core the tests run'
 	@echo 'make lint     ruff and mypy alone'
 	@echo 'make format   let ruff rewrite the code'
-	@echo 'make docs     bring the --help texts in docs/ up to date'
+	@echo 'make docs     bring the --help texts in docs/ up to date, and make the site of docs/ in site/'
+	@echo 'make figures  draw the figures in docs/ anew'
 	@echo 'make picture  make docs/images/before-after.jpg anew, out of the demo'
 	@echo 'make clean    remove what these commands made, but for $(VENV)'
 	@echo
@@ -53,6 +56,10 @@ picture: demo
 test: $(FOR_TEST) lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+coverage: $(FOR_TEST)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+	  --cov --cov-report term:skip-covered tests
+
 lint: $(FOR_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,11 +69,17 @@ format: $(FOR_TEST)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(FOR_TEST)
+# A notice that MkDocs will change is no warning about these pages.
+docs: $(FOR_DOCS)
 	$(BIN)/python docs/help_texts.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo 'Look at it: $(BIN)/python -m http.server -d site'
+
+figures: $(FOR_DOCS)
+	$(BIN)/python docs/figures.py
 
 clean:
-	rm -rf demo dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo dist build .coverage* site .mypy_cache .pytest_cache .ruff_cache
 	find rainkit plugins tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. A pyproject.toml that changed is newer than the stamps: it is installed again.
@@ -115,5 +128,8 @@ $(FOR_DEMO): $(PROJECTS) | $(BIN)/python
 
 $(FOR_TEST): $(PROJECTS) | $(BIN)/python
 	$(call install,demo$(comma)test)
+
+$(FOR_DOCS): $(PROJECTS) | $(BIN)/python
+	$(call install,demo$(comma)docs)
 
 comma := ,

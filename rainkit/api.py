@@ -46,6 +46,7 @@ __all__ = [
     "Paper",
     "Part",
     "PublishedResult",
+    "Timing",
     "Training",
     "Weights",
     "option",
@@ -274,6 +275,7 @@ class MeasuredResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+<<<<<<< HEAD
 class MeasuredPhotographs:
     """What weights leave of the rain in photographs, which have no ground truth.
 
@@ -288,6 +290,24 @@ class MeasuredPhotographs:
     images: int
     longest_side: int
     streaks_left: float
+=======
+class Timing:
+    """Time that the network took for a picture, as ``rainkit bench`` measured it.
+
+    Attributes:
+        machine: processor and number of cores, or GPU.
+        seconds: median time of a picture.
+        size: height and width of the picture, such as ``512x512``.
+        precision: number format that the network ran in, such as ``fp32``.
+        variant: the variant that was timed.
+    """
+
+    machine: str
+    seconds: float
+    size: str = "512x512"
+    precision: str = "fp32"
+    variant: str = "default"
+>>>>>>> main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,14 +319,22 @@ class Weights:
         variant: variant whose network the file fits.
         sha256: hash of the whole file, checked before the file is read.
         file: path inside the plugin's import package; None if ``url`` is given.
-        url: address of a file that is not in the package.
+        url: address of a file that is not in the package: ``https://...``, or
+            ``hf://OWNER/REPO[@REVISION]/FILE.safetensors`` for the Hugging Face hub. It is fetched
+            when the user asks for it.
         licence: SPDX name of the weights' licence.
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
         results: measured scores on pictures that the training never saw.
+<<<<<<< HEAD
         photographs: what was measured on photographs of real rain; None if nothing was.
         gflop: work of the network on a picture of 512 x 512 pixels, in 10^9 operations, of which a
             multiply-add has two; None if it was not counted.
+=======
+        spare_traces: whether inference gives back what the network takes off that is too faint to
+            be rain, and shifts of colour where there is none. False for the network's own results,
+            and for weights that take off anything else than rain.
+>>>>>>> main
     """
 
     tag: str
@@ -318,8 +346,12 @@ class Weights:
     trained_on: str
     recipe: str
     results: tuple[MeasuredResult, ...] = ()
+<<<<<<< HEAD
     photographs: MeasuredPhotographs | None = None
     gflop: float | None = None
+=======
+    spare_traces: bool = False
+>>>>>>> main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -419,7 +451,7 @@ class Method:
             ``hyperparameters.network`` and whose ``forward(rainy[B,3,H,W] in [0,1])`` returns
             ``rainkit.objective.Derained``.
         objective: ``"module:Class"`` of a ``rainkit.objective.Objective`` that is built from
-            ``hyperparameters.objective``.
+            ``hyperparameters.objective``; None if rainkit cannot train the method.
         image: function from the network hyperparameters to the :class:`ImageSpec`.
         parts: the pictures in ``Derained.parts``, or a function of the network hyperparameters if
             they depend on the variant.
@@ -428,6 +460,11 @@ class Method:
             and the network has a generator ``stages(rainy) -> Iterator[Derained]``: the result
             after each block in turn and, if something follows the last block, the final result.
         weights: trained weights; the first are the default.
+        checkpoints: ``"module:function"`` that reads files of other programs where ``--weights``
+            names one: it takes the ``pathlib.Path`` and returns the network hyperparameters of the
+            network in the file, which has its weights as soon as it is built. It raises
+            ``ValueError`` with the reason and the remedy for a file that it cannot take. None if
+            the method takes rainkit's own weights files alone.
         released_names: function from the network hyperparameters to the names that the tensors of
             the network have in the files that the paper's authors released, for ``rainkit weights
             import``: one name for each tensor, or several if it joins the tensors of several names
@@ -437,6 +474,9 @@ class Method:
         ablation: variants that the paper compares with one another, in its order; empty if it
             compares none.
         own_ablation: variants that the plugin's authors compare beyond the paper.
+        good_at: what the method takes out well, and its price, in one line of at most 72 characters
+            for ``rainkit methods``; empty to show the summary there.
+        timings: how long it takes on machines that are named.
     """
 
     api: int
@@ -447,15 +487,18 @@ class Method:
     paper: Paper
     variants: Mapping[str, Hyperparameters[Any, Any]]
     network: str
-    objective: str
+    objective: str | None = None
     image: Callable[[Any], ImageSpec]
     parts: Mapping[str, Part] | Callable[[Any], Mapping[str, Part]] = field(default_factory=dict)
     blocks: Callable[[Any], int] | None = None
     weights: tuple[Weights, ...] = ()
+    checkpoints: str | None = None
     released_names: Callable[[Any], Mapping[str, tuple[str, ...]]] | None = None
     training_data: Literal["pairs", "frames"] = "pairs"
     ablation: tuple[str, ...] = ()
     own_ablation: tuple[str, ...] = ()
+    good_at: str = ""
+    timings: tuple[Timing, ...] = ()
 
     @property
     def default(self) -> Hyperparameters[Any, Any]:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from rainkit.errors import UsageError
 
 __all__ = [
+    "PLAIN",
     "Average",
     "Backend",
     "DepthFormat",
@@ -35,6 +36,7 @@ __all__ = [
     "RainySide",
     "ResultFormat",
     "SideOutput",
+    "TimedBackend",
     "WrittenLayout",
     "choose",
     "nearest",
@@ -56,13 +58,24 @@ class Precision(StrEnum):
 
 
 class Backend(StrEnum):
-    """What executes a network; ``auto`` is the fastest that was measured, or else eager."""
+    """What executes a network; ``auto`` is the fastest that is known, or else eager."""
 
     AUTO = "auto"
     EAGER = "eager"
     COMPILE = "compile"
     OPENVINO = "openvino"
     ONNX = "onnx"
+    CUDAGRAPH = "cudagraph"
+
+
+PLAIN = "plain"
+"""Backend of ``rainkit bench`` alone: torch eager in float32 and NCHW, without rainkit's ways of
+running networks faster."""
+
+TimedBackend: type[StrEnum] = StrEnum(
+    "TimedBackend", {"PLAIN": PLAIN, **{each.name: each.value for each in Backend}}
+)
+"""What ``rainkit bench`` times: :data:`PLAIN`, and those of :class:`Backend`."""
 
 
 class ExportFormat(StrEnum):

@@ -19,8 +19,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import rainkit
-from rainkit import plugins
-from rainkit.errors import MethodError
+from rainkit import config, plugins
+from rainkit.errors import MethodError, UsageError
 
 __all__ = ["Check", "examine"]
 
@@ -58,6 +58,7 @@ def examine() -> tuple[Check, ...]:
     """Run all checks. This imports torch, OpenCV and every plugin, and raises no error."""
     rooms: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("python", _python),
+        ("settings", _settings),
         ("dependencies", _dependencies),
         ("torch", _torch),
         ("threads", _threads),
@@ -84,6 +85,21 @@ def _python() -> Iterator[Check]:
     yield Check(name="python", value=f"{platform.python_version()} at {sys.executable}")
     yield Check(name="platform", value=platform.platform())
     yield Check(name="rainkit", value=rainkit.__version__)
+
+
+def _settings() -> Iterator[Check]:
+    try:
+        found = [each for each in config.settings().values() if each.origin != "default"]
+    except UsageError as error:
+        yield Check(name="settings", state="problem", value=str(error), remedy="as it says")
+        return
+    for each in found:
+        if each.problem is not None:
+            remedy = "rainkit config set changes the file, and unset removes a setting"
+            yield Check(name=each.key, state="problem", value=each.problem, remedy=remedy)
+    told = ", ".join(f"{each.key} = {each.value}" for each in found if each.problem is None)
+    yield Check(name="settings", value=f"{told or 'none'}; {config.file_path()}")
+    yield Check(name="cache", value=str(config.cache_folder()))
 
 
 def _dependencies() -> Iterator[Check]:
@@ -185,7 +201,9 @@ def _plugin(row: plugins.Installed) -> Check:
     try:
         method = plugins.get(row.qualified)
         plugins.resolve(method.network)
-        plugins.resolve(method.objective)
+        for named in (method.objective, method.checkpoints):
+            if named is not None:
+                plugins.resolve(named)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, MethodError) else error
         return Check(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import MutableMapping
 
 __all__ = [
     "calm_openmp",
@@ -29,10 +30,13 @@ def keep_large_blocks() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def calm_openmp() -> None:
+def calm_openmp(environment: MutableMapping[str, str] = os.environ) -> None:
     """Let idle OpenMP threads sleep, unless the user chose otherwise; call it before torch loads.
 
     On a shared machine, threads that spin make small networks up to ten times slower.
+
+    Args:
+        environment: the environment of this process, or that of another one.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("GOMP_SPINCOUNT", "0")
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")

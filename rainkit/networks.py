@@ -264,6 +264,11 @@ class ImageOnly(nn.Module):
         """[B,3,H,W] float in [0,1] -> the clean pictures, same shape, float32, not clamped."""
         return self.eager(rainy) if self.runner is None else self.runner(rainy)
 
+    @property
+    def ran_on(self) -> str:
+        """Name of the backend that runs the network, or ``eager, then NAME`` if it was changed."""
+        return getattr(self.runner, "ran_on", self.backend)
+
     def eager(self, rainy: Tensor) -> Tensor:
         """Return what :meth:`forward` returns, computed by torch whatever the backend."""
         return self.derained(rainy).image

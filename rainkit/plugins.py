@@ -203,8 +203,7 @@ def _unsuited(distribution: metadata.Distribution) -> str | None:
         if not requirement.specifier.contains(rainkit.__version__, prereleases=True):
             return (
                 f"needs rainkit {requirement.specifier} and this is {rainkit.__version__}: "
-                f"pip install -U {distribution.metadata['Name']}, or "
-                f"pip install 'rainkit{requirement.specifier}'"
+                f"upgrade {distribution.metadata['Name']}, or install such a rainkit"
             )
     return None
 
@@ -223,7 +222,7 @@ def _load(candidate: _Candidate) -> Method:
         if _misses_in_contract(error):
             remedy = (
                 f"this rainkit serves contract {API}, and the plugin may be written for another: "
-                f"pip install -U {candidate.distribution} rainkit"
+                f"upgrade {candidate.distribution} and rainkit"
             )
         raise MethodError(
             f"{who} cannot be imported: {_one_line(error)} "
@@ -250,9 +249,9 @@ def _fault(method: Any, name: str, distribution: str) -> str | None:
         return f"gives a {type(method).__name__}, not a rainkit.api.Method: correct its entry point"
     number: Any = method.api
     if number != API:
-        remedy = "upgrade rainkit: pip install -U rainkit"
+        remedy = "upgrade rainkit"
         if isinstance(number, int) and number < API:
-            remedy = f"upgrade the plugin: pip install -U {distribution}"
+            remedy = f"upgrade the plugin {distribution}"
         return f"was written for contract {number} and this rainkit serves contract {API}: {remedy}"
     if method.name != name:
         return f"calls itself {method.name!r}: its entry point and METHOD.name must be equal"

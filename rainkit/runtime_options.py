@@ -108,6 +108,8 @@ class RuntimeOptions:
         effort: how much of an anytime network runs.
         strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
             finds, 0 for nothing.
+        spare_traces: whether what is too faint to be rain is given back
+            (:mod:`rainkit.inference.traces`); None for what suits the weights.
         backend: what executes the network, a name of :class:`rainkit.choices.Backend` or a file of
             ``rainkit export``.
     """
@@ -118,6 +120,7 @@ class RuntimeOptions:
     work_size: int | None = 0
     effort: Effort = field(default_factory=Effort)
     strength: float = 1.0
+    spare_traces: bool | None = None
     backend: str = Backend.EAGER
 
     def __post_init__(self) -> None:
@@ -149,6 +152,7 @@ class RuntimeOptions:
         work_size: int | str | None = "full",
         effort: int | str | Effort = "full",
         strength: float = 1.0,
+        spare_traces: bool | None = None,
         backend: str = Backend.EAGER,
     ) -> RuntimeOptions:
         """Read the options as a user writes them on the command line or in Python.
@@ -160,6 +164,8 @@ class RuntimeOptions:
             work_size: ``full``, ``auto`` or None, or a longest side in pixels.
             effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
             strength: factor of the rain that is taken off, 0 to 1.5.
+            spare_traces: whether to give back what is too faint to be rain; None for what suits
+                the weights.
             backend: ``auto``, ``eager``, ``compile``, ``openvino``, ``onnx`` or an exported file.
 
         Raises:
@@ -176,6 +182,7 @@ class RuntimeOptions:
             ),
             effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
             strength=strength,
+            spare_traces=spare_traces,
             backend=backend,
         )
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+NOBODY = {"RAINKIT_CACHE": os.devnull, "RAINKIT_CONFIG": os.devnull}
+"""Neither a cache nor a settings file."""
+
 # What is imported is there until the end: looking for garbage in it takes time and finds none.
 gc.disable()
 
@@ -40,8 +43,8 @@ def pytest_configure() -> None:
 
     The command line is made once, too, instead of anew (0.1 s) for each of hundreds of calls.
     """
-    # What was measured on this machine must not choose what the tests run.
-    os.environ["RAINKIT_CACHE"] = os.devnull
+    # Neither what was measured on this machine nor its user may choose what the tests run.
+    os.environ |= NOBODY
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
         importlib.import_module("rainkit.cli.console")
@@ -155,7 +158,7 @@ class PluginFolder:
         )
 
 
-PLAIN = {"COLUMNS": "200", "NO_COLOR": "1"}
+PLAIN = {"COLUMNS": "200", "NO_COLOR": "1"} | NOBODY
 
 
 def _inherited() -> dict[str, str]:

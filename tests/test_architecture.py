@@ -24,9 +24,9 @@ HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "timm", "albumentations"
 LEVELS = (
     {"cli", "testing", "doctor", "__main__"},
     {"training", "inference", "evaluation", "benchmarking", "synthesis", "serving", "plugin_kit"},
-    {"datasets", "weights", "backends", "render", "published"},
+    {"datasets", "weights", "backends", "render", "published", "overview"},
     {"networks", "precision", "rain", "depth", "images"},
-    {"plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
+    {"config", "plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},
 )
 """From the top down: a room imports from its own level or from below."""

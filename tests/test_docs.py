@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ import typer
 from rainkit.cli import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("plugins/*/README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob(".github/*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ]
+)
 COMMANDS = ROOT / "docs" / "commands"
 PLUGIN_PAGE = ROOT / "docs" / "plugin-authors.md"
 COMMAND = typer.main.get_command(app)
@@ -96,6 +104,40 @@ def test_rainkit_commands_exist(page: Path):
         assert not [v for v in verb if not v.startswith("-")], f"no command rainkit {verb}"
 
 
+ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+INSTALLS = re.compile(r"pip install ([^\n`#|,;]+)")
+
+
+def test_the_install_line_of_the_readme_brings_all_methods_of_the_extra_all():
+    page = ROOT / "README.md"
+    (line,) = [
+        text.replace("\\\n", " ").splitlines()[0]
+        for _, text in blocks(page, "console")
+        if "pip install . " in text
+    ]
+    named = {Path(word).name for word in shlex.split(line) if "plugins/" in word}
+    wanted = {re.split(r"[<>=]", each)[0] for each in ABOUT["optional-dependencies"]["all"]}
+    assert named == wanted
+    assert all((ROOT / "plugins" / name / "pyproject.toml").is_file() for name in named)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PAGES, *sorted((ROOT / "rainkit").rglob("*.py")), *(ROOT / "rainkit").rglob("*.tmpl")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_package_is_to_be_installed_that_is_not_there_yet(path: Path):
+    """Ours are on no index: they come from a folder, or the line says from where."""
+    if path.name in ("CHANGELOG.md", "releasing.md"):
+        return
+    for found in INSTALLS.finditer(path.read_text(encoding="utf-8")):
+        words = found[1].replace("$$", "$").split()
+        elsewhere = any(word.startswith(("--find-links", "--index-url", "-f")) for word in words)
+        ours = [word for word in words if re.match(r"[\"']?rainkit\b", word)]
+        editable = [word for word, before in zip(words[1:], words, strict=False) if before == "-e"]
+        assert elsewhere or not set(ours) - set(editable), found[0]
+
+
 @pages
 def test_make_targets_exist(page: Path):
     makefile = (ROOT / "Makefile").read_text()
@@ -129,43 +171,88 @@ def test_python_compiles(page: Path):
         ast.parse(code, filename=f"{page.name} {title}")
 
 
+def test_troubleshooting_quotes_messages_as_they_are():
+    """A heading in backticks quotes a message; … stands for what differs."""
+    page = ROOT / "docs" / "troubleshooting.md"
+    quoted = re.findall(r"^### `(.+)`", page.read_text(encoding="utf-8"), re.MULTILINE)
+    texts = "\n".join(
+        node.value
+        for module in (ROOT / "rainkit").rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    of_others = {"libGL.so.1: cannot open shared object file", "python3 -m venv"}
+    parts = [part.strip() for each in quoted for part in each.split("…") if each not in of_others]
+    assert len(parts) > 20
+    assert not [part for part in parts if part not in texts]
+
+
 @pytest.fixture(scope="module")
-def drizzle(build: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin of the authors' page: written, built, installed into a folder of its own."""
-    folder = tmp_path_factory.mktemp("drizzle")
-    for title, text in blocks(PLUGIN_PAGE, "toml", "python"):
-        if title:
-            path = folder / title
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    wheel = build(folder / "rainkit-drizzle", folder)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--target", folder / "site", wheel], capture_output=True, check=True)
-    return folder
+def figures() -> Any:
+    """docs/figures.py, which draws the figures of the pages."""
+    path = ROOT / "docs" / "figures.py"
+    spec = importlib.util.spec_from_file_location("figures_of_docs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_the_plugin_of_the_authors_page_is_found(
-    drizzle: Path, rainkit: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.syspath_prepend(str(drizzle / "site"))
-    code, out, err = rainkit("methods", "show", "drizzle")
-    assert code == 0, err
-    assert "three convolutions find the rain and subtract it" in out
-    assert "network.width" in out
-    assert "training.lr = 0.001" in out
+def test_the_figures_of_networks_are_those_that_are_drawn(figures: Any):
+    folder = ROOT / "docs" / "images" / "networks"
+    assert {path.stem for path in folder.glob("*.svg")} == set(figures.NETWORKS)
+    for name, draw in figures.NETWORKS.items():
+        assert (folder / f"{name}.svg").read_text(encoding="utf-8") == draw().svg()
 
 
-def test_the_plugin_of_the_authors_page_keeps_its_promises(
-    drizzle: Path, nested: Callable[[Path, Path], Any]
-):
-    reports = nested(drizzle / "rainkit-drizzle", drizzle / "site")
-    assert reports.code == pytest.ExitCode.OK, reports.outcomes
-    assert reports.outcomes["test_training_lowers_the_loss[default]"] == "passed"
+def test_figures_of_networks_are_those_of_methods(figures: Any):
+    plugins = {path.name.removeprefix("rainkit-") for path in ROOT.glob("plugins/rainkit-*")}
+    assert set(figures.NETWORKS) <= plugins
 
 
-def test_the_weights_of_the_authors_page_can_be_declared_as_printed():
-    (text,) = [t for title, t in blocks(PLUGIN_PAGE, "python") if not title and "Weights(" in t]
-    found: dict = {}
-    exec(compile(text, PLUGIN_PAGE.name, "exec"), found)  # noqa: S102 - imports included
-    (weights,) = found["WEIGHTS"]
-    assert weights.results[0].psnr == 31.2
+def test_figures_may_take_on_the_colours_of_a_page(figures: Any):
+    style = (ROOT / "docs" / "stylesheets" / "site.css").read_text(encoding="utf-8")
+    assert {f"--figure-{name}" for name in figures.COLOURS} == set(
+        re.findall(r"--figure-\w+", style)
+    )
+    for path in ROOT.glob("docs/images/*/*.svg"):
+        drawn = path.read_text(encoding="utf-8")
+        assert "<title>" in drawn
+        assert not re.findall(r"(?<!, )#[0-9a-f]{6}(?![\w)])", drawn), (
+            f"{path.name}: a fixed colour"
+        )
+
+
+@pages
+def test_pages_load_nothing_from_elsewhere(page: Path):
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"!\[[^\]]*\]\((?:https?:)?//|<(?:script|iframe|img)\b", text)
+
+
+def test_the_site_shows_every_option_and_every_card():
+    pytest.importorskip("mkdocs", reason="the site needs rainkit[docs]")
+    path = ROOT / "docs" / "hooks.py"
+    spec = importlib.util.spec_from_file_location("hooks_of_docs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    (printed,) = hooks.BLOCK.finditer((COMMANDS / "infer.md").read_text(encoding="utf-8"))
+    shown = hooks.with_options(printed)
+    for parameter in COMMAND.commands["infer"].params:
+        for name in parameter.opts:
+            assert name == "--help" or f"<code>{name}</code>" in shown or name[0] != "-"
+    assert shown.count("<dt") > 20
+    pages_of_methods = hooks.method_pages()
+    assert set(pages_of_methods) >= {"methods/README.md", "methods/granet.md"}
+    granet = pages_of_methods["methods/granet.md"]
+    for part in (
+        "What the paper leaves open",
+        "not measured by us",
+        "network.width",
+        "@misc{yu2019",
+    ):
+        assert part in granet
+    moved = hooks.relinked("[a](../examples/demo/demo.py) and [b](../README.md#methods)", "")
+    assert moved == "[a](files/examples/demo/demo.py.md) and [b](methods/README.md)"

@@ -122,11 +122,11 @@ def test_strict_raises_what_the_plugin_raised(plugin_folder) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("api=2", "api=3", f"contract 3 and {SERVED}: upgrade rainkit: pip install -U rainkit"),
+        ("api=2", "api=3", f"contract 3 and {SERVED}: upgrade rainkit"),
         (
             "api=2",
             "api=1",
-            f"contract 1 and {SERVED}: upgrade the plugin: pip install -U rainkit-odd",
+            f"contract 1 and {SERVED}: upgrade the plugin rainkit-odd",
         ),
         ("api=2", "hyperparameters=Network, api=1", f"{SERVED}, and the plugin may be written"),
         ("import Hyperparameters,", "import measured, Hyperparameters,", f"{SERVED}, and"),

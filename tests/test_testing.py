@@ -43,6 +43,7 @@ ABSENT_CLAIMS = (
     "Method.blocks is None: the method is not an anytime method",
     "Method.ablation is empty: no variants are compared",
     "Method.weights is empty: the method ships no weights",
+    "Method.checkpoints is None: the method takes rainkit's own files alone",
     "Method.released_names is None: checkpoints have the network's own names",
     "no module offers attention_map: rainkit shows no attention of this method",
 )
@@ -142,6 +143,7 @@ def test_pytest_runs_the_kit_on_an_installed_plugin(
         "test_stages_end_with_the_result",
         "test_variants_to_compare_exist",
         "test_shipped_weights_are_whole",
+        "test_checkpoints_are_read_or_refused",
         "test_released_names_fill_the_network",
         "test_attention_maps_are_maps",
     }

@@ -1,12 +1,13 @@
 """What methods do to pictures without rain: whites, greys and photographs.
 
 python examples/checks/dry.py PHOTOS [-m NAME[=WEIGHTS]]... [--limit 10] [--longest 640]
-    [--crops crops.jpg]
+    [--as-found] [--crops crops.jpg]
 
 PHOTOS are folders of photographs without rain; what a method changes in them is its fault. The
 table shows the colour that pure white and middle grey come back as, the PSNR and the largest shift
 of mean colour (in grey levels) over the photographs, through the network alone at full size, and
-the share of pixels that change by more than 8 levels. ``--crops`` writes the 160 px square of each
+the share of pixels that change by more than 8 levels. ``--as-found`` shows the network's own
+result, without the traces that are given back to it. ``--crops`` writes the 160 px square of each
 photograph that suffers most, before and after, a column for each method.
 """
 
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("-m", "--method", action="append", help="repeatable (default: all)")
     parser.add_argument("--limit", type=int, default=10, help="photographs (default: 10)")
     parser.add_argument("--longest", type=int, default=640, help="longest side (default: 640)")
+    parser.add_argument("--as-found", action="store_true", help="the network's own results")
     parser.add_argument("--crops", type=Path, help="sheet of the squares that suffer most")
     given = parser.parse_args()
     found = (plugins.get(row.name) for row in plugins.installed() if not row.problem)
@@ -107,9 +109,13 @@ def main() -> None:
     results = []
     for each in names:
         name, _, weights = each.partition("=")
-        row, derained = measure(
-            each, inference.load(name, weights=weights or None, work_size=0), pictures
+        derainer = inference.load(
+            name,
+            weights=weights or None,
+            work_size=0,
+            spare_traces=False if given.as_found else None,
         )
+        row, derained = measure(each, derainer, pictures)
         results.append(derained)
         table.add_row(
             row.name,

@@ -170,7 +170,7 @@ def go(folder: Path, *, borrowing: bool, transcript: Transcript) -> None:
     Raises:
         FailedError: something is not as it should be.
     """
-    run, dist = transcript.run, folder / "dist"
+    run, dist, all_projects = transcript.run, folder / "dist", projects()
     scripts = "Scripts" if os.name == "nt" else "bin"
 
     def environment(name: str, *options: str) -> Path:
@@ -185,10 +185,10 @@ def go(folder: Path, *, borrowing: bool, transcript: Transcript) -> None:
         build = environment("for-building")
         run(build / "python", "-m", "pip", "install", "-q", "build", name="install build")
         builder = [build / "python", "-m", "build"]
-    for project in projects():
+    for project in all_projects:
         run(*builder, "--outdir", dist, project, name=f"build {project.name}", last=1)
     transcript.say("\n# what the packages hold")
-    for project in projects():
+    for project in all_projects:
         needed = tracked(project)
         transcript.say(f"  {check_contents(project, dist, needed=needed)}")
 
@@ -204,7 +204,7 @@ def go(folder: Path, *, borrowing: bool, transcript: Transcript) -> None:
         install.append("--no-index")
     run(*install, "rainkit[all]", name="install rainkit[all]")
     listed = run(rainkit, "methods", name="methods", last=20)
-    for project in projects()[1:]:
+    for project in all_projects[1:]:
         method = project.name.removeprefix("rainkit-")
         wanted = project.name in _all_methods()
         if wanted and method not in listed:

@@ -12,6 +12,7 @@ import rainkit
 from rainkit.cli import (
     bench,
     compare,
+    config,
     data,
     doctor,
     downstream,
@@ -27,7 +28,7 @@ from rainkit.cli import (
     train,
     weights,
 )
-from rainkit.cli.commands import CommandLine
+from rainkit.cli.commands import CommandLine, apply_settings
 from rainkit.environment import calm_openmp
 
 __all__ = ["app", "main"]
@@ -54,6 +55,7 @@ app.command()(bench.bench)
 app.command()(export.export)
 app.add_typer(methods.app, name="methods")
 app.add_typer(plugin.app, name="plugin")
+app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)
 
 
@@ -82,10 +84,30 @@ def _root(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Say more: settings, devices, weights and what else is chosen, and the traceback "
+            "of errors. It may stand behind the command, too.",
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Say nothing but failures, and results that were asked for. It may stand behind "
+            "the command, too.",
+        ),
+    ] = False,
 ) -> None:
     """Take rain out of photographs."""
     # Of broken metadata that does not matter; they name no file, and damaged pixels raise errors.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    if context.invoked_subcommand not in (None, "config", "doctor"):
+        apply_settings(context)
     if context.invoked_subcommand is None:
         typer.echo(_GREETING.format(version=rainkit.__version__))
 
@@ -95,4 +117,4 @@ def main() -> None:
     calm_openmp()
     # On import, albumentations would ask the network for its newest version.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    app()
+    app(prog_name="rainkit")

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import io
+import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rainkit.cli.console import warn
+from rainkit import config
+from rainkit.cli.console import Verbosity, errors, set_verbosity, verbosity, warn
 from rainkit.errors import INTERRUPTED, RainkitError
 from rainkit.files import system_reason
 
-__all__ = ["CommandLine", "RainkitCommand", "RainkitGroup", "Terminated", "terminable"]
+__all__ = [
+    "CommandLine",
+    "RainkitCommand",
+    "RainkitGroup",
+    "Terminated",
+    "apply_settings",
+    "terminable",
+]
+
+_log = logging.getLogger("rainkit.settings")
 
 
 class Terminated(KeyboardInterrupt):
@@ -55,6 +67,69 @@ def _laid_out(parameters: list[Any]) -> list[Any]:
     return parameters
 
 
+_VERBOSE = frozenset(("-v", "--verbose"))
+_QUIET = frozenset(("-q", "--quiet"))
+_HELP = frozenset(("-h", "--help"))
+_ASKED = "rainkit.help"
+"""Key under which the context keeps whether help was asked for, which shows the fixed defaults."""
+
+
+def _take_verbosity(words: list[str]) -> list[str]:
+    """Take ``--verbose`` and ``--quiet`` out of a command line, also from behind the command."""
+    end = words.index("--") if "--" in words else len(words)
+    level = Verbosity.NORMAL
+    kept = []
+    for word in words[:end]:
+        if word in _VERBOSE:
+            level = Verbosity.VERBOSE
+        elif word in _QUIET:
+            level = Verbosity.QUIET
+        else:
+            kept.append(word)
+    set_verbosity(level)
+    return kept + words[end:]
+
+
+def apply_settings(context: Any) -> None:
+    """Let the user's settings be the defaults of the command that is about to run.
+
+    Args:
+        context: that of the outermost group.
+
+    Raises:
+        UsageError: a setting cannot be used.
+    """
+    if context.meta.get(_ASKED):
+        return
+    values = {key: config.value(key) for key in config.KEYS}
+    found: dict[str, Any] = {"device": values["device"]}
+    if verbosity() == Verbosity.QUIET:
+        found["quiet"] = True
+    context.default_map = _defaults(context.command, found)
+    for each in config.settings().values():
+        if each.origin != "default":
+            _log.debug("%s = %s, from %s", each.key, each.value, each.place)
+
+
+def _defaults(command: Any, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what holds for a command, or for each command of a group under its name."""
+    if inner := getattr(command, "commands", None):
+        return {name: _defaults(each, found) for name, each in inner.items()}
+    # Those whose default is None decide themselves: a training that goes on keeps its device.
+    names = {each.name for each in command.params if each.default is not None}
+    return {name: value for name, value in found.items() if name in names}
+
+
+def _where_from(message: str) -> str:
+    """Return where a setting comes from of which an error tells that it cannot work, or nothing."""
+    with suppress(RainkitError):
+        for key, each in config.settings().items():
+            named = f"--{key} {each.value}"
+            if each.origin != "default" and message.startswith((f"{named}:", f"{named} ")):
+                return f" ({key} is set in {each.place})"
+    return ""
+
+
 class RainkitCommand(TyperCommand):
     """A command whose help shows no types beside flags."""
 
@@ -70,10 +145,23 @@ class RainkitGroup(TyperGroup):
         """Return the parameters with those that typer adds."""
         return _laid_out(super().get_params(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the command line; ``--verbose`` and ``--quiet`` may stand behind the command."""
+        if ctx.parent is None and not ctx.resilient_parsing:
+            args = _take_verbosity(args)
+            ctx.meta[_ASKED] = not _HELP.isdisjoint(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; print errors in one line, and end with 130 after Ctrl-C."""
         if ctx.parent is not None:  # the outermost group handles errors
             return super().invoke(ctx)
+        try:
+            return self._invoke(ctx)
+        finally:
+            set_verbosity(Verbosity.NORMAL)
+
+    def _invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             # Names of files need not be UTF-8, nor the terminal know all that is printed.
             if isinstance(stream, io.TextIOWrapper):
@@ -81,7 +169,9 @@ class RainkitGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except RainkitError as error:
-            warn(str(error), label="error:", style="bold red")
+            if verbosity() == Verbosity.VERBOSE:
+                errors.print("".join(traceback.format_exception(error)), soft_wrap=True)
+            warn(f"{error}{_where_from(str(error))}", label="error:", style="bold red")
             raise typer.Exit(error.exit_code) from error
         except BrokenPipeError:
             raise  # typer ends quietly: the reader, such as `head`, has seen enough

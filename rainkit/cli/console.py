@@ -6,10 +6,14 @@ for markup, ``:words:`` for emoji, or numbers for something to colour.
 
 from __future__ import annotations
 
+import functools
 import json
+import logging
 import math
+import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from enum import IntEnum
 from typing import Any
 
 from rich import box
@@ -23,23 +27,81 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "Verbosity",
     "errors",
     "output",
     "print_event",
     "print_json",
     "print_table",
     "progress_bars",
+    "set_verbosity",
+    "status",
     "tell",
+    "verbosity",
     "warn",
 ]
 
 
-output = Console(markup=False, emoji=False, highlight=False)
-errors = Console(markup=False, emoji=False, highlight=False, stderr=True)
+_console = functools.partial(Console, markup=False, emoji=False, highlight=False)
+output = _console()
+errors = _console(stderr=True)
+
+
+class Verbosity(IntEnum):
+    """How much commands say besides their results and their failures."""
+
+    QUIET = -1
+    NORMAL = 0
+    VERBOSE = 1
+
+
+_level = Verbosity.NORMAL
+
+
+def verbosity() -> Verbosity:
+    """Return how much commands are to say."""
+    return _level
+
+
+def set_verbosity(level: Verbosity) -> None:
+    """Choose how much commands say, for all that follows.
+
+    ``VERBOSE`` shows what the library logs under the name ``rainkit``, too.
+    """
+    global _level
+    _level = level
+    log = logging.getLogger("rainkit")
+    log.removeHandler(_LOGGED)
+    log.setLevel(logging.NOTSET)
+    if level == Verbosity.VERBOSE:
+        log.setLevel(logging.DEBUG)
+        log.addHandler(_LOGGED)
+
+
+class _Logged(logging.Handler):
+    """Prints what is logged as lines on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage(), label=f"{record.name.removeprefix('rainkit.')}:", style="dim")
+
+
+_LOGGED = _Logged()
+
+
+class _Turning(Status):
+    def start(self) -> None:
+        if errors.is_terminal and _level != Verbosity.QUIET:
+            super().start()
+
+
+def status(text: str) -> Status:
+    """Return a line that turns on a terminal while something takes long, to be used in ``with``."""
+    return _Turning(text, console=errors)
 
 
 def tell(text: str, *, style: str = "") -> None:
@@ -55,6 +117,8 @@ def warn(text: str, *, label: str = "", style: str = "") -> None:
         label: a word in front of it, such as ``note:``.
         style: colour of the label, or of the line if it has no label.
     """
+    if label == "note:" and _level == Verbosity.QUIET:
+        return
     line = Text.assemble((label, style), " ", text) if label else Text(text, style)
     errors.print(line, soft_wrap=True)
 
@@ -72,6 +136,7 @@ def progress_bars(*columns: ProgressColumn, quiet: bool = False) -> Progress:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
+    quiet = quiet or _level == Verbosity.QUIET
     return Progress(*shown, console=errors, transient=True, disable=quiet or not errors.is_terminal)
 
 
@@ -116,6 +181,8 @@ def print_table(
 ) -> None:
     """Print rows under headings, or one line per cell if the rows do not fit the terminal.
 
+    Where standard output is no terminal, and COLUMNS does not say otherwise, each row is one line.
+
     No cell is cut: those of the columns ``folded`` are broken into lines, and all other columns
     are as wide as their cells.
 
@@ -137,9 +204,12 @@ def print_table(
         min(width, _LEAST) if heading in folded else width
         for heading, width in zip(headings, natural, strict=True)
     ]
+    room = output.width
+    if not output.is_terminal and not os.environ.get("COLUMNS"):
+        room = max(room, sum(natural) + 2 * (len(headings) - 1))
     for padding in (1, 0):
         gaps = (1 + padding) * (len(headings) - 1)
-        widths = _fitted(natural, least, output.width - gaps)
+        widths = _fitted(natural, least, room - gaps)
         if widths is not None:
             table = Table(
                 box=box.SIMPLE_HEAD,
@@ -155,7 +225,7 @@ def print_table(
                 )
             for row in cells:
                 table.add_row(*row)
-            output.print(table)
+            (output if room == output.width else _console(width=room)).print(table)
             return
     _print_stacked(headings, cells)
 

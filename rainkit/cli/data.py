@@ -11,7 +11,7 @@ import typer
 from rainkit import choices
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import print_json, print_table, tell, warn
-from rainkit.cli.options import Json, Quiet, choice
+from rainkit.cli.options import Json, Quiet, choice, local_workers
 from rainkit.cli.synth import progress, show_dataset, write_page
 from rainkit.files import counted
 
@@ -92,7 +92,7 @@ def audit(
         photos=photos,
         clean_list=write_clean,
         overwrite=overwrite,
-        workers=workers,
+        workers=local_workers(workers),
     )
     with progress(quiet) as advance:
         result = run(request, lambda done, total: advance("hashing", done, total))
@@ -164,7 +164,7 @@ def merge(
         limit=limit,
         copy=copy,
         overwrite=overwrite,
-        workers=workers,
+        workers=local_workers(workers),
     )
     with progress(quiet) as advance:
         result = run(request, advance)
@@ -380,11 +380,11 @@ def rebuild(
         ),
         layout=layout,
         format=file_format,
-        workers=workers,
+        workers=local_workers(workers),
     )
     with progress(quiet) as advance:
         result = run(request, advance)
-    page = write_page(result, workers, quiet=quiet) if report else None
+    page = write_page(result, local_workers(workers), quiet=quiet) if report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
 
 
@@ -416,7 +416,10 @@ def verify(
 
     with progress(quiet) as advance:
         result = run(
-            manifest, folder, workers=workers, on_progress=lambda n, of: advance("verifying", n, of)
+            manifest,
+            folder,
+            workers=local_workers(workers),
+            on_progress=lambda n, of: advance("verifying", n, of),
         )
     for note in result.notes:
         warn(note, label="note:", style="yellow")

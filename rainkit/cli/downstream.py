@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rainkit import choices
+from rainkit.cli import completion
 from rainkit.cli import scoring as o
 from rainkit.cli.console import print_json
 from rainkit.cli.options import (
@@ -51,6 +52,7 @@ def downstream(
             metavar="NAME[=WEIGHTS][@LABEL]",
             help="Derain with this method; WEIGHTS is a tag, a file, or a folder with weights of"
             " several variants. NAME may be all. Repeatable.",
+            autocompletion=completion.methods_with_weights("all"),
             rich_help_panel=o.WHAT,
         ),
     ],

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rainkit.cli import completion
 from rainkit.cli.console import print_json, print_table, tell
 from rainkit.cli.options import (
     INPUT,
@@ -28,7 +29,12 @@ SHOWN = "What is shown"
 
 
 def features(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An installed method.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="An installed method.", autocompletion=completion.methods
+        ),
+    ],
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A rainy picture.")],
     layers: Annotated[
         list[str] | None,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rainkit import choices
+from rainkit import choices, config
+from rainkit.cli import completion
 from rainkit.cli.commands import Terminated, terminable
 from rainkit.cli.console import print_json, tell, warn
 from rainkit.cli.options import (
@@ -30,6 +31,7 @@ from rainkit.cli.options import (
     Weights,
     WorkSize,
     choice,
+    local_workers,
 )
 from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
@@ -63,6 +65,7 @@ def infer(
             " that does best on its kind of rain. Repeatable: each method has its own folder of"
             " results.",
             show_default="auto, or the only method installed",
+            autocompletion=completion.methods_with_weights("all", "auto"),
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -214,7 +217,7 @@ def infer(
     inputs. A picture that cannot be read is reported, and the others go on. One whose result is
     there already, made with the same settings, is skipped.
 
-    Videos (MP4, MOV, MKV, WebM; needs rainkit[video]) keep sound, subtitles, timestamps and
+    Videos (MP4, MOV, MKV, WebM; needs PyAV) keep sound, subtitles, timestamps and
     rotation. A video on which a run was stopped goes on where it was when the run is repeated.
 
     With several methods, all take the same pictures one after another.
@@ -267,7 +270,7 @@ def infer(
         keep_dry=keep_dry,
         retry_failed=retry_failed,
         shard=shard,
-        workers=workers,
+        workers=local_workers(workers, engine),
         engine=engine,
         quality=quality,
         steady=steady,
@@ -329,9 +332,17 @@ def _methods(
     from rainkit import inference
 
     if not named:
-        name = inference.default_method(weights, variant)
-        if not quiet and name != inference.AUTO:
+        preferred = config.settings()["method"]
+        from rainkit.weights import local_file
+
+        of_file = weights is not None and local_file(weights) is not None
+        if preferred.origin != "default" and not of_file:
+            name = str(config.value("method"))
+            whose = f"the method set in {preferred.place}"
+        else:
+            name = inference.default_method(weights, variant)
             whose = "the method of the weights" if weights else "the only method installed"
+        if not quiet and name != inference.AUTO:
             warn(f"using {name}, {whose}")
         return (inference.MethodToRun(method=name, weights=weights),)
     chosen: list[MethodToRun] = []
@@ -384,7 +395,10 @@ def _summarise(result: InferResult) -> None:
         line = tally(result)
         if done:
             line += f", {sum(each.seconds for each in result.done) / done:.2f} s per picture"
-        tell(line if result.device is None else f"{line}, on {result.device} with {result.weights}")
+        if result.device is not None:
+            by = "" if result.backend is None else f", backend {result.backend},"
+            line += f", on {result.device}{by} with {result.weights}"
+        tell(line)
         if (used := blocks_used(result)) is not None:
             tell(used)
         if dry := sum(each.dry for each in result.done):

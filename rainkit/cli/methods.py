@@ -1,4 +1,4 @@
-"""``rainkit methods``: list the installed methods, or show one; the list needs no torch."""
+"""``rainkit methods``: list the installed methods, or show one; neither needs torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rainkit.cli import features
+from rainkit import config
+from rainkit.cli import completion, features
 from rainkit.cli.commands import CommandLine
-from rainkit.cli.console import output, print_json, print_table, warn
+from rainkit.cli.console import output, print_json, print_table, tell, warn
 from rainkit.cli.options import Json
 
 if TYPE_CHECKING:
-    from rainkit.api import Method
+    from collections.abc import Sequence
+
+    from rainkit.api import MeasuredResult, Method, Timing
+    from rainkit.overview import MethodRow
 
 __all__ = ["app", "methods", "show"]
 
@@ -27,42 +31,90 @@ _JSON = "rainkit.methods.json"
 
 @app.callback(invoke_without_command=True)
 def methods(context: typer.Context, as_json: Json = False) -> None:
-    """List the installed methods, or show everything about one.
+    """List the installed methods with what they are good at, or show everything about one.
 
-    The list is read from the metadata of packages alone, so that a broken plugin cannot break it.
+    Scores and times are those that the plugins declare, and are said to be of which pairs and of
+    which machine.
     """
     if context.invoked_subcommand is not None:
         context.obj = {_JSON: as_json}
         return
     from rainkit import plugins
+    from rainkit.overview import methods_at_a_glance
 
-    rows = plugins.installed()
+    rows = methods_at_a_glance()
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json([row.to_data() for row in rows])
         return
     if not rows:
         line = plugins.none_installed()
         warn(line)
         return
+    _print_list(rows)
+
+
+def _print_list(rows: Sequence[MethodRow]) -> None:
+    from rainkit.overview import common_sets, common_timing
+
+    sets, timing = common_sets(rows), common_timing(rows)
+    timed = () if timing is None else ("seconds",)
     troubled = any(row.problem for row in rows)
-    headings = ("method", "package", "version", "summary", *(("problem",) if troubled else ()))
-    print_table(
-        headings,
-        (
-            (row.name, row.distribution, row.version, row.summary, row.problem or "")[
-                : len(headings)
-            ]
-            for row in rows
-        ),
-        folded={"summary", "problem"},
+    headings = ("method", "good at", *sets, *timed, *(("problem",) if troubled else ()))
+    table = []
+    for row in rows:
+        scores = [row.on(name) for name in sets]
+        cells = [row.name, row.good_at or row.summary]
+        cells += ["" if each is None else _gained(each) for each in scores]
+        cells += ["" if timing is None else _seconds(row, timing)] if timed else []
+        table.append([*cells, row.problem or ""][: len(headings)])
+    print_table(headings, table, folded={"good at", "problem"}, figures={*sets, *timed})
+    measured = [found for name in sets for row in rows if (found := row.on(name))]
+    if measured:
+        counted = {each.dataset: each.images for each in measured}
+        tell(
+            f"{' and '.join(sets)}: PSNR in dB, and what is gained over the rainy pictures, by the "
+            f"default weights on {' and '.join(map(str, counted.values()))} pairs that no training "
+            f"saw (protocol {measured[0].protocol})."
+        )
+    if timing is not None:
+        tell(
+            f"seconds: for a picture of {timing.size} in {timing.precision} on {timing.machine}. "
+            "`rainkit bench` measures them here."
+        )
+    tell(f"Default: {_default()}.")
+
+
+def _gained(result: MeasuredResult) -> str:
+    return f"{result.psnr:.1f} ({result.psnr - result.input_psnr:+.1f})"
+
+
+def _seconds(row: MethodRow, way: Timing) -> str:
+    alike = (
+        each.seconds
+        for each in row.timings
+        if (each.machine, each.size, each.precision) == (way.machine, way.size, way.precision)
     )
+    return next((f"{each:.2f}" for each in alike), "")
+
+
+def _default() -> str:
+    """Return what ``rainkit infer`` takes if no method is named."""
+    chosen = config.settings()["method"]
+    if chosen.origin != "default":
+        return f"{chosen.value}, set in {chosen.place}"
+    return "auto, which takes for each picture the method that does best on its kind of rain"
 
 
 @app.command()
 def show(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An installed method, or PACKAGE:METHOD.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="An installed method, or PACKAGE:METHOD.",
+            autocompletion=completion.methods,
+        ),
     ],
     published: Annotated[
         bool,
@@ -112,7 +164,8 @@ def _about(method: Method) -> dict[str, Any]:
         "title": method.title,
         "summary": method.summary,
         "licence": method.licence,
-        "training_data": method.training_data,
+        "training_data": method.training_data if method.objective else None,
+        "checkpoints": method.checkpoints is not None,
         "image": asdict(method.image(default.network)),
         "paper": asdict(method.paper),
         "variants": {
@@ -124,20 +177,32 @@ def _about(method: Method) -> dict[str, Any]:
         "blocks": method.blocks and method.blocks(default.network),
         "parts": {name: asdict(part) for name, part in parts.items()},
         "weights": [asdict(weights) for weights in method.weights],
+        "good_at": method.good_at,
+        "timings": [asdict(timing) for timing in method.timings],
     }
 
 
 def _print_paper(about: dict[str, Any]) -> None:
     paper = about["paper"]
     _line(f"{about['title']} ({about['name']}): {about['summary']}", style="bold")
+    if about["good_at"]:
+        _line(f"Good at: {about['good_at']}.")
+    for each in about["timings"]:
+        _line(
+            f"{each['seconds']:.2f} s for a picture of {each['size']} in {each['precision']} on "
+            f"{each['machine']} (variant {each['variant']})"
+        )
     _line(": ".join(filter(None, (", ".join(paper["authors"]), f"{paper['title']}."))))
     doi = f"https://doi.org/{paper['doi']}" if paper["doi"] else ""
     unknown = [f"no {name}" for name in ("venue", "year") if not paper[name]]
     where = [str(part) for part in (paper["venue"], paper["year"]) if part]
     where += [f"{' and '.join(unknown)} given"] if unknown else []
     _line(", ".join(filter(None, (*where, doi))))
-    data = "rainy and clean pairs" if about["training_data"] == "pairs" else "time-lapse frames"
-    _line(f"Code under {about['licence']}; learns from {data}.")
+    data = {"pairs": "rainy and clean pairs", "frames": "time-lapse frames"}
+    learns = f"learns from {data[kind]}" if (kind := about["training_data"]) else "is not trained"
+    _line(f"Code under {about['licence']}; {learns}.")
+    if about["checkpoints"]:
+        _line("Takes its network from a file of another program (--weights FILE).")
 
 
 def _print_published(method: Method, *, rivals: bool) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
-from rainkit import choices
+from rainkit import choices, config
+from rainkit.cli import completion
+from rainkit.cli.completion import starting
 from rainkit.errors import UsageError
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Weights",
     "WorkSize",
     "choice",
+    "local_workers",
     "refuse_together",
 ]
 
@@ -81,20 +84,13 @@ def choice(
         rich_help_panel=panel,
         metavar=metavar or values,
         parser=partial(_chosen, kind, names[0]),
-        autocompletion=_completion(kind),
+        autocompletion=starting(kind),
         **more,
     )
 
 
 def _chosen(kind: type[_Choice], option: str, text: str) -> _Choice:
     return choices.choose(kind, text, option)
-
-
-def _completion(values: Iterable[str]) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        return [str(value) for value in values if value.startswith(incomplete)]
-
-    return complete
 
 
 def _listed(kind: Iterable[str]) -> str:
@@ -107,7 +103,7 @@ Device: TypeAlias = Annotated[
     typer.Option(
         help="Device that the network runs on.",
         metavar="auto|cpu|cuda|cuda:N|mps",
-        autocompletion=_completion(("auto", "cpu", "cuda", "cuda:0", "mps")),
+        autocompletion=starting(("auto", "cpu", "cuda", "cuda:0", "mps")),
         rich_help_panel=RUNNING,
     ),
 ]
@@ -134,7 +130,7 @@ Tile: TypeAlias = Annotated[
     typer.Option(
         metavar="auto|PIXELS",
         help="Side of the tiles that large pictures are cut into; 0 for whole pictures.",
-        autocompletion=_completion(("auto", "0", "256", "512", "1024")),
+        autocompletion=starting(("auto", "0", "256", "512", "1024")),
         rich_help_panel=RUNNING,
     ),
 ]
@@ -144,7 +140,7 @@ WorkSize: TypeAlias = Annotated[
         metavar="auto|full|PIXELS",
         help="Longest side of what the network sees of larger pictures. auto: such that streaks "
         "are as wide as those it knows. Results always have the full size.",
-        autocompletion=_completion(("auto", "full", "1024")),
+        autocompletion=starting(("auto", "full", "1024")),
         rich_help_panel=RUNNING,
     ),
 ]
@@ -162,25 +158,27 @@ Effort: TypeAlias = Annotated[
         metavar="full|auto|auto:LEVELS|BLOCKS",
         help="How much of an anytime method runs: all of it; until a block changes the picture by "
         "less than LEVELS grey levels (auto: 4); or a number of blocks.",
-        autocompletion=_completion(("full", "auto", "auto:2")),
+        autocompletion=starting(("full", "auto", "auto:2")),
         rich_help_panel=RUNNING,
     ),
 ]
 Backend: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="auto|eager|compile|openvino|onnx|FILE",
+        metavar="auto|eager|compile|openvino|onnx|cudagraph|FILE",
         help="What executes the network: torch eager, torch.compile, OpenVINO, ONNX Runtime, or a "
         "file of rainkit export. auto: the fastest that rainkit bench has measured here, or eager.",
-        autocompletion=_completion(choices.Backend),
+        autocompletion=starting(choices.Backend),
         rich_help_panel=RUNNING,
     ),
 ]
 Weights: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="TAG|FILE",
-        help="A weights tag of the method, or a .safetensors file.",
+        metavar="TAG|FILE|hf://...",
+        help="A weights tag of the method, a .safetensors file, or an address that rainkit weights "
+        "get has fetched.",
+        autocompletion=completion.weights,
         rich_help_panel=RUNNING,
     ),
 ]
@@ -189,6 +187,7 @@ Variant: TypeAlias = Annotated[
     typer.Option(
         metavar="NAME",
         help="Use the method's weights of this variant.",
+        autocompletion=completion.variants,
         rich_help_panel=RUNNING,
     ),
 ]
@@ -252,3 +251,15 @@ def refuse_together(option: str, others: Mapping[str, object], remedy: str = "")
     if given:
         remedy = remedy or f"leave {'it' if len(given) == 1 else 'them'} out"
         raise UsageError(f"{' and '.join(given)} cannot be used with {option}; {remedy}")
+
+
+def local_workers(given: int | None, engine: choices.Engine = choices.Engine.LOCAL) -> int | None:
+    """Return the number of workers: what the option says, or the setting if they run here.
+
+    Raises:
+        UsageError: the setting cannot be used.
+    """
+    if given is not None or engine != choices.Engine.LOCAL:
+        return given
+    found = config.value("workers")
+    return None if found is None else int(found)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from rainkit.cli import completion
 from rainkit.cli.commands import CommandLine
 from rainkit.cli.console import print_json, print_table, tell
 from rainkit.cli.options import Json
@@ -63,7 +64,12 @@ def new(
 @app.command()
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An installed method, or PACKAGE:METHOD.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="An installed method, or PACKAGE:METHOD.",
+            autocompletion=completion.methods,
+        ),
     ],
     large: Annotated[
         list[str] | None,

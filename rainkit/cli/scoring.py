@@ -12,6 +12,8 @@ import typer
 from rich.text import Text
 
 from rainkit import choices
+from rainkit.cli import completion
+from rainkit.cli.completion import starting
 from rainkit.cli.console import print_json, print_table, progress_bars, warn
 from rainkit.cli.options import OUTPUT, choice
 from rainkit.files import counted
@@ -41,10 +43,6 @@ WHAT = "What is scored"
 HOW = "How it is scored"
 
 
-def _starting(values: Iterable[str]) -> Callable[[str], list[str]]:
-    return lambda incomplete: [str(value) for value in values if value.startswith(incomplete)]
-
-
 Methods: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -53,6 +51,7 @@ Methods: TypeAlias = Annotated[
         metavar="NAME[=WEIGHTS][@LABEL]",
         help="Derain with this method; WEIGHTS is a tag, a file, or a folder with weights of"
         " several variants. NAME may be all. Repeatable.",
+        autocompletion=completion.methods_with_weights("all"),
         rich_help_panel=WHAT,
     ),
 ]
@@ -69,7 +68,7 @@ Protocols: TypeAlias = Annotated[
         metavar="NAME[+exact]",
         help=f"How PSNR and SSIM are computed: {', '.join(choices.Protocol)}; +exact computes in"
         " float64. Repeatable.",
-        autocompletion=_starting(choices.Protocol),
+        autocompletion=starting(choices.Protocol),
         show_default="prenet",
         rich_help_panel=HOW,
     ),
@@ -79,7 +78,7 @@ Metrics: TypeAlias = Annotated[
     typer.Option(
         "--metric",
         metavar="NAME[=DIR]",
-        autocompletion=_starting(choices.Metric),
+        autocompletion=starting(choices.Metric),
         help="Measure this, too, such as gmsd or mae; lpips, dists and brisque need weights, which"
         " lie in the folder DIR. Repeatable.",
         rich_help_panel=HOW,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rainkit import choices
+from rainkit.cli import completion
 from rainkit.cli.console import tell, warn
 from rainkit.cli.options import INPUT, RUNNING, Device, Precision, Quiet, Tile, WorkSize
 from rainkit.errors import UsageError
@@ -31,6 +32,7 @@ def serve(
             help="Offer this method; the first is the default. NAME may be auto: for each picture "
             "the method that suits its rain. Without it, auto and all methods that ship weights. "
             "Repeatable.",
+            autocompletion=completion.methods_with_weights("auto"),
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -145,7 +147,7 @@ def serve(
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise UsageError(
             f"rainkit serve needs packages that are not installed ({', '.join(missing)}): "
-            "pip install 'rainkit[serve]'"
+            "pip install fastapi prometheus-client python-multipart uvicorn"
         )
     options = RuntimeOptions.parse(
         device=device, precision=precision, tile=tile, work_size=work_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import typer
 
 from rainkit import choices
 from rainkit.cli.console import print_json, progress_bars, tell, warn
-from rainkit.cli.options import OUTPUT, Json, Quiet, choice
+from rainkit.cli.options import OUTPUT, Json, Quiet, choice, local_workers
 from rainkit.files import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _DATASET = "Dataset"
 _RUN = "How it runs"
 
 _HERE = {"-o", "--output", "--workers", "--engine", "--shard"}
-_HERE_FLAGS = {"--overwrite", "--json", "-q", "--quiet", "--report"}
+_HERE_FLAGS = {"--overwrite", "--json", "-q", "--quiet", "-v", "--verbose", "--report"}
 """Options that do not change what is made."""
 
 
@@ -231,6 +232,9 @@ def synth(
         rain=rain or (),
         command=_command_line(sys.argv[1:]),
     )
+    if request.workers is None:  # neither the command line nor the recipe says
+        here = local_workers(None, choices.Engine(request.engine))
+        request = dataclasses.replace(request, workers=here)
     with recipe.named_in_errors(), progress(quiet) as advance:
         result = synthesise(request, advance)
     page = write_page(result, request.workers, quiet=quiet) if report or recipe.report else None

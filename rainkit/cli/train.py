@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rainkit import choices
+from rainkit import config as settings_of_user
+from rainkit.cli import completion
 from rainkit.cli.console import errors, print_json, print_table, tell, warn
 from rainkit.cli.options import choice, refuse_together
 from rainkit.errors import INTERRUPTED, UsageError
@@ -33,7 +35,14 @@ _option = functools.partial(typer.Option, show_default=False)
 
 def train(
     method: Annotated[
-        str | None, _option("--method", "-m", help="Method to train.", rich_help_panel=METHOD)
+        str | None,
+        _option(
+            "--method",
+            "-m",
+            help="Method to train.",
+            autocompletion=completion.methods,
+            rich_help_panel=METHOD,
+        ),
     ] = None,
     clean: Annotated[
         list[str] | None,
@@ -72,7 +81,12 @@ def train(
         _option("--config", "-c", metavar="FILE", help="Recipe (TOML).", rich_help_panel=METHOD),
     ] = None,
     variant: Annotated[
-        str | None, _option(help="Variant of the method to start from.", rich_help_panel=METHOD)
+        str | None,
+        _option(
+            help="Variant of the method to start from.",
+            autocompletion=completion.variants,
+            rich_help_panel=METHOD,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -81,6 +95,7 @@ def train(
             metavar="SECTION.NAME=VALUE",
             help="One setting, such as training.lr=1e-4, data.jpeg=0.5 or run.workers=2. "
             "`rainkit methods show NAME` lists the method's; docs/training.md lists the others.",
+            autocompletion=completion.hyperparameters,
             rich_help_panel=METHOD,
         ),
     ] = None,
@@ -98,6 +113,7 @@ def train(
             metavar="METHOD.TAG|METHOD=FILE",
             help="Trained weights whose pictures are learnt from, too, with the weight "
             "training.distill_weight.",
+            autocompletion=completion.weights_names,
             rich_help_panel=METHOD,
         ),
     ] = None,
@@ -236,7 +252,7 @@ def train(
             },
             config=config,
             settings=[*(settings or ()), *steps],
-            device=device or "auto",
+            device=device or str(settings_of_user.value("device")),
             precision=precision or "auto",
             init=init,
             teacher=teacher,

@@ -1,4 +1,4 @@
-"""``rainkit weights``: inspect, verify, import and pack weights files."""
+"""``rainkit weights``: list, get, inspect, verify, import and pack weights files."""
 
 from __future__ import annotations
 
@@ -7,22 +7,133 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import TaskID
 
+from rainkit.cli import completion
 from rainkit.cli.commands import CommandLine
-from rainkit.cli.console import errors, print_json, print_table, tell, warn
+from rainkit.cli.console import print_json, print_table, progress_bars, status, tell, warn
 from rainkit.cli.options import INPUT, OUTPUT, Json, Overwrite
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from rainkit.weights import Imported, Inspection, Packed, Verification
+    from rainkit.weights import Got, Imported, Inspection, Packed, Verification
 
-__all__ = ["app", "import_file", "inspect", "pack", "verify"]
+__all__ = ["app", "get", "import_file", "inspect", "list_weights", "pack", "verify"]
 
 app = CommandLine(
     name="weights",
-    help="Show what weights files hold, verify them, import those of other programs, and pack "
-    "those of a run.",
+    help="List and fetch weights, show what files hold, verify them, import those of other "
+    "programs, and pack those of a run.",
 )
+
+
+@app.command("list")
+def list_weights(
+    methods: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Methods; by default all that are installed, and what was fetched.",
+            metavar="METHOD...",
+            autocompletion=completion.methods,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the weights that methods come with, and where they are.
+
+    For example:
+
+      rainkit weights list
+    """
+    from rainkit import plugins, weights
+
+    found = weights.list_weights(*(methods or ()))
+    if as_json:
+        print_json([each.to_data() for each in found])
+        return
+    if not found:
+        warn("no weights" if plugins.installed() else plugins.none_installed())
+        return
+    where = {
+        "package": "in the plugin",
+        "cache": "fetched",
+        "missing": "to be fetched: rainkit weights get",
+        "broken": "BROKEN",
+    }
+    print_table(
+        ("weights", "variant", "where", "kB", "licence", "trained on"),
+        (
+            (
+                f"{each.name} (default)" if each.default else each.name,
+                each.variant or "not named",
+                where[each.where],
+                "" if each.size is None else f"{each.size / 1000:,.0f}",
+                each.licence,
+                each.trained_on,
+            )
+            for each in found
+        ),
+        folded={"weights", "trained on"},
+        figures={"kB"},
+    )
+    for each in found:
+        if each.problem:
+            warn(each.problem, label="broken:", style="bold red")
+    if any(each.problem for each in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def get(
+    which: Annotated[
+        list[str],
+        typer.Argument(
+            help="METHOD.TAG; a method, for all its weights; an address such as "
+            "hf://OWNER/REPO/FILE.safetensors of the Hugging Face hub (@REVISION may follow REPO), "
+            "or https://...; #sha256=HEX behind an address says which hash the file must have.",
+            metavar="WHICH...",
+            autocompletion=completion.weights_names,
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Fetch weights that a plugin does not bring itself, once, and check their hash.
+
+    This is the only command that uses the network, unless the setting offline is false. Files
+    come into the cache; --weights takes the name or address that was given here.
+
+    For example:
+
+      rainkit weights get granet.rain-v1
+
+      rainkit weights get hf://somebody/derain/net.safetensors
+    """
+    from rainkit import weights
+
+    done: list[Got] = []
+    with progress_bars() as bars:
+        for each in which:
+            task = bars.add_task(each, total=None)
+
+            def advance(came: int, total: int | None, task: TaskID = task) -> None:
+                bars.update(task, completed=came, total=total)
+
+            done += weights.get(each, advance)
+            bars.remove_task(task)
+    if as_json:
+        print_json([each.to_data() for each in done])
+        return
+    for got in done:
+        tell(f"{got.name}: {'fetched' if got.fetched else 'is here'}, {got.path}")
+        tell(f"  sha256 {got.sha256}, method {got.method or 'not named'}")
+        if got.method is None:
+            warn(
+                "rainkit did not write this file; rainkit weights import makes weights of a method "
+                "of it",
+                label="note:",
+                style="yellow",
+            )
 
 
 @app.command()
@@ -71,6 +182,7 @@ def verify(
             help="Files, METHOD.TAG, or methods; by default all weights that installed methods "
             "ship.",
             metavar="WHICH...",
+            autocompletion=completion.weights_names,
             show_default=False,
         ),
     ] = None,
@@ -90,7 +202,7 @@ def verify(
     """
     from rainkit import plugins, weights
 
-    with errors.status("verifying"):
+    with status("verifying"):
         found = weights.verify(*(which or ()))
     if as_json:
         print_json([each.to_data() for each in found])
@@ -120,6 +232,7 @@ def import_file(
             "-m",
             metavar="NAME",
             help="Method whose network the file fits.",
+            autocompletion=completion.methods,
             rich_help_panel=INPUT,
         ),
     ],
@@ -127,6 +240,7 @@ def import_file(
         str | None,
         typer.Option(
             help="Variant of the method that the file is of.",
+            autocompletion=completion.variants,
             show_default="the first whose network it fits",
             rich_help_panel=INPUT,
         ),

@@ -228,7 +228,7 @@ def _transaction(path: Path) -> Iterator[Any]:
     try:
         import lmdb
     except ImportError as error:
-        raise UsageError(f'{path}: needs lmdb; pip install "rainkit[lmdb]"') from error
+        raise UsageError(f"{path}: needs lmdb; pip install lmdb") from error
     options = {"readonly": True, "lock": False, "readahead": False, "create": False}
     try:
         # Opening takes 50 microseconds, so nothing is kept open between reads.

@@ -88,5 +88,5 @@ def _pyarrow(path: Path) -> Any:
     try:
         import pyarrow
     except ImportError as error:
-        raise UsageError(f'{path}: needs pyarrow; pip install "rainkit[parquet]"') from error
+        raise UsageError(f"{path}: needs pyarrow; pip install pyarrow") from error
     return pyarrow

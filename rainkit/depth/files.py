@@ -334,7 +334,7 @@ def _exr(path: Path) -> _Values:
         import OpenEXR
     except ImportError as error:
         raise UsageError(
-            f'{path}: reading OpenEXR needs another package: pip install "rainkit[exr]"'
+            f"{path}: reading OpenEXR needs another package: pip install OpenEXR"
         ) from error
     path.open("rb").close()  # the library's own errors do not say that a file is missing
     with OpenEXR.File(str(path), separate_channels=True) as file:

@@ -57,7 +57,7 @@ class Network(DepthSource):
             raise UsageError(f"--device {device}: use auto, cpu, cuda or cuda:N")
         if importlib.util.find_spec("transformers") is None:
             raise UsageError(
-                f'--depth {name}: depth networks need more packages: pip install "rainkit[depth]"'
+                f"--depth {name}: depth networks need another package: pip install transformers"
             )
         self._name, self._device = name, device
         folder = Path(name).expanduser()

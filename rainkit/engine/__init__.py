@@ -206,7 +206,7 @@ def open_engine(
             if error.name != "ray":
                 raise
             raise UsageError(
-                "--engine ray: Ray is not installed; pip install 'rainkit[ray]' on all machines"
+                "--engine ray: Ray is not installed; pip install ray on all machines"
             ) from None
         return ray_cluster.connect(workers, threads, look_ahead, device)
     if not workers:

@@ -280,6 +280,7 @@ class CachedDerainer:
             key = self.about | {
                 "tile": request.options.tile,
                 "work_size": request.options.work_size,
+                **({"spare_traces": 1} if self._derainer.spare_traces else {}),
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,
                 "plugin": [p.version for p in plugins.installed() if p.name == request.method],

@@ -134,10 +134,10 @@ def choose_methods(named: Iterable[str]) -> MethodChoices:
 def split_label(text: str) -> tuple[str, str]:
     """Split ``WHAT@LABEL`` into the two; the label is empty if there is none.
 
-    An ``@`` in the path of an existing file or folder begins no label.
+    An ``@`` in the path of an existing file or folder begins no label, nor does one in an address.
     """
     what, at, label = text.rpartition("@")
-    if not at or Path(text.rpartition("=")[2]).exists():
+    if not at or ("://" in what and "/" in label) or Path(text.rpartition("=")[2]).exists():
         return text, ""
     return what, label
 

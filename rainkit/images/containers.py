@@ -60,7 +60,7 @@ def load_av() -> Any:
     try:
         library = importlib.import_module("av")
     except ImportError as error:
-        raise UsageError("videos need PyAV: pip install 'rainkit[video]'") from error
+        raise UsageError("videos need PyAV: pip install av") from error
     logging.getLogger("libav").propagate = False
     return library
 

@@ -179,7 +179,7 @@ def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str
             if passed.keys() & suffixes
         ]
         if videos and passed.keys() & VIDEO_SUFFIXES:
-            remedies.append("; to read videos, pip install 'rainkit[video]'")
+            remedies.append("; to read videos, pip install av")
         line = f"{counted(passed.total(), 'file')} passed over ({only})"
         lines.append(line + "".join(remedies))
     lines += [f"{path}: not followed, since it links to a folder that holds it" for path in loops]

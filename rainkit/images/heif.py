@@ -105,7 +105,7 @@ def readable(kind: str) -> bool:
 
 def remedy(kind: str) -> str:
     """Return what to install to read HEIC or AVIF files."""
-    return "pip install 'rainkit[heif]'" if kind == "HEIC" else "pip install 'pillow>=11.3'"
+    return "pip install pillow-heif" if kind == "HEIC" else "pip install 'pillow>=11.3'"
 
 
 def open_heic(data: bytes) -> Heic:

@@ -251,6 +251,7 @@ def _settings(setup: Setup, request: InferRequest) -> dict[str, Any]:
         **({"keep_dry": True} if request.keep_dry else {}),
         **({} if options.strength == 1 else {"strength": options.strength}),
         **({"steady": True} if request.steady else {}),
+        **({"spare_traces": 1} if setup.spare_traces else {}),
     }
 
 
@@ -369,13 +370,14 @@ def _result(
         progress.advance(each.outcome)
 
     runtime: Runtime | None = None
+    backend: Callable[[], str | None] = _unknown
     start = time.perf_counter()
     if run.nothing_to_do or hopeless is not None:
         for job in run.plan.jobs:
             finish(Finished(untried(job, hopeless or "")))
     else:
         try:
-            derain, runtime = _derain(run, request, progress, build, engine)
+            derain, runtime, backend = _derain(run, request, progress, build, engine)
         except (RainkitError, RuntimeError, MemoryError) as error:
             if alone:
                 raise
@@ -400,6 +402,7 @@ def _result(
         weights=setup.weights_name,
         device=None if runtime is None else runtime.device,
         precision=None if runtime is None else runtime.precision,
+        backend=backend(),
         outputs=run.plan.outputs,
         parts=run.plan.parts,
         blocks=setup.blocks,
@@ -417,12 +420,17 @@ def _derain(
     progress: Progress,
     build: Callable[[Setup], list[Derainer]] | None,
     engine: Engine | None,
-) -> tuple[_Derain, Runtime]:
-    """Load the network of a method, here or in workers; return what derains, and how it runs."""
+) -> tuple[_Derain, Runtime, Callable[[], str | None]]:
+    """Load the network of a method, here or in workers.
+
+    Returns:
+        What derains, how it runs, and what tells afterwards which backend ran.
+    """
     if engine is not None:
         elsewhere = Elsewhere(engine, request, run.method, run.setup)
         device = f"{elsewhere.runtime.device}, on Ray"
-        return elsewhere.derain_all, Runtime(device, elsewhere.runtime.precision)
+        runtime = Runtime(device, elsewhere.runtime.precision)
+        return elsewhere.derain_all, runtime, _unknown
     from rainkit.inference import loading  # imports torch
 
     left = sum(not job.exists for job in run.plan.jobs)
@@ -431,6 +439,14 @@ def _derain(
     def derain(jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]) -> None:
         derain_all(jobs, networks, records, request, finish, progress)
 
-    runtime, number = networks[0].runtime, len(networks)
-    device = runtime.describe() if number == 1 else f"{number} × {runtime.describe()}"
-    return derain, Runtime(device, runtime.precision)
+    first, number = networks[0].runtime, len(networks)
+    device = first.describe() if number == 1 else f"{number} × {first.describe()}"
+    return (
+        derain,
+        Runtime(device, first.precision),
+        lambda: networks[0].backend(parts=request.parts),
+    )
+
+
+def _unknown() -> str | None:
+    return None

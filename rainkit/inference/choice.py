@@ -10,8 +10,12 @@ next best. docs/benchmarks/choice.md has the measurements.
 from __future__ import annotations
 
 import hashlib
+<<<<<<< HEAD
 import math
 from collections import Counter
+=======
+import logging
+>>>>>>> main
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -25,7 +29,6 @@ from rainkit.api import MeasuredPhotographs, MeasuredResult
 from rainkit.errors import RainkitError, UsageError
 from rainkit.images import RGB8, shrink
 from rainkit.inference.setup import AUTO, Setup, set_up
-from rainkit.rain.realism import segment
 from rainkit.runtime_options import RuntimeOptions
 from rainkit.weights import WeightsFile
 
@@ -43,6 +46,8 @@ __all__ = [
     "scores",
     "small",
 ]
+
+_log = logging.getLogger(__name__)
 
 RainKind: TypeAlias = Literal["sparse", "dense", "heavy"]
 """What the rain of a picture is like: few streaks, many faint ones, or much light in streaks."""
@@ -88,7 +93,13 @@ class Measure(NamedTuple):
 
 def measure(picture: NDArray[Any]) -> Measure:
     """Measure the rain in a picture [H,W,3] of uint8, uint16, or floats in [0,1]."""
+<<<<<<< HEAD
     found = segment(small(picture))
+=======
+    from rainkit.rain.realism import segment  # not every run looks for rain
+
+    found = segment(_small(picture))
+>>>>>>> main
     light = found.coverage * float(found.contrast.mean()) if len(found) else 0.0
     return Measure(found.density, light)
 
@@ -248,6 +259,7 @@ def choose(options: RuntimeOptions) -> AutoSetup:
             if method.weights:
                 setups.append(set_up(method, options))
         except RainkitError as error:
+            _log.debug("%s is left out: %s", found.name, error)
             refused.append(error)
     if not setups:
         if refused:

@@ -26,6 +26,7 @@ from rainkit.inference import tiles
 from rainkit.inference.choice import RainKind
 from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.tiles import Grid, NetworkOutput
+from rainkit.inference.traces import spare_traces
 from rainkit.inference.video import OnFrame, VideoResult, derain_video
 from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
 from rainkit.networks import ImageOnly
@@ -113,6 +114,9 @@ class Derainer:
         work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
             size that suits the streaks of each picture.
         strength: factor of the rain that is taken off results; parts are not scaled.
+        spare_traces: whether what is too faint to be rain is given back, see
+            :mod:`rainkit.inference.traces`; what the network sees is set right, so that a shrunk
+            picture is before its rain is enlarged.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class Derainer:
         effort: Effort = _WHOLE,
         work_size: int | None = 0,
         strength: float = 1.0,
+        spare_traces: bool = False,
         fit: bool = False,
     ) -> None:
         self.method = method
@@ -138,6 +143,7 @@ class Derainer:
         self._watched = False
         self.work_size = work_size
         self.strength = strength
+        self.spare_traces = spare_traces
         blocks = method.blocks and method.blocks(weights.network)
         self._plan = tiles.Plan(effort=effort, blocks=blocks)
 
@@ -155,6 +161,15 @@ class Derainer:
     def name(self) -> str:
         """Name of the method, or ``auto``."""
         return self.method.name
+
+    def backend(self, *, parts: bool = False) -> str:
+        """Return what has executed the network so far, such as ``eager, then openvino``.
+
+        Args:
+            parts: whether parts were asked for, which only torch computes.
+        """
+        whole = self.effort.whole and not parts
+        return self.network.ran_on if whole or self.network.runner is None else "eager"
 
     @property
     def parameters(self) -> int:
@@ -366,10 +381,11 @@ class Derainer:
             device=device,
         )
         self._checked(output)
-        return [
-            self._finished(each, dataclasses.replace(output, layers=output.layers[i, None]), False)
-            for i, each in enumerate(pictures)
-        ]
+        results = []
+        for layers, each in zip(output.layers.split(1), pictures, strict=True):
+            of_one = dataclasses.replace(output, layers=layers)
+            results.append(self._finished(each, self._spared(of_one, each.rgb), False))
+        return results
 
     def _finished(
         self,
@@ -472,6 +488,7 @@ class Derainer:
             "work_size": self.work_size,
             "effort": str(self.effort),
             "strength": self.strength,
+            "spare_traces": self.spare_traces,
         }
 
     def _derain_frames(
@@ -563,7 +580,7 @@ class Derainer:
         parts: bool = False,
         into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
-        return self._run(
+        output = self._run(
             lambda rows, columns: _to_tensor(rgb[rows, columns]),
             (rgb.shape[0], rgb.shape[1]),
             torch.device("cpu"),
@@ -571,6 +588,25 @@ class Derainer:
             on_tile=on_tile,
             into=into,
         )
+        return self._spared(output, rgb, into)
+
+    def _spared(
+        self, output: NetworkOutput, rgb: NDArray[Any], into: NDArray[Any] | None = None
+    ) -> NetworkOutput:
+        """Give traces back to the result for a picture [H,W,3], if the method is to.
+
+        The result is in an array, or else in the output; it is rounded there, too, so that both
+        have the same pixels.
+        """
+        if not self.spare_traces:
+            return output
+        if into is not None:
+            spare_traces(rgb, into)
+            return output
+        clean = _to_array(output.image, rgb)
+        spare_traces(rgb, clean)
+        image = _to_tensor(clean).to(output.layers.device)
+        return dataclasses.replace(output, layers=torch.cat([image, output.layers[:, 3:]], dim=1))
 
     def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
         """Return the luma [H,W] of the light that the network takes off a picture."""
@@ -594,15 +630,22 @@ class Derainer:
 
     def _derain_shrunk(self, batch: Tensor) -> Tensor:
         """Derain the pictures of a batch one by one, each at its own work size."""
-        arrays = batch.detach().float().cpu().permute(0, 2, 3, 1).contiguous().numpy()
+        arrays = _to_floats(batch)
         return torch.cat([self._run_at_work_size(each).image for each in arrays]).clamp_(0, 1)
 
     def _derain_batch(self, batch: Tensor) -> Tensor:
-        return self._run(
+        image = self._run(
             lambda rows, columns: batch[..., rows, columns].detach().float(),
             (batch.shape[2], batch.shape[3]),
             batch.device,
         ).image
+        if not self.spare_traces:
+            return image
+        every = []
+        for rainy, clean in zip(_to_floats(batch), _to_floats(image), strict=True):
+            spare_traces(rainy, clean)
+            every.append(_to_tensor(clean))
+        return torch.cat(every).to(image.device)
 
     def _derain_pil(self, given: Image.Image) -> Image.Image:
         """Derain the upright picture; keep the EXIF data and colour profile that still apply."""
@@ -716,6 +759,11 @@ def _to_tensor(rgb: NDArray[Any]) -> Tensor:
     return images.to_tensor(rgb)
 
 
+def _to_floats(batch: Tensor) -> NDArray[np.float32]:
+    """Convert [B,3,H,W] of floats to float32 [B,H,W,3], clipped to [0,1]."""
+    return batch.detach().float().clamp(0, 1).cpu().permute(0, 2, 3, 1).contiguous().clone().numpy()
+
+
 def _enlarged(layers: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarge layers [1,C,h,w] to a height and width."""
     small = layers[0].float().permute(1, 2, 0).contiguous().numpy()
@@ -725,6 +773,8 @@ def _enlarged(layers: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     """Convert a picture to an array of the same dtype as another."""
+    if np.issubdtype(like.dtype, np.floating):
+        return np.ascontiguousarray(_to_floats(picture)[0])
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 

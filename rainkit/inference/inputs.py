@@ -313,7 +313,7 @@ def _store(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
-        raise UsageError(f"{url}: URLs need fsspec; pip install 'rainkit[fsspec]'") from error
+        raise UsageError(f"{url}: URLs need fsspec; pip install fsspec") from error
     try:
         system, place = url_to_fs(url)
     except (ImportError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import warnings
 from collections import Counter
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 
+_log = logging.getLogger(__name__)
+
+
 class AutoDerainer(Derainer):
     """Derainers of several methods, of which each picture takes the one that suits its rain.
 
@@ -60,6 +64,7 @@ class AutoDerainer(Derainer):
             effort=first.effort,
             work_size=first.work_size,
             strength=first.strength,
+            spare_traces=first.spare_traces,
         )
         self._setup, self._compiled = setup, compiled
         self._built = {first.weights.name: first}
@@ -74,6 +79,11 @@ class AutoDerainer(Derainer):
         """
         kind = None if self._one else rain_kind(rgb)
         return self._of(kind), kind
+
+    def backend(self, *, parts: bool = False) -> str:
+        """Return what has executed the networks so far."""
+        ran = (Derainer.backend(each, parts=parts) for each in self._built.values())
+        return "; ".join(dict.fromkeys(ran))
 
     @property
     def name(self) -> str:
@@ -146,6 +156,7 @@ def load(
     work_size: int | str | None = "auto",
     effort: int | str | Effort = "full",
     strength: float = 1.0,
+    spare_traces: bool | None = None,
     backend: str = "auto",
     compile: bool = False,
 ) -> Derainer:
@@ -173,9 +184,12 @@ def load(
         strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
             finds, less for a trace of rain, more for rain that is left; results are clipped to the
             range of values.
-        backend: what executes the network: ``auto`` for the fastest that ``rainkit bench`` has
-            measured here, or else torch; ``eager``, ``compile``, ``openvino``, ``onnx``, or a file
-            of ``rainkit export``.
+        spare_traces: whether to give back what is too faint to be rain, and shifts of colour where
+            there is none (:mod:`rainkit.inference.traces`); None for what suits the weights, False
+            for the network's own result.
+        backend: what executes the network: ``auto`` for the fastest that was measured here to give
+            the same pictures, which long runs find out, or else torch; ``eager``, ``compile``,
+            ``openvino``, ``onnx``, or a file of ``rainkit export``.
         compile: use ``torch.compile``; if that fails, warn and go on without.
 
     Raises:
@@ -191,6 +205,7 @@ def load(
         work_size=work_size,
         effort=effort,
         strength=strength,
+        spare_traces=spare_traces,
         backend=backend,
     )
     return open_derainer(name, options, weights=weights, variant=variant, compiled=compile)
@@ -243,15 +258,26 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
     elif options.backend.endswith(EXPORTED):
         backends.attach_file(network, Path(options.backend), file, method.name)
     else:
-        backends.attach(network, options.backend, backends.identity(method, file.network))
+        told = backends.identity(method, file.network)
+        backends.attach(network, options.backend, told, (method, file))
+    grid = Grid.of_method(setup.spec, options.tile, runtime.device.type)
+    _log.debug(
+        "%s runs on %s in %s by %s, %s",
+        file.name,
+        runtime.device,
+        runtime.precision,
+        network.backend,
+        f"in tiles of {grid.side} pixels" if grid.side else "picture by picture",
+    )
     return Derainer(
         method=method,
         weights=file,
         network=network,
-        grid=Grid.of_method(setup.spec, options.tile, runtime.device.type),
+        grid=grid,
         effort=options.effort,
         work_size=options.work_size,
         strength=options.strength,
+        spare_traces=setup.spare_traces,
         fit=options.tile is None and not compiled,
     )
 

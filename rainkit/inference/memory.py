@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -88,6 +87,8 @@ def free_memory(device: torch.device) -> int | None:
         return int(free + unused)
     if device.type != "cpu":
         return None
+    import psutil  # small pictures do not need it
+
     free = int(psutil.virtual_memory().available)
     limit = _of_container()
     return free if limit is None else min(free, limit)

@@ -157,6 +157,8 @@ class InferResult:
         weights: name of the weights.
         device: the device it ran on; None if no picture was left to do.
         precision: the number format it ran in; None if no picture was left to do.
+        backend: what executed the network, such as ``openvino``, or ``eager, then openvino`` if it
+            changed during the run; None if no picture was left to do, and on Ray.
         outputs: the folders of the results, or the file of a single result.
         parts: the folders of the parts, if they were asked for.
         blocks: number of blocks of the network; None if the method is not an anytime method.
@@ -176,6 +178,7 @@ class InferResult:
     seconds: float
     parts: tuple[Path, ...] = ()
     blocks: int | None = None
+    backend: str | None = None
     report: Path | None = None
     report_error: str | None = None
     full: bool = False
@@ -233,6 +236,7 @@ class InferResult:
             "weights": self.weights,
             "device": self.device,
             "precision": self.precision,
+            "backend": self.backend,
             "outputs": [str(each) for each in self.outputs],
             "parts": [str(each) for each in self.parts],
             "blocks": self.blocks,

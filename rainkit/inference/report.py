@@ -15,7 +15,6 @@ from rainkit.errors import FileError
 from rainkit.files import counted
 from rainkit.images import RGB8, Pixels
 from rainkit.inference.inputs import read_bytes
-from rainkit.rain import streak_energy
 from rainkit.render.side_by_side import (
     Column,
     Figure,
@@ -70,6 +69,8 @@ def measured(rainy: RGB8, result: RGB8) -> Mapping[str, float]:
         rainy: [H,W,3].
         result: of the same size.
     """
+    from rainkit.rain import streak_energy  # most runs make no page
+
     large = min(rainy.shape[:2]) >= streak_energy.SMALLEST
     return {
         "streak_energy": streak_energy.directional_energy(result, rainy) if large else math.nan,

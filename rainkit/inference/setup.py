@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
 __all__ = ["AUTO", "Setup", "default_method", "set_up"]
+
+_log = logging.getLogger(__name__)
 
 AUTO = "auto"
 """Stands for a method's name where the method is chosen for each picture."""
@@ -60,6 +63,15 @@ class Setup:
         """Number of blocks of the network; None if the method is not an anytime method."""
         return self.method.blocks and self.method.blocks(self.weights.network)
 
+    @property
+    def spare_traces(self) -> bool:
+        """Whether results are without traces: as the options say, or else the plugin's weights."""
+        if self.options.spare_traces is not None:
+            return self.options.spare_traces
+        return any(
+            each.spare_traces for each in self.method.weights if each.sha256 == self.weights.sha256
+        )
+
 
 def set_up(
     name: str | Method,
@@ -98,6 +110,7 @@ def set_up(
     if spec.tiling == "never" and options.tile:
         raise UsageError(f"--tile {options.tile}: {method.name} needs whole pictures; leave it out")
     _check_effort(options.effort, method, file.network)
+    _log.debug("%s of the variant %s: %s", file.name, file.variant, file.path)
     return Setup(method=method, weights=file, spec=spec, options=options)
 
 
@@ -114,8 +127,9 @@ def default_method(weights: str | Path | None = None, variant: str | None = None
         UsageError: no method is installed, or there are several and a tag or a variant of one.
         WeightsError: the file is damaged.
     """
-    if weights is not None and Path(weights).is_file():
-        named = weight_files.inspect(Path(weights)).method
+    path = None if weights is None else weight_files.local_file(str(weights))
+    if path is not None:
+        named = weight_files.inspect(path).method
         if named is not None:
             return named
     names = [found.name for found in plugins.installed() if found.problem is None]

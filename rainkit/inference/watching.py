@@ -186,6 +186,7 @@ def _joined(seen: _Seen, setups: Sequence[Setup], notices: tuple[str, ...]) -> M
                 outputs=tuple(dict.fromkeys(path for each in rounds for path in each.outputs)),
                 parts=tuple(dict.fromkeys(path for each in rounds for path in each.parts)),
                 blocks=setup.blocks,
+                backend=None if last is None else last.backend,
                 seconds=sum(each.seconds for each in rounds),
                 full=any(each.full for each in rounds),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass, replace
@@ -127,10 +128,13 @@ class Drops:
 
     def none(self) -> Drops:
         """Return these drops without any streak or veil."""
+        return replace(Drops.nowhere(len(self.veil)), n_drops=self.n_drops)
+
+    @classmethod
+    def nowhere(cls, slabs: int) -> Drops:
+        """Return no drops, in a number of slabs."""
         empty = np.zeros(0)
-        return Drops(
-            empty, empty, empty, empty, empty, empty, empty, (0.0,) * len(self.veil), self.n_drops
-        )
+        return cls(empty, empty, empty, empty, empty, empty, empty, (0.0,) * slabs, 0)
 
     def slab(self, near_m: float, far_m: float) -> npt.NDArray[np.intp]:
         """Return the indices of the drops at distances in [near_m, far_m)."""
@@ -262,7 +266,7 @@ def _margins(
 
     Both are in px.
     """
-    fastest = float(physics.terminal_speed(np.array([physics.LARGEST_DROP_MM]))[0])
+    fastest = _fastest()
     nearest = np.array([near_m])
     wind, turn = weather.wind_m_s, _turn(settings)
     path = focal_px * weather.exposure_s / near_m
@@ -272,6 +276,12 @@ def _margins(
     thickest = focal_px * physics.LARGEST_DROP_MM / (1000 * near_m)
     blur = thickest + float(_defocus(settings, nearest, focal_px)[0]) + 2 * settings.psf_px
     return path * along_x / 2 + blur, path * along_y / 2 + blur
+
+
+@functools.cache
+def _fastest() -> float:
+    """Return the fall speed in m/s of the largest drops."""
+    return float(physics.terminal_speed(np.array([physics.LARGEST_DROP_MM]))[0])
 
 
 def _defocus(settings: RainSettings, z: Floats, focal_px: float) -> Floats:

@@ -179,16 +179,20 @@ def sample_rain(
     depth: Map | None = None,
     frame_width: float | None = None,
     airlight: Sequence[float] | None = None,
+    streaks: bool = True,
 ) -> SampledRain:
     """Sample the rain that :func:`render` paints, without painting it.
 
-    Arguments and exceptions are those of that function.
+    Arguments and exceptions are those of that function. Without ``streaks`` the rain has weather
+    and colours alone, which are the same.
     """
     geometry = scene_geometry(
         clean, settings, distance=distance, depth=depth, frame_width=frame_width
     )
     rng = weather.generator(seed)
     drawn = weather.draw(clean, settings, rng, airlight=airlight)
+    if not streaks:
+        return SampledRain(settings, drawn, Drops.nowhere(len(settings.cuts_m)), geometry)
     sampled = drops.sample(
         settings,
         rng,

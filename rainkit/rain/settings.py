@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping
@@ -131,10 +132,10 @@ class RainSettings:
     )
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if "low" in item.metadata and value is not None:
-                self.check(item.name, value, called=f"rain: {item.name}")
+        for name, low, high in _bounds():
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and low <= value <= high):
+                self.check(name, value, called=f"rain: {name}")
         if (self.rate_mm_h is None) == (self.level is None):
             raise UsageError("rain: set exactly one of rate_mm_h and level")
         if self.level is not None and self.level not in LEVELS:
@@ -187,6 +188,13 @@ class RainSettings:
     def focal_px(self, frame_width: float) -> float:
         """Return the focal length in px of a camera whose pictures are ``frame_width`` px wide."""
         return frame_width / (2 * math.tan(math.radians(self.fov_deg) / 2))
+
+
+@functools.cache
+def _bounds() -> tuple[tuple[str, float, float], ...]:
+    """Return the settings that have bounds, with these; training checks them for each sample."""
+    every = ((item.name, item.metadata) for item in fields(RainSettings))
+    return tuple((name, data["low"], data["high"]) for name, data in every if "low" in data)
 
 
 PRESETS: Mapping[str, RainSettings] = MappingProxyType(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -91,6 +92,9 @@ class Lines:
         """Yield these lines in parts of about ``most`` samples each."""
         done = np.cumsum(self.counts)
         if not done.size:
+            return
+        if done[-1] <= most:
+            yield self
             return
         cuts = np.searchsorted(done, np.arange(most, done[-1], most), side="right")
         for low, high in itertools.pairwise(np.unique([0, *cuts, len(done)]).tolist()):
@@ -194,12 +198,17 @@ def blurs(drops: Drops, chosen: npt.NDArray[np.intp]) -> Iterator[Blur]:
 def kernel(blur: Blur) -> Singles:
     """Return the blur's weights along one axis, [2 radius + 1].
 
-    They are multiples of 1/4096 and add up to 1.
+    They are multiples of 1/4096 and add up to 1, and must not be changed.
     """
-    reach = np.arange(-blur.radius, blur.radius + 1) / blur.sigma
+    return _kernel(blur.sigma, blur.radius)
+
+
+@functools.cache
+def _kernel(sigma: float, radius: int) -> Singles:
+    reach = np.arange(-radius, radius + 1) / sigma
     bell = np.exp(-np.square(reach) / 2)
     weights = np.rint(bell / bell.sum() * 4096)
-    weights[blur.radius] += 4096 - weights.sum()
+    weights[radius] += 4096 - weights.sum()
     return np.asarray(weights / 4096, np.float32)
 
 

@@ -6,8 +6,6 @@ import base64
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jinja2
-
 from rainkit.images import Picture, Pixels, encode, shrink, to_uint8
 
 __all__ = ["MOST_SHOWN", "render", "shown_at_most", "thumbnail", "thumbnail_side"]
@@ -39,6 +37,8 @@ def render(
         filters: further filters by name.
         values: what the template names.
     """
+    import jinja2  # most runs make no page
+
     markdown = template.endswith(".md.j2")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -16,7 +17,7 @@ import torch
 
 from rainkit import hyperparameters, networks, weights
 from rainkit.api import Method
-from rainkit.errors import UsageError
+from rainkit.errors import UsageError, WeightsError
 from rainkit.testing.shared import Contract, picture_of, seeded, wrapped
 from rainkit.training.schedules import ignored
 
@@ -55,6 +56,17 @@ class Description(Contract):
         year = paper.year
         assert year is None or 1950 < year < 2100, f"Paper.year is {year}"
         assert "\n" not in method.summary, "Method.summary must be one line"
+        short = len(method.good_at) <= 72 and "\n" not in method.good_at
+        assert short, "Method.good_at must be one line of at most 72 characters"
+
+    def test_times_are_of_named_machines_and_variants(self) -> None:
+        """Times in ``rainkit methods`` say what was timed, and on which machine."""
+        method = self.described()
+        for each in method.timings:
+            assert each.machine.strip(), "Timing.machine is empty: name the processor or GPU"
+            assert each.seconds > 0, f"Timing.seconds is {each.seconds}"
+            assert re.fullmatch(r"\d+x\d+", each.size), f"Timing.size is {each.size!r}: HxW"
+            assert each.variant in method.variants, f"Timing.variant {each.variant!r} is unknown"
 
     def test_every_hyperparameter_is_documented(self) -> None:
         """Every hyperparameter has a doc, which ``methods show`` prints."""
@@ -156,6 +168,8 @@ class Shipping(Contract):
     def test_weights_survive_a_file(self, tmp_path: Path) -> None:
         """A network that is saved and loaded again computes the same bits."""
         method = self.described()
+        if method.objective is None:
+            pytest.skip("Method.objective is None: rainkit writes no weights of the method")
         settings = method.default.network
         first, second = seeded(method, settings, 0), seeded(method, settings, 1)
         path = tmp_path / "weights.safetensors"
@@ -193,6 +207,21 @@ class Shipping(Contract):
         filled = weights.load(seeded(method, file.network, 1), file).state_dict()
         wrong = [name for name, tensor in own.items() if not torch.equal(tensor, filled[name])]
         assert not wrong, f"{wrong[0]} has other values after an import"
+
+    def test_checkpoints_are_read_or_refused(self, tmp_path: Path) -> None:
+        """A file of another program gives the same network twice, and one of noise is refused."""
+        method = self.described()
+        if method.checkpoints is None:
+            pytest.skip("Method.checkpoints is None: the method takes rainkit's own files alone")
+        noise = tmp_path / "noise.pth"
+        noise.write_bytes(b"no checkpoint")
+        with contextlib.suppress(WeightsError):
+            weights.find(method, str(noise))
+            pytest.fail("checkpoints takes a file of noise: raise ValueError for it")
+        settings = self.settings_of("default")
+        first, second = (seeded(method, settings, seed).state_dict() for seed in (0, 1))
+        fresh = [name for name, tensor in first.items() if not torch.equal(tensor, second[name])]
+        assert not fresh, f"{fresh[0]} is not of the file: give the built network its weights"
 
     def test_shipped_weights_are_whole(self) -> None:
         """Each declared file exists, has its hash, names its variant, and loads."""

@@ -146,7 +146,7 @@ class Behaviour(Contract):
             assert not hasattr(run.network, "stages"), "the network has stages(): set Method.blocks"
             pytest.skip("Method.blocks is None: the method is not an anytime method")
         assert hasattr(run.network, "stages"), "Method.blocks is set, but there is no stages()"
-        blocks = method.blocks(method.variants[network_variant].network)
+        blocks = method.blocks(self.settings_of(network_variant))
         picture = picture_of(1, 29, 37)
         with torch.no_grad():
             stages = list(run.stages(picture))

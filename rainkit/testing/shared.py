@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,10 +37,13 @@ class Contract:
         method: name of the method.
         large: variants that would take minutes on a CPU. Their networks are built and run on
             torch's meta device alone, which checks shapes and parts without any arithmetic.
+        checkpoint: file of another program that a method with ``Method.checkpoints`` is tested
+            with; None for methods that have networks of their own.
     """
 
     method: ClassVar[str]
     large: ClassVar[tuple[str, ...]] = ()
+    checkpoint: ClassVar[Path | None] = None
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """Run a test for every variant, or for every distinct network, objective or training."""
@@ -58,20 +63,28 @@ class Contract:
         """Return the method under test."""
         return plugins.get(self.method)
 
+    def settings_of(self, variant: str) -> Any:
+        """Return the network hyperparameters of a variant, or those of the checkpoint."""
+        method = self.described()
+        if method.checkpoints is None:
+            return method.variants[variant].network
+        if self.checkpoint is None:
+            pytest.skip("networks come from files: set checkpoint to one in the test class")
+        return weights.find(method, str(self.checkpoint)).network
+
     def spec_of(self, variant: str) -> ImageSpec:
         """Return the ImageSpec of a variant."""
-        method = self.described()
-        return method.image(method.variants[variant].network)
+        return self.described().image(self.settings_of(variant))
 
     def parts_of(self, variant: str) -> Mapping[str, Part]:
         """Return the parts that a variant declares."""
         method = self.described()
-        return method.parts_of(method.variants[variant].network)
+        return method.parts_of(self.settings_of(variant))
 
     def network_of(self, variant: str) -> networks.ImageOnly:
         """Return a variant's network with fresh weights, in float32 on the CPU."""
         method = self.described()
-        return wrapped(seeded(method, method.variants[variant].network, 0), self.spec_of(variant))
+        return wrapped(seeded(method, self.settings_of(variant), 0), self.spec_of(variant))
 
     def best_network_of(self, variant: str) -> tuple[nn.Module, bool]:
         """Return a variant's network and whether it has shipped weights rather than fresh ones."""
@@ -80,7 +93,7 @@ class Contract:
             if declared.variant == variant and declared.file:
                 file = weights.find(method, declared.tag)
                 return weights.load(networks.build(method, file.network), file), True
-        return seeded(method, method.variants[variant].network, 0), False
+        return seeded(method, self.settings_of(variant), 0), False
 
 
 def picture_of(batch: int, height: int, width: int) -> Tensor:

@@ -292,6 +292,8 @@ def make_request(
     if recipe.method is not None and name != recipe.method:
         raise UsageError(f"--method {name}: the recipe {config} is for {recipe.method}")
     found = plugins.get(name)
+    if found.objective is None:
+        raise UsageError(f"--method {name}: cannot be trained, since it runs finished networks")
     chosen = variant or recipe.variant or "default"
     if config is not None:
         _check_recipe(found, chosen if variant is None else "default", recipe, config)

@@ -201,7 +201,7 @@ class Setup:
         request = self.request
         set_seed(request.seed)
         self.network = self._network()
-        objective: Objective[Any] = plugins.resolve(request.method.objective)(
+        objective: Objective[Any] = plugins.resolve(request.method.objective or "")(
             request.hyperparameters.objective
         )
         objective = objective.to(  # type: ignore[call-overload]

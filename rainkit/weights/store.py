@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from rainkit import files, hyperparameters
+from rainkit import config, files, hyperparameters, plugins
 from rainkit.api import API, MeasuredPhotographs, MeasuredResult, Method, Weights
 from rainkit.errors import UsageError, WeightsError
+from rainkit.weights import fetching
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,12 +31,16 @@ __all__ = [
     "Inspection",
     "TensorInfo",
     "WeightsFile",
+    "address_of",
+    "fetched",
     "find",
     "inspect",
     "load",
+    "local_file",
     "not_finite",
     "open_file",
     "opened",
+    "package_file",
     "read",
     "save",
     "sha256",
@@ -52,6 +57,8 @@ class WeightsFile:
         variant: the variant that the header names.
         network: the network hyperparameters that the file fits.
         header: the whole header.
+        filled: whether a network that is built from ``network`` has the file's weights at once, as
+            those of checkpoints have that a plugin reads (``Method.checkpoints``).
         results: scores that were measured on pictures which the training never saw: those of the
             header's ``results``, a JSON list of objects with the fields of
             :class:`rainkit.api.MeasuredResult`, or else those that the plugin declares.
@@ -64,6 +71,7 @@ class WeightsFile:
     variant: str
     network: Any
     header: Mapping[str, str]
+    filled: bool = False
     results: tuple[MeasuredResult, ...] = ()
     photographs: MeasuredPhotographs | None = None
     gflop: float | None = None
@@ -98,16 +106,22 @@ def find(method: Method, which: str | None = None) -> WeightsFile:
 
     Args:
         method: the method.
-        which: None, ``tag``, ``method.tag``, or a path to a ``.safetensors`` file.
+        which: None, ``tag``, ``method.tag``, a path to a ``.safetensors`` file or to any file that
+            the method's ``checkpoints`` takes, or an address of weights
+            (:mod:`rainkit.weights.fetching`).
 
     Raises:
         UsageError: no such tag and no such file.
         WeightsError: the file is damaged, was changed, or belongs to another method.
     """
+    if which is not None and fetching.is_address(which):
+        return open_file(method, fetched(fetching.parse(which), which))
     if which is not None and (which.endswith(".safetensors") or Path(which).is_file()):
         return open_file(method, Path(which))
     tags = {weights.tag: weights for weights in method.weights}
     if which is None:
+        if not method.weights and method.checkpoints is not None:
+            raise UsageError(f"{method.name} has no weights of its own: name a file with --weights")
         if not method.weights:
             raise WeightsError(
                 f"{method.name} ships no weights: train some (rainkit train) or import a "
@@ -124,16 +138,35 @@ def find(method: Method, which: str | None = None) -> WeightsFile:
     return _shipped(method, tags[tag])
 
 
+def local_file(which: str) -> Path | None:
+    """Return the file that a path or an address names; None if it is a tag.
+
+    Raises:
+        UsageError: it begins as an address and is none.
+        WeightsError: the file of an address is not here, or was changed in the cache.
+    """
+    if fetching.is_address(which):
+        return fetched(fetching.parse(which), which)
+    path = Path(which)
+    return path if path.is_file() else None
+
+
 def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFile:
     """Read a weights file's header and check that it is this method's.
+
+    A method that takes checkpoints of other programs reads those itself.
 
     Raises:
         UsageError: there is no such file.
         WeightsError: the file is damaged, belongs to another method, or has hyperparameters that
             the method does not have.
     """
-    with opened(path) as file:
-        header = file.metadata() or {}
+    header: Mapping[str, str] = {}
+    if method.checkpoints is None or path.suffix == ".safetensors":
+        with opened(path) as file:
+            header = file.metadata() or {}
+    if method.checkpoints is not None and "method" not in header:
+        return _checkpoint(method, path, method.checkpoints)
     if header.get("method") != method.name:
         of = header.get("method", "an unnamed method")
         raise WeightsError(f"{path}: these weights are of {of}, not of {method.name}")
@@ -155,6 +188,19 @@ def open_file(method: Method, path: Path, name: str | None = None) -> WeightsFil
     )
 
 
+def _checkpoint(method: Method, path: Path, reader: str) -> WeightsFile:
+    if not path.is_file():
+        raise UsageError(f"{path}: no such weights file")
+    read_network = plugins.resolve(reader)
+    try:
+        network = read_network(path)
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path}: {error}") from error
+    return WeightsFile(
+        path=path, name=path.name, variant="default", network=network, header={}, filled=True
+    )
+
+
 def _results(path: Path, header: Mapping[str, str]) -> tuple[MeasuredResult, ...]:
     try:
         return tuple(MeasuredResult(**row) for row in json.loads(header.get("results", "[]")))
@@ -170,6 +216,8 @@ def load(network: nn.Module, file: WeightsFile) -> nn.Module:
     Raises:
         WeightsError: the file's tensors do not fit the network.
     """
+    if file.filled:
+        return network
     state = read(file.path)
     try:
         network.load_state_dict(state)
@@ -233,7 +281,11 @@ def save(
 
 def _shipped(method: Method, weights: Weights) -> WeightsFile:
     name = f"{method.name}.{weights.tag}"
-    path = _package_file(method, weights) if weights.file else _download(name, weights)
+    path = (
+        package_file(method, weights)
+        if weights.file
+        else fetched(address_of(method, weights), name)
+    )
     found = sha256(path)
     if found != weights.sha256:
         remedy = "reinstall the plugin" if weights.file else "remove it to fetch it again"
@@ -250,7 +302,12 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
     )
 
 
-def _package_file(method: Method, weights: Weights) -> Path:
+def package_file(method: Method, weights: Weights) -> Path:
+    """Return the file of weights that are in the plugin's package.
+
+    Raises:
+        WeightsError: the package lacks it.
+    """
     package = method.network.partition(":")[0].partition(".")[0]
     path = Path(str(importlib.resources.files(package))) / str(weights.file)
     if not path.is_file():
@@ -258,23 +315,40 @@ def _package_file(method: Method, weights: Weights) -> Path:
     return path
 
 
-def _download(name: str, weights: Weights) -> Path:
-    """Fetch a file once into torch's hub folder (TORCH_HOME) and return its path."""
+def address_of(method: Method, weights: Weights) -> fetching.Address:
+    """Return where weights that are not in the plugin's package can be fetched.
+
+    Raises:
+        WeightsError: the plugin does not say it, or its address is none.
+    """
+    name = f"{method.name}.{weights.tag}"
     if weights.url is None:
         raise WeightsError(f"{name} declares neither a file nor a URL: report it to its plugin")
-    import torch
+    try:
+        return replace(fetching.parse(weights.url), sha256=weights.sha256)
+    except UsageError as error:
+        raise WeightsError(f"{name}: {error}; report it to its plugin") from error
 
-    path = Path(torch.hub.get_dir()) / "rainkit" / f"{name}-{weights.sha256[:8]}.safetensors"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(weights.url, str(path), weights.sha256, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise WeightsError(
-                f"{name} cannot be fetched from {weights.url} ({error}): "
-                "download it by hand and pass --weights FILE.safetensors"
-            ) from error
-    return path
+
+def fetched(address: fetching.Address, name: str) -> Path:
+    """Return the file of an address, which is fetched only if the user has allowed it.
+
+    Args:
+        address: the address.
+        name: what ``rainkit weights get`` takes for it.
+
+    Raises:
+        WeightsError: the file is not there and must not or cannot be fetched.
+    """
+    path = fetching.local(address)
+    if path is not None:
+        return path
+    if config.offline() or address.sha256 is None:
+        allow = "" if address.sha256 is None else ", or `rainkit config set offline false` lets it"
+        raise WeightsError(
+            f"{name}: is not here yet; fetch it by `rainkit weights get {name}`{allow}"
+        )
+    return fetching.fetch(address)
 
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

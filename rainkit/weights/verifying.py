@@ -10,7 +10,8 @@ from typing import Any
 from rainkit import plugins
 from rainkit.api import Method, Weights
 from rainkit.errors import RainkitError, UsageError, WeightsError, one_line
-from rainkit.weights.store import WeightsFile, find, inspect, load, not_finite, open_file
+from rainkit.weights.fetching import is_address, parse
+from rainkit.weights.store import WeightsFile, fetched, find, inspect, load, not_finite, open_file
 
 __all__ = ["Verification", "verify"]
 
@@ -41,7 +42,7 @@ def verify(*which: str | Path) -> tuple[Verification, ...]:
 
     Args:
         which: files, ``method.tag``, or methods for all their weights; by default all weights that
-            installed methods ship. Those that ship as a URL are fetched once.
+            installed methods ship. Those that can be fetched and are not here are bad.
 
     Raises:
         UsageError: an unknown method or tag, or no such file.
@@ -52,7 +53,7 @@ def verify(*which: str | Path) -> tuple[Verification, ...]:
 
 
 def _named(which: str) -> list[Verification]:
-    path = Path(which)
+    path = fetched(parse(which), which) if is_address(which) else Path(which)
     if path.suffix == ".safetensors" or path.is_file():
         if not path.is_file():
             raise UsageError(f"{path}: no such weights file")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,15 +12,52 @@ import pytest
 def test_the_table_shows_every_method_and_its_problem(plugin_folder) -> None:
     done = plugin_folder.run("methods")
     assert done.returncode == 0
-    for word in ("graspp-gan", "tiny", "rainkit-tiny", "future", ">=99", "rainkit-twin-b:twin"):
+    for word in ("graspp-gan", "tiny", "two small convolutions", ">=99", "rainkit-twin-b:twin"):
         assert word in done.stdout
+    (broken,) = (line for line in done.stdout.splitlines() if line.startswith("broken"))
+    assert "cannot be imported: ModuleNotFoundError" in broken
     assert done.stderr == ""
+
+
+def test_the_table_says_what_each_is_good_at_its_quality_and_its_time(plugin_folder) -> None:
+    from rainkit_granet import METHOD
+
+    lines = plugin_folder.run("methods").stdout.splitlines()
+    (line,) = (line for line in lines if line.startswith("granet"))
+    assert METHOD.good_at in line
+    light, heavy = METHOD.weights[0].results[:2]
+    for result in (light, heavy):
+        assert f"{result.psnr:.1f} ({result.psnr - result.input_psnr:+.1f})" in line
+    assert f"{METHOD.timings[0].seconds:.2f}" in line
+    assert lines[0].split()[-4:] == ["rain100l", "rain100h", "seconds", "problem"]
+    (told,) = (line for line in lines if line.startswith("rain100l and rain100h: PSNR"))
+    assert "25 and 25 pairs" in told
+    assert light.protocol in told
+    (told,) = (line for line in lines if line.startswith("seconds: "))
+    assert METHOD.timings[0].machine in told
+    assert lines[-1].startswith("Default: auto, ")
+    chosen = plugin_folder.run("methods", RAINKIT_METHOD="granet").stdout.splitlines()
+    assert chosen[-1] == "Default: granet, set in RAINKIT_METHOD."
+
+
+@pytest.mark.parametrize("name", ["freq_gan", "granet", "graspp_gan", "resguidenet", "timelapse"])
+def test_times_are_those_of_the_benchmarks(name: str) -> None:
+    """If a benchmark was measured anew, copy its milliseconds to the plugin's ``timings``."""
+    method = importlib.import_module(f"rainkit_{name}").METHOD
+    pages = (Path(__file__).parents[2] / "docs" / "benchmarks").glob("*.md")
+    rows = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    assert method.timings
+    for timing in method.timings:
+        wanted = {method.name, timing.variant, timing.size, timing.precision}
+        of_it = [row for row in rows if wanted <= {cell.strip() for cell in row.split("|")}]
+        assert any(f" {timing.seconds * 1000:.1f} " in row for row in of_it), of_it
 
 
 def test_json_is_plain_however_narrow_the_terminal(plugin_folder) -> None:
     done = plugin_folder.run("methods", "--json", COLUMNS="20", FORCE_COLOR="1")
     rows = json.loads(done.stdout)
-    assert {"name", "distribution", "version", "summary", "problem"} == set(rows[0])
+    assert {"name", "distribution", "version", "summary", "problem"} <= set(rows[0])
+    assert {"good_at", "weights", "results", "timings"} <= set(rows[0])
     assert [row["name"] for row in rows] == sorted(row["name"] for row in rows)
     shown = plugin_folder.run("methods", "show", "tiny", "--json", COLUMNS="20", FORCE_COLOR="1")
     about = json.loads(shown.stdout)

@@ -16,7 +16,7 @@ def test_without_its_extra_it_names_the_remedy(rainkit, monkeypatch: pytest.Monk
     )
     code, out, err = rainkit("serve")
     assert (code, out) == (2, "")
-    assert "(uvicorn): pip install 'rainkit[serve]'" in err
+    assert "(uvicorn): pip install fastapi" in err
 
 
 def test_what_cannot_be_served_is_one_line(rainkit, tiny_method, tiny_weights: Path):

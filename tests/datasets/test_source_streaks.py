@@ -14,9 +14,11 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.datasets.sources.mixed import Redrawn, collate
+from rainkit.datasets.sources.textures import Textures
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture
-from rainkit.rain import RainDistribution
+from rainkit.rain import RainDistribution, RainSettings
+from rainkit.rain.render import paint, sample_rain
 
 PLAIN = Training(patch=48, augment="none")
 
@@ -69,6 +71,23 @@ def test_textures_fall_in_a_share_and_leave_the_others_as_they_were(
         assert not torch.equal(both, without[k][0].int())
         assert (both >= without[k][0].int() - 1).float().mean() > 0.95
     assert len({alone[k][0].numpy().tobytes() for k in range(8)}) == 8
+
+
+def test_streaks_that_textures_replace_need_not_be_sampled(
+    request_for_streaks: DataRequest,
+) -> None:
+    textures = Textures(request_for_streaks.streaks, share=0.8, mixed=0.5)
+    clean = np.full((40, 50, 3), 90, np.uint8)
+    settings = RainSettings(rate_mm_h=100.0, streak_gain=60.0, near_m=0.6, far_m=3.0)
+    alone = [textures.fall_alone(seed) for seed in range(40)]
+    assert 5 < sum(alone) < 35
+    same = []
+    for seed in range(40):
+        sampled, bare = (sample_rain(clean, settings, (seed,), streaks=s) for s in (True, False))
+        painted, cheap = (paint(clean, textures.fall(r, seed), (seed,)) for r in (sampled, bare))
+        same.append(np.array_equal(painted.rainy, cheap.rainy))
+    assert all(same[seed] for seed in range(40) if alone[seed])
+    assert not all(same)
 
 
 def test_samples_are_the_same_for_any_worker_and_on_the_device(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from skimage import data
 from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
+from rainkit.datasets.sources.augmentation import Augmentation
 from rainkit.datasets.sources.mixed import Batch, collate
 from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.images import Picture
@@ -64,6 +66,27 @@ def test_pairs_are_cropped_and_turned_together(tmp_path: Path) -> None:
     crops = [source[k] for k in range(4)]
     assert all(torch.equal(255 - rainy, clean) for rainy, clean in crops)
     assert not torch.equal(crops[0][1], crops[1][1])
+
+
+@pytest.mark.parametrize(("crop", "patch"), [(32, 32), (48, 32), (24, 32)])
+def test_crops_are_those_of_albumentations(crop: int, patch: int) -> None:
+    """Runs began with it, and go on with the same samples."""
+    import albumentations as A
+
+    how = cv2.INTER_AREA if crop > patch else cv2.INTER_CUBIC
+    pad = A.PadIfNeeded(crop, crop, border_mode=cv2.BORDER_REFLECT_101)
+    resize = A.Resize(patch, patch, interpolation=how)
+    theirs = A.Compose([pad, A.RandomCrop(crop, crop), resize], additional_targets={"b": "image"})
+    ours = Augmentation(Training(patch=patch, crop=crop, augment="none"))
+    rng = np.random.default_rng(0)
+    for seed, size in enumerate([(40, 57), (57, 40), (crop, crop), (21, 70), (9, 13)]):
+        one, other = rng.integers(0, 256, (2, *size, 3)).astype(np.uint8)
+        theirs.set_random_seed(seed)
+        expected = theirs(image=one, b=other)
+        given = ours(one, other, seed)
+        np.testing.assert_array_equal(given[0], expected["image"])
+        np.testing.assert_array_equal(given[1], expected["b"])
+        np.testing.assert_array_equal(ours(one, one, seed)[1], given[0])
 
 
 def test_pictures_smaller_than_the_patch_are_extended(tmp_path: Path) -> None:

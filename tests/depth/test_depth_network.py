@@ -170,7 +170,7 @@ def test_a_network_that_lacks_its_head_is_refused(
 
 def test_without_the_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r'pip install "rainkit\[depth\]"'):
+    with pytest.raises(UsageError, match="pip install transformers"):
         open_source("me/depth")
 
 

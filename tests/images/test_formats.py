@@ -270,10 +270,10 @@ def test_without_the_extra_heic_files_are_refused_and_passed_over_with_the_remed
         (tmp_path / name).touch()
     assert [each.path.name for each in images.find([tmp_path])] == ["4.png"]
     assert images.left_out([tmp_path]) == (
-        "3 files passed over (2 HEIC, 1 HIF); to read HEIC, pip install 'rainkit[heif]'",
+        "3 files passed over (2 HEIC, 1 HIF); to read HEIC, pip install pillow-heif",
     )
     start = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
-    with pytest.raises(ImageError, match=r"^a.heic: is a HEIC file; .* pip install 'rainkit\[heif"):
+    with pytest.raises(ImageError, match=r"^a.heic: is a HEIC file; .* pip install pillow-heif"):
         images.decode(start + bytes(99), "a.heic")
     with pytest.raises(ImageError, match=r"HEIC files cannot be written here: pip install"):
         images.encode(Picture(RGB), ".heic")

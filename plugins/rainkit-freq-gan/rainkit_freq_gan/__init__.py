@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import Method
+from rainkit.api import Method, Timing
 from rainkit_freq_gan.card import PAPER, WEIGHTS
 from rainkit_freq_gan.settings import VARIANTS, Network, Objective, image, parts
 
@@ -13,6 +13,7 @@ METHOD = Method(
     name="freq-gan",
     title="FreqGAN",
     summary="base and detail derained stage by stage, with channel attention and a critic",
+    good_at="scores best with heavy rain drawn on photographs; slow",
     licence="Apache-2.0",
     paper=PAPER,
     variants=VARIANTS,
@@ -23,4 +24,5 @@ METHOD = Method(
     blocks=lambda network: network.stages,
     parts=parts,
     weights=WEIGHTS,
+    timings=(Timing(machine="AMD EPYC (Zen 5), 2 cores", seconds=3.4968),),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import Method, Part
+from rainkit.api import Method, Part, Timing
 from rainkit_granet.card import PAPER, WEIGHTS
 from rainkit_granet.settings import VARIANTS, Network, Objective, image
 
@@ -13,6 +13,7 @@ METHOD = Method(
     name="granet",
     title="GraNet",
     summary="dense local blocks, attention within regions, and a second stage for details",
+    good_at="streaks of all kinds in photographs, thin or thick; softens texture",
     licence="Apache-2.0",
     paper=PAPER,
     variants=VARIANTS,
@@ -27,4 +28,5 @@ METHOD = Method(
         "coarse": Part(doc="coarse picture, the rainy one minus the mask", estimates="picture"),
     },
     weights=WEIGHTS,
+    timings=(Timing(machine="AMD EPYC (Zen 5), 2 cores", seconds=2.8432),),
 )

@@ -219,13 +219,13 @@ def unpool(x: Tensor, local: Tensor, maxima: Tensor) -> Tensor:
     """
     height, width = local.shape[2:]
     rows, columns = maxima.shape[2:]
-    windows = local[..., : 2 * rows, : 2 * columns]
     taken = torch.zeros_like(maxima, dtype=torch.bool)
     pair: list[Tensor] = []
     for i in (0, 1):
         row: list[Tensor] = []
         for j in (0, 1):
-            first = (windows[..., i::2, j::2] == maxima) & ~taken
+            corner = _every_other(_every_other(local, 2, i, rows), 3, j, columns)
+            first = (corner == maxima) & ~taken
             taken = taken | first
             row.append(torch.where(first, x, torch.zeros_like(x)))
         pair.append(torch.stack(row, 4).flatten(3))
@@ -240,9 +240,28 @@ def _regions(x: Tensor, grid: int, dimension: int) -> list[Tensor]:
     size = x.shape[dimension]
     step = (size + grid - 1) // grid
     starts = [i * step for i in range(grid)]
+    if torch.compiler.is_exporting():
+        stops = [*starts[1:], size]
+        return [
+            x.index_select(dimension, torch.arange(start, stop, device=x.device))
+            for start, stop in zip(starts, stops, strict=True)
+        ]
     if dimension == 2:
         return [x[:, :, start : start + step] for start in starts]
     return [x[..., start : start + step] for start in starts]
+
+
+def _every_other(x: Tensor, dimension: int, start: int, count: int) -> Tensor:
+    """Take every other row or column, as many as are told.
+
+    Whether a slice is contiguous depends on the picture's size, which would tie the file of
+    torch.export to the size that it was made with; what ``index_select`` gives always is.
+    """
+    if torch.compiler.is_exporting():
+        places = start + 2 * torch.arange(count, device=x.device)
+        return x.index_select(dimension, places)
+    stop = 2 * count
+    return x[:, :, start:stop:2] if dimension == 2 else x[..., start:stop:2]
 
 
 def _is_exported() -> bool:

@@ -279,14 +279,29 @@ def test_attention_maps_are_the_weights_that_attention_takes():
     assert wanted.std() > 0.01
 
 
+@pytest.mark.parametrize("exporting", [False, True])
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (2, 13)])
-def test_unpooling_by_comparison_equals_that_by_indices(size: tuple[int, int]) -> None:
+def test_unpooling_by_comparison_equals_that_by_indices(
+    size: tuple[int, int], exporting: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: exporting)
     # Rounded, so that windows hold equal values.
     local = (_picture(*size, channels=4) * 3).round()
     maxima, indices = F.max_pool2d(local, 2, return_indices=True)
     values = torch.randn(maxima.shape, generator=torch.Generator().manual_seed(1))
     wanted = F.max_unpool2d(values, indices, [2, 2], output_size=local.shape[-2:])
     assert torch.equal(unpool(values, local, maxima), wanted)
+
+
+def test_the_operations_of_exported_files_give_the_same_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = _network()
+    rainy = _picture(45, 70)[:1]
+    with torch.no_grad():
+        wanted = network(rainy).image
+        monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+        assert torch.allclose(network(rainy).image, wanted, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -68,6 +68,7 @@ WEIGHTS = (
     Weights(
         tag="rain-v2",
         variant="default",
+        spare_traces=True,
         sha256="4efdbe88050c0c2e1c55a847f747154137348557b2d080602fda613a0f35f91a",
         file="weights/rain-v2.safetensors",
         licence="Apache-2.0",
@@ -127,6 +128,7 @@ WEIGHTS = (
     Weights(
         tag="rain-v1",
         variant="default",
+        spare_traces=True,
         sha256="0574aa4756c512ce0cfdb9169a6826193647fa157c619c968cb1500b65fd4bed",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",

@@ -13,6 +13,7 @@ METHOD = Method(
     name="prenet",
     title="PReNet",
     summary="one small residual network with a memory, unfolded six times; ships without weights",
+    good_at="a baseline to compare with; its weights are yours to bring",
     licence="Apache-2.0",
     paper=PAPER,
     variants=VARIANTS,

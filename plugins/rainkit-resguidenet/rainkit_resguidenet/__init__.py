@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import Method
+from rainkit.api import Method, Timing
 from rainkit_resguidenet.card import PAPER, WEIGHTS
 from rainkit_resguidenet.settings import VARIANTS, Network, Objective, image, parts
 
@@ -13,6 +13,7 @@ METHOD = Method(
     name="resguidenet",
     title="ResGuideNet",
     summary="five tiny recursive blocks guided by earlier residuals; stops early on light rain",
+    good_at="thin and medium streaks; small, and stops early on light rain",
     licence="Apache-2.0",
     paper=PAPER,
     variants=VARIANTS,
@@ -25,4 +26,5 @@ METHOD = Method(
     blocks=lambda network: network.blocks,
     parts=parts,
     weights=WEIGHTS,
+    timings=(Timing(machine="AMD EPYC (Zen 5), 2 cores", seconds=0.6389),),
 )

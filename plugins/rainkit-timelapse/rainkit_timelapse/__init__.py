@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import Method, Part
+from rainkit.api import Method, Part, Timing
 from rainkit_timelapse.card import PAPER, WEIGHTS
 from rainkit_timelapse.settings import ABLATION, OWN_ABLATION, VARIANTS, Network, Objective, image
 
@@ -13,6 +13,7 @@ METHOD = Method(
     name="timelapse",
     title="Time-Lapse Deraining",
     summary="encoders of three kernel sizes, trained on rainy frames without a clean picture",
+    good_at="light, sparse streaks; fast, and learns without clean pictures",
     licence="Apache-2.0",
     paper=PAPER,
     variants=VARIANTS,
@@ -24,4 +25,5 @@ METHOD = Method(
     parts={"streaks": Part(doc="streak layer S that is taken away", estimates="rain")},
     training_data="frames",
     weights=WEIGHTS,
+    timings=(Timing(machine="AMD EPYC (Zen 5), 2 cores", seconds=0.2686),),
 )

@@ -96,6 +96,7 @@ WEIGHTS = (
     Weights(
         tag="rain-v1",
         variant="default",
+        spare_traces=True,
         sha256="e8d697621fd73cf07c0529b702222c04de7a0ccd049db6c656bce236492ca182",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",

@@ -87,8 +87,17 @@ class Photos(Source):
         if not untouched:
             settings, distance = request.rain.draw(rng)
             seed = (draw_seed(rng),)
-            rain = sample_rain(clean, settings, seed, distance=distance, frame_width=frame_width)
-            rain = request.rain.vary(rain, clean, seed)
+            alone = self._textures is not None and self._textures.fall_alone(chosen)
+            rain = sample_rain(
+                clean,
+                settings,
+                seed,
+                distance=distance,
+                frame_width=frame_width,
+                streaks=not alone,
+            )
+            if not alone:
+                rain = request.rain.vary(rain, clean, seed)
             if self._textures is not None:
                 rain = self._textures.fall(rain, chosen)
             if request.rain_on == "device":
@@ -149,11 +158,18 @@ class PairFolder(Source):
         files = self._pairs[item]
         rainy, clean = self._cache.read(files.rainy), self._cache.read(files.clean)
         refuse_sizes(files.rainy, rainy, files.clean, clean)
-        if self._request.match_tone:
-            clean = apply_curve(clean, self._curve(item, rainy, clean))
+        curve = self._curve(item, rainy, clean) if self._request.match_tone else None
+
+        def toned(number: int, picture: RGB8) -> RGB8:
+            return picture if curve is None or number == 0 else apply_curve(picture, curve)
+
         if self._request.shrink < 1 and not self._whole:
             scale = rng.uniform(self._request.shrink, 1.0)
-            (rainy, clean), _ = shrunk_pieces(rainy, clean, scale=scale, patch=self._crop, rng=rng)
+            (rainy, clean), _ = shrunk_pieces(
+                rainy, clean, scale=scale, patch=self._crop, rng=rng, change=toned
+            )
+        else:
+            clean = toned(1, clean)
         chosen = draw_seed(rng)
         rainy, clean = self._augment(rainy, clean, chosen)
         larger = Enlargement.draw(self._request.enlarge, self._patch, chosen)

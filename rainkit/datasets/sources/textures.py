@@ -59,6 +59,14 @@ class Textures:
     def __len__(self) -> int:
         return len(self._paths)
 
+    def fall_alone(self, seed: int) -> bool:
+        """Return whether :meth:`fall` puts fields in the place of the streaks of a sample's rain.
+
+        Sampling these is a waste of time then.
+        """
+        rng = np.random.default_rng([seed, _TEXTURES])
+        return bool(rng.random() < self._share and rng.random() >= self._mixed)
+
     def fall(self, rain: SampledRain, seed: int) -> SampledRain:
         """Let fields fall in a share of samples, beside the streaks of ``rain`` or in their place.
 

@@ -157,7 +157,7 @@ def need(package: str, what: str) -> None:
         UsageError: the package, which ``what`` needs, is not installed.
     """
     if importlib.util.find_spec(package) is None:
-        raise UsageError(f'{what}: needs {package}; pip install "rainkit[downstream]"')
+        raise UsageError(f"{what}: needs {package}; pip install {package}")
 
 
 def shown(answer: Answer) -> str:

@@ -1,0 +1,155 @@
+"""The device's measured limit, and the arithmetic and traffic of a network's layers.
+
+A roofline has two parts: how fast a large matrix product runs, and how fast a large array is
+copied. No layer that computes and moves as much as it must can be faster than the slower of the
+two; their sum over all layers is the least time of a pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+
+from rainkit.precision import Precision, Runtime
+
+__all__ = ["LayerCounter", "measured_roof", "synchronise"]
+
+_LARGEST = 8192
+"""Side of the largest matrices."""
+
+_SECONDS = 0.02
+"""Time from which a matrix product counts as large."""
+
+_COPIED = {"cpu": 2**28, "cuda": 2**30}
+"""Bytes of the array that is copied; it fits no cache."""
+
+_DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+_NAMES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has finished all its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def measured_roof(device: torch.device, precision: Precision) -> tuple[float, float]:
+    """Measure a large matrix product and a large copy in one precision, the best of five each.
+
+    Returns:
+        10^9 floating-point operations per second, and 10^9 bytes per second.
+    """
+    dtype = _NAMES[precision]
+    exact: Precision = "tf32" if precision == "tf32" else "fp32"
+    with Runtime(device, exact, channels_last=False).autocast():
+        side, took = 512 if device.type == "cpu" else 2048, 0.0
+        while took < _SECONDS and side <= _LARGEST:
+            took, side = _product(device, dtype, side, 1), 2 * side
+        side //= 2
+        took = min(took, _product(device, dtype, side, 4))
+    size = _COPIED.get(device.type, _COPIED["cpu"])
+    source = torch.ones(size // dtype.itemsize, dtype=dtype, device=device)
+    target = torch.empty_like(source)
+    copied = _best(device, lambda: target.copy_(source), 5)
+    return 2 * side**3 / took / 1e9, 2 * size / copied / 1e9
+
+
+def _product(device: torch.device, dtype: torch.dtype, side: int, times: int) -> float:
+    """Return the shortest time in seconds of a product of two square matrices."""
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    product = torch.empty_like(a)
+    return _best(device, lambda: torch.mm(a, b, out=product), times)
+
+
+def _best(device: torch.device, work: Callable[[], Any], times: int) -> float:
+    """Return the shortest of several times in seconds, after a first run that does not count."""
+    work()
+    synchronise(device)
+    best = float("inf")
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        synchronise(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    count: int = sdpa_flop_count(query.shape, key.shape, value.shape)  # type: ignore[no-untyped-call]
+    return count
+
+
+# The registry holds the attention of CUDA alone.
+_CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+class LayerCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the arithmetic and the traffic of convolutions, matrix products and attention.
+
+    It is a context; what runs in it is counted. Element-wise operations are not layers: a perfect
+    implementation does them while the values are at hand.
+    """
+
+    def __init__(self, precision: Precision) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._fp32 = "tf32" if precision == "tf32" else "fp32"
+        self._layers: Counter[tuple[str, int, int]] = Counter()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: telling torch to compile nothing here would import its compiler."""
+        return False
+
+    @property
+    def flop(self) -> int:
+        """Floating-point operations of all layers."""
+        return sum(operations * count for (_, operations, _), count in self._layers.items())
+
+    @property
+    def layers(self) -> list[tuple[str, int, int, int]]:
+        """(precision, operations, bytes, number of such layers) of each kind of layer."""
+        return [(*kind, count) for kind, count in self._layers.items()]
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run an operation, and count it if it is a layer."""
+        kwargs = kwargs or {}
+        packet = getattr(func, "_overloadpacket", None)
+        known = packet in flop_registry or packet is _CPU_ATTENTION
+        if not known and getattr(func, "namespace", "") == "aten":
+            with self:  # in inference mode, operations that consist of others arrive as one
+                answer = func.decompose(*args, **kwargs)
+            if answer is not NotImplemented:
+                return answer
+        answer = func(*args, **kwargs)
+        if known:
+            if packet is _CPU_ATTENTION:
+                operations = _attention(*args, **kwargs)
+            else:
+                operations = flop_registry[packet](*args, **kwargs, out_val=answer)
+            self._add(int(operations), (*tree_leaves((args, kwargs)), *tree_leaves(answer)))
+        return answer
+
+    def _add(self, operations: int, values: Iterable[Any]) -> None:
+        tensors = [each for each in values if isinstance(each, Tensor)]
+        moved = sum(prod(each.shape) * each.element_size() for each in tensors)
+        name = _DTYPES.get(tensors[0].dtype, "fp32")
+        self._layers[self._fp32 if name == "fp32" else name, operations, moved] += 1
