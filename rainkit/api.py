@@ -275,7 +275,6 @@ class MeasuredResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-<<<<<<< HEAD
 class MeasuredPhotographs:
     """What weights leave of the rain in photographs, which have no ground truth.
 
@@ -290,7 +289,9 @@ class MeasuredPhotographs:
     images: int
     longest_side: int
     streaks_left: float
-=======
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
     """Time that the network took for a picture, as ``rainkit bench`` measured it.
 
@@ -307,7 +308,6 @@ class Timing:
     size: str = "512x512"
     precision: str = "fp32"
     variant: str = "default"
->>>>>>> main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -326,15 +326,12 @@ class Weights:
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
         results: measured scores on pictures that the training never saw.
-<<<<<<< HEAD
         photographs: what was measured on photographs of real rain; None if nothing was.
         gflop: work of the network on a picture of 512 x 512 pixels, in 10^9 operations, of which a
             multiply-add has two; None if it was not counted.
-=======
         spare_traces: whether inference gives back what the network takes off that is too faint to
             be rain, and shifts of colour where there is none. False for the network's own results,
             and for weights that take off anything else than rain.
->>>>>>> main
     """
 
     tag: str
@@ -346,12 +343,9 @@ class Weights:
     trained_on: str
     recipe: str
     results: tuple[MeasuredResult, ...] = ()
-<<<<<<< HEAD
     photographs: MeasuredPhotographs | None = None
     gflop: float | None = None
-=======
     spare_traces: bool = False
->>>>>>> main
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,12 +10,9 @@ next best. docs/benchmarks/choice.md has the measurements.
 from __future__ import annotations
 
 import hashlib
-<<<<<<< HEAD
+import logging
 import math
 from collections import Counter
-=======
-import logging
->>>>>>> main
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -93,13 +90,9 @@ class Measure(NamedTuple):
 
 def measure(picture: NDArray[Any]) -> Measure:
     """Measure the rain in a picture [H,W,3] of uint8, uint16, or floats in [0,1]."""
-<<<<<<< HEAD
-    found = segment(small(picture))
-=======
     from rainkit.rain.realism import segment  # not every run looks for rain
 
-    found = segment(_small(picture))
->>>>>>> main
+    found = segment(small(picture))
     light = found.coverage * float(found.contrast.mean()) if len(found) else 0.0
     return Measure(found.density, light)
 

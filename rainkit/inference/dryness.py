@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from rainkit.images import LUMA_WEIGHTS, RGB8
 from rainkit.inference.choice import small
-from rainkit.rain.realism import segment
 
 __all__ = ["DRY_DENSITY", "Removed", "was_dry"]
 
@@ -56,6 +55,8 @@ class Removed(NamedTuple):
             rainy: [H,W,3] of uint8, uint16, or floats in [0,1].
             derained: the result, of the same size and kind.
         """
+        from rainkit.rain.realism import segment  # not every run looks for rain
+
         before, after = small(rainy), small(derained)
         luma, left = _luma(before), _luma(after)
         gone = luma - left
