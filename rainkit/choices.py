@@ -58,13 +58,14 @@ class Precision(StrEnum):
 
 
 class Backend(StrEnum):
-    """What executes a network; ``auto`` is the fastest that was measured, or else eager."""
+    """What executes a network; ``auto`` is the fastest that is known, or else eager."""
 
     AUTO = "auto"
     EAGER = "eager"
     COMPILE = "compile"
     OPENVINO = "openvino"
     ONNX = "onnx"
+    CUDAGRAPH = "cudagraph"
 
 
 PLAIN = "plain"
