@@ -141,7 +141,7 @@ class OnnxNetwork:
             import onnxruntime
         except ImportError as error:
             raise UsageError(
-                "--onnx needs a package that is not installed: pip install 'rainkit[onnx]'"
+                "--onnx needs a package that is not installed: pip install onnxruntime"
             ) from error
         cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         if device not in ("auto", "cpu") and not (cuda and device.startswith("cuda")):
