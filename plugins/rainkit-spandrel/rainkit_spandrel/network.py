@@ -67,11 +67,12 @@ def _load(path: Path) -> ImageModelDescriptor[Any]:
     Raises:
         ValueError: there is none in the file; the message gives the reason and the remedy.
     """
-    with suppress(ImportError):  # architectures under other licences, if they are installed
-        importlib.import_module("spandrel_extra_arches").install(ignore_duplicates=True)
     state = _tensors(path)
     try:
-        found = ModelLoader("cpu").load_from_state_dict(state)
+        with warnings.catch_warnings(action="ignore"):  # architectures are as old as their papers
+            with suppress(ImportError):  # those under other licences, if they are installed
+                importlib.import_module("spandrel_extra_arches").install(ignore_duplicates=True)
+            found = ModelLoader("cpu").load_from_state_dict(state)
     except UnsupportedModelError:
         names = [f"{name} {list(each.shape)}" for name, each in state.items() if _is_tensor(each)]
         held = ", ".join(names[:3]) or "no tensors"
