@@ -171,6 +171,64 @@ def test_python_compiles(page: Path):
         ast.parse(code, filename=f"{page.name} {title}")
 
 
+LOOKING = ROOT / "docs" / "development.md"
+
+
+def _places(cell: str) -> list[Path]:
+    """Files and folders that a cell of the table names; a bare name lies beside the one before."""
+    found: list[Path] = []
+    for name in re.findall(r"`([\w./*-]+(?:\.(?:py|yml|\*)|/))`", cell):
+        homes = [ROOT / "rainkit", ROOT, *(place.parent for place in found), *found]
+        place = next((h / name for h in homes if list(h.glob(name.rstrip("/")))), None)
+        if place is None and re.search(rf"each plugin's `{re.escape(name)}`", cell):
+            place = ROOT / "plugins" / "rainkit-granet" / "rainkit_granet" / name
+        assert place is not None, f"docs/development.md names {name}, which is nowhere"
+        found.append(place)
+    return found
+
+
+def _table() -> dict[str, list[Path]]:
+    """Rows of the tables of docs/development.md: what is looked for, and where it is."""
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", LOOKING.read_text(encoding="utf-8"), re.MULTILINE)
+    return {what: _places(f"{what} {where}") for what, where in rows}
+
+
+def test_every_place_of_the_map_exists():
+    assert len([place for places in _table().values() for place in places]) > 50
+
+
+QUESTIONS = {
+    "the formula of PSNR": ("PSNR", "psnr_ssim.py", "def psnr("),
+    "a new dataset layout, to read": ("dataset layout", "readers", "def "),
+    "a new dataset layout, to write": ("dataset layout", "writers", "class "),
+    "a new loss": ("a loss", "losses.py", "def "),
+    "another execution backend": ("`--backend`", "execute.py", "def attach("),
+    "the halo of tiles": ("halo", "tiles.py", "halo: int"),
+    "where a streak is drawn": ("streak is drawn", "streaks.py", "def "),
+    "where a checkpoint is written": ("checkpoints", "checkpointing.py", "def save|class "),
+    "how infer names its outputs": ("names of derained", "outputs.py", "stem"),
+    "videos as input": ("videos of `infer`", "containers.py", "def |class "),
+    "the page of eval": ("page of an evaluation", "page.py", "def "),
+    "--resume": ("`--resume`", "run_config.py", "def reopen"),
+    "which clean picture belongs to a rainy one": ("rainy one", "pairing.py", "def "),
+    "bfloat16": ("bfloat16", "precision.py", "bf16"),
+    "Ray": ("distribute work", "ray_cluster.py", "import ray"),
+    "exit codes": ("exit codes", "errors.py", "exit_code = 2"),
+    "where settings come from": ("settings, their file", "config.py", "def settings("),
+    "what rainkit methods says": ("`rainkit methods` says", "overview.py", "good_at"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_map_answers_what_newcomers_ask(question: str):
+    phrase, name, told = QUESTIONS[question]
+    (places,) = [places for what, places in _table().items() if phrase in what]
+    place = next(each for each in places if each.name == name)
+    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
+    text = "".join(each.read_text(encoding="utf-8") for each in files)
+    assert any(each in text for each in told.split("|")), f"{place} holds no {told}"
+
+
 def test_troubleshooting_quotes_messages_as_they_are():
     """A heading in backticks quotes a message; … stands for what differs."""
     page = ROOT / "docs" / "troubleshooting.md"

@@ -39,7 +39,7 @@ class Loaded(nn.Module):
 
     def forward(self, rainy: Tensor) -> Derained:
         """[B, 3, H, W] in [0, 1] -> the clean picture in [0, 1]; there are no parts."""
-        pictures = [self._call(self._descriptor, each) for each in rainy.split(1)]
+        pictures = [self._call(self._descriptor, each) for each in torch.split(rainy, 1)]
         return Derained(torch.cat(pictures), {})
 
 
