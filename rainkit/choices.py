@@ -72,7 +72,7 @@ PLAIN = "plain"
 """Backend of ``rainkit bench`` alone: torch eager in float32 and NCHW, without rainkit's ways of
 running networks faster."""
 
-TimedBackend: type[StrEnum] = StrEnum(
+TimedBackend: type[StrEnum] = StrEnum(  # type: ignore[misc]  # mypy wants every name spelt out
     "TimedBackend", {"PLAIN": PLAIN, **{each.name: each.value for each in Backend}}
 )
 """What ``rainkit bench`` times: :data:`PLAIN`, and those of :class:`Backend`."""

@@ -271,9 +271,7 @@ def _photographs(folder: Path, kind: str) -> tuple[Path, ...]:
         raise UsageError(f"--int8 {folder}: pt2 has no int8; pass --format onnx or openvino")
     found = tuple(each.path for each in images.find([folder]))
     if importlib.util.find_spec("nncf") is None:
-        raise UsageError(
-            "--int8 needs a package that is not installed: pip install 'rainkit[int8]'"
-        )
+        raise UsageError("--int8 needs a package that is not installed: pip install nncf")
     return found
 
 

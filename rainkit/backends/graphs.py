@@ -48,7 +48,8 @@ class Graphs:
             if shape not in self._seen:
                 self._seen.add(shape)
                 return self._network.eager(rainy)
-            graph, given, clean = self._kept.pop(shape, None) or self._recorded(rainy)
+            found = self._kept.pop(shape, None)
+            graph, given, clean = self._recorded(rainy) if found is None else found
             while len(self._kept) >= MOST:
                 self._kept.pop(next(iter(self._kept)))  # the one that was not used for longest
             self._kept[shape] = graph, given, clean
