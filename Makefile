@@ -27,11 +27,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo picture test lint format docs figures clean
+.PHONY: help demo picture test coverage lint format docs figures clean
 
 help:
 	@echo 'make demo     make some rainy photographs, take the rain out, make a before/after page'
 	@echo 'make test     ruff, mypy and pytest, for the core and all plugins'
+	@echo 'make coverage which lines of the core the tests run'
 	@echo 'make lint     ruff and mypy alone'
 	@echo 'make format   let ruff rewrite the code'
 	@echo 'make docs     bring the --help texts in docs/ up to date, and make the site of docs/ in site/'
@@ -55,6 +56,10 @@ picture: demo
 test: $(FOR_TEST) lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+coverage: $(FOR_TEST)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
+	  --cov --cov-report term:skip-covered tests
+
 lint: $(FOR_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,7 +79,7 @@ figures: $(FOR_DOCS)
 	$(BIN)/python docs/figures.py
 
 clean:
-	rm -rf demo dist build site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo dist build .coverage* site .mypy_cache .pytest_cache .ruff_cache
 	find rainkit plugins tests examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. A pyproject.toml that changed is newer than the stamps: it is installed again.

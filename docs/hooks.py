@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS))
 
-from help_texts import BLOCK, COMMAND, block  # noqa: E402 - a neighbour, not a package
+from help_texts import BLOCK, COMMAND  # noqa: E402 - a neighbour, not a package
 
 log = get_plugin_logger(__name__)
 
@@ -42,6 +42,9 @@ LOADED = re.compile(
     r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|icon|preload|preconnect|modulepreload))"""
     r"""[^>]*?\bhref=["']?(?:https?:)?//[^"'> ]+"""
 )
+DOCTEST = re.compile(r"(?:<blockquote>\s*){3}<p>(.*?)</p>\s*(?:</blockquote>\s*){3}", re.DOTALL)
+"""What Markdown makes of the prompts of a docstring's example."""
+
 README_ANCHORS = {
     "#a-smaller-torch": ("quick-start.md", "#a-smaller-torch"),
     "#methods": ("methods/README.md", ""),
@@ -60,9 +63,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Put options, figures and links in the place of what the repository's own viewers show."""
-    markdown = BLOCK.sub(lambda found: options(found["command"]), markdown)
+    markdown = BLOCK.sub(with_options, markdown)
     markdown = relinked(markdown, posixpath.dirname(page.file.src_uri))
     return FIGURE.sub(lambda found: inlined(found, page), markdown)
+
+
+def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Show docstrings without the marks of Sphinx."""
+    if not page.file.src_uri.startswith("api/"):
+        return content
+    content = DOCTEST.sub(
+        lambda found: f"<pre><code>{found[1].replace(' # doctest: +SKIP', '')}</code></pre>",
+        content,
+    )
+    content = re.sub(r":(?:class|func|meth|mod|data|attr|exc):(?=<code)", "", content)
+    return re.sub(r"::(?=</p>)", ":", content)
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -98,13 +113,13 @@ def methods_list(rows: list[tuple[Method, str]]) -> str:
     cells = [
         (
             f"[`{method.name}`]({page})",
-            method.summary,
+            method.good_at or method.summary,
             cited(method.paper),
             ", ".join(f"`{each.tag}`" for each in method.weights) or "none",
         )
         for method, page in rows
     ]
-    lines = table(("method", "what it is", "paper", "weights"), cells, texts=4)
+    lines = table(("method", "good at", "paper", "weights"), cells, texts=4)
     return (
         "# Methods\n\nEach method is the network of a paper, in a package of its own. We built "
         "them from the papers; each page says what the paper leaves open and what we chose. "
@@ -130,6 +145,8 @@ def method_page(method: Method, card: str) -> str:
         )
     text = f"# {method.title}\n\n{intro.strip()}\n{drawn}{mark}{rest.rstrip()}\n"
     text = relocated_links(text, f"plugins/rainkit-{method.name}")
+    if method.objective is None:  # a method that takes finished networks of other programs
+        return text
     return "\n".join([text, *published(method), *settings(method), *citation(method.paper)])
 
 
@@ -187,7 +204,9 @@ def cited(paper: Paper) -> str:
 
 def citation(paper: Paper) -> Iterator[str]:
     """Yield the citation in BibTeX."""
-    first = re.sub(r"\W", "", paper.authors[0].split()[-1]).lower() if paper.authors else "paper"
+    if not paper.authors:
+        return
+    first = re.sub(r"\W", "", paper.authors[0].split()[-1]).lower()
     fields = {
         "author": " and ".join(paper.authors),
         "title": f"{{{paper.title}}}",
@@ -207,15 +226,20 @@ def citation(paper: Paper) -> Iterator[str]:
 ENTRY = re.compile(r"^  (?P<names>\S.*?)(?:\s{2,}(?P<text>\S.*))?$")
 
 
-def options(command: str) -> str:
-    """Return the options of a command as lists, and its help as it is printed, folded."""
+def with_options(found: re.Match[str]) -> str:
+    """Return what stands in the place of a printed help."""
+    return options(found["command"], found[0].removeprefix(found[1]).removesuffix(found[3]))
+
+
+def options(command: str, printed: str) -> str:
+    """Return the options of a command as lists, and its printed help, folded."""
     node: Any = COMMAND
     for word in command.split():
         node = node.commands[word]
     panel_of = {
         name: getattr(each, "rich_help_panel", None) for each in node.params for name in each.opts
     }
-    printed = block(command).strip()
+    printed = printed.strip()
     panels: dict[str, list[str]] = {}
     for section, names, text in entries(printed):
         if "--help" in names:
@@ -253,6 +277,7 @@ def entry(command: str, section: str, names: str, text: str) -> str:
     text = re.sub(
         r"\s*\[((?:default:|required|env var:|[^\[\]]*&lt;=?x|x&gt;).*?)\]$", r" <em>\1</em>", text
     )
+    text = re.sub(r"(?<![\w-])(--[a-z][\w-]*)", r"<code>\1</code>", text)
     if section == "Arguments":
         names = re.sub(r" <list\[.*|  *<\w+>", "", names)
         return f"<dt><var>{html.escape(names)}</var></dt><dd>{text}</dd>"

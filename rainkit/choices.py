@@ -58,20 +58,21 @@ class Precision(StrEnum):
 
 
 class Backend(StrEnum):
-    """What executes a network; ``auto`` is the fastest that was measured, or else eager."""
+    """What executes a network; ``auto`` is the fastest that is known, or else eager."""
 
     AUTO = "auto"
     EAGER = "eager"
     COMPILE = "compile"
     OPENVINO = "openvino"
     ONNX = "onnx"
+    CUDAGRAPH = "cudagraph"
 
 
 PLAIN = "plain"
 """Backend of ``rainkit bench`` alone: torch eager in float32 and NCHW, without rainkit's ways of
 running networks faster."""
 
-TimedBackend: type[StrEnum] = StrEnum(
+TimedBackend: type[StrEnum] = StrEnum(  # type: ignore[misc]  # mypy wants every name spelt out
     "TimedBackend", {"PLAIN": PLAIN, **{each.name: each.value for each in Backend}}
 )
 """What ``rainkit bench`` times: :data:`PLAIN`, and those of :class:`Backend`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rainkit import plugins
@@ -59,24 +59,24 @@ def methods_at_a_glance() -> tuple[MethodRow, ...]:
 
 
 def _row(found: plugins.Installed) -> MethodRow:
-    about = {
-        "name": found.name,
-        "distribution": found.distribution,
-        "version": found.version,
-        "summary": found.summary,
-    }
+    row = MethodRow(
+        name=found.name,
+        distribution=found.distribution,
+        version=found.version,
+        summary=found.summary,
+        problem=found.problem,
+    )
     if found.problem is not None:
-        return MethodRow(**about, problem=found.problem)
+        return row
     try:
         method = plugins.get(found.name)
     except RainkitError as error:
-        return MethodRow(**about, problem=str(error))
-    about["good_at"] = method.good_at or method.summary
+        return replace(row, problem=str(error))
+    row = replace(row, good_at=method.good_at or method.summary, timings=method.timings)
     if not method.weights:
-        return MethodRow(**about, timings=method.timings)
+        return row
     first = method.weights[0]
-    name = f"{method.name}.{first.tag}"
-    return MethodRow(**about, weights=name, results=first.results, timings=method.timings)
+    return replace(row, weights=f"{method.name}.{first.tag}", results=first.results)
 
 
 def common_sets(rows: Iterable[MethodRow], most: int = 2) -> tuple[str, ...]:

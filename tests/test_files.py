@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 import threading
 from pathlib import Path
 
@@ -156,6 +157,36 @@ def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path):
         files.alone_in(tmp_path / "nothing"),
     ):
         pytest.fail("the block ran")
+
+
+class _Msvcrt:
+    """The locks of Windows: one byte of a file, which one open file at a time may have."""
+
+    LK_LOCK, LK_NBLCK = 1, 2
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[int, int], int] = {}
+
+    def locking(self, handle: int, mode: int, length: int) -> None:
+        place = os.fstat(handle).st_ino, os.lseek(handle, 0, os.SEEK_CUR)
+        assert length == 1
+        if self.held.setdefault(place, handle) != handle:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_locks_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", _Msvcrt())  # type: ignore[arg-type]
+    path = tmp_path / "ledger"
+    path.write_bytes(b"text")
+    with path.open("rb+") as one, path.open("rb+") as other:
+        one.seek(2)
+        assert files.try_lock(one)
+        assert one.read() == b"xt", "the position is kept"
+        assert not files.try_lock(other)
+        assert files.try_lock(other, shared=True), "there are none that can be shared"
+        with files.alone_in(tmp_path):
+            assert (tmp_path / "ledger").exists()
 
 
 @pytest.mark.parametrize(

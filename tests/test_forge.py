@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -114,3 +115,60 @@ def test_the_container_serves_as_a_user_without_privileges(instructions: list[tu
     assert context.params["host"] == "0.0.0.0"  # noqa: S104
     assert str(context.params["port"]) == last["EXPOSE"]
     assert "/health" in last["HEALTHCHECK"] or "/health" in instructions[-3][1]
+
+
+def test_the_citation_is_that_of_this_version():
+    import rainkit
+
+    about = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert about["cff-version"] == "1.2.0"
+    assert (about["version"], about["license"]) == (rainkit.__version__, ABOUT["license"])
+    assert set(about["keywords"]) == set(ABOUT["keywords"])
+    assert {"message", "title", "authors", "type", "abstract"} <= set(about)
+
+
+def test_hooks_run_tools_that_the_tests_bring():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (local,) = config["repos"]
+    assert local["repo"] == "local", "nothing is fetched"
+    brought = {re.split(r"[<>=\[]", each)[0] for each in ABOUT["optional-dependencies"]["test"]}
+    for hook in local["hooks"]:
+        assert hook["language"] == "system"
+        tool, *words = shlex.split(hook["entry"])
+        assert tool in brought | {"python"}, hook["id"]
+        for word in words:
+            assert not word.endswith(".py") or (ROOT / word).is_file(), word
+
+
+FETCHING = {"urllib.request", "http.client", "requests", "httpx", "aiohttp", "huggingface_hub"}
+CODE = [*(ROOT / "rainkit").rglob("*.py"), *(ROOT / "plugins").glob("*/rainkit_*/**/*.py")]
+
+
+def test_the_code_keeps_what_the_security_page_promises():
+    """Tensors alone are read of checkpoints, no text runs, and one module fetches."""
+    fetching = set()
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Import):
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {str(node.module)}
+            else:
+                names = set()
+            if names & FETCHING:
+                fetching.add(path.relative_to(ROOT).as_posix())
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            given = {each.arg: ast.unparse(each.value) for each in node.keywords}
+            assert called not in ("eval", "exec", "os.system", "os.popen"), where
+            assert given.get("shell", "False") == "False", where
+            assert given.get("allow_pickle", "False") == "False", where
+            if called == "torch.load":
+                assert given.get("weights_only") == "True", where
+    # The depth network looks for a copy in the hub's cache.
+    assert fetching == {"rainkit/weights/fetching.py", "rainkit/depth/network.py"}
+    page = (ROOT / ".github" / "SECURITY.md").read_text(encoding="utf-8")
+    for promised in ("weights_only=True", "rainkit weights get", "never overwritten"):
+        assert promised in page

@@ -36,7 +36,7 @@ LIMITS = {"depth, 7 mm/h": 30.0, "depth, 80 mm/h": 75.0, "bank, 7 mm/h": 6.0}
 
 def rows() -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
-    clean = np.ascontiguousarray(data.astronaut())  # type: ignore[no-untyped-call]
+    clean = np.ascontiguousarray(data.astronaut())
     other = np.ascontiguousarray(clean[::-1])
     copy = np.empty_like(clean)
     ramp = np.linspace(200, 0.6, SIDE, dtype=np.float32)

@@ -132,6 +132,8 @@ class Plain:
         self.network = networks.build(method, settings.network)
         self.average = copy.deepcopy(self.network) if training.ema else None
         self.kept = training.ema
+        if method.objective is None:
+            sys.exit(f"{method.name} cannot be trained")
         self.objective: Objective[Any] = plugins.resolve(method.objective)(settings.objective)
         self.modules = {phase.name: self._module(phase) for phase in self.objective.phases}
         self.optimisers = {

@@ -96,7 +96,8 @@ def measure_photos(photos: list[RGB8], factor: float, method: str) -> list[str]:
     """Derain photographs enlarged by a factor; return the cells of their row."""
     full = inference.load(method, work_size="full")
     chosen = inference.load(method, work_size="auto")
-    like, unlike, energy, sides, seconds = ([] for _ in range(5))  # type: ignore[var-annotated]
+    measures: tuple[list[float], ...] = tuple([] for _ in range(5))
+    like, unlike, energy, sides, seconds = measures
     for photo in track(photos, f"photographs x{factor:g}", console=Console(stderr=True)):
         at_once = np.asarray(full.derain(photo))
         large = enlarge(photo, factor)
@@ -194,9 +195,9 @@ def main() -> None:
         table = Table(*names, title=f"{options.method}, {len(photos)} photographs")
         lines += ["", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
         for factor in options.factors:
-            row = measure_photos(photos, factor, options.method)
-            table.add_row(*row)
-            lines.append("| " + " | ".join(row) + " |")
+            of_photos = measure_photos(photos, factor, options.method)
+            table.add_row(*of_photos)
+            lines.append("| " + " | ".join(of_photos) + " |")
         Console().print(table)
     if options.markdown is not None:
         options.markdown.write_text("\n".join(lines) + "\n", "utf-8")

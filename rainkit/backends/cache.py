@@ -22,6 +22,8 @@ from rainkit.files import alone_in, read_json, write_json
 from rainkit.precision import Runtime
 
 __all__ = [
+    "FASTER",
+    "MOST_DB",
     "PROVEN",
     "Measurement",
     "fastest",
@@ -29,18 +31,25 @@ __all__ = [
     "model_key",
     "place",
     "remember",
+    "tried",
     "version_of",
 ]
 
 PROVEN = 50.0
 """Least PSNR in dB between a backend's result and that of torch in float32, for ``auto``."""
 
+MOST_DB = 200.0
+"""What stands for the PSNR of equal pictures, which is infinite."""
+
+FASTER = 0.97
+"""Largest ratio of a backend's time to that of eager for which ``auto`` takes it."""
+
 _DISTRIBUTIONS = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """How fast a backend ran a network, as ``rainkit bench`` found.
+    """How fast a backend ran a network, as ``rainkit bench`` or a run with ``auto`` found.
 
     Attributes:
         backend: the backend.
@@ -135,9 +144,22 @@ def fastest(runtime: Runtime, network: str, usable: Iterable[str]) -> Measuremen
     found: list[Measurement] = []
     for backend in usable:
         common = {size: m for size, m in times.get(backend, {}).items() if size in eager}
-        if common and all(m.ms < eager[size].ms for size, m in common.items()):
+        if common and all(m.ms < FASTER * eager[size].ms for size, m in common.items()):
             found.append(max(common.values(), key=lambda m: _area(m.size)))
     return min(found, key=lambda m: m.ms / eager[m.size].ms, default=None)
+
+
+def tried(runtime: Runtime, network: str) -> set[str]:
+    """Return the backends that were measured here with a network, or cannot run it.
+
+    Args:
+        runtime: device and precision.
+        network: method and network hyperparameters, as in :class:`Measurement`.
+    """
+    here = place(runtime)
+    return {
+        each.backend for each in _measurements() if (each.place, each.network) == (here, network)
+    }
 
 
 def _area(size: str) -> int:

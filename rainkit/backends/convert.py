@@ -7,23 +7,25 @@ gives the clean picture of that size; padding to ``ImageSpec.multiple_of`` is pa
 from __future__ import annotations
 
 import copy
+import importlib.util
 import io
 import json
 import logging
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import rainkit
-from rainkit import networks
+from rainkit import images, networks
 from rainkit import weights as weight_files
 from rainkit.api import ImageSpec, Method
 from rainkit.backends.cache import version_of
@@ -34,15 +36,19 @@ from rainkit.precision import choose_runtime
 from rainkit.weights import WeightsFile
 
 __all__ = [
+    "MOST_PHOTOS",
     "SMALLEST",
     "SUFFIXES",
     "TOLERANCE",
     "Exported",
+    "Loss",
     "check",
     "convert",
     "decibels",
     "export",
     "open_file",
+    "photograph",
+    "quantise",
     "smallest_side",
     "told_in",
 ]
@@ -59,6 +65,10 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
 _EXTRA_PIXELS = ((29, 15), (16, 32), (32, 32), (1, 65))
 """What the sizes of the check have beyond the smallest side: odd, even, square, one long side."""
 
+MOST_PHOTOS = 64
+"""Largest number of photographs that int8 is calibrated on, and as many that measure its loss."""
+
+_CROP = 256
 _OPSET = 18
 _ABOUT = "rainkit"
 
@@ -93,6 +103,24 @@ class _Whole(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Loss:
+    """What int8 costs: the agreement with torch in float32 on photographs.
+
+    Attributes:
+        calibrated: number of photographs that the ranges of values were measured on.
+        measured: number of photographs that the agreement was measured on: others, if there is
+            more than one.
+        mean_db: mean of their PSNR in dB between both results.
+        least_db: the least of them.
+    """
+
+    calibrated: int
+    measured: int
+    mean_db: float
+    least_db: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Exported:
     """A file that was written and checked.
 
@@ -102,9 +130,10 @@ class Exported:
         format: ``onnx``, ``openvino`` or ``pt2``.
         smallest: shortest side in pixels of the pictures that it takes.
         difference: largest difference to torch over all sizes that were tried, relative to the
-            output's range.
+            output's range; before int8, if the file is of int8.
         tolerance: the largest difference that is allowed.
         sizes: the sizes that were tried, as height and width.
+        int8: what int8 costs; None if the file computes in float32.
     """
 
     path: Path
@@ -114,6 +143,7 @@ class Exported:
     difference: float
     tolerance: float
     sizes: tuple[tuple[int, int], ...]
+    int8: Loss | None = None
 
     def to_data(self) -> dict[str, Any]:
         """Return the result as plain data for ``--json``."""
@@ -132,6 +162,7 @@ def export(
     kind: str,
     output: Path | None = None,
     *,
+    int8: Path | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a method's network with its weights as a file of another runtime, and check it.
@@ -143,10 +174,12 @@ def export(
         weights: its weights.
         kind: ``onnx``, ``openvino`` or ``pt2``.
         output: the file; None for ``METHOD.onnx``, ``METHOD.xml`` or ``METHOD.pt2`` here.
+        int8: a folder of photographs on which the network is quantised to int8; None for float32.
         overwrite: replace files that exist.
 
     Raises:
-        UsageError: the output has another suffix than the format, or a package is not installed.
+        UsageError: the output has another suffix than the format, a package is not installed, the
+            format has no int8, or the folder has no pictures.
         MethodError: the network cannot be converted, or the file gives something else.
         WeightsError: the weights do not fit the network.
         FileError: a file exists and ``overwrite`` is False, or it cannot be written.
@@ -155,6 +188,7 @@ def export(
     path = output or Path(f"{method.name}{suffix}")
     if path.suffix != suffix:
         raise UsageError(f"--output {path}: files of the format {kind} end with {suffix}")
+    photos = () if int8 is None else _photographs(int8, kind)
     card = path.with_suffix(".md")
     targets = [path, card] + ([path.with_suffix(".bin")] if kind == "openvino" else [])
     for each in targets:
@@ -177,9 +211,10 @@ def export(
             made = Path(temporary) / path.name
             convert(network, spec, kind, made, about)
             difference, sizes = check(network, spec, open_file(made))
+            loss = quantise(network, spec, kind, made, photos) if photos else None
             told = Exported(
                 path=path, card=card, format=kind, smallest=smallest_side(spec),
-                difference=difference, tolerance=TOLERANCE, sizes=sizes,
+                difference=difference, tolerance=TOLERANCE, sizes=sizes, int8=loss,
             )  # fmt: skip
             for each in reversed(targets):  # the file that is opened comes last
                 if each != card:
@@ -224,6 +259,98 @@ def convert(
         raise MethodError(
             f"{type(network).__module__} cannot be converted to {kind}: {one_line(error)}"
         ) from error
+
+
+def _photographs(folder: Path, kind: str) -> tuple[Path, ...]:
+    """Return the pictures of a folder, for int8.
+
+    Raises:
+        UsageError: there is none, the format has no int8, or NNCF is not installed.
+    """
+    if kind == "pt2":
+        raise UsageError(f"--int8 {folder}: pt2 has no int8; pass --format onnx or openvino")
+    found = tuple(each.path for each in images.find([folder]))
+    if importlib.util.find_spec("nncf") is None:
+        raise UsageError("--int8 needs a package that is not installed: pip install nncf")
+    return found
+
+
+def quantise(
+    network: nn.Module, spec: ImageSpec, kind: str, path: Path, photos: Sequence[Path]
+) -> Loss:
+    """Quantise a file of :func:`convert` to int8 by NNCF, after training, and measure the loss.
+
+    Every second photograph calibrates the ranges of values, the others measure the loss. Each is
+    cut to its middle of at most 256 x 256 pixels.
+
+    Args:
+        network: the network in float32.
+        spec: its requirements.
+        kind: ``onnx`` or ``openvino``.
+        path: the file, which is replaced.
+        photos: picture files; more than twice :data:`MOST_PHOTOS` are thinned out.
+
+    Raises:
+        UsageError: no photograph is large enough.
+        ImageError: a photograph cannot be read.
+        MethodError: NNCF cannot quantise the network.
+    """
+    import nncf
+
+    step = max(1, len(photos) // (2 * MOST_PHOTOS))
+    side = smallest_side(spec)
+    rainy = [_middle(images.read(each).rgb) for each in photos[::step][: 2 * MOST_PHOTOS]]
+    rainy = [each for each in rainy if min(each.shape[-2:]) >= side]
+    if not rainy:
+        raise UsageError(f"--int8: no photograph has a shortest side of {side} px or more")
+    calibrating, measuring = rainy[::2], rainy[1::2] or rainy
+    data = nncf.Dataset(calibrating, lambda each: {"rainy": each.contiguous().numpy()})
+    settings = {"subset_size": len(calibrating), "preset": nncf.QuantizationPreset.MIXED}
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            if kind == "onnx":
+                import onnx
+
+                model = onnx.load(str(path))
+                onnx.save(nncf.quantize(model, data, **settings), str(path))
+            else:
+                import openvino
+
+                model = openvino.Core().read_model(str(path))
+                quantised = nncf.quantize(model, data, **settings)
+                # The file may be mapped into memory, and must not be written over.
+                other = path.with_stem("int8")
+                openvino.save_model(quantised, str(other), compress_to_fp16=False)
+                del model
+                for suffix in (".xml", ".bin"):
+                    other.with_suffix(suffix).replace(path.with_suffix(suffix))
+    except Exception as error:  # converters raise anything
+        raise MethodError(
+            f"{type(network).__module__} cannot be quantised to int8: {one_line(error)}"
+        ) from error
+    finally:
+        logger.setLevel(level)
+    run = open_file(path)
+    plain = copy.deepcopy(network).cpu().float().eval()
+    exact = networks.prepare(plain, spec, choose_runtime("cpu", "fp32", spec))
+    with torch.inference_mode():
+        db = [decibels(run(each), exact(each)) for each in measuring]
+    return Loss(
+        calibrated=len(calibrating),
+        measured=len(measuring),
+        mean_db=sum(db) / len(db),
+        least_db=min(db),
+    )
+
+
+def _middle(rgb: images.Pixels) -> Tensor:
+    """Return the middle of a picture, [1,3,h,w] float32 in [0,1]."""
+    top, left = (max(0, (side - _CROP) // 2) for side in rgb.shape[:2])
+    return images.to_tensor(rgb[top : top + _CROP, left : left + _CROP])
 
 
 def _write_onnx(
@@ -463,6 +590,36 @@ def decibels(given: Tensor, wanted: Tensor) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
+def photograph(height: int, width: int, seed: int = 0) -> Tensor:
+    """Draw a picture [1,3,H,W] in [0,1] that has what rainy photographs have.
+
+    Its spectrum falls as that of scenes does, some edges are hard, some areas are flat or clipped,
+    and bright streaks cross it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(*size: int) -> Tensor:
+        return torch.randn(size, generator=generator)
+
+    scene = torch.zeros(1, 3, height, width)
+    for octave in range(7):
+        cells = (min(2 ** (octave + 1), height), min(2 ** (octave + 1), width))
+        grey, colour = noise(1, 1, *cells), noise(1, 3, *cells)
+        layer = F.interpolate(grey + 0.3 * colour, size=(height, width), mode="bilinear")
+        scene += layer * 0.7**octave
+    scene = 0.45 + 0.18 * scene
+    scene[..., height // 2 :, : width // 3] *= 0.5  # the edge of a wall
+    scene[..., : height // 5, width // 2 :] = 0.92  # a flat sky
+    down, across = torch.arange(height)[:, None], torch.arange(width)[None]
+    for _ in range(height * width // 400 + 1):
+        top, left, light = (float(each) for each in torch.rand(3, generator=generator))
+        rows = (down - top * height).clamp(min=0)
+        near = (across - left * width - 0.2 * rows).abs()
+        streak = (1 - near).clamp(min=0) * ((rows > 0) & (rows < 14))
+        scene += 0.3 * light * streak
+    return scene.clamp(0, 1)
+
+
 def _card(method: Method, weights: WeightsFile, made: Exported) -> str:
     """Return the model card of a file in Markdown."""
     runtime = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "pt2": "torch"}[made.format]
@@ -487,6 +644,13 @@ def _card(method: Method, weights: WeightsFile, made: Exported) -> str:
         "check": f"differs from torch by {made.difference:.2g} of the output's range at most "
         f"(allowed: {made.tolerance:g}) at {sizes}",
     }
+    if (loss := made.int8) is not None:
+        facts["check"] += ", before int8"
+        facts["int8"] = (
+            f"quantised by NNCF after training, on {loss.calibrated} photographs; agrees with "
+            f"float32 to {loss.mean_db:.1f} dB (mean) and {loss.least_db:.1f} dB (least) on "
+            f"{loss.measured} photographs"
+        )
     lines = [f"# {made.path.name}", "", f"{method.title} for {runtime}.", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {' '.join(text.split())} |" for name, text in facts.items()]
     lines += [

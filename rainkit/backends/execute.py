@@ -2,23 +2,27 @@
 
 ``eager`` is torch as it is, ``compile`` is torch.compile (whose own cache on disk keeps compiled
 kernels by the hash of graph, shapes and versions), ``openvino`` and ``onnx`` run the network as a
-converted file, which is kept by the hash of its weights, settings and versions. ``auto`` is eager
-unless ``rainkit bench`` has measured a faster one here that gives the same pictures.
+converted file, which is kept by the hash of its weights, settings and versions, and ``cudagraph``
+starts all kernels of a shape at once on NVIDIA GPUs. ``auto`` is eager until a faster one that
+gives the same pictures is known here, which long runs find out.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +31,7 @@ from rainkit import networks
 from rainkit.api import ImageSpec, Method
 from rainkit.backends import cache, convert
 from rainkit.backends.convert import Run
+from rainkit.backends.graphs import Graphs
 from rainkit.choices import Backend
 from rainkit.errors import MethodError, RainkitError, UsageError
 from rainkit.hyperparameters import section_to_data
@@ -34,8 +39,23 @@ from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
 from rainkit.weights import WeightsFile
 
-__all__ = ["Later", "Runner", "attach", "attach_file", "converted", "identity", "installed"]
+__all__ = [
+    "WORTH",
+    "Auto",
+    "Runner",
+    "attach",
+    "attach_file",
+    "candidates",
+    "converted",
+    "identity",
+    "installed",
+]
 
+WORTH = 20.0
+"""Seconds that torch runs before ``auto`` tries backends of which nothing is known."""
+
+_STEPS = 4
+"""Number of pictures of a run that each backend is compared with torch on."""
 _MODULES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 
 
@@ -60,53 +80,106 @@ class Runner:
 
     Attributes:
         backend: name of the backend.
+        smallest: shortest side in pixels of pictures that the converted network takes.
+        db: PSNR in dB between its results and those of torch in float32; inf if it is not known.
     """
 
     def __init__(self, backend: str, network: ImageOnly, run: Run, smallest: int) -> None:
         self.backend = backend
+        self.smallest = smallest
+        self.db = math.inf
         self._network = network
         self._run = run
-        self._smallest = smallest
 
     def __call__(self, rainy: Tensor) -> Tensor:
         """[B,3,H,W] float in [0,1] -> the clean pictures, float32, not clamped."""
-        if min(rainy.shape[-2:]) < self._smallest:
+        if min(rainy.shape[-2:]) < self.smallest:
             return self._network.eager(rainy)
         pictures = rainy.detach().float().cpu()
         clean = torch.cat([self._run(picture) for picture in torch.split(pictures, 1)])
         return clean.to(self._network.runtime.device)
 
 
-class Later:
-    """Runs torch until a faster backend is ready, which a thread prepares once it would pay.
+class _Candidate:
+    """A runner that is compared with torch on the pictures of a run.
 
-    The preparation starts when torch has run for as long as it takes. A run that ends before was
-    not slowed down.
+    Attributes:
+        runner: the runner.
+        setup_s: seconds that opening it took.
+        db: PSNR in dB between its result of a picture and torch's.
+        best: fewest seconds of a pixel.
+        step: number of pictures that it was compared on.
+    """
+
+    def __init__(self, runner: Runner, setup_s: float) -> None:
+        self.runner, self.setup_s = runner, setup_s
+        self.db = runner.db
+        self.best = math.inf
+        self.step = 0
+
+
+class Auto:
+    """Runs torch, and a faster backend once one is known and ready.
+
+    What was measured here is read from the cache. If nothing was, the installed backends are tried
+    as soon as torch has run for :data:`WORTH` seconds: a process that takes idle time alone
+    converts the network and proves the conversion, and then a few pictures of the run itself are
+    computed by each backend in turn. The fastest that gives the same pictures computes the rest, if
+    it is faster than torch, and the cache keeps the times. So a run is as fast as torch alone, or
+    faster.
 
     Attributes:
         backend: name of the backend that is used now.
+
+    Args:
+        network: the prepared network.
+        told: what tells networks apart: see :func:`identity`.
+        source: method and weights of the network; without them nothing is tried.
+        known: the backend that was measured to be the fastest; None if nothing was measured.
+        cost: seconds that torch runs before the preparation begins.
     """
 
     def __init__(
-        self, network: ImageOnly, make: Callable[[], Callable[[Tensor], Tensor]], cost: float
+        self,
+        network: ImageOnly,
+        told: str,
+        source: tuple[Method, WeightsFile] | None,
+        known: str | None,
+        cost: float,
     ) -> None:
         self.backend = "eager"
-        self._network = network
-        self._make = make
-        self._cost = cost
-        self._spent = 0.0
+        self._network, self._told, self._source = network, told, source
+        self._known, self._cost = known, cost
+        self._spent, self._used_torch = 0.0, False
         self._lock = threading.Lock()
+        self._comparing = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._ready: Callable[[Tensor], Tensor] | None = None
+        self._ready: Runner | None = None
+        self._candidates: list[_Candidate] = []
+        self._torch_best = math.inf
+
+    @property
+    def ran_on(self) -> str:
+        """What has run so far, such as ``eager, then openvino``."""
+        if self._ready is None or not self._used_torch:
+            return self.backend
+        return f"eager, then {self.backend}"
 
     def __call__(self, rainy: Tensor) -> Tensor:
         """[B,3,H,W] float in [0,1] -> the clean pictures, float32, not clamped."""
         if self._ready is not None:
             return self._ready(rainy)
-        start = time.perf_counter()
-        clean = self._network.eager(rainy)
+        self._used_torch = True
+        if self._candidates and min(rainy.shape[-2:]) >= self._candidates[0].runner.smallest:
+            if self._comparing.acquire(blocking=False):
+                try:
+                    return self._compared(rainy)
+                finally:
+                    self._comparing.release()
+            return self._network.eager(rainy)
+        seconds, clean = _timed(self._network.eager, rainy)
         with self._lock:
-            self._spent += time.perf_counter() - start
+            self._spent += seconds
             if self._spent >= self._cost and self._thread is None:
                 self._thread = threading.Thread(target=self._prepare, daemon=True)
                 self._thread.start()
@@ -118,19 +191,149 @@ class Later:
             self._thread.join()
 
     def _prepare(self) -> None:
-        with suppress(RainkitError, RuntimeError, OSError):  # torch goes on
-            ready = self._make()
-            self.backend = getattr(ready, "backend", "eager")
-            self._ready = ready
+        names = (self._known,) if self._known else candidates(self._network)
+        missing = [name for name in names if not _file(self._network, name, self._told).is_file()]
+        refused: dict[str, str] = {}
+        if missing and self._source is not None:
+            refused = _convert_elsewhere(self._network, self._source, missing)
+        opened = []
+        for name in names:
+            if name in refused:
+                self._remember_refused(name)
+                continue
+            with suppress(RainkitError, RuntimeError, OSError):  # torch goes on
+                start = time.perf_counter()
+                runner = converted(self._network, name, self._told)
+                opened.append(_Candidate(runner, time.perf_counter() - start))
+        if self._known and opened:
+            self._use(opened[0].runner)
+        else:
+            self._candidates = opened
+
+    def _compared(self, rainy: Tensor) -> Tensor:
+        """Compute a picture by torch or by a candidate, whose turn it is, and time it.
+
+        Of four pictures, the first is computed by both, of which the candidate's is compared and
+        not timed, and the third by torch.
+        """
+        each = next((each for each in self._candidates if each.step < _STEPS), None)
+        if each is None:  # another thread has just decided
+            return self._network.eager(rainy)
+        each.step += 1
+        if each.step in (1, 3):
+            seconds, clean = _timed(self._network.eager, rainy)
+            self._torch_best = min(self._torch_best, seconds / rainy.numel())
+            if each.step == 1:
+                given = each.runner(rainy)
+                if self._network.runtime.precision == "fp32":
+                    each.db = min(each.db, convert.decibels(given, clean))
+                if not each.db >= cache.PROVEN:
+                    each.step = _STEPS
+        else:
+            seconds, clean = _timed(each.runner, rainy)
+            each.best = min(each.best, seconds / rainy.numel())
+        if self._candidates[-1].step >= _STEPS:
+            self._decide(rainy)
+        return clean
+
+    def _decide(self, rainy: Tensor) -> None:
+        """Take the fastest candidate, if it is faster than torch, and keep the times."""
+        found = [each for each in self._candidates if each.db >= cache.PROVEN]
+        rows = [("eager", self._torch_best, cache.MOST_DB, 0.0)]
+        rows += [
+            (each.runner.backend, each.best, min(each.db, cache.MOST_DB), each.setup_s)
+            for each in self._candidates
+            if math.isfinite(each.best)
+        ]
+        height, width = rainy.shape[-2:]
+        cache.remember(
+            cache.Measurement(
+                backend=name, network=self._told, place=cache.place(self._network.runtime),
+                size=f"{height}x{width}", ms=best * 3 * height * width * 1e3, db=db, setup_s=setup,
+            )
+            for name, best, db, setup in rows
+        )  # fmt: skip
+        for each in self._candidates:
+            if not each.db >= cache.PROVEN:
+                self._remember_refused(each.runner.backend)
+        fastest = min(found, key=lambda each: each.best, default=None)
+        if fastest is not None and fastest.best < cache.FASTER * self._torch_best:
+            self._use(fastest.runner)
+        self._candidates = []
+
+    def _use(self, runner: Runner) -> None:
+        self.backend = runner.backend
+        self._ready = runner
+
+    def _remember_refused(self, name: str) -> None:
+        """Keep that a backend cannot run the network, so that it is not tried again."""
+        place = cache.place(self._network.runtime)
+        refused = cache.Measurement(
+            backend=name, network=self._told, place=place, size="0x0", ms=0.0, db=0.0
+        )
+        cache.remember([refused])
 
 
-def attach(network: ImageOnly, backend: str, told: str) -> ImageOnly:
+def _timed(run: Callable[[Tensor], Tensor], rainy: Tensor) -> tuple[float, Tensor]:
+    start = time.perf_counter()
+    clean = run(rainy)
+    return time.perf_counter() - start, clean
+
+
+def candidates(network: ImageOnly) -> tuple[str, ...]:
+    """Return the installed backends that compute in the precision of a network on the CPU."""
+    precision = network.runtime.precision
+    usable = {"fp32": ("onnx", "openvino"), "bf16": ("openvino",)}.get(precision, ())
+    return tuple(name for name in installed() if name in usable)
+
+
+def _convert_elsewhere(
+    network: ImageOnly, source: tuple[Method, WeightsFile], names: Sequence[str]
+) -> dict[str, str]:
+    """Convert a network in a process that takes idle time alone, into the cache.
+
+    Returns:
+        The backends that cannot run the network, with the reasons.
+    """
+    method, file = source
+    job = {
+        "method": method.name,
+        "weights": str(file.path),
+        "precision": network.runtime.precision,
+        "backends": list(names),
+        "threads": torch.get_num_threads(),
+    }
+    try:
+        # The process ends with this one: it watches its standard input.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rainkit.backends.trial", json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            creationflags=getattr(subprocess, "IDLE_PRIORITY_CLASS", 0),
+        )
+        with process:
+            answer: dict[str, str] = json.loads(cast("IO[str]", process.stdout).read())
+    except (OSError, ValueError):
+        return dict.fromkeys(names, "its process was ended")
+    return answer
+
+
+def attach(
+    network: ImageOnly,
+    backend: str,
+    told: str,
+    source: tuple[Method, WeightsFile] | None = None,
+) -> ImageOnly:
     """Let a prepared network run on a backend; the parts and blocks of a method stay on torch.
 
     Args:
         network: a network of :func:`rainkit.networks.prepare`.
-        backend: ``auto``, ``eager``, ``compile``, ``openvino`` or ``onnx``.
+        backend: a name of :class:`rainkit.choices.Backend`.
         told: what tells networks apart: see :func:`identity`.
+        source: method and weights of the network, with which ``auto`` may try what is not known.
 
     Raises:
         UsageError: the backend is not installed, or cannot run on this device or in this
@@ -142,14 +345,27 @@ def attach(network: ImageOnly, backend: str, told: str) -> ImageOnly:
             network.network.compile()
             network.backend = "compile"
         return network
-    on_cpu = network.runtime.device.type == "cpu"
+    device = network.runtime.device.type
+    on_cpu = device == "cpu"
+    if backend == Backend.CUDAGRAPH:
+        if device != "cuda":
+            raise UsageError(
+                f"--backend {backend} runs on NVIDIA GPUs; pass --device cuda, or --backend eager"
+            )
+        network.runner, network.backend = Graphs(network), str(backend)
+        return network
     if backend == Backend.AUTO:
         if not on_cpu:
+            graphs = cache.fastest(network.runtime, told, [Backend.CUDAGRAPH])
+            if graphs is not None and device == "cuda":
+                return attach(network, Backend.CUDAGRAPH, told)
             return network
-        found = cache.fastest(network.runtime, told, installed())
+        usable = candidates(network)
+        found = cache.fastest(network.runtime, told, usable)
         if found is not None:
-            chosen = found.backend
-            network.runner = Later(network, lambda: converted(network, chosen, told), found.setup_s)
+            network.runner = Auto(network, told, source, found.backend, found.setup_s)
+        elif source is not None and set(usable) - cache.tried(network.runtime, told):
+            network.runner = Auto(network, told, source, None, WORTH)
         return network
     if not on_cpu:
         raise UsageError(
@@ -205,9 +421,8 @@ def converted(network: ImageOnly, backend: str, told: str) -> Runner:
         MethodError: the network cannot be converted, or gives other pictures there.
     """
     spec = network.spec
-    state = network.network.state_dict()
-    place = cache.folder() / "models" / cache.model_key(state, f"{told} {spec!r}", backend)
-    file = place / f"model{convert.SUFFIXES[backend]}"
+    file = _file(network, backend, told)
+    place = file.parent
     precision = network.runtime.precision
     if file.is_file():
         with suppress(RainkitError):  # a damaged file is made again
@@ -230,6 +445,13 @@ def converted(network: ImageOnly, backend: str, told: str) -> Runner:
     return runner
 
 
+def _file(network: ImageOnly, backend: str, told: str) -> Path:
+    """Return the file of a converted network in the cache, which need not exist."""
+    state = network.network.state_dict()
+    key = cache.model_key(state, f"{told} {network.spec!r}", backend)
+    return cache.folder() / "models" / key / f"model{convert.SUFFIXES[backend]}"
+
+
 def _make(network: ImageOnly, spec: ImageSpec, backend: str, folder: Path) -> Run:
     plain: nn.Module = copy.deepcopy(network.network).cpu().float()
     file = folder / f"model{convert.SUFFIXES[backend]}"
@@ -242,15 +464,16 @@ def _proven(network: ImageOnly, backend: str, run: Run) -> Runner:
     """Return the runner if its pictures are within 50 dB of those of torch in float32."""
     spec = network.spec
     runner = Runner(backend, network, run, convert.smallest_side(spec))
-    side = convert.smallest_side(spec) + 33
-    rainy = torch.rand(1, 3, side, side + 16, generator=torch.Generator().manual_seed(2))
+    side = convert.smallest_side(spec)
     plain: nn.Module = copy.deepcopy(network.network)
     exact = networks.prepare(plain, spec, choose_runtime("cpu", "fp32", spec))
     with torch.inference_mode():
-        db = convert.decibels(runner(rainy), exact(rainy))
-    if not db >= cache.PROVEN:
+        for seed, (height, width) in enumerate(((side + 33, side + 97), (side + 64, side + 32))):
+            rainy = convert.photograph(height, width, seed)
+            runner.db = min(runner.db, convert.decibels(runner(rainy), exact(rainy)))
+    if not runner.db >= cache.PROVEN:
         raise MethodError(
-            f"{backend} gives other pictures than torch ({db:.1f} dB, {cache.PROVEN:g} are "
+            f"{backend} gives other pictures than torch ({runner.db:.1f} dB, {cache.PROVEN:g} are "
             "needed); pass --backend eager"
         )
     return runner

@@ -178,7 +178,7 @@ def _drawer(
                 _mark(axes, [value], [point.psnr], point, colours)
         axes.set_xscale("log")
         svg.plain_ticks(axes)
-        axes.xaxis.set_major_formatter(_short)
+        axes.xaxis.set_major_formatter(lambda value, _: _short(value))
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.set_xlabel(label)
         axes.set_ylabel("PSNR in dB")
@@ -212,7 +212,7 @@ def _mark(axes: Axes, x: list[float], y: list[float], point: Point, colours: Col
     )
 
 
-def _short(value: float, _: int | None = None) -> str:
+def _short(value: float) -> str:
     """Return a number of a logarithmic axis, such as ``0.5``, ``200``, ``50k`` or ``1M``."""
     for scale, letter in ((1e6, "M"), (1e3, "k")):
         if value >= 10 * scale or (scale == 1e6 and value >= scale):

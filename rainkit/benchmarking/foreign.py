@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,8 @@ from rainkit.objective import Derained
 __all__ = ["Foreign", "OnnxNetwork", "imported", "torchscript"]
 
 _BYTES = 4  # of a float32, in which ONNX Runtime computes
+
+_LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 
 class Foreign(nn.Module):
@@ -116,8 +119,8 @@ class OnnxNetwork:
     Attributes:
         device: where it runs.
         parameters: number of floating-point values in the file; None if they are elsewhere.
-        layers: as :attr:`rainkit.benchmarking.roofline.LayerCounter.layers`, by the shapes that
-            ONNX infers; empty if it cannot.
+        layers: as :attr:`rainkit.benchmarking.roofline.LayerCounter.layers`; empty if they are
+            unknown.
         version: name and version of the runtime.
     """
 
@@ -138,7 +141,7 @@ class OnnxNetwork:
             import onnxruntime
         except ImportError as error:
             raise UsageError(
-                "--onnx needs a package that is not installed: pip install 'rainkit[onnx]'"
+                "--onnx needs a package that is not installed: pip install onnxruntime"
             ) from error
         cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         if device not in ("auto", "cpu") and not (cuda and device.startswith("cuda")):
@@ -178,7 +181,7 @@ class OnnxNetwork:
         self._name: str = taken[0].name
         self._half = "float16" in taken[0].type
         self._outputs = [each.name for each in self._session.get_outputs()]
-        self.parameters, self.layers = _described(path, self._name, wanted)
+        self.parameters, self.layers = _described(path, self._name, wanted, half=self._half)
 
     def __call__(self, rainy: Tensor) -> Tensor:
         """[B,3,H,W] float32 -> the first result, on the same device."""
@@ -203,56 +206,68 @@ class OnnxNetwork:
 
 
 def _described(
-    path: Path, name: str, shape: tuple[int, ...]
+    path: Path, name: str, shape: tuple[int, ...], *, half: bool
 ) -> tuple[int | None, list[tuple[str, int, int, int]]]:
-    """Return the number of parameters, and the layers as the shapes tell."""
+    """Return the number of parameters, and the layers by the shapes that a pass has."""
     try:
         import onnx
     except ImportError:
         return None, []
     try:
-        model = onnx.load(str(path), load_external_data=False)
-        (taken,) = (each for each in model.graph.input if each.name == name)
-        for side, size in zip(taken.type.tensor_type.shape.dim, shape, strict=True):
-            side.dim_value = size
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception:  # a runtime may open what the checker does not like
+        model = onnx.load(str(path))
+        graph = model.graph
+        floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+        constants = (
+            value.t
+            for node in graph.node
+            if node.op_type == "Constant"
+            for value in node.attribute
+            if value.name == "value"
+        )
+        stored = (*graph.initializer, *constants)
+        parameters = sum(prod(each.dims) for each in stored if each.data_type in floats)
+        nodes = [node for node in graph.node if node.op_type in _LAYERS]
+        shapes = _shapes(model, nodes, name, np.zeros(shape, np.float16 if half else np.float32))
+    except Exception:  # a runtime may open what others do not understand
         return None, []
-    floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
-    graph = model.graph
-    stored = {each.name: tuple(each.dims) for each in graph.initializer}
-    parameters = sum(prod(each.dims) for each in graph.initializer if each.data_type in floats)
-    for node in graph.node:
-        if node.op_type == "Constant":
-            for value in node.attribute:
-                if value.name == "value":
-                    stored[node.output[0]] = tuple(value.t.dims)
-                    parameters += prod(value.t.dims) * (value.t.data_type in floats)
-    shapes = stored | {
-        each.name: tuple(side.dim_value for side in each.type.tensor_type.shape.dim)
-        for each in (*graph.value_info, *graph.input, *graph.output)
-    }
-    layers = []
-    for node in graph.node:
-        operations = _operations(node, shapes)
-        if operations == 0:
-            continue
-        if operations is None:
-            return parameters, []
-        moved = sum(prod(shapes.get(each, ())) for each in (*node.input, *node.output) if each)
-        layers.append(("fp32", operations, moved * _BYTES, 1))
-    return parameters, layers
+    return parameters, [
+        (
+            "fp32",
+            _operations(node, shapes),
+            sum(prod(shapes[each]) for each in _tensors(node)) * _BYTES,
+            1,
+        )
+        for node in nodes
+    ]
 
 
-def _operations(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
-    """Return the floating-point operations of a node: 0 if it is no layer, None if unknown."""
-    kinds = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-    if node.op_type not in kinds:
-        return 0
-    sides = [shapes.get(each, ()) for each in (node.input[0], node.input[1], node.output[0])]
-    if not all(side and all(side) for side in sides):
-        return None
-    given, weight, made = sides
+def _tensors(node: Any) -> list[str]:
+    return [each for each in (*node.input, *node.output) if each]
+
+
+def _shapes(
+    model: Any, nodes: Sequence[Any], name: str, picture: np.ndarray
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what layers take and give, by a model that tells them."""
+    import onnx
+    import onnxruntime
+
+    tensors = list(dict.fromkeys(each for node in nodes for each in _tensors(node)))
+    told = [f"rainkit_shape_{i}" for i in range(len(tensors))]
+    for tensor, answer in zip(tensors, told, strict=True):
+        model.graph.node.append(onnx.helper.make_node("Shape", [tensor], [answer]))
+        kind = onnx.TensorProto.INT64
+        model.graph.output.append(onnx.helper.make_tensor_value_info(answer, kind, [None]))
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    answers = session.run(told, {name: picture})
+    return {each: tuple(map(int, a)) for each, a in zip(tensors, answers, strict=True)}
+
+
+def _operations(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return the floating-point operations of a layer."""
+    given, weight, made = (shapes[each] for each in (node.input[0], node.input[1], node.output[0]))
     if node.op_type == "Conv":
         return 2 * prod(made) * prod(weight[1:])
     if node.op_type == "ConvTranspose":

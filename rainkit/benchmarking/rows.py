@@ -39,7 +39,7 @@ __all__ = [
 NOISY = 0.10
 """Interquartile range of the times, as a share of their median, above which a row is noisy."""
 
-PAIRWISE = "method", "variant", "weights", "height", "width", "batch"
+PAIRWISE = "source", "target", "method", "variant", "weights", "height", "width", "batch"
 """Fields of a job that rows have in common whose times are compared with one another."""
 
 Source = Literal["method", "torchscript", "onnx", "import"]
@@ -234,7 +234,8 @@ class BenchRequest:
         threads: CPU threads of one operation; None for torch's choice.
         end_to_end: whether a picture is also decoded, derained and encoded.
         published: whether the times that the methods' papers print are added.
-        seconds: after this time no further row is begun; None for no limit.
+        seconds: after this time no further row is begun, and none is measured again; None for no
+            limit.
     """
 
     methods: tuple[str, ...] = ()

@@ -159,8 +159,10 @@ class _Case:
 class _Session:
     """The processes of a benchmark, and what is known of the device."""
 
-    def __init__(self, rounds: int, advance: Advance) -> None:
+    def __init__(self, rounds: int, advance: Advance, seconds: float | None) -> None:
         self.rounds = rounds
+        self._seconds = seconds
+        self._begun = time.monotonic()
         self.roofs: dict[tuple[str, int, str], Roof] = {}
         self._advance = advance
         self._shared: Process | None = None
@@ -178,6 +180,9 @@ class _Session:
     def measure(self, cases: Sequence[_Case], where: str) -> None:
         """Measure rows in turns, measure those that scatter again, and finish them."""
         for case in cases:
+            if self._over():
+                case.problem = f"not begun within {self._seconds:g} seconds"
+                continue
             self._advance(f"{where}, preparing", case.job)
             self._prepare(case)
             if self.rounds == 1:
@@ -193,11 +198,15 @@ class _Session:
                 if case.problem is None and spread(case.counted(self.rounds)) > NOISY
             }
             for case in cases:
-                if case.pair in noisy:  # with its rivals, so that ratios hold
+                if case.pair in noisy and not self._over():  # with its rivals: ratios must hold
                     self._advance(f"{where}, again since times scatter", case.job)
                     self._time(case, alone=len(cases) == 1)
         for case in cases:
             self._finish(case)
+
+    def _over(self) -> bool:
+        """Return whether the time for the whole benchmark is over."""
+        return self._seconds is not None and time.monotonic() - self._begun > self._seconds
 
     def _prepare(self, case: _Case) -> None:
         if self._shared is not None and not self._shared.alive:
@@ -295,15 +304,10 @@ def run(request: BenchRequest, advance: Advance | None = None) -> Benchmark:
     rows = jobs_of(request)
     cases = {i: _Case(i, row) for i, row in enumerate(rows) if isinstance(row, Job)}
     groups = _groups(cases.values(), together=request.rounds > 1)
-    started = time.monotonic()
-    with _Session(request.rounds, advance or (lambda where, job: None)) as session:
+    with _Session(request.rounds, advance or (lambda where, job: None), request.seconds) as session:
         done = 0
         for group in groups:
-            if request.seconds is not None and time.monotonic() - started > request.seconds:
-                for case in group:
-                    case.problem = f"not begun within {request.seconds:g} seconds"
-            else:
-                session.measure(group, f"{done + 1} of {len(cases)}")
+            session.measure(group, f"{done + 1} of {len(cases)}")
             done += len(group)
     roofs = tuple(session.roofs.values())
     ratios = _speed_ups(list(cases.values()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rainkit.benchmarking.figure import write_figure
-from rainkit.benchmarking.rows import Benchmark, Row
+from rainkit.benchmarking.rows import Benchmark, Job, Row
 from rainkit.files import counted, write_text
 from rainkit.render import text_tables
 
@@ -63,6 +63,13 @@ def _number(field: str, form: str) -> Callable[[Row], str]:
     return cell
 
 
+def _variant(job: Job) -> str:
+    """Return the variant, the file of weights, or where the network of someone else comes from."""
+    if job.source != "method":
+        return job.source
+    return job.variant if job.weights is None else Path(job.weights).name
+
+
 def _precision(row: Row) -> str:
     job, timing = row.job, row.timing
     by = "" if job.backend == "eager" else f" {job.backend}"
@@ -71,10 +78,7 @@ def _precision(row: Row) -> str:
 
 _TEXTS = (
     Column("method", lambda row: row.job.method),
-    Column(
-        "variant",
-        lambda row: row.job.variant if row.job.weights is None else Path(row.job.weights).name,
-    ),
+    Column("variant", lambda row: _variant(row.job)),
     Column("size", lambda row: row.job.size),
     Column("dtype", _precision),
 )

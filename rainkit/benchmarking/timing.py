@@ -323,7 +323,7 @@ def _method(job: Job) -> tuple[torch.nn.Module, ImageSpec, str]:
     if job.variant not in method.variants:
         known = ", ".join(method.variants)
         raise UsageError(f"{job.method} has no variant {job.variant}; it has {known}")
-    file = job.weights and weights.find(method, job.weights)
+    file = weights.find(method, job.weights) if job.weights else None
     settings = file.network if file else method.variants[job.variant].network
     built = networks.build(method, settings)
     built = weights.load(built, file) if file else built

@@ -34,6 +34,7 @@ from rich.text import Text
 __all__ = [
     "Verbosity",
     "errors",
+    "followed",
     "output",
     "print_event",
     "print_json",
@@ -66,6 +67,11 @@ _level = Verbosity.NORMAL
 def verbosity() -> Verbosity:
     """Return how much commands are to say."""
     return _level
+
+
+def followed() -> Console:
+    """Return the console for what a long run says of itself: standard error, or silence."""
+    return _console(quiet=True) if _level == Verbosity.QUIET else errors
 
 
 def set_verbosity(level: Verbosity) -> None:

@@ -44,13 +44,24 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            "--int8",
+            metavar="FOLDER",
+            help="Quantise to int8 on the rainy photographs of a folder (rainkit[int8]); the card "
+            "says what it costs.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a method with its weights as a file for ONNX Runtime, OpenVINO or torch.
 
     The file takes pictures of any height and width from 32 px on, one at a time, in float32. It is
-    kept only if it gives what torch gives at odd and at even sizes.
+    kept only if it gives what torch gives at odd and at even sizes. With --int8 it computes in
+    integers of 8 bits: it is a quarter as large and may be faster, and pictures change a little.
 
     For example:
 
@@ -64,7 +75,9 @@ def export(
     setup = set_up(method, RuntimeOptions(), weights=weights, variant=variant)
     from rainkit import backends  # imports torch
 
-    made = backends.export(setup.method, setup.weights, kind, output, overwrite=overwrite)
+    made = backends.export(
+        setup.method, setup.weights, kind, output, int8=int8, overwrite=overwrite
+    )
     if as_json:
         print_json(made.to_data())
         return
@@ -74,4 +87,9 @@ def export(
         f"differs from torch by {made.difference:.2g} at most (allowed: {made.tolerance:g}) at "
         f"{sizes}"
     )
+    if (loss := made.int8) is not None:
+        tell(
+            f"int8 on {loss.calibrated} photographs: agrees with float32 to {loss.mean_db:.1f} dB, "
+            f"at least {loss.least_db:.1f} dB, on {loss.measured} photographs"
+        )
     tell(f"model card: {made.card}")

@@ -165,7 +165,7 @@ Effort: TypeAlias = Annotated[
 Backend: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="auto|eager|compile|openvino|onnx|FILE",
+        metavar="auto|eager|compile|openvino|onnx|cudagraph|FILE",
         help="What executes the network: torch eager, torch.compile, OpenVINO, ONNX Runtime, or a "
         "file of rainkit export. auto: the fastest that rainkit bench has measured here, or eager.",
         autocompletion=starting(choices.Backend),

@@ -14,7 +14,15 @@ import typer
 from rainkit import choices
 from rainkit import config as settings_of_user
 from rainkit.cli import completion
-from rainkit.cli.console import errors, print_json, print_table, tell, warn
+from rainkit.cli.console import (
+    Verbosity,
+    followed,
+    print_json,
+    print_table,
+    tell,
+    verbosity,
+    warn,
+)
 from rainkit.cli.options import choice, refuse_together
 from rainkit.errors import INTERRUPTED, UsageError
 from rainkit.files import counted
@@ -266,7 +274,7 @@ def train(
         _explain(request, dry_run, as_json=as_json)
         return
     with _continuing(request.run):
-        result = training.train(request, console=errors)
+        result = training.train(request, console=followed())
         _show_result(result, as_json=as_json)
 
 
@@ -286,7 +294,7 @@ def _show_result(result: TrainResult, *, as_json: bool) -> None:
         _continue(result.run, f"step {result.steps} of {result.planned}")
     if _speaks() and as_json:
         print_json(result.to_data())
-    elif _speaks():
+    elif _speaks() and verbosity() != Verbosity.QUIET:
         _describe(result)
     if result.stopped == "signal":
         raise typer.Exit(INTERRUPTED)
@@ -361,7 +369,7 @@ def _ablate(
             _explain(request, choices.DryRun.PLAN, as_json=as_json)
         return
     with _continuing(home):
-        result = training.ablate(requests, home, errors)
+        result = training.ablate(requests, home, followed())
     if _speaks():
         _ablation(result, as_json=as_json)
     if len(result.runs) < len(requests):

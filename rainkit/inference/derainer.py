@@ -382,7 +382,7 @@ class Derainer:
         )
         self._checked(output)
         results = []
-        for layers, each in zip(output.layers.split(1), pictures, strict=True):
+        for layers, each in zip(torch.split(output.layers, 1), pictures, strict=True):
             of_one = dataclasses.replace(output, layers=layers)
             results.append(self._finished(each, self._spared(of_one, each.rgb), False))
         return results

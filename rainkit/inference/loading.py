@@ -187,9 +187,9 @@ def load(
         spare_traces: whether to give back what is too faint to be rain, and shifts of colour where
             there is none (:mod:`rainkit.inference.traces`); None for what suits the weights, False
             for the network's own result.
-        backend: what executes the network: ``auto`` for the fastest that ``rainkit bench`` has
-            measured here, or else torch; ``eager``, ``compile``, ``openvino``, ``onnx``, or a file
-            of ``rainkit export``.
+        backend: what executes the network: ``auto`` for the fastest that was measured here to give
+            the same pictures, which long runs find out, or else torch; ``eager``, ``compile``,
+            ``openvino``, ``onnx``, or a file of ``rainkit export``.
         compile: use ``torch.compile``; if that fails, warn and go on without.
 
     Raises:
@@ -258,7 +258,8 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
     elif options.backend.endswith(EXPORTED):
         backends.attach_file(network, Path(options.backend), file, method.name)
     else:
-        backends.attach(network, options.backend, backends.identity(method, file.network))
+        told = backends.identity(method, file.network)
+        backends.attach(network, options.backend, told, (method, file))
     grid = Grid.of_method(setup.spec, options.tile, runtime.device.type)
     _log.debug(
         "%s runs on %s in %s by %s, %s",

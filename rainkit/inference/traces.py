@@ -137,16 +137,15 @@ def _enlarged(plane: Plane, low: int, high: int, size: tuple[int, int]) -> Plane
     scale = np.float32(plane.shape[0] / height), np.float32(plane.shape[1] / width)
     rows = (np.arange(low, high, dtype=np.float32) + 0.5) * scale[0] - 0.5
     columns = (np.arange(width, dtype=np.float32) + 0.5) * scale[1] - 0.5
-    grid = np.meshgrid(columns, rows)
-    return np.asarray(
-        cv2.remap(plane, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
-    )
+    across, along = np.meshgrid(columns, rows)
+    wide = cv2.remap(plane, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(wide, np.float32)
 
 
 def _levels(rgb: NDArray[Any]) -> Plane:
     """Return a picture in grey levels (0 to 255)."""
     scale = {"uint8": 1.0, "uint16": 255 / 65535}.get(rgb.dtype.name, 255.0)
-    return np.multiply(rgb, np.float32(scale), dtype=np.float32)
+    return np.asarray(np.multiply(rgb, np.float32(scale), dtype=np.float32), np.float32)
 
 
 def _stored(levels: Plane, dtype: np.dtype[Any]) -> NDArray[Any]:

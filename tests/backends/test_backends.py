@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from rainkit import backends, networks, weights
-from rainkit.api import ImageSpec
-from rainkit.backends import Measurement, cache, convert, execute
+from rainkit import backends, networks, plugins, weights
+from rainkit.api import ImageSpec, Method
+from rainkit.backends import Measurement, cache, convert, execute, graphs, trial
 from rainkit.errors import FileError, MethodError, UsageError
 from rainkit.objective import Derained
 from rainkit.precision import choose_runtime
+from rainkit.weights import WeightsFile
 
 CPU32 = choose_runtime("cpu", "fp32")
 SPEC = ImageSpec(multiple_of=4, min_size=3)
@@ -178,17 +179,65 @@ def test_auto_runs_torch_until_the_faster_backend_is_ready(pooled, kept: Path):
     cache.remember([_measured("eager", 10), _measured("onnx", 8)])
     backends.attach(network, "auto", "n")
     later = network.runner
-    assert isinstance(later, execute.Later)
+    assert isinstance(later, execute.Auto)
     rainy = _picture(37, 51)
     first = network(rainy)
     later.wait()
-    assert later.backend == "onnx"
+    assert (later.backend, network.ran_on) == ("onnx", "eager, then onnx")
     assert torch.allclose(network(rainy), first, atol=1e-5)
     threads = [threading.Thread(target=network, args=(rainy,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_a_long_run_finds_the_fastest_backend_and_the_next_run_knows_it(
+    tiny_method, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = weights.find(tiny_method, str(tiny_weights))
+    spec, told = tiny_method.image(found.network), backends.identity(tiny_method, found.network)
+    monkeypatch.setattr(plugins, "get", {"tiny": tiny_method}.__getitem__)
+    monkeypatch.setattr(execute, "WORTH", 0.0)
+    monkeypatch.setattr(execute, "installed", lambda: ("onnx",))
+    jobs = []
+
+    def in_this_process(
+        network: networks.ImageOnly, source: tuple[Method, WeightsFile], names: list[str]
+    ) -> dict[str, str]:
+        job = {"method": source[0].name, "weights": str(source[1].path), "backends": names}
+        jobs.append(job)
+        return trial.convert_all(job | {"precision": "fp32", "threads": torch.get_num_threads()})
+
+    monkeypatch.setattr(execute, "_convert_elsewhere", in_this_process)
+    fast = {"onnx": 1.0, "eager": 3.0}
+
+    def timed(run, rainy: torch.Tensor) -> tuple[float, torch.Tensor]:
+        return fast[getattr(run, "backend", "eager")], run(rainy)
+
+    monkeypatch.setattr(execute, "_timed", timed)
+
+    def run(pictures: int) -> networks.ImageOnly:
+        built = weights.load(networks.build(tiny_method, found.network), found)
+        network = networks.prepare(built, spec, CPU32, folded=True)
+        backends.attach(network, "auto", told, (tiny_method, found))
+        for _ in range(pictures):
+            rainy = _picture(40, 52)
+            with torch.inference_mode():
+                assert torch.allclose(network(rainy), network.eager(rainy), atol=1e-5)
+            if network.runner is not None:
+                network.runner.wait()
+        return network
+
+    assert run(1).ran_on == "eager", "one picture is not worth it"
+    assert run(5).ran_on == "eager, then onnx"
+    assert len(jobs) == 1, "the conversion of the first run was there"
+    assert cache.fastest(CPU32, told, ("onnx",)).db >= cache.PROVEN
+    assert run(2).ran_on == "eager, then onnx"
+    fast["onnx"] = 4.0
+    (cache.folder() / "measured.json").unlink()
+    assert run(5).ran_on == "eager", "what is slower is not taken"
+    assert run(1).runner is None, "and not tried again"
 
 
 def test_a_conversion_is_kept_by_the_hash_of_its_weights(pooled, kept: Path, monkeypatch):
@@ -208,6 +257,66 @@ def test_a_conversion_is_kept_by_the_hash_of_its_weights(pooled, kept: Path, mon
     with pytest.raises(MethodError, match="converted again"):
         backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")
     assert [*(kept / "models").iterdir()] == [model], "nothing half made is left"
+
+
+def test_int8_says_what_it_costs(
+    rainkit, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    photos, file = tmp_path / "photos", tmp_path / "tiny.xml"
+    photos.mkdir()
+    asked = ("export", "-m", "tiny", "--weights", tiny_weights, "--int8", photos)
+    code, _, err = rainkit(*asked)
+    assert (code, "photos: holds no picture" in err) == (2, True), err
+    for number in range(3):
+        rgb = convert.photograph(60, 300, number)[0].permute(1, 2, 0).numpy()
+        Image.fromarray((rgb * 255).astype(np.uint8)).save(photos / f"{number}.png")
+    code, _, err = rainkit(*asked, "--format", "pt2")
+    assert (code, "pt2 has no int8" in err) == (2, True), err
+    code, out, err = rainkit(*asked, "--format", "openvino", "-o", file, "--json")
+    assert code == 0, err
+    loss = json.loads(out)["int8"]
+    assert (loss["calibrated"], loss["measured"]) == (2, 1)
+    assert 20 < loss["least_db"] <= loss["mean_db"] < 90, "neither broken nor float32"
+    assert (
+        "quantised by NNCF after training, on 2 photographs" in file.with_suffix(".md").read_text()
+    )
+    assert {each.name for each in tmp_path.glob("tiny.*")} == {"tiny.xml", "tiny.bin", "tiny.md"}
+    monkeypatch.setattr(convert.importlib.util, "find_spec", lambda _: None)
+    code, _, err = rainkit(*asked)
+    assert (code, "pip install nncf" in err) == (2, True), err
+
+
+def test_graphs_are_recorded_for_the_second_picture_of_a_shape(pooled, monkeypatch):
+    """What is kept and when; recording itself needs a GPU."""
+    network = networks.prepare(pooled, SPEC, CPU32)
+    recorded = []
+
+    class Graph:
+        def __init__(self, given: torch.Tensor) -> None:
+            self.given, self.clean = given, torch.empty_like(given)
+
+        def replay(self) -> None:
+            self.clean.copy_(network.eager(self.given))
+
+    def record(self: graphs.Graphs, rainy: torch.Tensor):
+        recorded.append(tuple(rainy.shape[-2:]))
+        graph = Graph(rainy.clone())
+        return graph, graph.given, graph.clean
+
+    monkeypatch.setattr(graphs.Graphs, "_recorded", record)
+    run = graphs.Graphs(network)
+    first = _picture(20, 24)
+    results = [run(first), run(first), run(first + 0.1)]
+    assert recorded == [(20, 24)]
+    for rainy, result in zip((first, first, first + 0.1), results, strict=True):
+        assert torch.equal(result, network.eager(rainy)), "no result is written over"
+    for width in range(28, 28 + 4 * graphs.MOST, 4):
+        for _ in range(2):
+            run(_picture(20, width))
+    run(first)
+    assert recorded.count((20, 24)) == 2, "the graph that was not used for longest is given up"
+    with pytest.raises(UsageError, match="--backend cudagraph runs on NVIDIA GPUs"):
+        backends.attach(network, "cudagraph", "n")
 
 
 def test_backends_that_cannot_be_are_refused(pooled):

@@ -157,6 +157,10 @@ def test_a_roof_is_measured(monkeypatch):
     gflop_s, gb_s = roofline.measured_roof(torch.device("cpu"), "fp32")
     assert gflop_s > 0.1
     assert gb_s > 0.1
+    paces = {"fp32": 7e9, "bf16": 1e6}
+    monkeypatch.setattr(roofline, "_pace", lambda device, precision: paces[precision])
+    emulated, _ = roofline.measured_roof(torch.device("cpu"), "bf16")
+    assert emulated == 7, "an emulated format is no limit"
 
 
 class Peer(nn.Module):

@@ -111,5 +111,6 @@ WEIGHTS = (
                 input_ssim=0.6574,
             ),
         ),
+        gflop=429.2,
     ),
 )

@@ -39,7 +39,7 @@ class Loaded(nn.Module):
 
     def forward(self, rainy: Tensor) -> Derained:
         """[B, 3, H, W] in [0, 1] -> the clean picture in [0, 1]; there are no parts."""
-        pictures = [self._call(self._descriptor, each) for each in rainy.split(1)]
+        pictures = [self._call(self._descriptor, each) for each in torch.split(rainy, 1)]
         return Derained(torch.cat(pictures), {})
 
 
@@ -67,17 +67,18 @@ def _load(path: Path) -> ImageModelDescriptor[Any]:
     Raises:
         ValueError: there is none in the file; the message gives the reason and the remedy.
     """
-    with suppress(ImportError):  # architectures under other licences, if they are installed
-        importlib.import_module("spandrel_extra_archs").install(ignore_duplicates=True)
     state = _tensors(path)
     try:
-        found = ModelLoader("cpu").load_from_state_dict(state)
+        with warnings.catch_warnings(action="ignore"):  # architectures are as old as their papers
+            with suppress(ImportError):  # those under other licences, if they are installed
+                importlib.import_module("spandrel_extra_arches").install(ignore_duplicates=True)
+            found = ModelLoader("cpu").load_from_state_dict(state)
     except UnsupportedModelError:
         names = [f"{name} {list(each.shape)}" for name, each in state.items() if _is_tensor(each)]
         held = ", ".join(names[:3]) or "no tensors"
         raise ValueError(
             f"spandrel {version('spandrel')} knows no architecture of this file ({held}); more are "
-            "in the package spandrel_extra_archs"
+            "in the package spandrel_extra_arches"
         ) from None
     except Exception as error:  # the architecture that was recognised may raise anything
         reason = " ".join(str(error).split())[:200]
