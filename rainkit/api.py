@@ -40,6 +40,7 @@ __all__ = [
     "RAIN",
     "Hyperparameters",
     "ImageSpec",
+    "MeasuredPhotographs",
     "MeasuredResult",
     "Method",
     "Paper",
@@ -274,6 +275,23 @@ class MeasuredResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredPhotographs:
+    """What weights leave of the rain in photographs, which have no ground truth.
+
+    Figures are compared only if they are of the same number of photographs at the same size.
+
+    Attributes:
+        images: number of photographs.
+        longest_side: size in pixels that they were shrunk to.
+        streaks_left: mean share of the energy along the streaks that is left; 1 if all is.
+    """
+
+    images: int
+    longest_side: int
+    streaks_left: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
     """Time that the network took for a picture, as ``rainkit bench`` measured it.
 
@@ -308,6 +326,9 @@ class Weights:
         trained_on: description of the training data.
         recipe: recipe file or command of the training.
         results: measured scores on pictures that the training never saw.
+        photographs: what was measured on photographs of real rain; None if nothing was.
+        gflop: work of the network on a picture of 512 x 512 pixels, in 10^9 operations, of which a
+            multiply-add has two; None if it was not counted.
         spare_traces: whether inference gives back what the network takes off that is too faint to
             be rain, and shifts of colour where there is none. False for the network's own results,
             and for weights that take off anything else than rain.
@@ -322,6 +343,8 @@ class Weights:
     trained_on: str
     recipe: str
     results: tuple[MeasuredResult, ...] = ()
+    photographs: MeasuredPhotographs | None = None
+    gflop: float | None = None
     spare_traces: bool = False
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "build",
     "checked",
     "fold_batch_norms",
+    "gflop",
     "pad",
     "parameters",
     "prepare",
@@ -59,6 +60,22 @@ def parameters(module: nn.Module) -> int:
     if isinstance(module, ImageOnly):
         return module.parameter_count
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def gflop(network: nn.Module, side: int = 64) -> float:
+    """Return the work of a network on 512 x 512 pixels, in 10^9 operations, counted on fewer.
+
+    A multiply-add counts as two operations. Only convolutions and products of matrices count.
+
+    Args:
+        network: the network in eval mode, on the CPU.
+        side: side in pixels of the picture on which it runs.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(torch.full((1, 3, side, side), 0.5))
+    return counter.get_total_flops() * (512 / side) ** 2 / 1e9
 
 
 def training_runtime(network: nn.Module, spec: ImageSpec, runtime: Runtime) -> Runtime:

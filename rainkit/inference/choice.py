@@ -1,15 +1,18 @@
-"""The choice of a method for each picture: by the kind of its rain, and by measured scores.
+"""The choice of a method for each picture: by the kind of its rain, and by measured figures.
 
-Weights come with scores that were measured on pairs (:attr:`rainkit.weights.WeightsFile.results`).
-Those of the pairs with a kind of rain say which method takes most of it off. So the choice follows
-the weights that are installed, and a method that is not installed leaves its place to the next
-best. docs/benchmarks/choice.md has the measurements.
+Weights come with figures: scores on pairs (:attr:`rainkit.weights.WeightsFile.results`), of which
+those with a kind of rain say which method takes most of it off, what is left of the streaks in
+photographs of real rain, and the work of the network. :func:`scores` adds them up. So the choice
+follows the weights that are installed, and a method that is not installed leaves its place to the
+next best. docs/benchmarks/choice.md has the measurements.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,24 +22,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit import plugins
-from rainkit.api import MeasuredResult
+from rainkit.api import MeasuredPhotographs, MeasuredResult
 from rainkit.errors import RainkitError, UsageError
 from rainkit.images import RGB8, shrink
 from rainkit.inference.setup import AUTO, Setup, set_up
 from rainkit.runtime_options import RuntimeOptions
+from rainkit.weights import WeightsFile
 
 __all__ = [
-    "DRY",
     "SETS",
     "AutoSetup",
     "Measure",
     "RainKind",
+    "Score",
     "choose",
     "gain",
-    "is_dry",
     "kind_of",
     "measure",
     "rain_kind",
+    "scores",
+    "small",
 ]
 
 _log = logging.getLogger(__name__)
@@ -62,10 +67,6 @@ _DENSE = 23.0
 """Number of streaks in 100 x 100 pixels above which rain is dense."""
 
 
-DRY = 7.5
-"""Number of streaks in 100 x 100 pixels below which a picture is taken to have no rain."""
-
-
 def rain_kind(picture: NDArray[Any]) -> RainKind:
     """Return the kind of the rain in a picture.
 
@@ -73,15 +74,6 @@ def rain_kind(picture: NDArray[Any]) -> RainKind:
         picture: [H,W,3], uint8, uint16, or floats in [0,1].
     """
     return kind_of(measure(picture))
-
-
-def is_dry(picture: NDArray[Any]) -> bool:
-    """Return whether no rain is found in a picture [H,W,3] of uint8, uint16, or floats in [0,1].
-
-    It has fewer streaks, thin bright lines near the vertical, than any photograph of rain that was
-    measured. Many scenes without rain have more, and are not told from light rain.
-    """
-    return measure(picture).density < DRY
 
 
 class Measure(NamedTuple):
@@ -100,7 +92,7 @@ def measure(picture: NDArray[Any]) -> Measure:
     """Measure the rain in a picture [H,W,3] of uint8, uint16, or floats in [0,1]."""
     from rainkit.rain.realism import segment  # not every run looks for rain
 
-    found = segment(_small(picture))
+    found = segment(small(picture))
     light = found.coverage * float(found.contrast.mean()) if len(found) else 0.0
     return Measure(found.density, light)
 
@@ -112,7 +104,12 @@ def kind_of(measured: Measure) -> RainKind:
     return "dense" if measured.density > _DENSE else "sparse"
 
 
-def _small(picture: NDArray[Any]) -> RGB8:
+def small(picture: NDArray[Any]) -> RGB8:
+    """Return a picture as rain is measured in it: of at most 480 pixels, uint8.
+
+    Args:
+        picture: [H,W,3], uint8, uint16, or floats in [0,1].
+    """
     if max(picture.shape[:2]) > _SIDE:
         picture = shrink(picture, _SIDE)
     if picture.dtype == np.uint8:
@@ -133,6 +130,59 @@ def gain(results: Sequence[MeasuredResult], kind: RainKind) -> float | None:
     return sum((r.psnr - r.input_psnr) * r.images for r in of_kind) / pictures
 
 
+_PER_DOUBLING = 0.5
+"""What twice the work has to be worth, in dB."""
+
+
+class Score(NamedTuple):
+    """What weights are worth for a kind of rain, in dB.
+
+    Attributes:
+        pairs: by how much they raise the PSNR of pairs with this rain.
+        photographs: by how much they lower the energy of the streaks in photographs.
+        work: what is taken off for the work of the network.
+    """
+
+    pairs: float
+    photographs: float
+    work: float
+
+    @property
+    def total(self) -> float:
+        """The sum, by which weights are chosen."""
+        return self.pairs + self.photographs - self.work
+
+
+def scores(files: Sequence[WeightsFile], kind: RainKind) -> dict[str, Score]:
+    """Return what weights are worth for a kind of rain, by name, in dB; comparable among them.
+
+    Weights without pairs of this kind are left out. Where another figure is missing, the worst one
+    of the others stands in for it.
+    """
+    pairs = {each.name: gain(each.results, kind) for each in files}
+    sets = Counter(_which(each.photographs) for each in files if each.photographs)
+    common = sets.most_common(1)[0][0] if sets else None
+    taken = {
+        each.name: -10 * math.log10(max(each.photographs.streaks_left, 1e-3))
+        for each in files
+        if each.photographs and _which(each.photographs) == common
+    }
+    work = {each.name: each.gflop for each in files if each.gflop}
+    least = min(work.values(), default=1.0)
+    cost = {name: _PER_DOUBLING * math.log2(gflop / least) for name, gflop in work.items()}
+    worst, dearest = min(taken.values(), default=0.0), max(cost.values(), default=0.0)
+    return {
+        name: Score(gained, taken.get(name, worst), cost.get(name, dearest))
+        for name, gained in pairs.items()
+        if gained is not None
+    }
+
+
+def _which(measured: MeasuredPhotographs) -> tuple[int, int]:
+    """Return what figures of photographs must have in common to be compared."""
+    return measured.images, measured.longest_side
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AutoSetup(Setup):
     """Set-ups of several methods, one for each kind of rain.
@@ -141,11 +191,11 @@ class AutoSetup(Setup):
 
     Attributes:
         by_kind: the set-up for each kind.
-        gains: its measured gain in dB for each kind; None if there is none.
+        gains: what it is worth for each kind; None if nothing was measured.
     """
 
     by_kind: Mapping[RainKind, Setup]
-    gains: Mapping[RainKind, float | None]
+    gains: Mapping[RainKind, Score | None]
 
     @property
     def name(self) -> str:
@@ -178,14 +228,14 @@ class AutoSetup(Setup):
         kinds: dict[str, list[str]] = {}
         for kind, each in self.by_kind.items():
             measured = self.gains[kind]
-            told = "" if measured is None else f" ({measured:+.1f} dB)"
+            told = "" if measured is None else f" ({measured.pairs:+.1f} dB)"
             kinds.setdefault(each.weights.name, []).append(f"{kind}{told}")
         chosen = (f"{name} for {' and '.join(of)} rain" for name, of in kinds.items())
-        return f"{', '.join(chosen)}: the best by their measured gains on pairs"
+        return f"{', '.join(chosen)}: the best by gains on pairs, real photographs and work"
 
 
 def choose(options: RuntimeOptions) -> AutoSetup:
-    """Return the installed method with the highest measured gain for each kind of rain.
+    """Return the installed method with the best figures for each kind of rain.
 
     Methods that are broken, ship no weights, or do not offer what the options ask for are left out.
 
@@ -214,12 +264,13 @@ def choose(options: RuntimeOptions) -> AutoSetup:
             else plugins.none_installed()
         )
     by_kind: dict[RainKind, Setup] = {}
-    gains: dict[RainKind, float | None] = {}
+    gains: dict[RainKind, Score | None] = {}
+    named = {each.weights.name: each for each in setups}
     for kind in SETS:
-        measured = [(gain(each.weights.results, kind), each) for each in setups]
-        scored = [(value, each) for value, each in measured if value is not None]
+        scored = scores([each.weights for each in setups], kind)
         if scored:
-            gains[kind], by_kind[kind] = max(scored, key=lambda pair: pair[0])
+            best = max(scored, key=lambda name: scored[name].total)
+            gains[kind], by_kind[kind] = scored[best], named[best]
     if not by_kind:
         if len(setups) > 1:
             names = ", ".join(each.method.name for each in setups)
@@ -229,7 +280,7 @@ def choose(options: RuntimeOptions) -> AutoSetup:
             )
         by_kind["sparse"], gains["sparse"] = setups[0], None
     # A kind that nobody has measured goes to the method that is best on the others.
-    known = max(by_kind, key=lambda kind: gains[kind] or 0.0)
+    known = max(by_kind, key=lambda kind: score.total if (score := gains[kind]) else 0.0)
     for kind in SETS:
         if kind not in by_kind:
             by_kind[kind], gains[kind] = by_kind[known], None

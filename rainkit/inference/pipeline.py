@@ -30,7 +30,8 @@ from rainkit.errors import UsageError, described
 from rainkit.files import sha256
 from rainkit.images import Picture
 from rainkit.inference import inputs
-from rainkit.inference.choice import is_dry
+from rainkit.inference.choice import measure
+from rainkit.inference.dryness import DRY_DENSITY, was_dry
 from rainkit.inference.outcomes import InferRequest, Outcome, Progress
 from rainkit.inference.outputs import Job
 from rainkit.inference.record import Notes, Records
@@ -71,20 +72,23 @@ class Finished:
 class _Read:
     """A decoded picture with the hash of its file, or the reason why there is none.
 
-    If the picture is to be left as it is, ``dry`` holds the file.
+    If it is to be left as it is where there is no rain in it, ``file`` holds the file's bytes;
+    ``dry`` is set if that needs no network to be seen.
     """
 
     picture: Picture | None = None
     sha256: str | None = None
     seen: str | None = None
     error: str | None = None
-    dry: bytes | None = None
+    file: bytes | None = None
+    dry: bool = False
 
     @property
     def nbytes(self) -> int:
         if self.picture is None:
             return 0
-        return self.picture.rgb.nbytes + sum(each.rgb.nbytes for each in self.picture.following)
+        pixels = sum(each.rgb.nbytes for each in (self.picture, *self.picture.following))
+        return pixels + len(self.file or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +308,7 @@ def _alike(one: _Read, other: _Read) -> bool:
     first, second = one.picture, other.picture
     if first is None or second is None:
         return False
-    return first.size == second.size and not second.following and one.dry is other.dry is None
+    return first.size == second.size and not second.following and not (one.dry or other.dry)
 
 
 class _Networks:
@@ -370,7 +374,10 @@ class _Networks:
                 results = []
             each = (time.perf_counter() - start) / len(reads)
             if results:
-                return [_Computed(*both, each) for both in zip(reads, results, strict=True)]
+                return [
+                    _Computed(read, _kept_dry(read, result, derainer.strength), each)
+                    for read, result in zip(reads, results, strict=True)
+                ]
             self._one_by_one = True  # such as for lack of memory
         return [self._compute_one(*each, derainer) for each in zip(jobs, reads, strict=True)]
 
@@ -467,8 +474,11 @@ def _read(job: Job, *, keep_dry: bool) -> _Read:
         return _Read(error=_about(job.input, error))
     try:
         picture = images.decode(data, job.input, every_frame=True)
-        dry = keep_dry and all(is_dry(each.rgb) for each in (picture, *picture.following))
-        return _Read(picture, digest, seen, dry=data if dry else None)
+        if not keep_dry:
+            return _Read(picture, digest, seen)
+        frames = (picture, *picture.following)
+        dry = all(measure(each.rgb).density < DRY_DENSITY for each in frames)
+        return _Read(picture, digest, seen, file=data, dry=dry)
     except Exception as error:  # whatever it is, the other pictures can be derained
         return _Read(None, digest, seen, _about(job.input, error))
 
@@ -482,16 +492,32 @@ def _about(path: Path, error: Exception) -> str:
 def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -> _Computed:
     if read.picture is None:
         return _Computed(read, error=read.error)
-    if read.dry is not None:
-        from rainkit.inference.derainer import Result  # imports torch
-
-        return _Computed(read, Result(picture=read.picture, dry=True))
+    if read.dry:
+        return _Computed(read, _left(read.picture))
     start = time.perf_counter()
     try:
         result = derainer.derain_picture(read.picture, on_tile, parts=parts)
+        result = _kept_dry(read, result, derainer.strength)
     except Exception as error:
         return _Computed(read, error=described(error))
     return _Computed(read, result, time.perf_counter() - start)
+
+
+def _kept_dry(read: _Read, result: Result, strength: float) -> Result:
+    """Return the picture itself if that is asked for, and what was taken off it is no rain."""
+    if read.file is None or read.picture is None:
+        return result
+    rainy, derained = read.picture, result.picture
+    frames = zip((rainy, *rainy.following), (derained, *derained.following), strict=True)
+    if all(was_dry(one.rgb, other.rgb, strength) for one, other in frames):
+        return _left(rainy)
+    return result
+
+
+def _left(picture: Picture) -> Result:
+    from rainkit.inference.derainer import Result  # imports torch
+
+    return Result(picture=picture, dry=True)
 
 
 _DerainVideo: TypeAlias = "Callable[[Job, _Read, Derainer, OnFrame], _Computed]"
@@ -578,7 +604,7 @@ def _write(
         try:
             if not (job.made and job.parts):
                 same = job.suffix.lower() == job.input.suffix.lower()
-                data = (read.dry if same else None) or images.encode(
+                data = (read.file if same and result.dry else None) or images.encode(
                     result.picture, job.suffix, quality=quality
                 )
                 _write_result(records, job, data, computed, overwrite=overwrite)

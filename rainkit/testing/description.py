@@ -248,3 +248,16 @@ class Shipping(Contract):
             network = weights.load(networks.build(method, file.network), file)
             image = wrapped(network, method.image(file.network))(picture_of(1, 29, 37))
             assert image.isfinite().all(), f"{who}: gives nan or inf"
+
+    def test_declared_work_is_that_of_the_network(self) -> None:
+        """``Weights.gflop``, by which ``--method auto`` weighs time, is what torch counts."""
+        method = self.described()
+        declared = [each for each in method.weights if each.gflop is not None]
+        if not declared:
+            pytest.skip("no Weights.gflop is given")
+        for each in declared:
+            network = networks.build(method, method.variants[each.variant].network)
+            counted = networks.gflop(network)
+            assert each.gflop == pytest.approx(counted, rel=0.05), (
+                f"weights {method.name}.{each.tag}: gflop={each.gflop}, torch counts {counted:.1f}"
+            )

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from rainkit import config, files, hyperparameters, plugins
-from rainkit.api import API, MeasuredResult, Method, Weights
+from rainkit.api import API, MeasuredPhotographs, MeasuredResult, Method, Weights
 from rainkit.errors import UsageError, WeightsError
 from rainkit.weights import fetching
 
@@ -62,6 +62,8 @@ class WeightsFile:
         results: scores that were measured on pictures which the training never saw: those of the
             header's ``results``, a JSON list of objects with the fields of
             :class:`rainkit.api.MeasuredResult`, or else those that the plugin declares.
+        photographs: what the plugin declares for photographs of real rain.
+        gflop: the work that the plugin declares.
     """
 
     path: Path
@@ -71,6 +73,8 @@ class WeightsFile:
     header: Mapping[str, str]
     filled: bool = False
     results: tuple[MeasuredResult, ...] = ()
+    photographs: MeasuredPhotographs | None = None
+    gflop: float | None = None
 
     @property
     def sha256(self) -> str:
@@ -290,7 +294,12 @@ def _shipped(method: Method, weights: Weights) -> WeightsFile:
             f"{weights.sha256[:16]}...: {remedy}"
         )
     file = open_file(method, path, name)
-    return file if file.results else replace(file, results=weights.results)
+    return replace(
+        file,
+        results=file.results or weights.results,
+        photographs=weights.photographs,
+        gflop=weights.gflop,
+    )
 
 
 def package_file(method: Method, weights: Weights) -> Path:

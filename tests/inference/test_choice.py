@@ -14,13 +14,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from rainkit import images, inference, networks, plugins, weights
-from rainkit.api import MeasuredResult, Method, Weights
+from rainkit import files, images, inference, networks, plugins, weights
+from rainkit.api import MeasuredPhotographs, MeasuredResult, Method, Weights
 from rainkit.cli import app
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.inference import InferRequest
-from rainkit.inference.choice import choose, is_dry, rain_kind
+from rainkit.inference.choice import choose, rain_kind, scores
+from rainkit.inference.dryness import was_dry
 from rainkit.runtime_options import Effort, RuntimeOptions
+from rainkit.weights import WeightsFile
 
 INPUT_PSNR = {"rain100l": 26.0, "rain800": 21.0, "rain100h": 13.0}
 Scores = Mapping[str, float]
@@ -57,7 +59,7 @@ def install(tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def do(declared: Mapping[str, Scores], header: Mapping[str, Scores] | None = None) -> None:
         methods = {}
-        for seed, (name, scores) in enumerate(declared.items()):
+        for seed, (name, own) in enumerate(declared.items()):
             method = replace(tiny_method, name=name, title=name.title())
             path = tmp_path / "weights" / f"{name}.safetensors"
             with torch.random.fork_rng():
@@ -70,7 +72,7 @@ def install(tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             )  # fmt: skip
             tag = Weights(
                 tag="v1", variant="default", sha256=weights.inspect(path).sha256, file=str(path),
-                licence="MIT", trained_on="nothing", recipe="none", results=results(scores),
+                licence="MIT", trained_on="nothing", recipe="none", results=results(own),
             )  # fmt: skip
             methods[name] = replace(method, weights=(tag,))
         found = tuple(
@@ -105,15 +107,36 @@ def test_the_highest_measured_gain_decides(install: Callable[..., None]):
     assert names == {"sparse": "a", "dense": "b", "heavy": "b"}
     assert chosen.why() == (
         "a.v1 for sparse (+6.0 dB) rain, b.v1 for dense (+3.0 dB) and heavy (+10.0 dB) rain: "
-        "the best by their measured gains on pairs"
+        "the best by gains on pairs, real photographs and work"
     )
+
+
+def weighed(name: str, left: float | None, gflop: float | None, images: int = 34) -> WeightsFile:
+    """Weights with the same gain on pairs."""
+    photographs = left and MeasuredPhotographs(images=images, longest_side=480, streaks_left=left)
+    return WeightsFile(
+        path=Path(name), name=name, variant="default", network=None, header={},
+        results=results(LIGHT), photographs=photographs or None, gflop=gflop,
+    )  # fmt: skip
+
+
+def test_photographs_and_work_are_weighed():
+    files = [weighed("a", 0.5, 100.0), weighed("b", 0.25, 400.0), weighed("c", None, None)]
+    found = scores([*files, weighed("d", 0.1, 100.0, images=3)], "sparse")
+    assert [round(found["a"][i], 2) for i in range(3)] == [6.0, 3.01, 0.0]
+    assert [round(found["b"][i], 2) for i in range(3)] == [6.0, 6.02, 1.0]
+    assert found["c"] == (6.0, found["a"].photographs, found["b"].work)  # the worst of the others
+    assert found["d"] == found["a"]  # other photographs cannot be compared
+    assert scores(files, "dense") == {}
+    assert scores([weighed("c", None, None)], "sparse")["c"] == (6.0, 0.0, 0.0)
 
 
 def test_a_header_goes_before_the_card(install: Callable[..., None]):
     install({"a": LIGHT, "b": LIGHT | DENSE}, header={"b": {"rain100l": 33.0}})
     chosen = choose(RuntimeOptions())
     assert {each.method.name for each in chosen.by_kind.values()} == {"b"}
-    assert chosen.gains == {"sparse": 7.0, "dense": None, "heavy": None}
+    gains = {kind: score and score.total for kind, score in chosen.gains.items()}
+    assert gains == {"sparse": 7.0, "dense": None, "heavy": None}
 
 
 def test_the_next_best_is_taken_where_the_best_is_missing(install: Callable[..., None]):
@@ -134,13 +157,21 @@ def test_pictures_without_rain_are_left_as_they_are(install: Callable[..., None]
     dry = np.ascontiguousarray(np.linspace(0, 255, 120 * 120 * 3).reshape(120, 120, 3).astype("u1"))
     images.write(photos / "dry.jpg", images.Picture(dry))
     images.write(photos / "rainy.png", images.Picture(HEAVY_RAIN))
+    images.write(photos / "lines.png", images.Picture(SPARSE_RAIN))
     command = ["infer", str(photos), "-m", "a", "--device", "cpu"]
     result = CliRunner().invoke(app, [*command, "--keep-dry"])
     assert result.exit_code == 0, result.output
-    assert "1 picture without rain, left as they are" in result.stdout
+    network = inference.load("a", device="cpu")
+    wanted, kept = {}, 1
+    for name, picture in (("rainy", HEAVY_RAIN), ("lines", SPARSE_RAIN)):
+        clean = network.derain(picture)
+        kept += (dry := was_dry(picture, clean))
+        wanted[name] = picture if dry else clean
+    assert f"{files.counted(kept, 'picture')} without rain, left as they are" in result.stdout
     out = tmp_path / "photos-a"
     assert (out / "dry.jpg").read_bytes() == (photos / "dry.jpg").read_bytes()
-    assert (out / "rainy.png").read_bytes() != (photos / "rainy.png").read_bytes()
+    for name, picture in wanted.items():
+        np.testing.assert_array_equal(images.read(out / f"{name}.png").rgb, picture)
     assert "nothing to do" in CliRunner().invoke(app, [*command, "--keep-dry"]).stdout
     assert "another keep dry" in CliRunner().invoke(app, command).stderr
     converted = CliRunner().invoke(
@@ -152,7 +183,19 @@ def test_pictures_without_rain_are_left_as_they_are(install: Callable[..., None]
     )
     refused = CliRunner().invoke(app, [*command, "--keep-dry", "--parts"])
     assert refused.exit_code == 2
-    assert not any(is_dry(each) for each in (SPARSE_RAIN, DENSE_RAIN, HEAVY_RAIN))
+
+
+def test_what_was_taken_off_says_whether_there_was_rain():
+    still = np.full_like(SPARSE_RAIN, 60)
+    for rain in (SPARSE_RAIN, DENSE_RAIN, HEAVY_RAIN):
+        assert not was_dry(rain, still)
+        assert not was_dry(rain.astype(np.uint16) * 257, still.astype(np.uint16) * 257)
+        assert was_dry(rain, rain)  # lines that stay are of the scene
+        assert was_dry(rain, np.where(rain > 60, rain - 2, rain).astype(np.uint8))
+        half = ((rain.astype(int) + still) // 2).astype(np.uint8)
+        assert not was_dry(rain, half, strength=0.5)
+    assert not was_dry(SPARSE_RAIN, SPARSE_RAIN, strength=0.0)
+    assert was_dry(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8))
 
 
 def test_broken_results_of_a_header_are_named(tiny_method: Method, tmp_path: Path):

@@ -81,6 +81,7 @@ WEIGHTS = (
                 input_ssim=0.6574,
             ),
         ),
+        gflop=532.7,
     ),
     Weights(
         tag="rain-v1",
@@ -137,5 +138,6 @@ WEIGHTS = (
                 input_ssim=0.6574,
             ),
         ),
+        gflop=532.7,
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredResult, Paper, Weights, published_table
+from rainkit.api import MeasuredPhotographs, MeasuredResult, Paper, Weights, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -149,5 +149,7 @@ WEIGHTS = (
                 input_ssim=0.6574,
             ),
         ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.868),
+        gflop=44.7,
     ),
 )
