@@ -12,7 +12,7 @@ import typer
 from rainkit import choices
 from rainkit.cli import completion
 from rainkit.cli.console import print_json, print_table, status, warn
-from rainkit.cli.options import OUTPUT, Device, Json, Overwrite, choice, refuse_together
+from rainkit.cli.options import OUTPUT, Device, Json, Overwrite, choice
 from rainkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def bench(
     if (methods and every) or not (methods or every or any(others)):
         raise UsageError("give --method NAME (repeatable) or --all")
     if variants and not (methods or every):
-        refuse_together("--variants", {"no method": True}, "give --method NAME or --all")
+        raise UsageError("--variants is about methods: give --method NAME or --all")
 
     from rich.text import Text
 

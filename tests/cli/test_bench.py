@@ -155,7 +155,7 @@ def test_a_folder_of_files_is_compared_with_a_later_run(
         (["--all", "--batch", "0"], "--batch 0: give a number"),
         (["--all", "--device", "abacus"], "--device abacus"),
         (["--all", "--backend", "plan"], "did you mean plain"),
-        (["--variants", "--import", "a:b"], "--variants"),
+        (["--variants", "--import", "a:b"], "--variants is about methods"),
         (["--import", "a.b"], "write module:callable"),
         (["--torchscript", "none.pt"], "--torchscript none.pt: no such file"),
         (["--all", "--compare", "none.json"], "--compare none.json: cannot be read"),
