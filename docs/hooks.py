@@ -42,6 +42,9 @@ LOADED = re.compile(
     r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|icon|preload|preconnect|modulepreload))"""
     r"""[^>]*?\bhref=["']?(?:https?:)?//[^"'> ]+"""
 )
+DOCTEST = re.compile(r"(?:<blockquote>\s*){3}<p>(.*?)</p>\s*(?:</blockquote>\s*){3}", re.DOTALL)
+"""What Markdown makes of the prompts of a docstring's example."""
+
 README_ANCHORS = {
     "#a-smaller-torch": ("quick-start.md", "#a-smaller-torch"),
     "#methods": ("methods/README.md", ""),
@@ -69,6 +72,10 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
     """Show docstrings without the marks of Sphinx."""
     if not page.file.src_uri.startswith("api/"):
         return content
+    content = DOCTEST.sub(
+        lambda found: f"<pre><code>{found[1].replace(' # doctest: +SKIP', '')}</code></pre>",
+        content,
+    )
     content = re.sub(r":(?:class|func|meth|mod|data|attr|exc):(?=<code)", "", content)
     return re.sub(r"::(?=</p>)", ":", content)
 

@@ -21,7 +21,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -79,19 +79,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     calm_openmp()
     names = options.method or [each.name for each in plugins.installed() if each.problem is None]
-    rows = measure(names, options.size, options.rounds, options.threads, options.clock)
+    command = " ".join(["python examples/benchmarks/speed.py", *(arguments or sys.argv[1:])])
+    rows: list[Row] = []
+    for row in measure(names, options.size, options.rounds, options.threads, options.clock):
+        rows.append(row)
+        if options.write is not None:  # a run that is stopped leaves what it has measured
+            options.write.write_text(page(rows, options, command), encoding="utf-8")
     if not rows:
         return 1
-    Console().print(table(rows))
-    said = summary(rows)
-    Console().print(said)
-    if options.write is not None:
-        command = " ".join(["python examples/benchmarks/speed.py", *(arguments or sys.argv[1:])])
-        options.write.write_text(page(rows, options, command), encoding="utf-8")
+    console = Console()
+    console = console if console.width >= 120 else Console(width=120)
+    console.print(table(rows))
+    console.print(summary(rows))
     return 3 if options.check and not passed(rows) else 0
 
 
-def measure(names: Sequence[str], size: int, rounds: int, threads: int, clock: str) -> list[Row]:
+def measure(
+    names: Sequence[str], size: int, rounds: int, threads: int, clock: str
+) -> Iterator[Row]:
     """Let all sides take turns; a side that cannot run a method is left out of its row."""
     rainy = photograph(size)
     sides = (PLAIN, KEPT, EAGER, *backends.installed())
@@ -102,7 +107,6 @@ def measure(names: Sequence[str], size: int, rounds: int, threads: int, clock: s
         process = context.Process(target=work, args=(there, side, threads, clock), daemon=True)
         process.start()
         workers[side] = here
-    rows = []
     for name in names:
         row = Row(name)
         plain = None
@@ -125,10 +129,9 @@ def measure(names: Sequence[str], size: int, rounds: int, threads: int, clock: s
         if plain is None:
             Console(stderr=True).print(f"{name} is left out: {row.problems[PLAIN]}")
         else:
-            rows.append(row)
+            yield row
     for worker in workers.values():
         worker.send(("end",))
-    return rows
 
 
 def work(pipe: Connection, side: str, threads: int, clock: str) -> None:

@@ -8,7 +8,7 @@ blocks: the first k blocks are a network of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -46,11 +46,25 @@ class Block(nn.Module):
         """y_{k-1} [B,3,H,W] and g_k [B,guidance,H,W] -> r_k [B,3,H,W]."""
         x0 = F.leaky_relu(self.conv_in(_beside(before, g)), SLOPE)
         h = x0
+        first = self._first_of_a_pass(g)
         for _ in range(self.recursion):
-            h = F.leaky_relu(self.rec1(_beside(h, g)), SLOPE)
+            h = F.leaky_relu(first(h), SLOPE)
             h = F.leaky_relu(self.rec2(h), SLOPE) + x0
         residual: Tensor = self.conv_out(_beside(h, g))
         return residual
+
+    def _first_of_a_pass(self, g: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return rec1 of [h, g] as a function of h.
+
+        g is the same in every pass. A convolution is linear, so that the share of g is computed
+        once; training keeps the convolution whole, so that its bits do not change.
+        """
+        if self.training or not self.guidance or self.recursion == 1:
+            return lambda h: self.rec1(_beside(h, g))
+        width = self.rec1.out_channels
+        of_h, of_g = self.rec1.weight.split([width, self.guidance], 1)
+        guided = F.conv2d(g.to(self.rec1.weight.dtype), of_g, self.rec1.bias, padding=1)
+        return lambda h: F.conv2d(h, of_h, padding=1) + guided
 
 
 class ResGuideNet(nn.Module):

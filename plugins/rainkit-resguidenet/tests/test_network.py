@@ -217,6 +217,6 @@ def test_the_recursive_unit_runs_as_often_as_its_mode_says(variant: str, passes:
     network = _network(METHOD.variants[variant].network)
     runs = []
     for block in network.blocks:
-        block.rec1.register_forward_hook(lambda module, *_: runs.append(module))  # type: ignore[union-attr]
+        block.rec2.register_forward_hook(lambda module, *_: runs.append(module))  # type: ignore[union-attr]
     network(_picture())
     assert len(runs) == 5 * passes
