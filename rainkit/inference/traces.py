@@ -32,8 +32,8 @@ _DRY = 4.0
 _DRY_SHARES = 0.3, 0.7
 """Shares of dry pixels around a place between which the shift of colour is given back."""
 
-_ENERGY = 40.0
-"""Product of the threshold and of the root mean square around, in squared grey levels."""
+_ENERGY = 200.0
+"""Product of the threshold and of the mean square around, in cubed grey levels."""
 
 _HIGHEST = 16.0
 """Highest threshold in grey levels; below a half of it all is given back."""
@@ -99,8 +99,9 @@ def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane]:
     dry_share = near[..., :1]
     given_back = _smooth_step(dry_share, *_DRY_SHARES)
     shift = near[..., 1:] / np.maximum(dry_share, 1e-3) * given_back
-    energy = np.sqrt(_blurred(sums[..., 4:], _RAIN_SIDE / block))
-    threshold = np.minimum(_ENERGY / np.maximum(energy, 1e-3), _HIGHEST)
+    # Rain over a bright sky is faint, but it is rain if there is much of it elsewhere.
+    energy = np.sqrt(np.maximum(_blurred(sums[..., 4:], _RAIN_SIDE / block), sums[..., 4].mean()))
+    threshold = np.minimum(_ENERGY / np.maximum(energy, 1e-3) ** 2, _HIGHEST)
     return np.asarray(shift, np.float32), np.asarray(threshold.squeeze(2), np.float32)
 
 

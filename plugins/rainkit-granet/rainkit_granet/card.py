@@ -58,6 +58,7 @@ WEIGHTS = (
     Weights(
         tag="rain-v1",
         variant="default",
+        spare_traces=True,
         sha256="a30dc1b0fe280f64de2dff5f90667339623767409244d5a45a952d3897afdc87",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",
