@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rainkit import plugins
-from rainkit.api import MeasuredResult, Timing
+from rainkit.api import MeasuredPhotographs, MeasuredResult, Timing
 from rainkit.errors import RainkitError
+from rainkit.gains import RainKind, best
 
-__all__ = ["MethodRow", "common_sets", "common_timing", "methods_at_a_glance"]
+__all__ = ["MethodRow", "common_sets", "common_timing", "methods_at_a_glance", "suited"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,8 @@ class MethodRow:
         weights: name of its default weights; None if it ships none.
         results: scores of these weights on pairs that their training never saw, as the plugin
             declares them.
+        photographs: what these weights leave of the rain in photographs.
+        gflop: work of their network on a picture of 512x512.
         timings: how long the network takes on machines that are named.
         problem: why it cannot be used; None if there is no reason that is known.
     """
@@ -41,6 +44,8 @@ class MethodRow:
     good_at: str = ""
     weights: str | None = None
     results: tuple[MeasuredResult, ...] = ()
+    photographs: MeasuredPhotographs | None = None
+    gflop: float | None = None
     timings: tuple[Timing, ...] = ()
     problem: str | None = None
 
@@ -76,7 +81,37 @@ def _row(found: plugins.Installed) -> MethodRow:
     if not method.weights:
         return row
     first = method.weights[0]
-    return replace(row, weights=f"{method.name}.{first.tag}", results=first.results)
+    return replace(
+        row,
+        weights=f"{method.name}.{first.tag}",
+        results=first.results,
+        photographs=first.photographs,
+        gflop=first.gflop,
+    )
+
+
+def suited(rows: Iterable[MethodRow]) -> dict[str, tuple[RainKind, ...]]:
+    """Return for which kinds of rain each method is taken if no method is named.
+
+    This is what the plugins declare; headers of weights files, options and the hash of a file may
+    change it when a picture is derained.
+    """
+    figures = [
+        _Figures(row.name, row.results, row.photographs, row.gflop)
+        for row in rows
+        if row.weights is not None and row.problem is None
+    ]
+    kinds: dict[str, tuple[RainKind, ...]] = {}
+    for kind, (name, _) in best(figures).items():
+        kinds[name] = (*kinds.get(name, ()), kind)
+    return kinds
+
+
+class _Figures(NamedTuple):
+    name: str
+    results: tuple[MeasuredResult, ...]
+    photographs: MeasuredPhotographs | None
+    gflop: float | None
 
 
 def common_sets(rows: Iterable[MethodRow], most: int = 2) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ HEAVY = {"torch", "torchvision", "numpy", "cv2", "PIL", "timm", "albumentations"
 LEVELS = (
     {"cli", "testing", "doctor", "__main__"},
     {"training", "inference", "evaluation", "benchmarking", "synthesis", "serving", "plugin_kit"},
-    {"datasets", "weights", "backends", "render", "published", "overview"},
+    {"datasets", "weights", "backends", "render", "published", "overview", "gains"},
     {"networks", "precision", "rain", "depth", "images"},
     {"config", "plugins", "hyperparameters", "engine", "ledger", "files", "environment"},
     {"objective", "losses", "api", "choices", "runtime_options", "errors"},

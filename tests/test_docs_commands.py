@@ -106,7 +106,9 @@ def test_what_a_page_shows_can_be_run(
         if language == "python":
             exec(compile(text, page.name, "exec"), known)  # noqa: S102 - the page's own code
             continue
-        for words in commands(text):
+        typed = commands(text)
+        assert typed, f"a prompt, or the mark of what is not run, is missing: {text}"
+        for words in typed:
             if words[:2] == ["pip", "install"]:
                 continue
             clear(folder, words)

@@ -203,6 +203,12 @@ def notices(benchmark: Benchmark) -> tuple[str, ...]:
             f"{roof.precision} limit: {roof.gflop_s:,.0f} GFLOP/s in a matrix product,"
             f" {roof.gb_s:,.0f} GB/s in a copy ({counted(roof.threads, 'thread')})"
         )
+    above = sum((row.timing.share or 0) > 1 for row in benchmark.timed if row.timing)
+    if above:
+        told.append(
+            f"{counted(above, 'row')} above 100 % of the limit: it was measured while other work"
+            " ran, or the pictures are so small that they stay in caches"
+        )
     again = sum(row.timing.measurements > benchmark.rounds for row in benchmark.timed if row.timing)
     if again:
         told.append(

@@ -81,7 +81,7 @@ def _print_list(rows: Sequence[MethodRow]) -> None:
             f"seconds: for a picture of {timing.size} in {timing.precision} on {timing.machine}. "
             "`rainkit bench` measures them here."
         )
-    tell(f"Default: {_default()}.")
+    tell(f"Default: {_default(rows)}.")
 
 
 def _gained(result: MeasuredResult) -> str:
@@ -97,12 +97,18 @@ def _seconds(row: MethodRow, way: Timing) -> str:
     return next((f"{each:.2f}" for each in alike), "")
 
 
-def _default() -> str:
+def _default(rows: Sequence[MethodRow]) -> str:
     """Return what ``rainkit infer`` takes if no method is named."""
     chosen = config.settings()["method"]
     if chosen.origin != "default":
         return f"{chosen.value}, set in {chosen.place}"
-    return "auto, which takes for each picture the method that does best on its kind of rain"
+    from rainkit.overview import suited
+
+    kinds = suited(rows)
+    if len(kinds) == 1:
+        return f"auto, which takes {next(iter(kinds))} for all kinds of rain"
+    taken = [f"{name} for {' and '.join(of)} rain" for name, of in kinds.items()]
+    return f"auto, which takes {', '.join(taken)}" if taken else "none; name one by --method"
 
 
 @app.command()

@@ -394,13 +394,20 @@ class _RunningTile:
         self.tile = tile
         self.output = Derained(network.runtime.place(rainy), {})
         self._stages = network.stages(rainy)
+        self._blocks = 0
 
     def advance(self) -> tuple[float, int]:
         """Run a block; return the sum of squared changes of the used values, and their number."""
         before = self._used()
-        self.finish()
+        self.run(self._blocks + 1)
         change = (self._used() - before).square()
         return float(change.sum(dtype=torch.float64)), change.numel()
+
+    def run(self, blocks: int) -> None:
+        """Run blocks up to a number of them."""
+        while self._blocks < blocks:
+            self.finish()
+            self._blocks += 1
 
     def finish(self) -> None:
         """Run what follows, if anything does."""
@@ -423,34 +430,62 @@ def _run_until_converged(
 ) -> NetworkOutput:
     """Run block by block until a block changes the picture by less than the threshold.
 
-    All tiles run the same number of blocks, since seams would show otherwise; so all of them are in
-    memory at a time.
+    All tiles run the same number of blocks, since seams would show otherwise. Those that decide on
+    it are in memory at a time: all of them, or :data:`_DECIDING` that are spread over the picture.
+    The others follow one by one.
     """
-    running = [_RunningTile(network, tile, cut(*tile.read)) for tile in plan_tiles(*size, grid)]
+    every = list(plan_tiles(*size, grid))
+    deciding = _spread(len(every))
+    running = {
+        number: _RunningTile(network, every[number], cut(*every[number].read))
+        for number in deciding
+    }
     limit = (plan.effort.stop_below or 0.0) / 255
     most = plan.effort.blocks or plan.blocks or 1
+    total, done = len(every), 0
+
+    def told(number: int) -> None:
+        if on_tile is not None:
+            on_tile(number, total)
+
     blocks, dry = 0, False
     while blocks < most and not dry:
         changes: list[tuple[float, int]] = []
-        for number, each in enumerate(running, 1):
+        for number, each in enumerate(running.values(), 1):
             changes.append(each.advance())
-            if on_tile is not None:
-                on_tile(number, len(running))
+            told(number)
         squares, values = map(sum, zip(*changes, strict=True))
         blocks, dry = blocks + 1, squares < limit**2 * values
-    if not dry and plan.effort.blocks is None:  # run what follows the last block
-        for each in running:
-            each.finish()
+    whole = not dry and plan.effort.blocks is None  # run what follows the last block
     channels: dict[str, int] = {}
-    if into is not None:
-        rounding = RoundingCanvas(into, grid)
-        for each in running:
-            rounding.add(each.tile, each.output.image)
-        return _rounded(rounding, size, blocks)
+    rounding = None if into is None else RoundingCanvas(into, grid)
     canvas = Canvas(size, grid, device)
-    for each in running:
-        canvas.add(each.tile, _stack(each.output, channels, parts=plan.parts))
+    for number, tile in enumerate(every):
+        found = running.pop(number, None)
+        each = _RunningTile(network, tile, cut(*tile.read)) if found is None else found
+        each.run(blocks)
+        if whole:
+            each.finish()
+        if rounding is not None:
+            rounding.add(tile, each.output.image)
+        else:
+            canvas.add(tile, _stack(each.output, channels, parts=plan.parts))
+        if number not in deciding:
+            done += 1
+            told(len(deciding) + done)
+    if rounding is not None:
+        return _rounded(rounding, size, blocks)
     return NetworkOutput(canvas.picture, channels, blocks)
+
+
+_DECIDING = 16
+"""Largest number of tiles that decide how many blocks run, which are in memory at a time."""
+
+
+def _spread(count: int) -> list[int]:
+    """Return numbers of tiles that are spread evenly over all of them."""
+    most = min(count, _DECIDING)
+    return [(2 * place + 1) * count // (2 * most) for place in range(most)]
 
 
 def _stack(output: Derained, channels: dict[str, int], *, parts: bool) -> Tensor:

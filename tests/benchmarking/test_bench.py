@@ -320,6 +320,9 @@ def test_tables_hold_every_row_and_escape_what_they_must(tmp_path):
         assert cell in table[2], "the precision that ran, not the one asked for"
     assert "failed: out of memory" in table[3]
     assert "file ms" not in text, "nobody asked for whole files"
+    assert "above 100 %" not in text
+    above = replace(result, rows=(Row(job=Job(method="m"), timing=timing(roof_ms=20.0)),))
+    assert "1 row above 100 % of the limit" in benchmarking.markdown(above)
     tex = benchmarking.latex(result)
     assert r"m\_1" in tex
     assert r"10\%" in tex

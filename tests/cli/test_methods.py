@@ -35,9 +35,22 @@ def test_the_table_says_what_each_is_good_at_its_quality_and_its_time(plugin_fol
     assert light.protocol in told
     (told,) = (line for line in lines if line.startswith("seconds: "))
     assert METHOD.timings[0].machine in told
-    assert lines[-1].startswith("Default: auto, ")
+    assert lines[-1].startswith("Default: auto, which takes ")
     chosen = plugin_folder.run("methods", RAINKIT_METHOD="granet").stdout.splitlines()
     assert chosen[-1] == "Default: granet, set in RAINKIT_METHOD."
+
+
+def test_the_default_is_what_infer_would_choose() -> None:
+    from rainkit.inference.choice import choose
+    from rainkit.overview import methods_at_a_glance, suited
+    from rainkit.runtime_options import RuntimeOptions
+
+    by_kind = choose(RuntimeOptions()).by_kind
+    kinds = suited(methods_at_a_glance())
+    assert {kind: name for name, of in kinds.items() for kind in of} == {
+        kind: each.name for kind, each in by_kind.items()
+    }
+    assert suited([]) == {}
 
 
 @pytest.mark.parametrize("name", ["freq_gan", "granet", "graspp_gan", "resguidenet", "timelapse"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from skimage import data
 from rainkit import images, inference
 from rainkit.errors import UsageError
 from rainkit.images import Picture
+from rainkit.inference import tiles
 from rainkit.runtime_options import Effort
 
 
@@ -90,6 +92,32 @@ def test_all_tiles_of_a_picture_stop_together(load):
         tiled = load(tile=64, **options).derain_picture(Picture(rgb))
         assert tiled.blocks == alone.blocks
         np.testing.assert_array_equal(tiled.picture.rgb, alone.picture.rgb)
+
+
+def test_few_tiles_of_a_large_picture_are_held(load, monkeypatch: pytest.MonkeyPatch):
+    """Two of nine tiles decide on the blocks of all, so that memory does not grow with them."""
+    rgb = photo(height=192, width=192)
+    threshold = changes_of(load, rgb)[1] * 1.2
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    begin, most = tiles._RunningTile.__init__, 0
+
+    def watched(self: Any, *given: Any) -> None:
+        nonlocal most
+        begin(self, *given)
+        alive.add(self)
+        most = max(most, len(alive))
+
+    monkeypatch.setattr(tiles._RunningTile, "__init__", watched)
+    monkeypatch.setattr(tiles, "_DECIDING", 2)
+    told: list[tuple[int, int]] = []
+    result = load(effort=f"auto:{threshold}", tile=64).derain_picture(
+        Picture(rgb), lambda done, of: told.append((done, of))
+    )
+    assert most <= 4
+    assert told[-1] == (9, 9)
+    assert all(done <= of == 9 for done, of in told)
+    fixed = load(effort=result.blocks, tile=64).derain(rgb)
+    np.testing.assert_array_equal(result.picture.rgb, fixed)
 
 
 def test_each_picture_of_a_batch_stops_for_itself(load):

@@ -1,0 +1,134 @@
+"""What weights are worth for each kind of rain, by the figures that they come with.
+
+Scores on pairs say by how much they take rain off, figures of photographs how much is left of real
+rain, and the work of the network is their price. The choice of a method for each picture
+(:mod:`rainkit.inference.choice`) and ``rainkit methods`` go by them; this module needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from rainkit.api import MeasuredPhotographs, MeasuredResult
+
+__all__ = ["SETS", "Measured", "RainKind", "Score", "best", "gain", "scores"]
+
+RainKind: TypeAlias = Literal["sparse", "dense", "heavy"]
+"""What the rain of a picture is like: few streaks, many faint ones, or much light in streaks."""
+
+SETS: Mapping[RainKind, tuple[str, ...]] = MappingProxyType(
+    {
+        "sparse": ("rain100l",),
+        "dense": ("rain800", "misc"),
+        "heavy": ("rain100h", "rain200h"),
+    }
+)
+"""Sets of pairs whose rain is of a kind, by the names that measured results have."""
+
+_PROTOCOL = "prenet/1"
+
+
+class Measured(Protocol):
+    """Weights with their figures, such as :class:`rainkit.weights.WeightsFile`."""
+
+    @property
+    def name(self) -> str:
+        """Their name."""
+
+    @property
+    def results(self) -> tuple[MeasuredResult, ...]:
+        """Scores on pairs."""
+
+    @property
+    def photographs(self) -> MeasuredPhotographs | None:
+        """What they leave of the rain in photographs."""
+
+    @property
+    def gflop(self) -> float | None:
+        """Work of the network on a picture of 512x512."""
+
+
+def gain(results: Sequence[MeasuredResult], kind: RainKind) -> float | None:
+    """Return by how many dB weights raise the PSNR of pictures with a kind of rain.
+
+    It is the mean over all pictures of the sets of this kind that were measured; None if none was.
+    """
+    of_kind = [r for r in results if r.dataset in SETS[kind] and r.protocol == _PROTOCOL]
+    pictures = sum(result.images for result in of_kind)
+    if not pictures:
+        return None
+    return sum((r.psnr - r.input_psnr) * r.images for r in of_kind) / pictures
+
+
+_PER_DOUBLING = 0.5
+"""What twice the work has to be worth, in dB."""
+
+
+class Score(NamedTuple):
+    """What weights are worth for a kind of rain, in dB.
+
+    Attributes:
+        pairs: by how much they raise the PSNR of pairs with this rain.
+        photographs: by how much they lower the energy of the streaks in photographs.
+        work: what is taken off for the work of the network.
+    """
+
+    pairs: float
+    photographs: float
+    work: float
+
+    @property
+    def total(self) -> float:
+        """The sum, by which weights are chosen."""
+        return self.pairs + self.photographs - self.work
+
+
+def scores(files: Sequence[Measured], kind: RainKind) -> dict[str, Score]:
+    """Return what weights are worth for a kind of rain, by name, in dB; comparable among them.
+
+    Weights without pairs of this kind are left out. Where another figure is missing, the worst one
+    of the others stands in for it.
+    """
+    pairs = {each.name: gain(each.results, kind) for each in files}
+    sets = Counter(_which(each.photographs) for each in files if each.photographs)
+    common = sets.most_common(1)[0][0] if sets else None
+    taken = {
+        each.name: -10 * math.log10(max(each.photographs.streaks_left, 1e-3))
+        for each in files
+        if each.photographs and _which(each.photographs) == common
+    }
+    work = {each.name: each.gflop for each in files if each.gflop}
+    least = min(work.values(), default=1.0)
+    cost = {name: _PER_DOUBLING * math.log2(gflop / least) for name, gflop in work.items()}
+    worst, dearest = min(taken.values(), default=0.0), max(cost.values(), default=0.0)
+    return {
+        name: Score(gained, taken.get(name, worst), cost.get(name, dearest))
+        for name, gained in pairs.items()
+        if gained is not None
+    }
+
+
+def _which(measured: MeasuredPhotographs) -> tuple[int, int]:
+    """Return what figures of photographs must have in common to be compared."""
+    return measured.images, measured.longest_side
+
+
+def best(files: Sequence[Measured]) -> dict[RainKind, tuple[str, Score | None]]:
+    """Return the name of the best weights for each kind of rain, and what they are worth.
+
+    A kind that was measured for none of them goes to those that are best on another; a single file
+    is the best on all kinds. Nothing is returned if there are several and none was measured.
+    """
+    chosen: dict[RainKind, tuple[str, Score | None]] = {}
+    for kind in SETS:
+        if scored := scores(files, kind):
+            name = max(scored, key=lambda each: scored[each].total)
+            chosen[kind] = name, scored[name]
+    if not chosen:
+        return dict.fromkeys(SETS, (files[0].name, None)) if len(files) == 1 else {}
+    known = max(chosen, key=lambda kind: score.total if (score := chosen[kind][1]) else 0.0)
+    return {kind: chosen.get(kind, (chosen[known][0], None)) for kind in SETS}
