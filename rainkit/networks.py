@@ -75,7 +75,7 @@ def gflop(network: nn.Module, side: int = 64) -> float:
 
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.full((1, 3, side, side), 0.5))
-    return counter.get_total_flops() * (512 / side) ** 2 / 1e9
+    return float(counter.get_total_flops() * (512 / side) ** 2 / 1e9)
 
 
 def training_runtime(network: nn.Module, spec: ImageSpec, runtime: Runtime) -> Runtime:

@@ -35,7 +35,7 @@ from rainkit.images import RGB8
 
 def pair(height: int, width: int, seed: int = 0) -> tuple[RGB8, RGB8]:
     """A photograph and the same one with noise."""
-    photo = cv2.resize(data.astronaut(), (width, height))  # type: ignore[no-untyped-call]
+    photo = cv2.resize(data.astronaut(), (width, height))
     noise = np.random.default_rng(seed).normal(6, 12, photo.shape)
     return np.clip(photo + noise, 0, 255).astype(np.uint8), np.asarray(photo, np.uint8)
 
@@ -49,10 +49,10 @@ def rows() -> dict[str, Callable[[], object]]:
         found[label] = partial(protocol.scores, restored, target)
         found[f"{label}, exact"] = partial(protocol.scores, restored, target, exact=True)
     x, y = (PROTOCOLS["prenet"].luma(each) for each in (restored, target))
-    found["scikit-image SSIM on Y, Gaussian"] = lambda: metrics.structural_similarity(  # type: ignore[no-untyped-call]
+    found["scikit-image SSIM on Y, Gaussian"] = lambda: metrics.structural_similarity(
         x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    found["scikit-image SSIM on RGB, default"] = lambda: metrics.structural_similarity(  # type: ignore[no-untyped-call]
+    found["scikit-image SSIM on RGB, default"] = lambda: metrics.structural_similarity(
         restored, target, channel_axis=2
     )
     tx, ty = (torch.from_numpy(each)[None, None].float() for each in (x, y))

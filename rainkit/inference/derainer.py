@@ -24,6 +24,7 @@ from rainkit.errors import MethodError, RainkitError, UsageError
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
 from rainkit.inference.choice import RainKind
+from rainkit.inference.dryness import can_tell
 from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.traces import spare_traces
@@ -170,6 +171,11 @@ class Derainer:
         """
         whole = self.effort.whole and not parts
         return self.network.ran_on if whole or self.network.runner is None else "eager"
+
+    @property
+    def tells_dry(self) -> bool:
+        """Whether what it takes off a picture says if there was rain."""
+        return can_tell(self.weights)
 
     @property
     def parameters(self) -> int:

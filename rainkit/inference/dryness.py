@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from rainkit.images import LUMA_WEIGHTS, RGB8
 from rainkit.inference.choice import small
+from rainkit.weights import WeightsFile
 
-__all__ = ["DRY_DENSITY", "Removed", "was_dry"]
+__all__ = ["DRY_DENSITY", "Removed", "can_tell", "was_dry"]
 
 DRY_DENSITY = 7.0
 """Number of streaks in 100 x 100 pixels below which a picture is dry, whatever a method takes off
@@ -74,6 +75,20 @@ class Removed(NamedTuple):
 _WEIGHTS = Removed(streaks=2.62, lines=-6.29, colour=2.48, skewness=1.01)
 _THRESHOLD = 3.35
 """What the weighted sum of the measures is at least if there was rain."""
+
+
+_MOST_LEFT = 0.6
+"""Share of the streaks' energy that a method may leave in photographs so that its result says
+whether there was rain."""
+
+
+def can_tell(weights: WeightsFile) -> bool:
+    """Return whether weights take so much rain off photographs that :func:`was_dry` holds.
+
+    What a method that leaves most of the rain takes off a rainy picture looks as if it were dry.
+    """
+    measured = weights.photographs
+    return measured is not None and measured.streaks_left <= _MOST_LEFT
 
 
 def was_dry(rainy: NDArray[Any], derained: NDArray[Any], strength: float = 1.0) -> bool:

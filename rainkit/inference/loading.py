@@ -25,6 +25,7 @@ from rainkit.images import Picture
 from rainkit.inference import tiles
 from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
 from rainkit.inference.derainer import Derainer, Result, as_batch, check_array
+from rainkit.inference.dryness import can_tell
 from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid
 from rainkit.precision import choose_runtime
@@ -89,6 +90,11 @@ class AutoDerainer(Derainer):
     def name(self) -> str:
         """``auto``."""
         return self._setup.name
+
+    @property
+    def tells_dry(self) -> bool:
+        """Whether what any of the methods takes off a picture says if there was rain."""
+        return all(can_tell(each.weights) for each in self._setup.by_kind.values())
 
     def suited_to(self, frames: Iterable[NDArray[Any]]) -> Derainer:
         """Return the derainer for the kind of rain that most of the frames have."""

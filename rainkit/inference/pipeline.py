@@ -375,7 +375,7 @@ class _Networks:
             each = (time.perf_counter() - start) / len(reads)
             if results:
                 return [
-                    _Computed(read, _kept_dry(read, result, derainer.strength), each)
+                    _Computed(read, _kept_dry(read, result, derainer), each)
                     for read, result in zip(reads, results, strict=True)
                 ]
             self._one_by_one = True  # such as for lack of memory
@@ -497,19 +497,19 @@ def _compute(read: _Read, derainer: Derainer, on_tile: OnTile, *, parts: bool) -
     start = time.perf_counter()
     try:
         result = derainer.derain_picture(read.picture, on_tile, parts=parts)
-        result = _kept_dry(read, result, derainer.strength)
+        result = _kept_dry(read, result, derainer)
     except Exception as error:
         return _Computed(read, error=described(error))
     return _Computed(read, result, time.perf_counter() - start)
 
 
-def _kept_dry(read: _Read, result: Result, strength: float) -> Result:
+def _kept_dry(read: _Read, result: Result, derainer: Derainer) -> Result:
     """Return the picture itself if that is asked for, and what was taken off it is no rain."""
-    if read.file is None or read.picture is None:
+    if read.file is None or read.picture is None or not derainer.tells_dry:
         return result
     rainy, derained = read.picture, result.picture
     frames = zip((rainy, *rainy.following), (derained, *derained.following), strict=True)
-    if all(was_dry(one.rgb, other.rgb, strength) for one, other in frames):
+    if all(was_dry(one.rgb, other.rgb, derainer.strength) for one, other in frames):
         return _left(rainy)
     return result
 

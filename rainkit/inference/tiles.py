@@ -461,7 +461,8 @@ def _run_until_converged(
     rounding = None if into is None else RoundingCanvas(into, grid)
     canvas = Canvas(size, grid, device)
     for number, tile in enumerate(every):
-        each = running.pop(number, None) or _RunningTile(network, tile, cut(*tile.read))
+        found = running.pop(number, None)
+        each = _RunningTile(network, tile, cut(*tile.read)) if found is None else found
         each.run(blocks)
         if whole:
             each.finish()

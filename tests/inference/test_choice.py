@@ -20,7 +20,7 @@ from rainkit.cli import app
 from rainkit.errors import MethodError, UsageError, WeightsError
 from rainkit.inference import InferRequest
 from rainkit.inference.choice import choose, rain_kind, scores
-from rainkit.inference.dryness import was_dry
+from rainkit.inference.dryness import can_tell, was_dry
 from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
@@ -53,6 +53,9 @@ def results(scores: Scores) -> tuple[MeasuredResult, ...]:
     )  # fmt: skip
 
 
+TAKES = MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.5)
+
+
 @pytest.fixture
 def install(tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Install methods by name, with scores of their weights that a plugin or a header declares."""
@@ -73,6 +76,7 @@ def install(tiny_method: Method, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             tag = Weights(
                 tag="v1", variant="default", sha256=weights.inspect(path).sha256, file=str(path),
                 licence="MIT", trained_on="nothing", recipe="none", results=results(own),
+                photographs=TAKES,
             )  # fmt: skip
             methods[name] = replace(method, weights=(tag,))
         found = tuple(
@@ -135,7 +139,7 @@ def test_a_header_goes_before_the_card(install: Callable[..., None]):
     install({"a": LIGHT, "b": LIGHT | DENSE}, header={"b": {"rain100l": 33.0}})
     chosen = choose(RuntimeOptions())
     assert {each.method.name for each in chosen.by_kind.values()} == {"b"}
-    gains = {kind: score and score.total for kind, score in chosen.gains.items()}
+    gains = {kind: score and score.pairs for kind, score in chosen.gains.items()}
     assert gains == {"sparse": 7.0, "dense": None, "heavy": None}
 
 
@@ -183,6 +187,12 @@ def test_pictures_without_rain_are_left_as_they_are(install: Callable[..., None]
     )
     refused = CliRunner().invoke(app, [*command, "--keep-dry", "--parts"])
     assert refused.exit_code == 2
+
+
+def test_weights_that_leave_most_of_the_rain_tell_nothing():
+    assert can_tell(weighed("a", 0.5, None))
+    assert not can_tell(weighed("a", 0.87, None))
+    assert not can_tell(weighed("a", None, None))
 
 
 def test_what_was_taken_off_says_whether_there_was_rain():

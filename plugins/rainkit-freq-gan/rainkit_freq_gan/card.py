@@ -29,6 +29,7 @@ WEIGHTS = (
     Weights(
         tag="rain-v2",
         variant="blocks-state",
+        spare_traces=True,
         sha256="379a45ecbcadd3ac7c377b49004bf2ed4bafd0837f504043a4df1038c7253b0c",
         file="weights/rain-v2.safetensors",
         licence="Apache-2.0",

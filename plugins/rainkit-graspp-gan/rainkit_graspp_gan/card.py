@@ -128,7 +128,6 @@ WEIGHTS = (
     Weights(
         tag="rain-v1",
         variant="default",
-        spare_traces=True,
         sha256="0574aa4756c512ce0cfdb9169a6826193647fa157c619c968cb1500b65fd4bed",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",

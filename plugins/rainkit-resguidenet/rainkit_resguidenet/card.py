@@ -111,6 +111,7 @@ WEIGHTS = (
     Weights(
         tag="rain-v1",
         variant="default",
+        spare_traces=True,
         sha256="4c159c8475aa4dd45fed4a3980dd234650bfdcb5b4f045142fac0b228272fa6d",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",

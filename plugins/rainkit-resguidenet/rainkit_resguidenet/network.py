@@ -62,7 +62,7 @@ class Block(nn.Module):
         if self.training or not self.guidance or self.recursion == 1:
             return lambda h: self.rec1(_beside(h, g))
         width = self.rec1.out_channels
-        of_h, of_g = self.rec1.weight.split([width, self.guidance], 1)
+        of_h, of_g = torch.split(self.rec1.weight, [width, self.guidance], 1)
         guided = F.conv2d(g.to(self.rec1.weight.dtype), of_g, self.rec1.bias, padding=1)
         return lambda h: F.conv2d(h, of_h, padding=1) + guided
 
