@@ -33,6 +33,7 @@ class Exact:
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.parameters = 7
         self.effort = Effort()
+        self.spare_traces = False
         self.runs = 0
 
     def derain_with_parts(self, rainy: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:

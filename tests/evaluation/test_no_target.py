@@ -78,6 +78,7 @@ class StandIn:
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.parameters = 7
         self.effort = Effort()
+        self.spare_traces = False
         self._name, self._seen = name, seen
 
     def derain(self, image: np.ndarray) -> np.ndarray:

@@ -52,6 +52,7 @@ class Darkener:
         self.runtime = SimpleNamespace(describe=lambda: "cpu (fp32)")
         self.parameters = 7
         self.effort = Effort()
+        self.spare_traces = False
 
     def derain(self, image: np.ndarray) -> np.ndarray:
         assert image.dtype == np.uint8
