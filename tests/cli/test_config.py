@@ -111,7 +111,7 @@ def test_a_bad_file_can_be_repaired_by_commands_alone(file: Path, rainkit: Run):
     assert rainkit("config", "set", "workers", "2")[0] == 0
     assert rainkit("methods")[0] == 0
     code, out, _ = rainkit("doctor")
-    assert f"workers = 2; {file}" in out
+    assert f"workers=2;{file}" in "".join(out.split())  # a long path is broken in its cell
 
 
 def test_show_names_the_origin_of_each(file: Path, rainkit: Run, monkeypatch: pytest.MonkeyPatch):
