@@ -198,7 +198,7 @@ def test_ten_bits_are_kept(tmp_path: Path):
 
 
 HDR10 = (
-    "hdr10=1:max-cll=1000,400:"
+    "bframes=0:hdr10=1:max-cll=1000,400:"
     "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
 )
 
