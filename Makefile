@@ -56,9 +56,11 @@ picture: demo
 test: $(FOR_TEST) lint
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+# On the full disk of the test that is left out, coverage cannot write its own file.
 coverage: $(FOR_TEST)
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(JOBS) --dist worksteal \
-	  --cov --cov-report term:skip-covered tests
+	  --cov --cov-report term:skip-covered tests \
+  --deselect tests/cli/test_synth.py::test_a_full_disk_is_one_line_and_the_run_goes_on_after
 
 lint: $(FOR_TEST)
 	$(BIN)/ruff check .

@@ -147,13 +147,14 @@ def table(plans: list[Plan], given: argparse.Namespace) -> str:
         part for label, file in rows.items() for part in ("-m", f"{given.method}={file}@{label}")
     ]
     pairs = rainkit("eval", given.pairs, *chosen, "--metric", "tone_psnr", "--json")
+    scored = {each["restored"]: each["results"] for each in pairs.get("comparisons", [])}
     real = rainkit("no-target", given.real, *chosen, "--json")
     lines = [
         "| run | changed | PSNR | SSIM | tone-fitted PSNR | streaks left | darkened | dry |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for label in rows:
-        own = [each for each in pairs["results"] if each["result"] == label]
+        own = scored[label] if scored else pairs["results"]  # there is no comparison of one
         of_tone = next(each for each in own if each["dataset"] == given.tone)
         left = next(each for each in real["results"] if each["result"] == label)["summary"]
         changed = ", ".join(f"`{setting}`" for setting in CHOICES.get(label, ()))
