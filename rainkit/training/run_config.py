@@ -166,11 +166,16 @@ def _refuse_plateau(request: TrainRequest) -> None:
 def _refuse_other_data(method: Method, data: DataRequest) -> None:
     if method.training_data != "frames":
         return
-    if data.clean or data.pairs:
-        name = "clean" if data.clean else "pairs"
-        raise UsageError(f"--{name}: {method.name} learns from time-lapse frames; use --scenes")
-    if not data.scenes:
-        raise UsageError(f"{method.name} learns from time-lapse frames: name a folder (--scenes)")
+    if data.pairs:
+        raise UsageError(
+            f"--pairs: {method.name} learns from time-lapse frames; use --scenes, or --clean to "
+            "draw two rains on each photograph"
+        )
+    if not (data.scenes or data.clean):
+        raise UsageError(
+            f"{method.name} learns from time-lapse frames: name a folder of them (--scenes), or "
+            "photographs to draw two rains on (--clean)"
+        )
 
 
 AS_BEGUN: Mapping[str, Any] = {

@@ -161,7 +161,7 @@ def test_scenes_are_counted_and_have_shares(tmp_path: Path) -> None:
             grey = Picture(rgb=np.full((16, 16, 3), 10 * scene + frame, np.uint8))
             images.write(tmp_path / "s" / f"scene{scene}" / f"{frame}.png", grey)
     counted = DataRequest(scenes=(f"{tmp_path / 's'}:2",))
-    source = open_sources(counted, TRAINING, 0)
+    source = open_sources(counted, TRAINING, 0, kind="frames")
     drawn = {int(source[k][0][0, 0, 0]) for k in range(120)}
     chosen = {level // 10 for level in drawn}
     assert len(chosen) == 2

@@ -88,9 +88,9 @@ def test_what_is_kept_of_scenes_makes_room_for_itself(
         assert len(reads) <= 7 + 40, "each frame once for its scene, and one for each sample"
 
 
-def test_frames_remain_the_default(scenes: Path) -> None:
+def test_a_method_that_learns_from_frames_gets_frames(scenes: Path) -> None:
     frames = {images.read(path).rgb.tobytes() for path in scenes.glob("*/[0-9].png")}
-    source = open_sources(DataRequest(scenes=(str(scenes),)), WHOLE, 2)
+    source = open_sources(DataRequest(scenes=(str(scenes),)), WHOLE, 2, kind="frames")
     for k in range(10):
         assert all(each.permute(1, 2, 0).numpy().tobytes() in frames for each in source[k])
 

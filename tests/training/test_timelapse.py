@@ -95,7 +95,9 @@ def test_frames_train_and_resume_to_the_same_bits(timelapse: Make) -> None:
 
 def test_a_sample_is_one_place_in_two_frames_of_a_training_scene(scenes: Path) -> None:
     request = DataRequest(scenes=(str(scenes),))
-    source, again = (open_sources(request, Training(patch=32), seed=2) for _ in range(2))
+    source, again = (
+        open_sources(request, Training(patch=32), seed=2, kind="frames") for _ in range(2)
+    )
     frames = {
         path: images.read(path).rgb for path in scenes.glob("train/seq/*/0*.png")
     }  # 4 frames of 2 scenes
@@ -147,14 +149,38 @@ def test_an_objective_can_stop_a_training_that_is_lost(
     assert [path.name[-1] for path in (request.run / "checkpoints").iterdir()] == ["3"]
 
 
+def test_a_photograph_gives_two_frames_with_rain_of_their_own(
+    timelapse: Make, photos: Path, scenes: Path
+) -> None:
+    """The training never gets the photograph itself, but for the share without rain."""
+    request = DataRequest(clean=(str(photos),), rain_free=0.0, jpeg=0.0)
+    source = open_sources(request, Training(patch=32), seed=2, kind="frames")
+    pairs = open_sources(request, Training(patch=32), seed=2, kind="pairs")
+    drawn = [(source[k], pairs[k]) for k in range(8)]
+    for (first, second), (rainy, clean) in drawn:
+        assert torch.equal(first, rainy), "the first frame is the rainy picture of a pair"
+        assert not torch.equal(second, clean) or torch.equal(rainy, clean)
+    assert sum(not torch.equal(*frames) for frames, _ in drawn) >= 6
+    dry = open_sources(
+        dataclasses.replace(request, rain_free=1.0), Training(patch=32), seed=2, kind="frames"
+    )
+    assert all(torch.equal(*dry[k]) for k in range(3))
+    noise = dataclasses.replace(request, degradation="noise")
+    noisy = open_sources(noise, Training(patch=32), seed=2, kind="frames")
+    assert not torch.equal(*noisy[0])
+    both = dataclasses.replace(request, scenes=(str(scenes),), clean_share=0.5)
+    assert training.train(timelapse(data=both)).steps == 6
+
+
 def test_data_of_the_other_kind_is_refused(
     timelapse: Make, request_for: Make, photos: Path, pairs: Path, scenes: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"learns from time-lapse frames.*\(--scenes\)"):
         training.train(timelapse(data=DataRequest()))
-    with pytest.raises(UsageError, match=r"--clean: .* use --scenes"):
-        training.train(timelapse(data=DataRequest(clean=(str(photos),), scenes=(str(scenes),))))
-    with pytest.raises(UsageError, match=r"--pairs: .* use --scenes"):
+    painted = DataRequest(clean=(str(photos),), rain_on="device", jpeg=0.0)
+    with pytest.raises(UsageError, match=r"rain_on = device: workers paint the two frames"):
+        training.train(timelapse(data=painted))
+    with pytest.raises(UsageError, match=r"--pairs: .* use --scenes, or --clean"):
         training.train(timelapse(data=DataRequest(pairs=(str(pairs),))))
     with pytest.raises(UsageError, match=r"dry_weight = 1: .* frames, which have no clean"):
         training.train(timelapse(settings=("training.dry_weight=1",)))

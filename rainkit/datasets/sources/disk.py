@@ -38,10 +38,21 @@ class Photos(Source):
         inputs: files, folders or globs.
         context: what the sources of the run share.
         label: text before the source's name, if there are several sources of photographs.
+        frames: give two frames of the photograph, each with rain or noise of its own, in place of
+            one and the photograph itself, which a method that learns from frames never sees.
     """
 
-    def __init__(self, inputs: Sequence[str], context: SourceContext, *, label: str = "") -> None:
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        context: SourceContext,
+        *,
+        label: str = "",
+        frames: bool = False,
+    ) -> None:
         self.name = f"{label}, " * bool(label) + f"{context.request.degradation} on the fly"
+        self.name += " in both frames" * frames
+        self._frames = frames
         self._paths = [found.path for found in images.find(inputs)]
         self._request = context.request
         self._patch, self._whole = context.training.patch, context.training.whole
@@ -72,7 +83,8 @@ class Photos(Source):
         untouched = rng.random() < request.rain_free
         if request.degradation == "noise":
             sigma = 0.0 if untouched else request.noise.draw(rng)
-            return add_noise(clean, sigma, (draw_seed(rng),)), clean
+            noisy = add_noise(clean, sigma, (draw_seed(rng),))
+            return noisy, add_noise(clean, sigma, (draw_seed(rng),)) if self._frames else clean
         larger = Enlargement.draw(request.enlarge, self._patch, chosen)
         if larger is not None:
             clean = larger.cut(clean)
@@ -85,29 +97,42 @@ class Photos(Source):
             noise = None
         rainy = clean
         if not untouched:
-            settings, distance = request.rain.draw(rng)
-            seed = (draw_seed(rng),)
-            alone = self._textures is not None and self._textures.fall_alone(chosen)
-            rain = sample_rain(
-                clean,
-                settings,
-                seed,
-                distance=distance,
-                frame_width=frame_width,
-                streaks=not alone,
-            )
-            if not alone:
-                rain = request.rain.vary(rain, clean, seed)
-            if self._textures is not None:
-                rain = self._textures.fall(rain, chosen)
+            rain, seed = self._rain(clean, frame_width, chosen, rng)
             if request.rain_on == "device":
                 return rain, clean
             rainy = paint(clean, rain, seed).rainy
+        other = clean
+        if self._frames and not untouched:
+            # Of textures too, a frame has its own.
+            rain, seed = self._rain(clean, frame_width, draw_seed(rng), rng)
+            other = paint(clean, rain, seed).rainy
         if noise is not None:
-            rainy, clean = noise.over(rainy, clean)
+            rainy, other = noise.over(rainy, other)
         if larger is not None:
-            rainy, clean = larger.apply(rainy), larger.apply(clean)
-        return _jpeg(rainy, rng, request.jpeg), clean
+            rainy, other = larger.apply(rainy), larger.apply(other)
+        rainy = _jpeg(rainy, rng, request.jpeg)
+        return rainy, _jpeg(other, rng, request.jpeg) if self._frames else other
+
+    def _rain(
+        self, clean: RGB8, frame_width: int, chosen: int, rng: np.random.Generator
+    ) -> tuple[SampledRain, tuple[int]]:
+        """Draw rain for a crop, and the seed to paint it with; ``chosen`` decides on textures."""
+        settings, distance = self._request.rain.draw(rng)
+        seed = (draw_seed(rng),)
+        alone = self._textures is not None and self._textures.fall_alone(chosen)
+        rain = sample_rain(
+            clean,
+            settings,
+            seed,
+            distance=distance,
+            frame_width=frame_width,
+            streaks=not alone,
+        )
+        if not alone:
+            rain = self._request.rain.vary(rain, clean, seed)
+        if self._textures is not None:
+            rain = self._textures.fall(rain, chosen)
+        return rain, seed
 
 
 def _jpeg(picture: RGB8, rng: np.random.Generator, share: float) -> RGB8:

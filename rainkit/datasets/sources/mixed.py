@@ -199,7 +199,7 @@ def open_sources(
     training: Training,
     seed: int,
     *,
-    kind: Literal["pairs", "frames"] = "frames",
+    kind: Literal["pairs", "frames"] = "pairs",
     multiple_of: int = 1,
 ) -> MixedDataset:
     """Open all sources of a request as one dataset.
@@ -208,8 +208,9 @@ def open_sources(
         request: the request for training pictures.
         training: settings for crops, whole pictures and augmentation.
         seed: seed of the run.
-        kind: kind of samples that the method learns from. A scene gives two frames for ``frames``,
-            and a frame and the average of the others for ``pairs``.
+        kind: kind of samples that the method learns from. For ``frames``, a scene gives two frames
+            and a photograph two rains on it; for ``pairs``, a scene gives a frame and the average
+            of the others, and a photograph rain on it and itself.
         multiple_of: number that the sides of whole pictures are multiples of; crops are not cut.
 
     Raises:
@@ -226,6 +227,11 @@ def open_sources(
         if request.streaks
         else None,
     )
+    if request.clean and kind == "frames" and request.rain_on == "device":
+        raise UsageError(
+            "data.rain_on = device: workers paint the two frames of a photograph; "
+            "set data.rain_on = workers"
+        )
     if request.enlarge and training.whole:
         raise UsageError(
             f"data.enlarge = {request.enlarge}: whole pictures cannot be enlarged; "
@@ -253,10 +259,10 @@ def open_sources(
     sources: list[Source] = []
     shares: list[float] = []
     for text, share in clean if clean_has_shares else ():
-        sources.append(Photos((text,), context, label=text))
+        sources.append(Photos((text,), context, label=text, frames=kind == "frames"))
         shares.append(share or 0.0)
     if clean and not clean_has_shares:
-        sources.append(Photos(request.clean, context))
+        sources.append(Photos(request.clean, context, frames=kind == "frames"))
         shares.append(request.clean_share if folders else 1.0)
     of_scenes = FrameScenes if kind == "frames" else SceneAverages
     opened: list[Source] = [PairFolder(folder, context) for folder in pairs]
