@@ -399,4 +399,6 @@ def inlined(found: re.Match[str], page: Page) -> str:
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\1{prefix}-", svg)
     label = html.escape(found[1], quote=True)
-    return f'<div class="figure" role="img" aria-label="{label}" markdown="0">{svg}</div>'
+    width = re.search(r'viewBox="0 0 ([\d.]+)', svg)
+    drawn = f' style="--drawn: {width[1]}px"' if width else ""
+    return f'<div class="figure" role="img" aria-label="{label}"{drawn} markdown="0">{svg}</div>'
