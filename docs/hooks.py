@@ -123,7 +123,7 @@ def methods_list(rows: list[tuple[Method, str]]) -> str:
     return (
         "# Methods\n\nEach method is the network of a paper, in a package of its own. We built "
         "them from the papers; each page says what the paper leaves open and what we chose. "
-        "[What they cost and give](../benchmarks/methods.md) compares them, and "
+        "[What they cost and give](../results.md) compares them, and "
         "[which method for which picture](../benchmarks/choice.md) says how `--method auto` "
         "chooses.\n\n" + "\n".join(lines) + "\n"
     )
