@@ -117,8 +117,10 @@ def test_the_highest_measured_gain_decides(install: Callable[..., None]):
 
 def test_all_kinds_of_rain_are_listed_in_words(install: Callable[..., None]):
     install({"a": {"rain100l": 31.0, **DENSE, **HEAVY}, "b": {}})
-    assert choose(RuntimeOptions()).why().startswith(
-        "a.v1 for sparse (+5.0 dB), dense (+3.0 dB) and heavy (+10.0 dB) rain: "
+    assert (
+        choose(RuntimeOptions())
+        .why()
+        .startswith("a.v1 for sparse (+5.0 dB), dense (+3.0 dB) and heavy (+10.0 dB) rain: ")
     )
 
 
