@@ -3,10 +3,8 @@
 #   docker build -t rainkit .
 #   docker run --rm -p 8000:8000 -e RAINKIT_TOKEN=a-secret-of-yours rainkit
 #
-# pip's own torch for Linux is the build for CUDA, which takes 6 GB. TORCH_OPTIONS are options of pip
-# for a smaller one, as pytorch.org/get-started shows them for CPUs:
-#
-#   docker build -t rainkit --build-arg TORCH_OPTIONS='--index-url ...' .
+# pip's own torch for Linux is the build for CUDA, which takes 6 GB. The build argument TORCH_OPTIONS
+# takes the options of pip for a smaller one, which pytorch.org/get-started shows for CPUs.
 
 FROM python:3.13-slim-bookworm AS build
 ARG TORCH_OPTIONS=""

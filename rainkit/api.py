@@ -49,6 +49,7 @@ __all__ = [
     "Timing",
     "Training",
     "Weights",
+    "measured_table",
     "option",
     "published_table",
     "replace",
@@ -272,6 +273,45 @@ class MeasuredResult:
     ssim: float
     input_psnr: float
     input_ssim: float
+
+
+def measured_table(text: str, *, protocol: str = "prenet/1") -> tuple[MeasuredResult, ...]:
+    """Return measured results that are written as a table, a dataset on each line.
+
+    >>> measured_table(
+    ...     '''
+    ...              | pictures | PSNR/SSIM    | input
+    ...     rain100l | 25       | 32.12/.9413  | 26.23/.8204
+    ...     rain100h | 25       | 21.32/.7142  | 13.83/.3598
+    ...     '''
+    ... )  # doctest: +SKIP
+
+    Args:
+        text: the table. The first line is a heading; then come name, number of pictures, mean PSNR
+            in dB and SSIM of the results, and those of the rainy pictures.
+        protocol: name and version of the scoring protocol of all lines.
+
+    Raises:
+        ValueError: a line has another number of cells, or a cell is no figure.
+    """
+    _, *lines = (line for line in text.splitlines() if line.strip())
+    results = []
+    for line in lines:
+        dataset, images, scores, before = (cell.strip() for cell in line.split("|"))
+        psnr, ssim = map(float, scores.split("/"))
+        input_psnr, input_ssim = map(float, before.split("/"))
+        results.append(
+            MeasuredResult(
+                dataset=dataset,
+                protocol=protocol,
+                images=int(images),
+                psnr=psnr,
+                ssim=ssim,
+                input_psnr=input_psnr,
+                input_ssim=input_ssim,
+            )
+        )
+    return tuple(results)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

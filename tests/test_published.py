@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from rainkit.api import Method, PublishedResult, published_table
+from rainkit.api import MeasuredResult, Method, PublishedResult, measured_table, published_table
 from rainkit.published import paper_tables, published_rows, rows_on, same_dataset
 
 TABLE = """
@@ -105,3 +105,25 @@ def test_rows_of_a_measured_dataset_are_found_by_either_name(method) -> None:
         ("not named", "test", False),
     ):
         assert same_dataset(printed, measured) is same
+
+
+def test_measured_results_are_read_from_a_table() -> None:
+    text = """
+                | pictures | PSNR/SSIM   | input
+        ours    | 25       | 32.12/.9413 | 26.23/0.82
+        theirs  | 3        | 21/.7       | 13.8/.36
+    """
+    first, second = measured_table(text, protocol="prenet/1")
+    assert first == MeasuredResult(
+        dataset="ours",
+        protocol="prenet/1",
+        images=25,
+        psnr=32.12,
+        ssim=0.9413,
+        input_psnr=26.23,
+        input_ssim=0.82,
+    )
+    assert (second.dataset, second.images, second.psnr) == ("theirs", 3, 21.0)
+    for line in ("ours | 25 | 32.1/.94", "ours | 25 | 32.1 | 26/.8", "ours | 25 | high/.9 | 26/.8"):
+        with pytest.raises(ValueError, match=r"unpack|convert"):
+            measured_table(f"heading\n{line}")

@@ -195,14 +195,15 @@ def go(folder: Path, *, borrowing: bool, transcript: Transcript) -> None:
     # A borrowed pip comes with a setuptools that is new enough for the other packages.
     user = environment("for-using", *(["--without-pip"] if borrowing else []))
     pip: list[str | Path] = [user / "python", "-m", "pip"]
-    install = [*pip, "install", "-q", "--find-links", dist]
+    install = [*pip, "install", "-q"]
     rainkit = user / "rainkit"
     if borrowing:
         borrow(folder / "borrowed")
         (place,) = (folder / "for-using").glob("**/site-packages")
         (place / "borrowed.pth").write_text(f"{folder / 'borrowed'}\n", encoding="utf-8")
-        install.append("--no-index")
-    run(*install, "rainkit[all]", name="install rainkit[all]")
+    # Their files are named, so that pip takes none of them from elsewhere.
+    methods = [_wheel(name, dist) for name in sorted(_all_methods())]
+    run(*install, f"{_wheel('rainkit', dist)}[all]", *methods, name="install rainkit[all]")
     listed = run(rainkit, "methods", name="methods", last=20)
     for project in all_projects[1:]:
         method = project.name.removeprefix("rainkit-")
@@ -223,7 +224,7 @@ def go(folder: Path, *, borrowing: bool, transcript: Transcript) -> None:
     if f'"{method}"' in said:
         raise FailedError(f"{method} is still listed after its package was removed")
     run(rainkit, "infer", "photo.png", "-m", method, name="infer with it", code=2)
-    run(*install, ADDED, name="add a method")
+    run(*install, _wheel(ADDED, dist), name="add a method")
     run(rainkit, "infer", "pairs/input", "-m", method, "-o", "again", name="infer with it")
 
     run(rainkit, "plugin", "new", NEW, name="plugin new")
@@ -232,6 +233,12 @@ def go(folder: Path, *, borrowing: bool, transcript: Transcript) -> None:
     run(*install, *(["--no-build-isolation"] if borrowing else []), test, name="install it")
     run(rainkit, "plugin", "check", NEW, name="plugin check", last=40)
     run(*pip, "check", name="pip check")
+
+
+def _wheel(name: str, dist: Path) -> Path:
+    """Return the wheel of a distribution."""
+    (found,) = dist.glob(f"{name.replace('-', '_')}-[0-9]*.whl")
+    return found
 
 
 def _all_methods() -> set[str]:

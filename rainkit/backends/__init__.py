@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from rainkit.backends.cache import Measurement, fastest, folder, place, remember
 from rainkit.backends.convert import Exported, decibels, export
-from rainkit.backends.execute import attach, attach_file, converted, identity, installed
+from rainkit.backends.execute import (
+    attach,
+    attach_file,
+    converted,
+    identity,
+    installed,
+    precision_for,
+)
 
 __all__ = [
     "Exported",
@@ -24,5 +31,6 @@ __all__ = [
     "identity",
     "installed",
     "place",
+    "precision_for",
     "remember",
 ]

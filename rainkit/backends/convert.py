@@ -189,7 +189,7 @@ def export(
     if path.suffix != suffix:
         raise UsageError(f"--output {path}: files of the format {kind} end with {suffix}")
     photos = () if int8 is None else _photographs(int8, kind)
-    card = path.with_suffix(".md")
+    card = path.with_name(f"{path.name}.md")  # each format of a method has its own
     targets = [path, card] + ([path.with_suffix(".bin")] if kind == "openvino" else [])
     for each in targets:
         if each.exists() and not overwrite:

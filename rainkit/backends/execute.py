@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 import os
 import shutil
@@ -49,13 +50,20 @@ __all__ = [
     "converted",
     "identity",
     "installed",
+    "precision_for",
 ]
+
+_log = logging.getLogger(__name__)
 
 WORTH = 20.0
 """Seconds that torch runs before ``auto`` tries backends of which nothing is known."""
 
 _STEPS = 4
 """Number of pictures of a run that each backend is compared with torch on."""
+
+_CRASHED = (-6, -9, -11)
+"""Exit codes of a process that gave up, was ended for want of memory, or broke its memory."""
+
 _MODULES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 
 
@@ -193,18 +201,23 @@ class Auto:
     def _prepare(self) -> None:
         names = (self._known,) if self._known else candidates(self._network)
         missing = [name for name in names if not _file(self._network, name, self._told).is_file()]
-        refused: dict[str, str] = {}
+        refused: dict[str, str] | None = {}
         if missing and self._source is not None:
             refused = _convert_elsewhere(self._network, self._source, missing)
+        if refused is None:  # torch goes on, and the next long run tries again
+            return
         opened = []
         for name in names:
             if name in refused:
+                _log.debug("%s cannot run this network: %s", name, refused[name])
                 self._remember_refused(name)
                 continue
-            with suppress(RainkitError, RuntimeError, OSError):  # torch goes on
+            try:
                 start = time.perf_counter()
                 runner = converted(self._network, name, self._told)
                 opened.append(_Candidate(runner, time.perf_counter() - start))
+            except (RainkitError, RuntimeError, OSError) as error:  # torch goes on
+                _log.debug("%s is left out: %s", name, error)
         if self._known and opened:
             self._use(opened[0].runner)
         else:
@@ -289,11 +302,12 @@ def candidates(network: ImageOnly) -> tuple[str, ...]:
 
 def _convert_elsewhere(
     network: ImageOnly, source: tuple[Method, WeightsFile], names: Sequence[str]
-) -> dict[str, str]:
+) -> dict[str, str] | None:
     """Convert a network in a process that takes idle time alone, into the cache.
 
     Returns:
-        The backends that cannot run the network, with the reasons.
+        The backends that cannot run the network, with the reasons; None if the process could not
+        start or was stopped, which says nothing of them.
     """
     method, file = source
     job = {
@@ -305,7 +319,7 @@ def _convert_elsewhere(
     }
     try:
         # The process ends with this one: it watches its standard input.
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "rainkit.backends.trial", json.dumps(job)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -313,11 +327,14 @@ def _convert_elsewhere(
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             creationflags=getattr(subprocess, "IDLE_PRIORITY_CLASS", 0),
-        )
-        with process:
-            answer: dict[str, str] = json.loads(cast("IO[str]", process.stdout).read())
-    except (OSError, ValueError):
-        return dict.fromkeys(names, "its process was ended")
+        ) as process:
+            told = cast("IO[str]", process.stdout).read()
+        answer: dict[str, str] = json.loads(told)
+    except OSError:
+        return None
+    except ValueError:
+        crashed = process.returncode in _CRASHED
+        return dict.fromkeys(names, "the conversion crashed") if crashed else None
     return answer
 
 
@@ -396,8 +413,7 @@ def attach_file(network: ImageOnly, path: Path, weights: WeightsFile, method: st
     if network.runtime.device.type != "cpu":
         raise UsageError(f"--backend {path}: such files run on the CPU; pass --device cpu")
     kind = next(kind for kind, suffix in convert.SUFFIXES.items() if suffix == path.suffix)
-    if kind != "pt2":
-        _check_precision(kind, network)
+    _check_precision(kind, network)
     smallest = int(about.get("smallest_side", convert.SMALLEST))
     run = convert.open_file(path, network.runtime.precision)
     network.runner = Runner(kind, network, run, smallest)
@@ -405,9 +421,20 @@ def attach_file(network: ImageOnly, path: Path, weights: WeightsFile, method: st
     return network
 
 
+def precision_for(backend: str, precision: str) -> str:
+    """Return the precision of a network on a backend: float32 for ``auto`` if it knows no other.
+
+    Args:
+        backend: a name of :class:`rainkit.choices.Backend`, or an exported file.
+        precision: as in :class:`rainkit.runtime_options.RuntimeOptions`.
+    """
+    exact = backend == Backend.ONNX or backend.endswith((".onnx", ".pt2"))
+    return "fp32" if exact and precision == "auto" else precision
+
+
 def _check_precision(backend: str, network: ImageOnly) -> None:
     precision = network.runtime.precision
-    if precision == "fp16" or (precision == "bf16" and backend == "onnx"):
+    if precision == "fp16" or (precision == "bf16" and backend in ("onnx", "pt2")):
         raise UsageError(
             f"--backend {backend} does not compute in {precision}; pass --precision fp32"
         )

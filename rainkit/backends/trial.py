@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ def convert_all(job: Mapping[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     """Take only idle time, convert, and write the answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the run, with which this ends
     _take_idle_time()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # What converters print must not reach the answer.

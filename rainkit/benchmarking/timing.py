@@ -113,7 +113,8 @@ class Subject:
             )
             spec = ImageSpec(half=("bf16", "fp16"))
             self._told = f"{job.source} {job.target}"
-        runtime = choose_runtime(job.device, job.precision, spec)
+        precision = backends.precision_for(job.backend, job.precision)
+        runtime = choose_runtime(job.device, precision, spec)
         self.device = runtime.device
         self.precision = runtime.precision
         self.version = f"torch {torch.__version__}"

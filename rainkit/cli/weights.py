@@ -16,7 +16,9 @@ from rainkit.cli.options import INPUT, OUTPUT, Json, Overwrite
 from rainkit.files import counted
 
 if TYPE_CHECKING:
-    from rainkit.weights import Got, Imported, Inspection, Packed, Verification
+    from collections.abc import Sequence
+
+    from rainkit.weights import Got, Imported, Inspection, ListedWeights, Packed, Verification
 
 __all__ = ["app", "get", "import_file", "inspect", "list_weights", "pack", "verify"]
 
@@ -42,6 +44,8 @@ def list_weights(
 ) -> None:
     """List the weights that methods come with, and where they are.
 
+    Exit codes: 0 all are good or can be fetched, 1 some are broken, 2 wrong use.
+
     For example:
 
       rainkit weights list
@@ -51,10 +55,15 @@ def list_weights(
     found = weights.list_weights(*(methods or ()))
     if as_json:
         print_json([each.to_data() for each in found])
-        return
-    if not found:
+    elif not found:
         warn("no weights" if plugins.installed() else plugins.none_installed())
-        return
+    else:
+        _print_listed(found)
+    if any(each.problem for each in found):
+        raise typer.Exit(1)
+
+
+def _print_listed(found: Sequence[ListedWeights]) -> None:
     where = {
         "package": "in the plugin",
         "cache": "fetched",
@@ -80,8 +89,6 @@ def list_weights(
     for each in found:
         if each.problem:
             warn(each.problem, label="broken:", style="bold red")
-    if any(each.problem for each in found):
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -251,7 +251,8 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         kinds = {k: dataclasses.replace(s, options=options) for k, s in setup.by_kind.items()}
         return AutoDerainer(dataclasses.replace(setup, by_kind=kinds), compiled=compiled)
     method, file, options = setup.method, setup.weights, setup.options
-    runtime = choose_runtime(options.device, options.precision, setup.spec)
+    precision = backends.precision_for(options.backend, options.precision)
+    runtime = choose_runtime(options.device, precision, setup.spec)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
         network = weight_files.load(networks.build(method, file.network), file)

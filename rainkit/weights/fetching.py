@@ -15,7 +15,9 @@ import tempfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from safetensors import SafetensorError, safe_open
 
@@ -28,7 +30,7 @@ __all__ = ["Address", "Progress", "fetch", "is_address", "known_addresses", "loc
 Progress = Callable[[int, int | None], None]
 """Called with the number of bytes that have come, and that of all bytes if it is known."""
 
-_HUB = re.compile(r"hf://([\w.-]+)/([\w.-]+?)(?:@([\w./-]+?))?/([^#]+)")
+_HUB = re.compile(r"hf://([\w.-]+)/([\w.-]+?)(?:@([\w./-]+?))?/([^#?]+)")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SECONDS = 60.0
 _BLOCK = 1 << 20
@@ -49,7 +51,7 @@ class Address:
     @property
     def name(self) -> str:
         """Name of the file without its suffix."""
-        return PurePosixPath(self.url).stem
+        return PurePosixPath(self.url.partition("?")[0]).stem
 
     def __str__(self) -> str:
         """Return the address as a user may write it."""
@@ -75,7 +77,7 @@ def parse(text: str) -> Address:
         raise UsageError(f"{text}: give an address that begins with https:// or hf://")
     if url.startswith("hf://") and _HUB.fullmatch(url) is None:
         raise UsageError(f"{text}: write hf://OWNER/REPO/FILE.safetensors")
-    if not url.endswith(".safetensors"):
+    if not url.partition("?")[0].endswith(".safetensors"):
         raise UsageError(
             f"{text}: only .safetensors files are fetched; others may hold code. Fetch it by hand "
             "and make weights of it with rainkit weights import"
@@ -160,8 +162,9 @@ def fetch(address: Address, on_progress: Progress | None = None) -> Path:
 
 def _from_web(address: Address, path: Path, on_progress: Progress | None) -> None:
     try:
-        # The scheme is https: see parse.
-        with urllib.request.urlopen(address.url, timeout=_SECONDS) as answer:  # noqa: S310
+        # The scheme is https: see parse. An address may hold spaces, as browsers show it.
+        url = quote(address.url, safe="!#$%&'()*+,/:;=?@[]~")
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer:  # noqa: S310
             size = answer.headers.get("Content-Length")
             total = int(size) if size and size.isdecimal() else None
             done = 0
@@ -170,7 +173,7 @@ def _from_web(address: Address, path: Path, on_progress: Progress | None) -> Non
                     done += file.write(block)
                     if on_progress is not None:
                         on_progress(done, total)
-    except OSError as error:  # of which URLError is one
+    except (OSError, HTTPException, ValueError) as error:  # the last two: no such host or port
         raise _unfetched(address, error) from error
     if total is not None and done != total:
         raise WeightsError(f"{address.url}: {done:,} of {total:,} bytes came; try again")

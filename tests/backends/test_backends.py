@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from rainkit import backends, networks, plugins, weights
+from rainkit import backends, networks, plugins, precision, weights
 from rainkit.api import ImageSpec, Method
 from rainkit.backends import Measurement, cache, convert, execute, graphs, trial
 from rainkit.errors import FileError, MethodError, UsageError
+from rainkit.inference.loading import open_derainer
 from rainkit.objective import Derained
 from rainkit.precision import choose_runtime
+from rainkit.runtime_options import RuntimeOptions
 from rainkit.weights import WeightsFile
 
 CPU32 = choose_runtime("cpu", "fp32")
@@ -75,7 +78,7 @@ def test_an_exported_file_runs_without_torch_and_in_infer(
     assert code == 0, err
     told = json.loads(out)
     assert told["difference"] <= told["tolerance"] == 1e-4
-    assert "differs from torch by" in (tmp_path / "tiny.md").read_text()
+    assert "differs from torch by" in (tmp_path / "tiny.onnx.md").read_text()
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -240,6 +243,39 @@ def test_a_long_run_finds_the_fastest_backend_and_the_next_run_knows_it(
     assert run(1).runner is None, "and not tried again"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the process is a shell script")
+def test_what_was_stopped_is_tried_again_and_what_crashed_is_not(
+    tiny_method, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = weights.find(tiny_method, str(tiny_weights))
+    built = weights.load(networks.build(tiny_method, found.network), found)
+    network = networks.prepare(built, tiny_method.image(found.network), CPU32)
+    told = backends.identity(tiny_method, found.network)
+    process = tmp_path / "process"
+    monkeypatch.setattr(execute, "installed", lambda: ("onnx",))
+    monkeypatch.setattr(sys, "executable", str(process))
+    for script, tried in (("kill -INT $$", set()), ("kill -SEGV $$", {"onnx"})):
+        process.write_text(f"#!/bin/sh\n{script}\n")
+        process.chmod(0o755)
+        backends.attach(network, "auto", told, (tiny_method, found))
+        network.runner._cost = 0.0
+        network(_picture(40, 52))
+        network.runner.wait()
+        assert cache.tried(CPU32, told) == tried, script
+    assert network.ran_on == "eager"
+
+
+def test_backends_of_float32_alone_need_no_option(tiny_method, tiny_weights: Path, monkeypatch):
+    """Even where processors compute in bfloat16, which such backends do not."""
+    monkeypatch.setattr(precision, "_bf16_is_native", lambda _: True)
+    for backend, chosen in (("eager", "bf16"), ("onnx", "fp32")):
+        options = RuntimeOptions(device="cpu", backend=backend)
+        derainer = open_derainer(tiny_method, options, weights=tiny_weights)
+        assert derainer.network.runtime.precision == chosen
+    assert backends.precision_for("granet.pt2", "auto") == "fp32"
+    assert backends.precision_for("onnx", "bf16") == "bf16", "which is refused"
+
+
 def test_a_conversion_is_kept_by_the_hash_of_its_weights(pooled, kept: Path, monkeypatch):
     network = networks.prepare(pooled, SPEC, CPU32)
     backends.attach(network, "onnx", "n")
@@ -277,10 +313,10 @@ def test_int8_says_what_it_costs(
     loss = json.loads(out)["int8"]
     assert (loss["calibrated"], loss["measured"]) == (2, 1)
     assert 20 < loss["least_db"] <= loss["mean_db"] < 90, "neither broken nor float32"
-    assert (
-        "quantised by NNCF after training, on 2 photographs" in file.with_suffix(".md").read_text()
-    )
-    assert {each.name for each in tmp_path.glob("tiny.*")} == {"tiny.xml", "tiny.bin", "tiny.md"}
+    card = (tmp_path / "tiny.xml.md").read_text()
+    assert "quantised by NNCF after training, on 2 photographs" in card
+    made = {each.name for each in tmp_path.glob("tiny.*")}
+    assert made == {"tiny.xml", "tiny.bin", "tiny.xml.md"}
     monkeypatch.setattr(convert.importlib.util, "find_spec", lambda _: None)
     code, _, err = rainkit(*asked)
     assert (code, "pip install nncf" in err) == (2, True), err

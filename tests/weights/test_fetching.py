@@ -152,6 +152,25 @@ def test_what_cannot_be_fetched_is_one_line(network: Network, url: str):
         weights.get(url)
 
 
+@pytest.mark.parametrize("host", ["exa mple.org", "[x", "localhost:ab"])
+def test_an_address_without_a_proper_host_is_one_line(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def unreachable(*_: object) -> None:
+        raise OSError("no such host")
+
+    monkeypatch.setattr("socket.getaddrinfo", unreachable)
+    monkeypatch.setenv("RAINKIT_CACHE", str(tmp_path))
+    with pytest.raises(WeightsError, match="cannot be fetched"):
+        weights.get(f"https://{host}/net.safetensors")
+
+
+def test_an_address_may_be_as_a_browser_shows_it(network: Network, content: bytes):
+    network.files["https://example.org/z%C3%A9ro%20rain.safetensors?download=true"] = content
+    (got,) = weights.get("https://example.org/zéro rain.safetensors?download=true")
+    assert got.path.name.startswith("zéro rain-")
+
+
 def test_the_hub_needs_its_package(network: Network, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UsageError, match="pip install huggingface_hub"):
@@ -164,6 +183,8 @@ def test_the_hub_needs_its_package(network: Network, monkeypatch: pytest.MonkeyP
         ("http://example.org/a.safetensors", "begins with https:// or hf://"),
         ("hf://somebody/a.safetensors", "write hf://OWNER/REPO/FILE.safetensors"),
         ("hf://somebody/derain/net.pth", "others may hold code"),
+        ("https://example.org/net.pth?as=a.safetensors", "others may hold code"),
+        (f"{HUB}?download=true", "write hf://OWNER/REPO/FILE.safetensors"),
         (f"{HUB}#sha256=12", "64 hexadecimal digits"),
         (f"{HUB}#{'0' * 64}", "64 hexadecimal digits"),
     ],
@@ -191,6 +212,10 @@ def test_commands_list_and_get(network: Network, content: bytes, rainkit, tiny_m
     assert (code, HUB in out, '"where": "package"' in out) == (0, False, True)
     code, _, err = rainkit("weights", "get", "granet.rain-v9")
     assert (code, "it has: rain-v1" in err) == (2, True)
+    weights.get(HUB)[0].path.write_bytes(b"something else")
+    for how in ((), ("--json",)):
+        code, out, err = rainkit("weights", "list", *how)
+        assert (code, "remove it to fetch it again" in out + err) == (1, True)
 
 
 def test_infer_names_what_to_do(network: Network, content: bytes, rainkit, tmp_path: Path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredResult, Paper, Weights, published_table
+from rainkit.api import Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -35,52 +35,15 @@ WEIGHTS = (
         licence="Apache-2.0",
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
         recipe="examples/recipes/freq-gan.toml",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=32.60,
-                ssim=0.9411,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=24.39,
-                ssim=0.7745,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=23.75,
-                ssim=0.7643,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.77,
-                ssim=0.7754,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.63,
-                ssim=0.7258,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 32.60/.9411 | 26.23/.8204
+            rain100h | 25       | 24.39/.7745 | 13.83/.3598
+            rain200h | 15       | 23.75/.7643 | 14.06/.3873
+            rain800  | 15       | 21.77/.7754 | 21.67/.665
+            misc     | 7        | 20.63/.7258 | 18.85/.6574
+            """
         ),
         gflop=532.7,
     ),
@@ -92,52 +55,15 @@ WEIGHTS = (
         licence="Apache-2.0",
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
         recipe="examples/recipes/freq-gan.toml",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=32.26,
-                ssim=0.9387,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=23.70,
-                ssim=0.7557,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=23.10,
-                ssim=0.7471,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.87,
-                ssim=0.7676,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.32,
-                ssim=0.7168,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 32.26/.9387 | 26.23/.8204
+            rain100h | 25       | 23.70/.7557 | 13.83/.3598
+            rain200h | 15       | 23.10/.7471 | 14.06/.3873
+            rain800  | 15       | 21.87/.7676 | 21.67/.665
+            misc     | 7        | 20.32/.7168 | 18.85/.6574
+            """
         ),
         gflop=532.7,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredResult, Paper, Weights, published_table
+from rainkit.api import Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -64,52 +64,15 @@ WEIGHTS = (
         licence="Apache-2.0",
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
         recipe="examples/recipes/granet.toml",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=32.06,
-                ssim=0.9381,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=22.64,
-                ssim=0.7322,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.74,
-                ssim=0.7221,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.79,
-                ssim=0.789,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.48,
-                ssim=0.7049,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 32.06/.9381 | 26.23/.8204
+            rain100h | 25       | 22.64/.7322 | 13.83/.3598
+            rain200h | 15       | 21.74/.7221 | 14.06/.3873
+            rain800  | 15       | 21.79/.789  | 21.67/.665
+            misc     | 7        | 20.48/.7049 | 18.85/.6574
+            """
         ),
         gflop=429.2,
     ),

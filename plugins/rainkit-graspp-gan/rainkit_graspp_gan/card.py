@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredPhotographs, MeasuredResult, Paper, Weights, published_table
+from rainkit.api import MeasuredPhotographs, Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -75,52 +75,15 @@ WEIGHTS = (
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
         "473 training pairs of Rain800 with matched tone",
         recipe="examples/recipes/real-rain-2.sh",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=32.09,
-                ssim=0.928,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=21.32,
-                ssim=0.6896,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.4,
-                ssim=0.6935,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.72,
-                ssim=0.8072,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.55,
-                ssim=0.7174,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 32.09/.928  | 26.23/.8204
+            rain100h | 25       | 21.32/.6896 | 13.83/.3598
+            rain200h | 15       | 21.4/.6935  | 14.06/.3873
+            rain800  | 15       | 21.72/.8072 | 21.67/.665
+            misc     | 7        | 20.55/.7174 | 18.85/.6574
+            """
         ),
         photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.550),
         gflop=115.7,
@@ -133,52 +96,15 @@ WEIGHTS = (
         licence="Apache-2.0",
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
         recipe="examples/recipes/graspp-gan.toml",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=31.41,
-                ssim=0.9307,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=23.07,
-                ssim=0.7342,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=23.01,
-                ssim=0.7398,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=22.06,
-                ssim=0.7961,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.42,
-                ssim=0.7278,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 31.41/.9307 | 26.23/.8204
+            rain100h | 25       | 23.07/.7342 | 13.83/.3598
+            rain200h | 15       | 23.01/.7398 | 14.06/.3873
+            rain800  | 15       | 22.06/.7961 | 21.67/.665
+            misc     | 7        | 20.42/.7278 | 18.85/.6574
+            """
         ),
         gflop=115.7,
     ),

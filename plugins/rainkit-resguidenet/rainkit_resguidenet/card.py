@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredPhotographs, MeasuredResult, Paper, Weights, published_table
+from rainkit.api import MeasuredPhotographs, Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -118,52 +118,15 @@ WEIGHTS = (
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
         "473 training pairs of Rain800 with matched tone",
         recipe="examples/recipes/real-rain-2.sh",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=32.12,
-                ssim=0.9413,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=21.32,
-                ssim=0.7142,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.25,
-                ssim=0.7168,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.55,
-                ssim=0.8072,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.57,
-                ssim=0.7154,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 32.12/.9413 | 26.23/.8204
+            rain100h | 25       | 21.32/.7142 | 13.83/.3598
+            rain200h | 15       | 21.25/.7168 | 14.06/.3873
+            rain800  | 15       | 21.55/.8072 | 21.67/.665
+            misc     | 7        | 20.57/.7154 | 18.85/.6574
+            """
         ),
         photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.462),
         gflop=67.6,
@@ -177,52 +140,15 @@ WEIGHTS = (
         licence="Apache-2.0",
         trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
         recipe="examples/recipes/resguidenet.toml",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=31.43,
-                ssim=0.9419,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=23.18,
-                ssim=0.7616,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=22.78,
-                ssim=0.7531,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.83,
-                ssim=0.7864,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=20.19,
-                ssim=0.7121,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 31.43/.9419 | 26.23/.8204
+            rain100h | 25       | 23.18/.7616 | 13.83/.3598
+            rain200h | 15       | 22.78/.7531 | 14.06/.3873
+            rain800  | 15       | 21.83/.7864 | 21.67/.665
+            misc     | 7        | 20.19/.7121 | 18.85/.6574
+            """
         ),
         photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.431),
         gflop=67.6,

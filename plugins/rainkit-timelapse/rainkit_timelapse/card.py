@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import MeasuredPhotographs, MeasuredResult, Paper, Weights, published_table
+from rainkit.api import MeasuredPhotographs, Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -102,52 +102,15 @@ WEIGHTS = (
         licence="Apache-2.0",
         trained_on="drawn time-lapse frames of 359 photographs; no clean picture was a target",
         recipe="examples/recipes/timelapse.sh",
-        results=(
-            MeasuredResult(
-                dataset="rain100l",
-                protocol="prenet/1",
-                images=25,
-                psnr=30.14,
-                ssim=0.911,
-                input_psnr=26.23,
-                input_ssim=0.8204,
-            ),
-            MeasuredResult(
-                dataset="rain100h",
-                protocol="prenet/1",
-                images=25,
-                psnr=15.04,
-                ssim=0.4421,
-                input_psnr=13.83,
-                input_ssim=0.3598,
-            ),
-            MeasuredResult(
-                dataset="rain200h",
-                protocol="prenet/1",
-                images=15,
-                psnr=15.25,
-                ssim=0.4684,
-                input_psnr=14.06,
-                input_ssim=0.3873,
-            ),
-            MeasuredResult(
-                dataset="rain800",
-                protocol="prenet/1",
-                images=15,
-                psnr=21.58,
-                ssim=0.6771,
-                input_psnr=21.67,
-                input_ssim=0.665,
-            ),
-            MeasuredResult(
-                dataset="misc",
-                protocol="prenet/1",
-                images=7,
-                psnr=19.24,
-                ssim=0.6749,
-                input_psnr=18.85,
-                input_ssim=0.6574,
-            ),
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 30.14/.911  | 26.23/.8204
+            rain100h | 25       | 15.04/.4421 | 13.83/.3598
+            rain200h | 15       | 15.25/.4684 | 14.06/.3873
+            rain800  | 15       | 21.58/.6771 | 21.67/.665
+            misc     | 7        | 19.24/.6749 | 18.85/.6574
+            """
         ),
         photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.868),
         gflop=44.7,
