@@ -246,6 +246,8 @@ def options(command: str, printed: str) -> str:
             continue
         first = re.search(r"--?[\w-]+", names) if section == "Options" else None
         panel = (panel_of.get(first[0]) if first else None) or section
+        if section == "Commands":  # whose help is cut after a line
+            text = " ".join((node.commands[names].help or text).split("\n\n")[0].split())
         panels.setdefault(panel, []).append(entry(command, section, names, text))
     lines = [
         f"<p class='panel'>{html.escape(panel)}</p>\n<dl class='options'>{''.join(rows)}</dl>"
