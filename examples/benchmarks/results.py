@@ -317,40 +317,33 @@ def scores_table(
     sets: Sequence[Dataset],
 ) -> str:
     """PSNR and SSIM of all weights on all sets, and the mean of the sets, the best in bold."""
-    names = [each.name for each in sets]
-    columns = ["weights", *(f"{each.name} ({len(each.pairs)})" for each in sets), "mean of sets"]
-    rows = {"input": inputs} | scores
-    best = {
-        (name, figure): max(
-            (own[name][figure] for own in scores.values() if name in own), default=float("nan")
+    names, total = [each.name for each in sets], "mean of sets"
+    rows = {
+        label: own
+        | (
+            {total: {what: fmean(own[name][what] for name in names) for what in ("psnr", "ssim")}}
+            if all(name in own for name in names)
+            else {}
         )
-        for name in names
-        for figure in ("psnr", "ssim")
+        for label, own in ({"input": inputs} | scores).items()
     }
-    means = {
-        label: {figure: fmean(own[name][figure] for name in names) for figure in ("psnr", "ssim")}
-        for label, own in rows.items()
-        if all(name in own for name in names)
-    }
-    leading = {
-        figure: max((m[figure] for label, m in means.items() if label != "input"), default=0.0)
-        for figure in ("psnr", "ssim")
-    }
-    lines = []
-    for label, own in rows.items():
-        cells = []
-        for name in names:
-            top = {figure: best[name, figure] for figure in ("psnr", "ssim")}
-            cells.append(pair_cell(own.get(name), {} if label == "input" else top))
-        cells.append(pair_cell(means.get(label), {} if label == "input" else leading))
-        lines.append([label if label == "input" else f"`{label}`", *cells])
-    return "\n".join(
+    best = {}
+    for name in (*names, total):
+        rivals = [rows[label][name] for label in scores if name in rows[label]]
+        best[name] = {what: max((r[what] for r in rivals), default=0) for what in ("psnr", "ssim")}
+    lines = [
         [
-            f"PSNR in dB / SSIM, protocol `{LABEL}`; how many pictures in brackets.",
-            "",
-            *markdown(columns, lines),
+            label if label == "input" else f"`{label}`",
+            *(
+                pair_cell(own.get(name), {} if label == "input" else best[name])
+                for name in (*names, total)
+            ),
         ]
-    )
+        for label, own in rows.items()
+    ]
+    columns = ("weights", *(f"{each.name} ({len(each.pairs)})" for each in sets), total)
+    told = f"PSNR in dB / SSIM, protocol `{LABEL}`; how many pictures in brackets."
+    return "\n".join([told, "", *markdown(columns, lines)])
 
 
 def pair_cell(figures: dict[str, float] | None, best: dict[str, float]) -> str:
