@@ -399,11 +399,14 @@ def real(rows: Sequence[Row], given: argparse.Namespace) -> dict[str, dict[str, 
                 "photographs.py", given.real, "-o", folder, "--side", given.side, *chosen, *limit
             )
             write(folder / "weights.json", wanted)
+    told = read(folder / "weights.json")
+    current = {row.label for row in rows if told.get(row.label) == row.sha256}
     return {
         result["result"]: {"images": float(result["images"])}
         | {name: summary["mean"] for name, summary in result["summary"].items()}
         | {"longest": max(max(row["width"], row["height"]) for row in result["rows"])}
         for result in read(folder / "no_target.json").get("results", ())
+        if result["result"] in current
     }
 
 
