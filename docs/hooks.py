@@ -123,7 +123,7 @@ def methods_list(rows: list[tuple[Method, str]]) -> str:
     return (
         "# Methods\n\nEach method is the network of a paper, in a package of its own. We built "
         "them from the papers; each page says what the paper leaves open and what we chose. "
-        "[What they cost and give](../benchmarks/methods.md) compares them, and "
+        "[What they cost and give](../results.md) compares them, and "
         "[which method for which picture](../benchmarks/choice.md) says how `--method auto` "
         "chooses.\n\n" + "\n".join(lines) + "\n"
     )
@@ -246,6 +246,8 @@ def options(command: str, printed: str) -> str:
             continue
         first = re.search(r"--?[\w-]+", names) if section == "Options" else None
         panel = (panel_of.get(first[0]) if first else None) or section
+        if section == "Commands":  # whose help is cut after a line
+            text = " ".join((node.commands[names].help or text).split("\n\n")[0].split())
         panels.setdefault(panel, []).append(entry(command, section, names, text))
     lines = [
         f"<p class='panel'>{html.escape(panel)}</p>\n<dl class='options'>{''.join(rows)}</dl>"

@@ -1,7 +1,7 @@
 """What methods do to pictures without rain: whites, greys and photographs.
 
 python examples/checks/dry.py PHOTOS [-m NAME[=WEIGHTS]]... [--limit 10] [--longest 640]
-    [--crops crops.jpg]
+    [--crops crops.jpg] [--json FILE]
 
 PHOTOS are folders of photographs without rain; what a method changes in them is its fault. The
 table shows the colour that pure white and middle grey come back as, the PSNR and the largest shift
@@ -9,14 +9,16 @@ of mean colour (in grey levels) over the photographs, at full size and without -
 share of pixels that change by more than 8 levels. Each method has two rows: the network alone, and
 with the traces given back (rainkit.inference.traces), which is the result that users get where the
 last column says so. ``--crops`` writes the 160 px square of each photograph that suffers most in
-results that users get, before and after, a column for each method.
+results that users get, before and after, a column for each method. ``--json`` writes the rows, with
+the figures of each photograph.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -114,6 +116,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=10, help="photographs (default: 10)")
     parser.add_argument("--longest", type=int, default=640, help="longest side (default: 640)")
     parser.add_argument("--crops", type=Path, help="sheet of the squares that suffer most")
+    parser.add_argument("--json", type=Path, help="file for the rows")
     given = parser.parse_args()
     methods = (plugins.get(row.name) for row in plugins.installed() if not row.problem)
     names = given.method or [method.name for method in methods if method.weights]
@@ -122,7 +125,7 @@ def main() -> None:
     table = Table(*heads)
     for column in table.columns:
         column.no_wrap = True
-    results = []
+    results, told = [], []
     for each in names:
         name, _, weights = each.partition("=")
         setup = set_up(name, RuntimeOptions(), weights=weights or None)
@@ -131,6 +134,7 @@ def main() -> None:
         )
         rows, derained = measure(each, derainer, pictures, spared=setup.spare_traces)
         results.append(derained)
+        told += [asdict(row) for row in rows]
         for row in rows:
             table.add_row(
                 row.name,
@@ -144,6 +148,8 @@ def main() -> None:
             )
     Console().print(f"{len(pictures)} photographs, longest side {given.longest} px")
     Console(width=120).print(table)
+    if given.json:
+        given.json.write_text(f"{json.dumps(told, indent=1)}\n", encoding="utf-8")
     if given.crops:
         images.write(given.crops, Picture(crops(pictures, results)))
 

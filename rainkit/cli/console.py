@@ -231,9 +231,21 @@ def print_table(
                 )
             for row in cells:
                 table.add_row(*row)
-            (output if room == output.width else _console(width=room)).print(table)
+            _print_drawn(table, room)
             return
     _print_stacked(headings, cells)
+
+
+def _print_drawn(table: Table, width: int) -> None:
+    """Print a table, without blanks at the ends of lines where there is no terminal."""
+    if output.is_terminal:
+        output.print(table)
+        return
+    console = _console(width=width)
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        output.print(line.rstrip(), soft_wrap=True)
 
 
 def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:

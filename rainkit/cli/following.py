@@ -103,7 +103,7 @@ class Following(Progress):
         made, left = done - self._video_first, ""
         if made and total > done:
             pace = (now - self._video_began) / made
-            left = f", {1 / pace:.2g} frames/s, about {_duration(pace * (total - done))} left"
+            left = f", {_figure(1 / pace)} frames/s, about {_duration(pace * (total - done))} left"
         shown = f"{self._by}{video.name}, frame {done} of {total or '?'}{left}"
         share = min(1.0, done / total) if total else 0.0
         self._bar.update(self._task, completed=self.ended + share, description=shown)
@@ -171,13 +171,18 @@ class Following(Progress):
         if done:
             pace = (now - self._began) / done
             left = pace * (self._total - self.ended)
-            more += f", {pace:.2g} s each, about {_duration(left)} left"
+            more += f", {_figure(pace)} s each, about {_duration(left)} left"
         warn(f"{self._by}{self.ended} of {counted(self._total)}{more}")
 
     def _event(self, name: str, **facts: Any) -> None:
         if self._events:
             data: Mapping[str, Any] = {"event": name, **facts}
             print_event(data)
+
+
+def _figure(number: float) -> str:
+    """Return a number with two digits, or as a whole number, such as ``0.35`` or ``112``."""
+    return f"{number:.2g}" if number < 99 else f"{number:.0f}"
 
 
 def _duration(seconds: float) -> str:

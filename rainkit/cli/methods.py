@@ -315,7 +315,7 @@ def _print_weights(about: dict[str, Any]) -> None:
 
 
 def _line(text: str, style: str = "") -> None:
-    output.print(text, style=style)
+    output.print(text, style=style, soft_wrap=not output.is_terminal)
 
 
 def _value(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""``rainkit serve``: a page and an HTTP interface that take rain out of photographs."""
+"""``rainkit serve``: a page and an HTTP interface that take rain out of photographs and clips."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = ["serve"]
 
 _ACCESS = "Who may use it"
 _LIMITS = "Limits"
+_CLIPS = "Limits of clips"
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
@@ -92,7 +93,7 @@ def serve(
         int,
         typer.Option(
             min=1,
-            help="Number of pictures that may wait; more are refused for the moment.",
+            help="Number of pictures, and of clips, that may wait; more are refused for now.",
             metavar="N",
             rich_help_panel=_LIMITS,
         ),
@@ -115,6 +116,50 @@ def serve(
             rich_help_panel=_LIMITS,
         ),
     ] = 30,
+    clip_size: Annotated[
+        float,
+        typer.Option(
+            min=0.001, help="Largest file of a clip in MB.", metavar="MB", rich_help_panel=_CLIPS
+        ),
+    ] = 500,
+    clip_length: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            help="Longest playing time of a clip in seconds.",
+            metavar="SECONDS",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = 120,
+    clip_pixels: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=268,
+            help="Largest frame of a clip in megapixels.",
+            metavar="MP",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = 9,
+    clip_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.1,
+            max=86_400,
+            help="Longest time in seconds that a clip may take.",
+            metavar="SECONDS",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = 3600,
+    disk: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            help="Size in MB of all files of clips, which are in a folder for temporary files.",
+            metavar="MB",
+            rich_help_panel=_CLIPS,
+        ),
+    ] = 4000,
     workers: Annotated[
         int,
         typer.Option(
@@ -131,10 +176,11 @@ def serve(
     work_size: WorkSize = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Open a page that takes rain out of photographs, with an HTTP interface for programs.
+    """Open a page that takes rain out of photographs and clips, with an HTTP interface.
 
     It is for this machine alone, unless --host says otherwise. Photographs stay in memory and are
-    never written to the disk. Ctrl-C ends it once what is being answered is done.
+    never written to the disk. Clips, which need PyAV, are in a folder for temporary files until
+    their results were fetched. Ctrl-C ends it once what is being answered is done.
 
     Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 failed, 2 wrong use.
 
@@ -167,6 +213,11 @@ def serve(
         places=queue,
         memory_bytes=int(memory * 1e6),
         keep_seconds=keep * 60,
+        clip_bytes=int(clip_size * 1e6),
+        clip_length=clip_length,
+        clip_pixels=int(clip_pixels * 1e6),
+        clip_seconds=clip_timeout,
+        disk_bytes=int(disk * 1e6),
     )
 
     def started(address: str) -> None:

@@ -47,6 +47,10 @@ __all__ = [
 _LOOKS = 3
 """Number of frames that are spread over a video to look at it."""
 
+_DEMUXERS = "mov,matroska,webm,gif,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,flv,asf,ogg,mxf"
+"""FFmpeg's names of the formats that are read. Playlists, which name further files, are none of
+them, so that nobody can have other files of this machine, or addresses, read through one."""
+
 CONVERT = "convert it to MP4 (H.264)"
 
 
@@ -97,7 +101,11 @@ def open_clip(path: Path) -> InputContainer:
     if not path.stat().st_size:
         raise ImageError(f"{path}: is empty (0 bytes)")
     with av_errors(path):
-        return av.open(str(path), metadata_errors="surrogateescape")
+        return av.open(
+            str(path),
+            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
+            metadata_errors="surrogateescape",
+        )
 
 
 def _main_stream(container: InputContainer, path: Path) -> av.VideoStream:
@@ -208,17 +216,23 @@ class Clip:
         return (self.height, self.width) if turned else (self.width, self.height)
 
     @classmethod
-    def of(cls, path: Path) -> Clip:
+    def of(cls, path: Path, *, largest: int | None = None) -> Clip:
         """Read header and first frame.
 
+        Args:
+            path: the video.
+            largest: the largest number of pixels of its frames; None for any.
+
         Raises:
-            ImageError: the video cannot be read.
+            ImageError: the video cannot be read, or its frames are too large.
         """
         with open_clip(path) as container, av_errors(path):
             stream = _main_stream(container, path)
+            _check_size(path, stream.codec_context, largest)  # before anything is decoded
             first = next(_pictures(container, stream), None)
             if first is None:
                 raise ImageError(f"{path}: no frame can be decoded; {CONVERT}")
+            _check_size(path, first, largest)
             bits = max(each.bits for each in first.format.components)
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             length = None if container.duration is None else container.duration / 1_000_000
@@ -255,6 +269,16 @@ class Clip:
                 end=None if length is None else start + length,
                 notes=tuple(notes),
             )
+
+
+def _check_size(
+    path: Path, seen: av.VideoFrame | av.VideoCodecContext, largest: int | None
+) -> None:
+    if largest is not None and seen.width * seen.height > largest:
+        raise ImageError(
+            f"{path}: its frames have {seen.width}x{seen.height} pixels, more than {largest:,}; "
+            "make them smaller"
+        )
 
 
 def _beside(frame: av.VideoFrame, name: str) -> bytes | None:

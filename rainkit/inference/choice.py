@@ -148,7 +148,11 @@ class AutoSetup(Setup):
             measured = self.gains[kind]
             told = "" if measured is None else f" ({measured.pairs:+.1f} dB)"
             kinds.setdefault(each.weights.name, []).append(f"{kind}{told}")
-        chosen = (f"{name} for {' and '.join(of)} rain" for name, of in kinds.items())
+        words = {
+            name: " and ".join(filter(None, (", ".join(of[:-1]), of[-1])))
+            for name, of in kinds.items()
+        }
+        chosen = (f"{name} for {of} rain" for name, of in words.items())
         return f"{', '.join(chosen)}: the best by gains on pairs, real photographs and work"
 
 

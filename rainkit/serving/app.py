@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client import generate_latest as metrics_text
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
@@ -25,19 +25,22 @@ import rainkit
 from rainkit.choices import unknown
 from rainkit.errors import ImageError, RainkitError, UsageError, described
 from rainkit.runtime_options import STRONGEST
+from rainkit.serving.clips import ClipJob, Clips
 from rainkit.serving.jobs import Job, Jobs, Limits, Memory
+from rainkit.serving.metrics import Metrics
 from rainkit.serving.page import Page, page
 from rainkit.serving.pool import BusyError, OverTimeError, Pool, Ticket
 from rainkit.serving.uploads import Receiver
 from rainkit.serving.work import Answer, Offer, StoppedError, Task
 
 __all__ = [
+    "ClipLimitsInfo",
+    "ClipStatus",
     "Health",
     "JobStatus",
     "LimitsInfo",
     "MethodInfo",
     "MethodsInfo",
-    "Metrics",
     "PictureStatus",
     "Problem",
     "create_app",
@@ -59,14 +62,16 @@ _HEADERS = {
 _OPEN = ("/", "/health")
 """Paths that need no token: the page asks for it, and monitors have none."""
 
-_ABOUT = """Takes rain out of photographs.
+_ABOUT = """Takes rain out of photographs and clips.
 
 Errors are JSON with one line, `detail`. 401: the token is missing or wrong. 403: the request comes
-from a page of another site. 413: the file is too large. 422: it is no picture that can be read, has
-too many pixels, or an option is wrong. 429: the queue or the memory is full; try again after
-`Retry-After` seconds. 500: the network failed. 503: the server is about to end. 504: the picture
-took too long.
+from a page of another site. 413: the file is too large. 422: it is no picture or clip that can be
+read, has too many pixels, or an option is wrong. 429: the queue, the memory or the disk space is
+full; try again after `Retry-After` seconds. 500: the network failed. 501: the server takes no
+clips. 503: the server is about to end. 504: the picture took too long.
 """
+
+_NO_CLIPS = "clips need PyAV where this server runs: pip install av, and start it again"
 
 
 class Problem(BaseModel):
@@ -84,6 +89,15 @@ class MethodInfo(BaseModel):
     weights: str
 
 
+class ClipLimitsInfo(BaseModel):
+    """What clips may be."""
+
+    upload_bytes: int = Field(description="Largest file of a clip.")
+    length: float = Field(description="Longest playing time in seconds.")
+    pixels: int = Field(description="Largest number of pixels of a frame.")
+    seconds: float = Field(description="Longest time of a clip in its worker.")
+
+
 class LimitsInfo(BaseModel):
     """What clients may use."""
 
@@ -93,6 +107,7 @@ class LimitsInfo(BaseModel):
     job_pictures: int = Field(description="Largest number of pictures of a job.")
     keep_seconds: float = Field(description="How long a finished job is kept after its last use.")
     strength: float = Field(description="Largest strength.")
+    clip: ClipLimitsInfo | None = Field(description="None if the server takes no clips.")
 
 
 class MethodsInfo(BaseModel):
@@ -131,6 +146,30 @@ class JobStatus(BaseModel):
     results: str = Field(description="Where the zip archive of all results is, once it is done.")
 
 
+class ClipStatus(BaseModel):
+    """A clip."""
+
+    id: str
+    name: str
+    state: str = Field(description="waiting, running, done or failed.")
+    progress: float = Field(description="Share that is done, 0 to 1; 0 if its length is unknown.")
+    before: int = Field(description="Number of clips that come first, while it waits.")
+    method: str
+    strength: float
+    steady: bool
+    error: str | None = None
+    result: str | None = Field(None, description="Where its result is, once it is done.")
+    result_name: str | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    seconds: float | None = None
+    notes: list[str] = Field(
+        default=[], description="What was wrong with it, and what its result does not keep."
+    )
+
+
 class Health(BaseModel):
     """Whether the server works."""
 
@@ -138,57 +177,6 @@ class Health(BaseModel):
     version: str
     waiting: int
     running: int
-
-
-class Metrics:
-    """What Prometheus is told.
-
-    Attributes:
-        lost: number of worker processes that were lost; the pool's workers count them.
-    """
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.lost = Counter(
-            "rainkit_workers_lost",
-            "Worker processes that died or were ended because a picture took too long.",
-            registry=self.registry,
-        )
-        self.requests = Counter(
-            "rainkit_http_requests", "Answers.", ("path", "status"), registry=self.registry
-        )
-        self.pictures = Counter(
-            "rainkit_pictures",
-            "Pictures that left the queue.",
-            ("method", "outcome"),
-            registry=self.registry,
-        )
-        self.pixels = Counter("rainkit_pixels", "Pixels of results.", registry=self.registry)
-        self.seconds = Histogram(
-            "rainkit_picture_seconds",
-            "Time of a picture in a worker.",
-            ("method",),
-            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250),
-            registry=self.registry,
-        )
-
-    def watch(self, ticket: Ticket) -> None:
-        """Count a picture when it leaves the queue."""
-        task = ticket.task
-        method = "view" if task is None or task.offer is None else task.offer
-
-        def count(_: Any) -> None:
-            self.pictures.labels(method, ticket.state).inc()
-            if ticket.state == "done":
-                answer = ticket.answer.result()
-                self.pixels.inc(answer.width * answer.height)
-                self.seconds.labels(method).observe(answer.seconds)
-
-        ticket.answer.add_done_callback(count)
-
-    def gauge(self, name: str, about: str, read: Callable[[], float]) -> None:
-        """Add a value that is read when Prometheus asks."""
-        Gauge(name, about, registry=self.registry).set_function(read)
 
 
 def is_loopback(host: str) -> bool:
@@ -206,27 +194,36 @@ def create_app(
     pool: Pool,
     limits: Limits,
     *,
+    clip_pool: Pool | None = None,
     token: str | None = None,
     metrics: Metrics | None = None,
 ) -> FastAPI:
-    """Return the application; its pool must be started, and is closed when the application ends.
+    """Return the application; its pools must be started, and are closed when it ends.
 
     Args:
         offers: what clients may choose; the first is the default.
         pool: what works on pictures.
         limits: what clients may use.
+        clip_pool: what works on clips; None if none are taken.
         token: what clients must send; None if only programs and pages of this machine may ask.
         metrics: what was counted before.
     """
     metrics = metrics or Metrics()
     memory = Memory(limits.memory_bytes)
     jobs = Jobs(pool, memory, limits)
-    receiver = Receiver(limits, pool, memory)
+    receiver = Receiver(pool, memory, most_bytes=limits.upload_bytes, seconds=limits.seconds)
+    disk = Memory(limits.disk_bytes, "the disk space for clips")
+    clips = Clips(clip_pool, disk, limits) if clip_pool is not None else None
     names = [offer.name for offer in offers]
     metrics.gauge("rainkit_pictures_waiting", "Pictures in the queue.", lambda: pool.waiting)
     metrics.gauge("rainkit_pictures_running", "Pictures in workers.", lambda: pool.running)
     metrics.gauge("rainkit_jobs", "Jobs that are kept.", lambda: len(jobs))
     metrics.gauge("rainkit_memory_bytes", "Bytes of files that are held.", lambda: memory.used)
+    if clip_pool is not None and clips is not None:
+        metrics.gauge("rainkit_clips_waiting", "Clips in the queue.", lambda: clip_pool.waiting)
+        metrics.gauge("rainkit_clips_running", "Clips in workers.", lambda: clip_pool.running)
+        metrics.gauge("rainkit_clips_kept", "Clips that are kept.", lambda: len(clips))
+        metrics.gauge("rainkit_disk_bytes", "Bytes of files of clips.", lambda: disk.used)
     stopping = False
 
     def stop() -> None:
@@ -234,6 +231,8 @@ def create_app(
         nonlocal stopping
         stopping = True
         jobs.cancel_all()
+        if clips is not None:
+            clips.cancel_all()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -241,12 +240,17 @@ def create_app(
             while True:
                 await asyncio.sleep(_SWEEP)
                 jobs.forget_old()
+                if clips is not None:
+                    clips.forget_old()
 
         sweeping = asyncio.create_task(sweep())
         yield
         sweeping.cancel()
         stop()
         await asyncio.to_thread(pool.close)
+        if clip_pool is not None and clips is not None:
+            await asyncio.to_thread(clip_pool.close)
+            clips.close()
 
     app = FastAPI(
         title="rainkit",
@@ -264,6 +268,7 @@ def create_app(
             offers=tuple(offers),
             limits=limits,
             strongest=STRONGEST,
+            clips=clips is not None,
             needs_token=token is not None,
         )
     )
@@ -344,6 +349,14 @@ def create_app(
                 job_pictures=limits.places,
                 keep_seconds=limits.keep_seconds,
                 strength=STRONGEST,
+                clip=None
+                if clips is None
+                else ClipLimitsInfo(
+                    upload_bytes=limits.clip_bytes,
+                    length=limits.clip_length,
+                    pixels=limits.clip_pixels,
+                    seconds=limits.clip_seconds,
+                ),
             ),
         )
 
@@ -447,7 +460,97 @@ def create_app(
             headers={"content-disposition": 'attachment; filename="derained.zip"'},
         )
 
+    if clip_pool is None or clips is None:
+
+        @app.api_route("/api/clips", methods=["GET", "POST"], include_in_schema=False)
+        @app.api_route("/api/clips/{rest:path}", methods=["GET"], include_in_schema=False)
+        def no_clips() -> None:
+            raise HTTPException(501, _NO_CLIPS)
+
+    else:
+        _add_clips(app, clip_pool, clips, limits, chosen, refuse_if_stopping, metrics)
     return app
+
+
+def _add_clips(
+    app: FastAPI,
+    pool: Pool,
+    clips: Clips,
+    limits: Limits,
+    chosen: Callable[[str | None], str],
+    refuse_if_stopping: Callable[[], None],
+    metrics: Metrics,
+) -> None:
+    """Add what answers requests about clips."""
+    receiver = Receiver(
+        pool,
+        clips.held,
+        most_bytes=limits.clip_bytes,
+        seconds=limits.clip_seconds,
+        folder=clips.folder,
+    )
+    unknown_clip: dict[int | str, dict[str, Any]] = {404: {"model": Problem}}
+
+    def found(clip: str) -> ClipJob:
+        known = clips.get(clip)
+        if known is None:
+            raise HTTPException(404, "there is no such clip: it may be too old, or deleted")
+        return known
+
+    @app.post(
+        "/api/clips",
+        status_code=202,
+        summary="Send a clip, and fetch its result later",
+        description="MP4, MOV, MKV or WebM. The result has the format of the clip and keeps its "
+        "sound.",
+        openapi_extra=_body("file", kinds=_CLIPS),
+        responses=_responses(202, ()),
+    )
+    async def create_clip(
+        request: Request,
+        response: Response,
+        method: _Method = None,
+        strength: _Strength = 1.0,
+        steady: _Steady = False,
+    ) -> ClipStatus:
+        refuse_if_stopping()
+        offer = chosen(method)
+        clips.check_room()
+        (upload,) = await receiver.receive(request)
+        if upload.error is not None:
+            raise HTTPException(413 if upload.too_large else 422, upload.error)
+        job = clips.add(upload, offer=offer, strength=strength, steady=steady, watch=metrics.watch)
+        response.headers["location"] = f"/api/clips/{job.id}"
+        return _clip_status(job, clips.before(job))
+
+    @app.get("/api/clips/{clip}", summary="Say how far a clip is", responses=unknown_clip)
+    async def read_clip(clip: str) -> ClipStatus:
+        job = found(clip)
+        return _clip_status(job, clips.before(job))
+
+    @app.delete(
+        "/api/clips/{clip}",
+        status_code=204,
+        summary="Give a clip up and forget its result",
+        responses=unknown_clip,
+    )
+    async def delete_clip(clip: str) -> None:
+        clips.delete(found(clip))
+
+    @app.get(
+        "/api/clips/{clip}/result",
+        summary="Fetch the result of a clip",
+        description="Ranges of bytes can be asked for. 409: it is not done yet. 422: it failed.",
+        response_class=FileResponse,
+        responses=_responses(200, _CLIPS) | unknown_clip | {409: {"model": Problem}},
+    )
+    async def read_clip_result(clip: str) -> FileResponse:
+        job = found(clip)
+        if job.error is not None:
+            raise HTTPException(422, job.error)
+        if job.answer is None:
+            raise HTTPException(409, f"{job.name} is not done yet", {"retry-after": "1"})
+        return FileResponse(job.result, media_type=job.answer.media_type, filename=job.result_name)
 
 
 _Method = Annotated[
@@ -464,17 +567,20 @@ _Strength = Annotated[
     ),
 ]
 
+_Steady = Annotated[bool, Query(description="Whether to reduce flicker where nothing moves.")]
+
+_CLIPS = ("video/mp4", "video/quicktime", "video/x-matroska", "video/webm")
 _PICTURES = tuple(
     f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "bmp", "gif", "heic", "avif")
 )
 
 
-def _body(field: str, *, several: bool = False) -> dict[str, Any]:
-    """Return the description of a body: a form with files, or the bytes of one picture."""
+def _body(field: str, *, several: bool = False, kinds: Sequence[str] = _PICTURES) -> dict[str, Any]:
+    """Return the description of a body: a form with files, or the bytes of one file."""
     file: dict[str, Any] = {"type": "string", "format": "binary"}
     files = {"type": "array", "items": file} if several else file
     form = {"schema": {"type": "object", "properties": {field: files}, "required": [field]}}
-    plain = {kind: {"schema": file} for kind in _PICTURES}
+    plain = {kind: {"schema": file} for kind in kinds}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form} | plain}}
 
 
@@ -514,6 +620,29 @@ def _status(job: Job) -> JobStatus:
         failed=sum(each.error is not None for each in job.pictures),
         pictures=pictures,
         results=f"/api/jobs/{job.id}/results.zip",
+    )
+
+
+def _clip_status(job: ClipJob, before: int) -> ClipStatus:
+    done = job.answer
+    return ClipStatus(
+        id=job.id,
+        name=job.name,
+        state=job.state,
+        progress=round(job.ticket.progress, 3),
+        before=before,
+        method=job.offer,
+        strength=job.strength,
+        steady=job.steady,
+        error=job.error,
+        result=f"/api/clips/{job.id}/result" if done else None,
+        result_name=job.result_name if done else None,
+        bytes=job.bytes if done else None,
+        width=done.width if done else None,
+        height=done.height if done else None,
+        frames=done.frames if done else None,
+        seconds=round(done.seconds, 3) if done else None,
+        notes=list(done.notes) if done else [],
     )
 
 

@@ -1,4 +1,7 @@
-"""Jobs of several pictures, kept in memory until they are fetched, deleted or too old."""
+"""Jobs of several pictures, kept in memory until they are fetched, deleted or too old.
+
+:class:`Store` is what they have in common with clips, which are kept on the disk.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,26 @@ import io
 import secrets
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, Protocol, TypeVar
 
 from rainkit.errors import described
 from rainkit.serving.pool import BusyError, Pool, State, Ticket
 from rainkit.serving.work import Answer, Task
 
-__all__ = ["Job", "JobPicture", "Jobs", "Limits", "Memory", "Upload"]
+__all__ = [
+    "Job",
+    "JobPicture",
+    "Jobs",
+    "Kept",
+    "Limits",
+    "Memory",
+    "Store",
+    "Upload",
+    "result_name",
+]
 
 _IDLE = 60.0
 """Seconds without a request after which a finished job makes room for others."""
@@ -32,7 +46,14 @@ class Limits:
         places: largest number of pictures that wait or are worked on, and of a job.
         memory_bytes: of all files that were sent and of all results that are kept.
         jobs: largest number of jobs.
-        keep_seconds: time after the latest request about it in which a finished job is kept.
+        keep_seconds: time after the latest request about it in which a finished job, or a finished
+            clip, is kept.
+        clip_bytes: largest file of a clip.
+        clip_length: longest clip in seconds of its playing time.
+        clip_pixels: largest number of pixels of a frame of a clip.
+        clip_seconds: longest time of a clip in its worker, and of receiving it.
+        disk_bytes: of all clips that were sent, of what is made of them, and of their results.
+        clips: largest number of clips that are kept.
     """
 
     upload_bytes: int = 64_000_000
@@ -42,18 +63,31 @@ class Limits:
     memory_bytes: int = 1_000_000_000
     jobs: int = 1000
     keep_seconds: float = 1800.0
+    clip_bytes: int = 500_000_000
+    clip_length: float = 120.0
+    clip_pixels: int = 9_000_000
+    clip_seconds: float = 3600.0
+    disk_bytes: int = 4_000_000_000
+    clips: int = 100
 
 
 class Memory:
-    """Count of the bytes of files that are held, with a limit.
+    """Count of the bytes of files that are held in memory, or on the disk, with a limit.
 
     Args:
         most: the limit.
+        what: its name in messages.
         make_room: called with a number of bytes that is missing; lets go of what it can.
     """
 
-    def __init__(self, most: int, make_room: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        most: int,
+        what: str = "the memory for pictures",
+        make_room: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.most = most
+        self.what = what
         self.used = 0
         self.make_room = make_room
 
@@ -67,7 +101,7 @@ class Memory:
         if missing > 0:
             self.make_room(missing)
         if self.used + number > self.most:
-            raise BusyError("the memory for pictures is full", _IDLE)
+            raise BusyError(f"{self.what} is full", _IDLE)
         self.used += number
 
     def hold(self, number: int) -> None:
@@ -81,19 +115,23 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A picture that was received; it holds a place of the queue and its bytes of the memory.
+    """A file that was received; it holds a place of the queue and its bytes of the memory or disk.
 
     Attributes:
         name: last part of the name that the client gave it.
-        data: the bytes of its file.
+        data: the bytes of a picture.
         error: the reason why it was not received whole; it then holds nothing.
         too_large: whether this is because it has too many bytes.
+        file: where a clip was written, under a name of our own; None for a picture.
+        size: number of bytes.
     """
 
     name: str
     data: bytes
     error: str | None = None
     too_large: bool = False
+    file: Path | None = None
+    size: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -155,10 +193,7 @@ class Job:
     def result_name(self, number: int) -> str:
         """Return a name for the result of a picture."""
         each = self.pictures[number]
-        suffix = each.answer.suffix if each.answer is not None else ""
-        stem = PurePosixPath(each.name).stem or "picture"
-        plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.offer)
-        return f"{stem}-{plain}{suffix}"
+        return result_name(each.name, self.offer, each.answer)
 
     def zipped(self) -> Iterator[bytes]:
         """Yield the bytes of a zip archive of all results, and of ``failed.txt`` if some failed."""
@@ -183,6 +218,13 @@ class Job:
         yield stream.taken()
 
 
+def result_name(name: str, offer: str, answer: Answer | None) -> str:
+    """Return a name for the result of a file that a client called ``name``."""
+    stem = PurePosixPath(name).stem or "picture"
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in offer)
+    return f"{stem}-{plain}{answer.suffix if answer is not None else ''}"
+
+
 class _Stream(io.RawIOBase):
     """A file that cannot seek, of which what was written is taken away."""
 
@@ -201,8 +243,106 @@ class _Stream(io.RawIOBase):
         return done
 
 
-class Jobs:
-    """All jobs; used in one event loop.
+class Kept(Protocol):
+    """Something that is kept for its client."""
+
+    id: str
+    used: float
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will change any more."""
+
+
+K = TypeVar("K", bound=Kept)
+
+
+class Store(Generic[K]):
+    """What is kept until its client deletes it, or has not asked about it for long.
+
+    It is used in one event loop.
+
+    Args:
+        most: largest number that is kept.
+        keep_seconds: time after the latest request in which what is over is kept.
+        what: the name of several in messages.
+        held: what counts the bytes of all that is kept, for which this store makes room.
+    """
+
+    def __init__(self, most: int, keep_seconds: float, what: str, held: Memory) -> None:
+        self.held = held
+        self._most = most
+        self._keep_seconds = keep_seconds
+        self._what = what
+        self._kept: dict[str, K] = {}
+        self._following: set[asyncio.Task[None]] = set()
+        held.make_room = self._make_room
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def check_room(self) -> None:
+        """Check that there is room for one more.
+
+        Raises:
+            BusyError: there is none.
+        """
+        self.forget_old()
+        if len(self._kept) >= self._most:
+            self._drop_idle(lambda: len(self._kept) < self._most)
+        if len(self._kept) >= self._most:
+            raise BusyError(f"there are {self._most} {self._what} already", _IDLE)
+
+    def get(self, name: str) -> K | None:
+        """Return what has an id, which is thereby kept for longer; None if there is nothing."""
+        self.forget_old()
+        job = self._kept.get(name)
+        if job is not None:
+            job.used = time.monotonic()
+        return job
+
+    def delete(self, job: K) -> None:
+        """Forget a job; what waits is given up, and what is worked on stops."""
+        if self._kept.pop(job.id, None) is not None:
+            self._let_go(job)
+
+    def forget_old(self) -> None:
+        """Forget what is over and what nobody has asked about for its time."""
+        oldest = time.monotonic() - self._keep_seconds
+        for job in [each for each in self._kept.values() if each.over and each.used < oldest]:
+            self.delete(job)
+
+    def cancel_all(self) -> None:
+        """Forget everything."""
+        for job in list(self._kept.values()):
+            self.delete(job)
+
+    def _let_go(self, job: K) -> None:
+        """Give up the work on a job that is forgotten, and what it holds."""
+        raise NotImplementedError
+
+    def _follow(self, following: Coroutine[Any, Any, None]) -> None:
+        """Wait in a task of its own."""
+        task = asyncio.create_task(following)
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    def _make_room(self, missing: int) -> None:
+        wanted = self.held.used - missing
+        self._drop_idle(lambda: self.held.used <= wanted)
+
+    def _drop_idle(self, enough: Callable[[], bool]) -> None:
+        """Forget what is over and not asked about, the oldest first, until it is enough."""
+        before = time.monotonic() - _IDLE
+        idle = [each for each in self._kept.values() if each.over and each.used < before]
+        for job in sorted(idle, key=lambda each: each.used):
+            if enough():
+                return
+            self.delete(job)
+
+
+class Jobs(Store[Job]):
+    """All jobs.
 
     Args:
         pool: what works on their pictures.
@@ -211,27 +351,8 @@ class Jobs:
     """
 
     def __init__(self, pool: Pool, memory: Memory, limits: Limits) -> None:
+        super().__init__(limits.jobs, limits.keep_seconds, "jobs", memory)
         self._pool = pool
-        self._memory = memory
-        self._limits = limits
-        self._jobs: dict[str, Job] = {}
-        self._following: set[asyncio.Task[None]] = set()
-        memory.make_room = self._make_room
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def check_room(self) -> None:
-        """Check that there is room for one more job.
-
-        Raises:
-            BusyError: there is none.
-        """
-        self.forget_old()
-        if len(self._jobs) >= self._limits.jobs:
-            self._drop_idle(lambda: len(self._jobs) < self._limits.jobs)
-        if len(self._jobs) >= self._limits.jobs:
-            raise BusyError(f"there are {self._limits.jobs} jobs already", _IDLE)
 
     def add(
         self,
@@ -250,7 +371,7 @@ class Jobs:
             watch: called with the ticket of each picture.
         """
         job = Job(id=secrets.token_urlsafe(16), offer=offer, strength=strength)
-        self._jobs[job.id] = job
+        self._kept[job.id] = job
         for upload in uploads:
             if upload.error is not None:
                 job.pictures.append(JobPicture(upload.name, None, error=upload.error))
@@ -260,12 +381,10 @@ class Jobs:
             watch(ticket)
             picture = JobPicture(upload.name, ticket)
             job.pictures.append(picture)
-            following = asyncio.create_task(self._follow(job, picture, ticket, len(upload.data)))
-            self._following.add(following)
-            following.add_done_callback(self._following.discard)
+            self._follow(self._finish(job, picture, ticket, len(upload.data)))
         return job
 
-    async def _follow(self, job: Job, picture: JobPicture, ticket: Ticket, sent: int) -> None:
+    async def _finish(self, job: Job, picture: JobPicture, ticket: Ticket, sent: int) -> None:
         """Wait for a picture; keep its result in place of what was sent."""
         try:
             answer = await asyncio.wrap_future(ticket.answer)
@@ -273,54 +392,19 @@ class Jobs:
             if ticket.state != "cancelled":
                 picture.error = described(error)
         else:
-            if job.id in self._jobs:
+            if job.id in self._kept:
                 try:
-                    self._memory.take(len(answer.data))
+                    self.held.take(len(answer.data))
                     picture.answer = answer
                 except BusyError as error:
                     picture.error = f"{picture.name}: {error}, so that its result was not kept"
         finally:
-            self._memory.give(sent)
+            self.held.give(sent)
             job.used = time.monotonic()
 
-    def get(self, name: str) -> Job | None:
-        """Return the job of an id, which is thereby kept for longer; None if there is none."""
-        self.forget_old()
-        job = self._jobs.get(name)
-        if job is not None:
-            job.used = time.monotonic()
-        return job
-
-    def delete(self, job: Job) -> None:
-        """Forget a job; what waits is given up, and what is worked on stops."""
-        if self._jobs.pop(job.id, None) is None:
-            return
+    def _let_go(self, job: Job) -> None:
         for picture in job.pictures:
             if picture.ticket is not None:
                 picture.ticket.cancel()
             if picture.answer is not None:
-                self._memory.give(len(picture.answer.data))
-
-    def forget_old(self) -> None:
-        """Forget finished jobs that nobody has asked about for their time."""
-        oldest = time.monotonic() - self._limits.keep_seconds
-        for job in [each for each in self._jobs.values() if each.over and each.used < oldest]:
-            self.delete(job)
-
-    def cancel_all(self) -> None:
-        """Forget all jobs."""
-        for job in list(self._jobs.values()):
-            self.delete(job)
-
-    def _make_room(self, missing: int) -> None:
-        wanted = self._memory.used - missing
-        self._drop_idle(lambda: self._memory.used <= wanted)
-
-    def _drop_idle(self, enough: Callable[[], bool]) -> None:
-        """Forget finished jobs that are not asked about, the oldest first, until it is enough."""
-        before = time.monotonic() - _IDLE
-        idle = [each for each in self._jobs.values() if each.over and each.used < before]
-        for job in sorted(idle, key=lambda each: each.used):
-            if enough():
-                return
-            self.delete(job)
+                self.held.give(len(picture.answer.data))

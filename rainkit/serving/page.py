@@ -27,12 +27,14 @@ class Page:
         offers: what users may choose; the first is the default.
         limits: what they may use.
         strongest: largest strength.
+        clips: whether clips are taken.
         needs_token: whether requests need a token, which the page then asks for.
     """
 
     offers: tuple[Offer, ...]
     limits: Limits
     strongest: float
+    clips: bool
     needs_token: bool
 
 
@@ -55,6 +57,7 @@ def page(shown: Page) -> Rendered:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     settings = {
         "upload_bytes": shown.limits.upload_bytes,
+        "clip_bytes": shown.limits.clip_bytes if shown.clips else None,
         "needs_token": shown.needs_token,
     }
     html = render(
@@ -66,7 +69,7 @@ def page(shown: Page) -> Rendered:
         version=rainkit.__version__,
     )
     policy = (
-        f"default-src 'none'; img-src blob: data:; style-src 'unsafe-inline'; "
+        f"default-src 'none'; img-src blob: data:; media-src blob:; style-src 'unsafe-inline'; "
         f"script-src 'sha256-{digest}'; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     )

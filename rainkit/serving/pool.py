@@ -1,4 +1,4 @@
-"""Worker processes that work on pictures one by one, and the queue before them.
+"""Worker processes that work on pictures, or on clips, one by one, and the queue before them.
 
 Each worker process holds its networks. One that does not end within its time, or that dies on a
 picture, is replaced, so that no picture holds up the others for longer than the time of one.
@@ -100,7 +100,7 @@ class Ticket:
         task: the picture and what is to be done with it; None once it is over.
         answer: resolves to the answer, or to the error.
         state: how far it is.
-        progress: share of the tiles that are done, 0 to 1.
+        progress: share of the tiles or frames that are done, 0 to 1.
     """
 
     task: Task | None
@@ -128,10 +128,12 @@ class Pool:
     Args:
         workers: the workers, which the pool closes in the end.
         places: largest number of pictures that wait or are worked on.
+        eager: whether workers start with the pool; else with their first picture.
     """
 
-    def __init__(self, workers: Sequence[Worker], *, places: int) -> None:
+    def __init__(self, workers: Sequence[Worker], *, places: int, eager: bool = True) -> None:
         self.places = places
+        self._eager = eager
         self._workers = tuple(workers)
         self._changed = threading.Condition()
         self._waiting: deque[Ticket] = deque()
@@ -142,13 +144,14 @@ class Pool:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start the workers and wait until the first is ready.
+        """Start the workers and wait until the first is ready, if they start with the pool.
 
         Raises:
             RainkitError: it cannot work; the pool is closed.
         """
         try:
-            self._workers[0].start()
+            if self._eager:
+                self._workers[0].start()
         except BaseException:
             self.close()
             raise
@@ -203,6 +206,13 @@ class Pool:
             ticket.cancel()
         return ticket
 
+    def before(self, ticket: Ticket) -> int:
+        """Return how many come before one that waits, those that are worked on included."""
+        with self._changed:
+            if ticket not in self._waiting:
+                return 0
+            return self._waiting.index(ticket) + len(self._running)
+
     def forget(self, ticket: Ticket) -> None:
         """Take a picture out of the queue, if it still waits."""
         with self._changed:
@@ -235,8 +245,9 @@ class Pool:
             thread.join(_GRACE)
 
     def _run(self, worker: Worker) -> None:
-        with suppress(RainkitError):  # its first picture says what is wrong
-            worker.start()
+        if self._eager:
+            with suppress(RainkitError):  # its first picture says what is wrong
+                worker.start()
         while True:
             with self._changed:
                 while not self._waiting and not self._closing:
@@ -391,8 +402,9 @@ class ProcessWorker:
         self._kill()
 
     def _over_time(self, task: Task) -> OverTimeError:
+        smaller = "smaller picture" if task.clip is None else "shorter or smaller clip"
         return OverTimeError(
-            f"{task.name}: took longer than {self._seconds:g} s; send a smaller picture, "
+            f"{task.name}: took longer than {self._seconds:g} s; send a {smaller}, "
             "or choose another method"
         )
 
@@ -404,7 +416,7 @@ class ProcessWorker:
             message: tuple[str, Any] = connection.recv()
         except (EOFError, OSError):
             return "lost", WorkerError(
-                f"the worker process ended on this picture ({self._fate()}); send a smaller one"
+                f"the worker process ended on this file ({self._fate()}); send a smaller one"
             )
         return message
 

@@ -14,12 +14,14 @@ from types import FrameType
 import uvicorn
 
 from rainkit.errors import RainkitError, UsageError
-from rainkit.files import counted, system_reason
+from rainkit.files import system_reason
 from rainkit.runtime_options import RuntimeOptions
-from rainkit.serving.app import Metrics, create_app, is_loopback
+from rainkit.serving.app import create_app, is_loopback
+from rainkit.serving.clips import remove_left_behind
 from rainkit.serving.jobs import Limits
+from rainkit.serving.metrics import Metrics
 from rainkit.serving.pool import Pool, ProcessWorker, WorkerSettings
-from rainkit.serving.work import offers
+from rainkit.serving.work import offers, takes_clips
 
 __all__ = ["ServeRequest", "serve"]
 
@@ -70,7 +72,7 @@ def serve(request: ServeRequest, started: Callable[[str], None]) -> str:
         started: called with the address of the page once it can be opened.
 
     Returns:
-        How many pictures were derained, in words.
+        How many pictures and clips were derained, in words.
 
     Raises:
         UsageError: the address cannot be used, or methods, token or device are wrong.
@@ -91,19 +93,29 @@ def serve(request: ServeRequest, started: Callable[[str], None]) -> str:
         largest=request.pixels,
         threads=max(1, (cores or 1) // request.workers) if request.workers > 1 else None,
     )
+
+    def worker(seconds: float, number: int) -> ProcessWorker:
+        return ProcessWorker(settings, seconds=seconds, number=number, on_lost=metrics.lost.inc)
+
     pool = Pool(
-        [
-            ProcessWorker(
-                settings, seconds=request.seconds, number=number, on_lost=metrics.lost.inc
-            )
-            for number in range(request.workers)
-        ],
+        [worker(request.seconds, number) for number in range(request.workers)],
         places=request.places,
     )
+    # Clips have a worker of their own, so that pictures need not wait for minutes.
+    clip_pool = None
+    if takes_clips():
+        remove_left_behind()
+        clip_pool = Pool(
+            [worker(request.clip_seconds, request.workers)], places=request.places, eager=False
+        )
     with _listening(request.host, request.port) as listener, _signals() as ends:
         pool.start()
         try:
-            app = create_app(offered, pool, request, token=token, metrics=metrics)
+            if clip_pool is not None:
+                clip_pool.start()
+            app = create_app(
+                offered, pool, request, clip_pool=clip_pool, token=token, metrics=metrics
+            )
             server = _Server(
                 uvicorn.Config(
                     app,
@@ -121,16 +133,11 @@ def serve(request: ServeRequest, started: Callable[[str], None]) -> str:
             server.run([listener])
         finally:
             pool.close()
+            if clip_pool is not None:
+                clip_pool.close()
     if not server.started:
         raise RainkitError("the server could not start; its log says why")
-    counts = {"done": 0.0, "failed": 0.0}
-    for family in metrics.pictures.collect():
-        for sample in family.samples:
-            if sample.name == "rainkit_pictures_total" and sample.labels["method"] != "view":
-                outcome = sample.labels["outcome"]
-                counts[outcome] = counts.get(outcome, 0.0) + sample.value
-    failed = f", {counts['failed']:.0f} failed" if counts["failed"] else ""
-    return f"{counted(int(counts['done']))} derained{failed}"
+    return metrics.derained()
 
 
 @contextmanager

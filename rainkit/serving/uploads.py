@@ -1,9 +1,16 @@
-"""Receiving pictures over HTTP, within limits and without touching the disk."""
+"""Receiving pictures and clips over HTTP, within limits.
+
+Pictures are held in memory, and clips are written to folders that the server has made for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -11,7 +18,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from rainkit.serving.jobs import Limits, Memory, Upload
+from rainkit.files import system_reason
+from rainkit.serving.jobs import Memory, Upload
 from rainkit.serving.pool import Pool
 
 if TYPE_CHECKING:
@@ -25,45 +33,64 @@ _AROUND = 16_384
 _LONGEST_NAME = 100
 
 
-def plain_name(name: str) -> str:
-    """Return what is left of a client's file name without folders and unusual characters."""
+def plain_name(name: str, nameless: str = "picture") -> str:
+    """Return what is left of a client's file name without folders and unusual characters.
+
+    Args:
+        name: the name.
+        nameless: what is returned if nothing is left.
+    """
     last = re.split(r"[\\/]", name)[-1]
     kept = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').strip(" .")
     if len(kept) > _LONGEST_NAME:
         stem, dot, suffix = kept.rpartition(".")
         kept = (stem or suffix)[: _LONGEST_NAME - 10].rstrip() + (dot + suffix)[:10] * bool(stem)
-    return kept or "picture"
+    return kept or nameless
 
 
 class Receiver:
     """Reads the bodies of requests.
 
     Args:
-        limits: how much clients may send.
-        pool: its queue has a place for every picture that is received.
-        memory: what counts the bytes of pictures.
+        pool: its queue has a place for every file that is received.
+        held: what counts the bytes of files.
+        most_bytes: of a file.
+        seconds: longest time in which the files of a request must arrive.
+        folder: makes a new folder for a file that is written to the disk, as clips are; None for
+            pictures, which are held in memory.
     """
 
-    def __init__(self, limits: Limits, pool: Pool, memory: Memory) -> None:
-        self._limits = limits
+    def __init__(
+        self,
+        pool: Pool,
+        held: Memory,
+        *,
+        most_bytes: int,
+        seconds: float,
+        folder: Callable[[], Path] | None = None,
+    ) -> None:
         self._pool = pool
-        self._memory = memory
+        self._held = held
+        self._most_bytes = most_bytes
+        self._seconds = seconds
+        self._folder = folder
+        self._what = "picture" if folder is None else "clip"
 
-    async def receive(self, request: Request, *, most: int) -> list[Upload]:
-        """Return the pictures of a request: a form with files, or the bytes of one picture.
+    async def receive(self, request: Request, *, most: int = 1) -> list[Upload]:
+        """Return the files of a request: a form with files, or the bytes of one file.
 
-        Each of them that has no error holds a place of the queue, and its bytes of the memory.
+        Each of them that has no error holds a place of the queue, and its bytes.
 
         Args:
             request: a request whose body was not read.
-            most: largest number of pictures.
+            most: largest number of files.
 
         Raises:
-            HTTPException: the body is no form, has no picture or too many, or took too long to
-                arrive (400, 408, 413).
-            BusyError: the queue or the memory is full.
+            HTTPException: the body is no form, has no file or too many, took too long to arrive, or
+                cannot be written (400, 408, 413, 500).
+            BusyError: the queue, the memory or the disk is full.
         """
-        limit = most * (self._limits.upload_bytes + _AROUND)
+        limit = most * (self._most_bytes + _AROUND)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             raise HTTPException(413, f"{declared} bytes are too many: {self._told()}")
@@ -71,13 +98,13 @@ class Receiver:
         form = kind.lower() == b"multipart/form-data"
         if form and not options.get(b"boundary"):
             raise HTTPException(400, "the form has no boundary: send multipart/form-data")
-        body = _Body(self._limits, self._pool, self._memory, most)
+        body = _Body(self._pool, self._held, self._most_bytes, most, self._what, self._folder)
         received = 0
         try:
             parser = MultipartParser(options[b"boundary"], body.callbacks()) if form else None
             if parser is None:
-                body.begin("picture")
-            async with asyncio.timeout(self._limits.seconds):
+                body.begin(self._what)
+            async with asyncio.timeout(self._seconds):
                 async for chunk in request.stream():
                     received += len(chunk)
                     if received > limit:
@@ -96,26 +123,65 @@ class Receiver:
         except FormParserError as error:
             raise HTTPException(400, "the form is damaged: send multipart/form-data") from error
         except TimeoutError as error:
-            limit_s = f"{self._limits.seconds:g} s"
-            raise HTTPException(408, f"the pictures did not arrive within {limit_s}") from error
+            limit_s = f"{self._seconds:g} s"
+            raise HTTPException(408, f"the {self._what} did not arrive in {limit_s}") from error
+        except OSError as error:  # after TimeoutError, which is one
+            text = f"the {self._what} cannot be written ({system_reason(error)})"
+            raise HTTPException(500, text) from error
         finally:
             body.give_back()
 
     def _told(self) -> str:
-        return f"a picture may have {self._limits.upload_bytes:,}"
+        return f"a {self._what} may have {self._most_bytes:,}"
+
+
+class _Spool:
+    """A file in a new folder, which is used as a bytearray is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "source"
+        self._file = self.path.open("xb")
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def extend(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+        self._size += len(chunk)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def clear(self) -> None:
+        """Remove the file and its folder."""
+        with suppress(OSError):  # what cannot be written is removed all the same
+            self._file.close()
+        self._size = 0
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 class _Body:
-    """Pictures of a body that is being received, and what they hold."""
+    """Files of a body that is being received, and what they hold."""
 
-    def __init__(self, limits: Limits, pool: Pool, memory: Memory, most: int) -> None:
-        self._limits = limits
+    def __init__(
+        self,
+        pool: Pool,
+        held: Memory,
+        most_bytes: int,
+        most: int,
+        what: str,
+        folder: Callable[[], Path] | None,
+    ) -> None:
         self._pool = pool
-        self._memory = memory
+        self._held = held
+        self._most_bytes = most_bytes
         self._most = most
+        self._what = what
+        self._folder = folder
         self._uploads: list[Upload] = []
         self._name: str | None = None
-        self._data = bytearray()
+        self._data: bytearray | _Spool = bytearray()
         self._size = 0
         self._places = 0
         self._bytes = 0
@@ -138,58 +204,76 @@ class _Body:
         }
 
     def begin(self, name: str) -> None:
-        """Begin a picture."""
+        """Begin a file."""
         if len(self._uploads) >= self._most:
-            raise HTTPException(413, f"more than {self._most} pictures: send fewer at a time")
+            raise HTTPException(413, f"more than {self._most} {self._what}s: send fewer at a time")
         self._pool.reserve()
         self._places += 1
-        self._name, self._size = plain_name(name), 0
-        self._data = bytearray()
+        self._name, self._size = plain_name(name, self._what), 0
+        self._data = bytearray() if self._folder is None else _Spool(self._folder())
 
     def add(self, chunk: bytes) -> None:
-        """Add bytes to the picture; those above the limit are left out."""
+        """Add bytes to the file; those above the limit are left out."""
         if self._name is None:  # a field that is no file
             return
         self._size += len(chunk)
-        if self._size <= self._limits.upload_bytes:
-            self._memory.take(len(chunk))
+        if self._size <= self._most_bytes:
+            self._held.take(len(chunk))
             self._bytes += len(chunk)
-            self._data += chunk
+            self._data.extend(chunk)
         elif self._data:
-            self._memory.give(len(self._data))
-            self._bytes -= len(self._data)
-            self._data = bytearray()
+            self._drop()
 
     def end(self) -> None:
-        """End the picture."""
+        """End the file."""
         if self._name is None:
             return
         error = None
-        if too_large := self._size > self._limits.upload_bytes:
-            error = f"{self._name}: has more than {self._limits.upload_bytes:,} bytes"
+        if too_large := self._size > self._most_bytes:
+            error = f"{self._name}: has more than {self._most_bytes:,} bytes"
         elif self._size == 0:
             error = f"{self._name}: is empty (0 bytes)"
         if error is not None:
+            self._drop()
             self._pool.release()
             self._places -= 1
-        self._uploads.append(Upload(self._name, bytes(self._data), error, too_large))
+        data, file = b"", None
+        if not isinstance(self._data, _Spool):
+            data = bytes(self._data)
+        elif error is None:
+            self._data.close()
+            file = self._data.path
+        self._uploads.append(Upload(self._name, data, error, too_large, file, self._size))
         self._name, self._data = None, bytearray()
 
     def taken(self) -> list[Upload]:
-        """Return the pictures, which hold what they hold from now on."""
+        """Return the files, which hold what they hold from now on."""
         if not self._uploads:
             raise HTTPException(
-                400, "there is no picture: send its bytes, or a form with a file (curl -F file=@)"
+                400,
+                f"there is no {self._what}: send its bytes, or a form with a file (curl -F file=@)",
             )
+        taken, self._uploads = self._uploads, []
         self._places = self._bytes = 0
-        return self._uploads
+        return taken
 
     def give_back(self) -> None:
         """Give back what was not taken."""
         for _ in range(self._places):
             self._pool.release()
-        self._memory.give(self._bytes)
+        self._held.give(self._bytes)
         self._places = self._bytes = 0
+        if self._name is not None:
+            self._data.clear()
+        for upload in self._uploads:
+            if upload.file is not None:
+                shutil.rmtree(upload.file.parent, ignore_errors=True)
+
+    def _drop(self) -> None:
+        """Let go of the file, of which nothing is needed any more."""
+        self._held.give(len(self._data))
+        self._bytes -= len(self._data)
+        self._data.clear()
 
     def _part(self) -> None:
         self._disposition = b""

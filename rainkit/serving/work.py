@@ -1,16 +1,19 @@
-"""The work on one picture that was sent: decode it, take its rain out, encode it again."""
+"""The work on one picture or clip that was sent: decode it, take its rain out, encode it again."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rainkit import images, plugins
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import ImageError, RainkitError, UsageError
 from rainkit.evaluation.methods import MethodChoice, choose_methods
 from rainkit.images import Picture
 from rainkit.inference.choice import AutoSetup
@@ -21,14 +24,19 @@ if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer
 
 __all__ = [
+    "CLIP_HEAD",
     "LONGEST_VIEW",
+    "NO_CLIP",
     "Answer",
+    "ClipWork",
     "Derainers",
     "Offer",
     "OnTile",
     "StoppedError",
     "Task",
+    "clip_kind",
     "offers",
+    "takes_clips",
 ]
 
 
@@ -56,12 +64,29 @@ _KINDS = (
 )
 """First bytes of the formats that are read, at which offset, their suffix and media type."""
 
+_CLIPS = {
+    ".m4v": "video/mp4",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+}
+"""Media types of clips by their suffix."""
+
+_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip")
+"""Names of the parts that QuickTime files begin with which do not tell their brand."""
+
+CLIP_HEAD = 64
+"""Number of bytes by which :func:`clip_kind` knows a clip."""
+
+NO_CLIP = "{}: is no MP4, MOV, MKV or WebM clip; convert it to MP4 (H.264)"
+
 OnTile = Callable[[int, int], None]
-"""Called after each tile with the number of tiles done and of all tiles; may raise an error."""
+"""Called after each tile or frame with the number of those done and of all; may raise an error."""
 
 
 class StoppedError(Exception):
-    """The work on a picture was stopped because nobody waits for it any longer."""
+    """The work on a picture or clip was stopped because nobody waits for it any longer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,34 +111,57 @@ class Offer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
-    """One picture to work on.
+class ClipWork:
+    """Where a clip is, and what may become of it.
 
     Attributes:
-        data: the bytes of its file.
+        source: its file.
+        result: the file to write, without its suffix, which the answer tells.
+        steady: whether to reduce flicker.
+        pixels: largest number of pixels of a frame.
+        length: longest playing time in seconds.
+    """
+
+    source: Path
+    result: Path
+    steady: bool
+    pixels: int
+    length: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One picture or clip to work on.
+
+    Attributes:
+        data: the bytes of a picture's file; of a clip, none.
         name: its name in messages.
         offer: name of the offer that takes its rain out; None to make a JPEG file that browsers
             can show of a picture as it is.
         strength: factor of the rain that is taken off, 0 to 1.5.
+        clip: where a clip is; None for a picture.
     """
 
     data: bytes
     name: str
     offer: str | None
     strength: float = 1.0
+    clip: ClipWork | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What became of a picture.
+    """What became of a picture or a clip.
 
     Attributes:
-        data: the bytes of its file.
+        data: the bytes of a picture's file; a clip is in the file that its task named.
         suffix: suffix of its format, such as ``.jpg``.
         media_type: media type of its format.
         width: width in pixels.
         height: height in pixels.
         seconds: time that the work took.
+        frames: number of frames of a clip.
+        notes: what was wrong with a clip, and what its result does not keep, a line each.
     """
 
     data: bytes
@@ -122,6 +170,28 @@ class Answer:
     width: int
     height: int
     seconds: float
+    frames: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def takes_clips() -> bool:
+    """Return whether clips can be worked on here, which needs ``rainkit[video]``."""
+    return find_spec("av") is not None
+
+
+def clip_kind(head: bytes) -> str | None:
+    """Return the suffix of the kind of clip that a file is; None if it is none that is taken.
+
+    Args:
+        head: the first :data:`CLIP_HEAD` bytes of the file, or more.
+    """
+    if head.startswith(b"\x1a\x45\xdf\xa3"):  # EBML, which names its kind a little later
+        return ".webm" if b"webm" in head else ".mkv"
+    if head[4:8] == b"ftyp":
+        if any(head.startswith(each, place) for each, place, *_ in _KINDS if place == 4):
+            return None  # AVIF and HEIC pictures
+        return {b"qt  ": ".mov", b"M4V ": ".m4v"}.get(head[8:12], ".mp4")
+    return ".mov" if head[4:8] in _QUICKTIME else None
 
 
 def offers(named: Sequence[str], options: RuntimeOptions) -> tuple[Offer, ...]:
@@ -207,7 +277,7 @@ class Derainers:
         return open_derainer(offer.method, self._options, weights=offer.weights)
 
     def run(self, task: Task, on_tile: OnTile | None = None) -> Answer:
-        """Work on a picture.
+        """Work on a picture or a clip.
 
         Raises:
             ImageError: it cannot be read, is too large, or its format cannot hold the result.
@@ -215,6 +285,12 @@ class Derainers:
             RainkitError: the network failed, or there is too little memory.
         """
         started = time.perf_counter()
+        if task.clip is not None:
+            try:
+                answer = self._run_clip(task, task.clip, on_tile or (lambda done, total: None))
+            except RainkitError as error:
+                raise _as_named(error, task) from error
+            return replace(answer, seconds=time.perf_counter() - started)
         suffix, media_type = _kind(task)
         every = task.offer is not None
         picture = images.decode(task.data, task.name, every_frame=every, largest=self._largest)
@@ -237,6 +313,59 @@ class Derainers:
             seconds=time.perf_counter() - started,
         )
 
+    def _run_clip(self, task: Task, work: ClipWork, on_frame: OnTile) -> Answer:
+        from rainkit.images.containers import Clip, looks
+        from rainkit.images.encoding import copied_streams
+        from rainkit.inference.video import derain_video
+
+        with work.source.open("rb") as file:
+            suffix = clip_kind(file.read(CLIP_HEAD))
+        if suffix is None:
+            raise ImageError(NO_CLIP.format(task.name))
+        clip = Clip.of(work.source, largest=work.pixels)
+        length = float(clip.count / clip.rate)
+        if length > work.length:
+            raise ImageError(
+                f"{task.name}: plays {length:.1f} s, more than {work.length:g} s; cut it"
+            )
+        result = work.result.with_suffix(suffix)
+        notes: tuple[str, ...] = ()
+        try:
+            copied_streams(clip, result)
+        except UsageError:
+            result = work.result.with_suffix(suffix := ".mkv")
+            notes = ("it became an MKV file, since its own format cannot hold its sound or text",)
+
+        def tell(done: int, total: int) -> None:
+            if done / clip.rate > work.length + 1:  # whatever its header says
+                raise ImageError(f"{task.name}: plays more than {work.length:g} s; cut it")
+            on_frame(*((done, max(1, total)) if clip.count else (0, 1)))
+
+        derainer = copy(self.load(task.offer or "").suited_to(looks(clip)))
+        derainer.strength = task.strength
+        done = derain_video(derainer, work.source, result, steady=work.steady, on_frame=tell)
+        width, height = done.size
+        return Answer(
+            data=b"",
+            suffix=suffix,
+            media_type=_CLIPS[suffix],
+            width=width,
+            height=height,
+            seconds=done.seconds,
+            frames=done.frames,
+            notes=(*done.damage, *notes, *done.notes),
+        )
+
+
+def _as_named(error: RainkitError, task: Task) -> RainkitError:
+    """Return an error that tells the name that the client gave a clip, and not our own files'."""
+    assert task.clip is not None  # noqa: S101
+    text = str(error)
+    for path in (task.clip.source, task.clip.result):
+        for ours in (str(path), path.name):
+            text = re.sub(rf"{re.escape(ours)}(\.\w+)?", lambda _: task.name, text)
+    return type(error)(text)
+
 
 def _kind(task: Task) -> tuple[str, str]:
     """Return suffix and media type of a picture, whatever its name is."""
@@ -245,6 +374,8 @@ def _kind(task: Task) -> tuple[str, str]:
     for head, place, suffix, media_type in _KINDS:
         if task.data.startswith(head, place):
             return suffix, media_type
+    if clip_kind(task.data[:CLIP_HEAD]) is not None:
+        raise ImageError(f"{task.name}: is a clip; send it to /api/clips")
     images.decode(task.data, task.name, largest=1)  # it names other kinds of files in its error
     raise ImageError(f"{task.name}: its format cannot be written; send it as PNG or JPEG")
 

@@ -158,11 +158,16 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 SECONDS = "seconds"
 """Name of the scalar that tells how long a run has trained, over all calls."""
 
+_EVERY = 60.0
+"""Seconds between two lines about the pace where there is no terminal."""
+
 
 class Log:
     """Writes scalars and pictures to TensorBoard, a CSV and trackers, and shows a progress bar.
 
-    ``log.csv`` has one row per scalar (step, name, value), so that new names never break it.
+    ``log.csv`` has one row per scalar (step, name, value), so that new names never break it. Where
+    the console is no terminal, a line a minute takes the place of the bar; without a console,
+    nothing is shown.
     """
 
     def __init__(
@@ -183,6 +188,8 @@ class Log:
         if self._tracked:
             _start(accelerator, request)
         self._said: set[str] = set()
+        self._console, self._lines = console, console is not None and not console.is_terminal
+        self._shown = time.monotonic()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -192,7 +199,7 @@ class Log:
             TimeRemainingColumn(),
             TextColumn("{task.fields[rest]}"),
             console=console,
-            disable=console is None,
+            disable=console is None or self._lines,
             speed_estimate_period=600,
         )
         steps = request.hyperparameters.training.steps
@@ -228,17 +235,20 @@ class Log:
 
     def advance(self, rate: float, memory: float, losses: Mapping[str, float]) -> None:
         """Show measurements beside the bar: ``rate`` in steps per second, ``memory`` in MiB."""
-        rest = [f"{name} {value:.4f}" for name, value in losses.items()]
-        self._bar.update(
-            self._task,
-            rate=f"{rate:.2f} step/s",
-            rest=" ".join([f"{memory:.0f} MiB", *rest]),
-        )
+        rest = [f"{memory:.0f} MiB", *(f"{name} {value:.4f}" for name, value in losses.items())]
+        self._bar.update(self._task, rate=f"{rate:.2f} step/s", rest=" ".join(rest))
+        now = time.monotonic()
+        if self._lines and now - self._shown >= _EVERY:
+            self._shown = now
+            task = self._bar.tasks[self._task]
+            left = task.remaining / rate / 60 if task.remaining and rate else 0
+            done = f"step {task.completed:.0f} of {task.total:.0f}, {rate:.2f} step/s"
+            self.say(", ".join([done, *rest, f"about {left:.0f} min left"]))
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        if text not in self._said:
-            self._bar.console.print(text, highlight=False, markup=False)
+        """Print a line above the bar, in one piece where there is no terminal."""
+        if self._console is not None and text not in self._said:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=self._lines)
 
     def say_once(self, text: str) -> None:
         """Print a line above the bar, and never again."""

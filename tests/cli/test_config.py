@@ -272,6 +272,7 @@ def test_tables_in_pipes_have_one_line_a_row(rainkit: Run, monkeypatch: pytest.M
     row = next(line for line in wide.splitlines() if line.startswith("network.region_aware"))
     assert "attend within the regions of a 1x1, 2x2 and 4x4 grid" in row
     assert len(narrow.splitlines()) > len(wide.splitlines())
+    assert [line for line in wide.splitlines() if line.endswith(" ")] == []
 
 
 def test_no_color_holds_even_where_colour_is_forced(plugin_folder):

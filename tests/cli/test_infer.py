@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -347,6 +348,11 @@ def test_a_line_every_few_seconds_where_there_is_no_terminal(
     said = infer(photos, "--tile", 64).stderr
     assert re.search(r"^1 of 3 pictures, \S+ s each, about \d+ s left$", said, re.M), said
     assert re.search(r"^\d of 3 pictures, wide\.png at tile 1 of 2", said, re.M), said
+    monkeypatch.setattr(following, "_EVERY", -1.0)
+    slow = SimpleNamespace(monotonic=iter(range(0, 10**6, 150)).__next__)
+    monkeypatch.setattr(following, "time", slow)
+    said = infer(photos, "--tile", 64, "--overwrite").stderr
+    assert re.search(r"^2 of 3 pictures, \d+ s each", said, re.M), said
 
 
 def test_sigterm_ends_a_run_as_ctrl_c_does(infer, photos: Path, monkeypatch: pytest.MonkeyPatch):

@@ -115,6 +115,15 @@ def test_the_highest_measured_gain_decides(install: Callable[..., None]):
     )
 
 
+def test_all_kinds_of_rain_are_listed_in_words(install: Callable[..., None]):
+    install({"a": {"rain100l": 31.0, **DENSE, **HEAVY}, "b": {}})
+    assert (
+        choose(RuntimeOptions())
+        .why()
+        .startswith("a.v1 for sparse (+5.0 dB), dense (+3.0 dB) and heavy (+10.0 dB) rain: ")
+    )
+
+
 def weighed(name: str, left: float | None, gflop: float | None, images: int = 34) -> WeightsFile:
     """Weights with the same gain on pairs."""
     photographs = left and MeasuredPhotographs(images=images, longest_side=480, streaks_left=left)

@@ -455,3 +455,10 @@ def test_names_of_outputs_of_videos(
         target = output if output == "-" else tmp_path / output
         code, _, err = rainkit("infer", given, *command, "-o", target)
         assert (code, said in err) == (2, True), err
+
+
+def test_a_playlist_with_the_name_of_a_video_is_refused(tmp_path: Path):
+    make(tmp_path / "other.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(ImageError, match=r"list\.mp4: cannot be decoded as a video"):
+        derain_video(Stub(), tmp_path / "list.mp4", tmp_path / "clean.mp4")  # type: ignore[arg-type]

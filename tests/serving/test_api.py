@@ -380,7 +380,13 @@ def test_the_interface_describes_itself_and_counts(serve):
         "/api/jobs/{job}",
         "/api/jobs/{job}/pictures/{number}",
         "/api/jobs/{job}/results.zip",
+        "/api/clips",
+        "/api/clips/{clip}",
+        "/api/clips/{clip}/result",
     }
+    clip = described["paths"]["/api/clips"]["post"]
+    assert {"multipart/form-data", "video/mp4"} <= set(clip["requestBody"]["content"])
+    assert {each["name"] for each in clip["parameters"]} == {"method", "strength", "steady"}
     derain = described["paths"]["/api/derain"]["post"]
     assert {"multipart/form-data", "image/jpeg"} <= set(derain["requestBody"]["content"])
     assert {"200", "413", "422", "429", "504"} <= set(derain["responses"])

@@ -1,4 +1,4 @@
-"""The page of `rainkit serve` in a real browser: photographs in, compared, and out again."""
+"""The page of `rainkit serve` in a real browser: files in, compared, and out again."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ TOKEN = "a-secret-of-many-letters"  # noqa: S105
 
 @pytest.fixture(scope="module")
 def address(offered, here) -> Iterator[str]:
-    pool = Pool([here(offered)], places=8)
-    pool.start()
-    app = create_app(offered, pool, Limits(upload_bytes=300_000), token=TOKEN)
+    pools = [Pool([here(offered)], places=8) for _ in range(2)]
+    for pool in pools:
+        pool.start()
+    limits = Limits(upload_bytes=300_000)
+    app = create_app(offered, pools[0], limits, clip_pool=pools[1], token=TOKEN)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -121,4 +123,50 @@ def test_photographs_are_compared_and_downloaded(browser, address, check, tmp_pa
     foreign = [each for each in browser.requests if not each.startswith((address, "blob:"))]
     assert foreign == []
     # Refused pictures are logged by the browser, and nothing else is.
+    assert [each for each in browser.errors if "422" not in each] == []
+
+
+def test_a_clip_is_played_before_and_after_and_downloaded(
+    browser, address, check, clip, tmp_path: Path
+):
+    (tmp_path / "rain.webm").write_bytes(clip(".webm", frames=20))
+    (tmp_path / "broken.mp4").write_bytes(b"no clip")
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    browser.open(f"{address}?clip#token={TOKEN}", *check.WINDOWS["phone"])
+    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(saved))
+    assert browser.value("document.getElementById('flicker').hidden")
+    choose(browser, tmp_path / "rain.webm", tmp_path / "broken.mp4")
+    browser.wait("document.getElementById('status').textContent === '1 of 2 done, 1 failed'")
+
+    # Two videos, of which the rainy one follows the other when it is moved.
+    films = "[...document.querySelectorAll('.plane video')]"
+    browser.wait(f"{films}.length === 2 && {films}.every(each => each.readyState > 1)")
+    seek = "document.getElementById('seek')"
+    browser.value(f"{seek}.value = 1.25, {seek}.dispatchEvent(new Event('input'))")
+    browser.wait(f"{films}.every(each => each.currentTime === 1.25 && !each.seeking)")
+    browser.value(f"{films}.forEach(each => each.muted = true)")  # which needs no user to start
+    browser.value(f"{films}[0].play()")
+    browser.wait(f"{films}.every(each => !each.paused && each.currentTime !== 1.25)")
+    press(browser, "play")
+    browser.wait(f"{films}.every(each => each.paused && !each.seeking)")
+    browser.wait(f"{films}[0].currentTime === {films}[1].currentTime")
+
+    # With another strength it is derained when that is asked for.
+    again = "document.getElementById('again')"
+    assert browser.value(f"{again}.hidden")
+    strength = "document.getElementById('strength')"
+    browser.value(f"{strength}.value = 0.5, {strength}.dispatchEvent(new Event('input'))")
+    assert not browser.value(f"{again}.hidden")
+    press(browser, "again")
+    browser.wait(f"document.querySelector('.strip li').className === 'done' && {again}.hidden")
+    press(browser, "one")
+    end = time.monotonic() + 30
+    while not (found := [*saved.glob("*.webm")]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert found[0].name == "rain-tiny.webm"
+    browser.value("document.querySelectorAll('.strip button')[1].click()")
+    assert "is no MP4" in browser.value("document.getElementById('message').textContent")
+    assert browser.value("document.documentElement.scrollWidth <= innerWidth")
     assert [each for each in browser.errors if "422" not in each] == []

@@ -137,16 +137,22 @@ def test_measuring_leaves_no_trace_in_the_training(adversarial_for) -> None:
 
 
 def test_a_finished_run_is_extended_and_says_what_the_schedule_does(
-    request_for, capsys: pytest.CaptureFixture[str]
+    request_for, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = request_for()
     assert training.train(request).steps == 6
+    assert capsys.readouterr().out == "", "nothing is shown without a console"
     with pytest.raises(UsageError, match="has done 6 steps already; give more"):
         training.train(training.reopen(request.run, max_steps=6))
     more = training.reopen(request.run, max_steps=9)
-    result = training.train(more, Console(width=300))
+    monkeypatch.setattr("rainkit.training.logging._EVERY", 0.0)
+    result = training.train(more, Console(width=40))
     assert (result.steps, result.done_now, result.planned) == (9, 3, 9)
-    assert "9 steps instead of 6: the cosine schedule follows" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "9 steps instead of 6: the cosine schedule follows" in shown
+    pace = r"^step \d of 9, \S+ step/s, \d+ MiB, loss \S+, about 0 min left$"
+    assert re.search(pace, shown, re.M), "a line, and no bar, where there is no terminal"
+    assert "━" not in shown
     assert training.reopen(request.run).hyperparameters.training.steps == 9
 
 
