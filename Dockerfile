@@ -16,7 +16,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY rainkit ./rainkit
 COPY plugins ./plugins
-RUN pip install ".[serve,heif]" \
+RUN pip install ".[serve,heif,video]" \
       ./plugins/rainkit-graspp-gan ./plugins/rainkit-granet ./plugins/rainkit-resguidenet \
       ./plugins/rainkit-timelapse ./plugins/rainkit-freq-gan
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib.util
 import json
@@ -112,3 +113,22 @@ def test_gains_stand_beside_those_of_the_paper(results, tiny_method, tmp_path, m
     (tmp_path / method.name).mkdir()
     (tmp_path / method.name / "ablation.json").write_text(json.dumps({"runs": runs}))
     assert results.claims_table([method], tmp_path).endswith("+0.50 dB / +0.0000 | PSNR alone |")
+
+
+def test_figures_of_other_weights_are_measured_anew(results, tiny_method, tmp_path):
+    cards = [
+        dataclasses.replace(card(), tag=tag, gflop=g) for tag, g in (("quick", 1), ("slow", 9))
+    ]
+    quick, slow = (
+        results.Row(f"tiny.{each.tag}", tiny_method, f"tiny={each.tag}", "1", each)
+        for each in cards
+    )
+    results.keep(tmp_path, slow, {"psnr": 30.0})
+    assert results.current(tmp_path, [slow, quick]) == {"tiny.slow": {"psnr": 30.0}}
+    assert results.current(tmp_path, [dataclasses.replace(slow, sha256="2")]) == {}
+    given = argparse.Namespace(only=None, no_measure=False)
+    assert results.wanted([slow, quick], given) == [quick, slow]
+    given.only = ["tiny.slow"]
+    assert results.wanted([slow, quick], given) == [slow]
+    given.no_measure = True
+    assert results.wanted([slow, quick], given) == []

@@ -1,7 +1,8 @@
 """docs/results.md: what all shipped weights score, leave and cost, and what the papers printed.
 
 python examples/benchmarks/results.py PAIRS... -o WORK [--page docs/results.md] [--real PHOTOS]
-    [--side 640] [--dry PHOTOS] [-m NAME=WEIGHTS[@LABEL]]... [--fresh] [--no-measure]
+    [--side 640] [--dry PHOTOS] [-m NAME=WEIGHTS[@LABEL]]... [--fresh] [--only LABEL]...
+    [--no-measure]
 python examples/benchmarks/results.py PAIRS... -o WORK --ablate NAME... --clean PHOTOS
     [--steps 800] [--batch 4] [--patch 64] [--set NAME=VALUE]...
 
@@ -11,8 +12,8 @@ elsewhere in the page stays. A page that does not exist begins with all tables. 
 plugin's card tells of the very same pictures (the rainy ones score alike, to the last digit) are
 taken from the card unless --fresh is given; what is missing is measured by ``rainkit eval``,
 photographs.py on the photographs of rain in --real, and checks/dry.py on those without rain in
---dry. -m adds rows, such as weights of yours for a method that ships none. With --no-measure, what
-is known is written.
+--dry. -m adds rows, such as weights of yours for a method that ships none. With --only, nothing is
+measured of other rows, and with --no-measure of none.
 
 The second form trains the variants that a paper's claims are about, with the same small budget for
 each, by ``rainkit train --ablation``; the next call of the first form shows what came out.
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="only the first pictures of each folder")
     parser.add_argument("--tone", default="rain800", help="set whose tone is another one's")
     parser.add_argument("--fresh", action="store_true", help="take no scores from cards")
+    parser.add_argument("--only", action="append", help="weights to measure (default: all)")
     parser.add_argument("--no-measure", action="store_true", help="write what is known")
     parser.add_argument("--ablate", nargs="+", default=[], metavar="NAME", help="methods to train")
     parser.add_argument("--clean", type=Path, help="clean photographs to train on")
@@ -176,22 +178,23 @@ def main() -> None:
     sets = scored_datasets(given.pairs, ReadOptions(), given.limit)
     scores = {row.label: known(row, sets, given) for row in rows}
     inputs = input_scores(sets)
-    for row in by_work(rows):
-        from_card = {} if given.fresh else card_scores(row, inputs)
+    measured = wanted(rows, given)
+    for row in measured:
+        told = {} if given.fresh else card_scores(row, inputs)
         missing = [
             each
             for each in sets
             if each.name not in scores[row.label]
-            and (each.name == given.tone or each.name not in from_card)
+            and (each.name not in told or each.name == given.tone)
         ]
-        if missing and not given.no_measure:
+        if missing:
             measure(row, missing, given)
             scores[row.label] = known(row, sets, given)
-        scores[row.label] |= {
-            name: scores[row.label].get(name, {}) | figures for name, figures in from_card.items()
-        }
-    photographs = real(rows, given)
-    dry = without_rain(rows, given)
+    for row in () if given.fresh else rows:
+        for name, figures in card_scores(row, inputs).items():
+            scores[row.label][name] = scores[row.label].get(name, {}) | figures
+    photographs = real(rows, measured, given)
+    dry = without_rain(rows, measured, given)
     methods = [plugins.get(found.name) for found in plugins.installed() if not found.problem]
     blocks = {
         "scores": scores_table(scores, inputs, sets),
@@ -237,9 +240,11 @@ def own(named: str) -> Row:
     return Row(label or f"{name}: {file.name}", method, which, file.sha256)
 
 
-def by_work(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with those first whose networks are quick."""
-    return sorted(rows, key=lambda row: (row.shipped and row.shipped.gflop) or float("inf"))
+def wanted(rows: Sequence[Row], given: argparse.Namespace) -> list[Row]:
+    """Return the rows that are to be measured, those with quick networks first."""
+    chosen = [row for row in rows if not given.only or row.label in given.only]
+    work = {row.label: (row.shipped and row.shipped.gflop) or 1e9 for row in rows}
+    return [] if given.no_measure else sorted(chosen, key=lambda row: work[row.label])
 
 
 # Scores
@@ -286,9 +291,9 @@ def known(
     """Return what was measured of these weights on these sets, by set."""
     found = {}
     for each in sets:
-        told = read(stored(given.output / "scores", row, each.name))
-        if told.get("sha256") == row.sha256 and told["figures"]["images"] == len(each.pairs):
-            found[each.name] = told["figures"]
+        figures = current(given.output / "scores" / each.name, [row]).get(row.label)
+        if figures and figures["images"] == len(each.pairs):
+            found[each.name] = figures
     return found
 
 
@@ -301,15 +306,9 @@ def measure(row: Row, sets: Sequence[Dataset], given: argparse.Namespace) -> Non
         *("--protocol", PROTOCOL, "--metric", "tone_psnr", "-o", folder, "--overwrite", "--json"),
     )
     for result in told["results"]:
-        means = {name: summary["mean"] for name, summary in result["summary"].items()}
-        write(
-            stored(given.output / "scores", row, result["dataset"]),
-            {
-                "sha256": row.sha256,
-                "figures": {"images": float(result["images"])}
-                | {name: means[name] for name in ("psnr", "ssim", "tone_psnr")},
-            },
-        )
+        figures = {name: result["summary"][name]["mean"] for name in ("psnr", "ssim", "tone_psnr")}
+        figures["images"] = float(result["images"])
+        keep(given.output / "scores" / result["dataset"], row, figures)
 
 
 def scores_table(
@@ -318,40 +317,33 @@ def scores_table(
     sets: Sequence[Dataset],
 ) -> str:
     """PSNR and SSIM of all weights on all sets, and the mean of the sets, the best in bold."""
-    names = [each.name for each in sets]
-    columns = ["weights", *(f"{each.name} ({len(each.pairs)})" for each in sets), "mean of sets"]
-    rows = {"input": inputs} | scores
-    best = {
-        (name, figure): max(
-            (own[name][figure] for own in scores.values() if name in own), default=float("nan")
+    names, total = [each.name for each in sets], "mean of sets"
+    rows = {
+        label: own
+        | (
+            {total: {what: fmean(own[name][what] for name in names) for what in ("psnr", "ssim")}}
+            if all(name in own for name in names)
+            else {}
         )
-        for name in names
-        for figure in ("psnr", "ssim")
+        for label, own in ({"input": inputs} | scores).items()
     }
-    means = {
-        label: {figure: fmean(own[name][figure] for name in names) for figure in ("psnr", "ssim")}
-        for label, own in rows.items()
-        if all(name in own for name in names)
-    }
-    leading = {
-        figure: max((m[figure] for label, m in means.items() if label != "input"), default=0.0)
-        for figure in ("psnr", "ssim")
-    }
-    lines = []
-    for label, own in rows.items():
-        cells = []
-        for name in names:
-            top = {figure: best[name, figure] for figure in ("psnr", "ssim")}
-            cells.append(pair_cell(own.get(name), {} if label == "input" else top))
-        cells.append(pair_cell(means.get(label), {} if label == "input" else leading))
-        lines.append([label if label == "input" else f"`{label}`", *cells])
-    return "\n".join(
+    best = {}
+    for name in (*names, total):
+        rivals = [rows[label][name] for label in scores if name in rows[label]]
+        best[name] = {what: max((r[what] for r in rivals), default=0) for what in ("psnr", "ssim")}
+    lines = [
         [
-            f"PSNR in dB / SSIM, protocol `{LABEL}`; how many pictures in brackets.",
-            "",
-            *markdown(columns, lines),
+            label if label == "input" else f"`{label}`",
+            *(
+                pair_cell(own.get(name), {} if label == "input" else best[name])
+                for name in (*names, total)
+            ),
         ]
-    )
+        for label, own in rows.items()
+    ]
+    columns = ("weights", *(f"{each.name} ({len(each.pairs)})" for each in sets), total)
+    told = f"PSNR in dB / SSIM, protocol `{LABEL}`; how many pictures in brackets."
+    return "\n".join([told, "", *markdown(columns, lines)])
 
 
 def pair_cell(figures: dict[str, float] | None, best: dict[str, float]) -> str:
@@ -386,28 +378,24 @@ def tone_table(
 # Photographs
 
 
-def real(rows: Sequence[Row], given: argparse.Namespace) -> dict[str, dict[str, float]]:
+def real(
+    rows: Sequence[Row], measured: Sequence[Row], given: argparse.Namespace
+) -> dict[str, dict[str, float]]:
     """Return the means over photographs of rain by label, measured by photographs.py."""
     folder = given.output / "photographs"
-    told = read(folder / "weights.json")
-    if given.real is not None and not given.no_measure:
-        wanted = {row.label: row.sha256 for row in rows}
-        if {label: told.get(label) for label in wanted} != wanted:
-            chosen = [p for row in by_work(rows) for p in ("-m", f"{row.which}@{row.label}")]
-            limit = [] if given.limit is None else ["--limit", given.limit]
-            script(
-                "photographs.py", given.real, "-o", folder, "--side", given.side, *chosen, *limit
-            )
-            write(folder / "weights.json", wanted)
-    told = read(folder / "weights.json")
-    current = {row.label for row in rows if told.get(row.label) == row.sha256}
-    return {
-        result["result"]: {"images": float(result["images"])}
-        | {name: summary["mean"] for name, summary in result["summary"].items()}
-        | {"longest": max(max(row["width"], row["height"]) for row in result["rows"])}
-        for result in read(folder / "no_target.json").get("results", ())
-        if result["result"] in current
-    }
+    found = current(folder / "figures", rows)
+    if given.real and any(row.label not in found for row in measured):
+        named = [part for row in measured for part in ("-m", f"{row.which}@{row.label}")]
+        limit = [] if given.limit is None else ["--limit", given.limit]
+        size = ("--side", given.side)
+        script("photographs.py", given.real, "-o", folder, *size, *named, *limit)
+        told = read(folder / "no_target.json")["results"]
+        for row, result in zip(measured, told, strict=True):
+            figures = {name: summary["mean"] for name, summary in result["summary"].items()}
+            figures["images"] = float(result["images"])
+            figures["longest"] = max(max(r["width"], r["height"]) for r in result["rows"])
+            keep(folder / "figures", row, figures)
+    return current(folder / "figures", rows)
 
 
 def photographs_table(found: dict[str, dict[str, float]], rows: Sequence[Row]) -> str:
@@ -427,23 +415,19 @@ def photographs_table(found: dict[str, dict[str, float]], rows: Sequence[Row]) -
     return "\n".join(markdown(columns, lines))
 
 
-def without_rain(rows: Sequence[Row], given: argparse.Namespace) -> dict[str, list[Any]]:
+def without_rain(
+    rows: Sequence[Row], measured: Sequence[Row], given: argparse.Namespace
+) -> dict[str, list[Any]]:
     """Return what checks/dry.py says of each row, by label."""
-    found = {}
-    for row in by_work(rows):
-        path = stored(given.output / "dry", row)
-        told = read(path)
-        if given.dry is not None and not given.no_measure and told.get("sha256") != row.sha256:
-            rough = path.with_suffix(".rows.json")
-            limit = [] if given.limit is None else ["--limit", given.limit]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            script("../checks/dry.py", given.dry, "-m", row.which, "--json", rough, *limit)
-            told = {"sha256": row.sha256, "rows": json.loads(rough.read_text(encoding="utf-8"))}
-            write(path, told)
-            rough.unlink()
-        if told.get("sha256") == row.sha256:
-            found[row.label] = told["rows"]
-    return {row.label: found[row.label] for row in rows if row.label in found}
+    folder = given.output / "dry"
+    found = current(folder, rows)
+    for row in (each for each in measured if given.dry and each.label not in found):
+        rough = folder / "rows.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        limit = [] if given.limit is None else ["--limit", given.limit]
+        script("../checks/dry.py", given.dry, "-m", row.which, "--json", rough, *limit)
+        keep(folder, row, read(rough))
+    return current(folder, rows)
 
 
 def dry_table(found: dict[str, list[Any]]) -> str:
@@ -680,22 +664,29 @@ def file_name(row: Row) -> str:
     return re.sub(r"[^\w.-]+", "-", row.label)
 
 
-def stored(folder: Path, row: Row, *more: str) -> Path:
-    """Return the file that keeps figures of a row."""
-    return folder / f"{'-'.join((file_name(row), *more))}.json"
+def keep(folder: Path, row: Row, figures: Any) -> None:
+    """Store figures of a row, such that the file is there whole or not at all."""
+    path = folder / f"{file_name(row)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rough = path.with_suffix(".part")
+    data = {"sha256": row.sha256, "figures": figures}
+    rough.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    rough.replace(path)
+
+
+def current(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the figures in a folder that are of the rows' present weights, by label."""
+    told = {row.label: read(folder / f"{file_name(row)}.json") for row in rows}
+    return {
+        row.label: told[row.label]["figures"]
+        for row in rows
+        if told[row.label].get("sha256") == row.sha256
+    }
 
 
 def read(path: Path) -> Any:
     """Return what a JSON file holds; an empty dictionary if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def write(path: Path, data: Any) -> None:
-    """Write a JSON file such that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rough = path.with_suffix(".part")
-    rough.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    rough.replace(path)
 
 
 def script(name: str, *arguments: object) -> None:

@@ -358,6 +358,8 @@ def _write_onnx(
 ) -> None:
     import onnx
 
+    # It prints the graph of a network that it cannot convert, past sys.stdout.
+    getattr(torch._C, "_jit_set_onnx_log_enabled", bool)(False)
     torch.onnx.export(
         _traced(whole, picture),
         (picture,),

@@ -9,6 +9,7 @@ gives the same pictures is known here, which long runs find out.
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import logging
@@ -162,6 +163,8 @@ class Auto:
         self._lock = threading.Lock()
         self._comparing = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
         self._ready: Runner | None = None
         self._candidates: list[_Candidate] = []
         self._torch_best = math.inf
@@ -190,6 +193,8 @@ class Auto:
             self._spent += seconds
             if self._spent >= self._cost and self._thread is None:
                 self._thread = threading.Thread(target=self._prepare, daemon=True)
+                # A thread that is in native code when the interpreter ends would abort it.
+                atexit.register(self._stop)
                 self._thread.start()
         return clean
 
@@ -198,16 +203,38 @@ class Auto:
         if self._thread is not None:
             self._thread.join()
 
+    def _stop(self) -> None:
+        """End the preparation before the interpreter ends."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None:
+                self._process.kill()
+        self.wait()
+
     def _prepare(self) -> None:
+        try:
+            self._convert_and_open()
+        finally:
+            atexit.unregister(self._stop)
+
+    def _started(self, process: subprocess.Popen[str]) -> None:
+        with self._lock:
+            self._process = process
+            if self._stopped:
+                process.kill()
+
+    def _convert_and_open(self) -> None:
         names = (self._known,) if self._known else candidates(self._network)
         missing = [name for name in names if not _file(self._network, name, self._told).is_file()]
         refused: dict[str, str] | None = {}
         if missing and self._source is not None:
-            refused = _convert_elsewhere(self._network, self._source, missing)
+            refused = _convert_elsewhere(self._network, self._source, missing, self._started)
         if refused is None:  # torch goes on, and the next long run tries again
             return
         opened = []
         for name in names:
+            if self._stopped:
+                return
             if name in refused:
                 _log.debug("%s cannot run this network: %s", name, refused[name])
                 self._remember_refused(name)
@@ -301,9 +328,18 @@ def candidates(network: ImageOnly) -> tuple[str, ...]:
 
 
 def _convert_elsewhere(
-    network: ImageOnly, source: tuple[Method, WeightsFile], names: Sequence[str]
+    network: ImageOnly,
+    source: tuple[Method, WeightsFile],
+    names: Sequence[str],
+    started: Callable[[subprocess.Popen[str]], None],
 ) -> dict[str, str] | None:
     """Convert a network in a process that takes idle time alone, into the cache.
+
+    Args:
+        network: the prepared network.
+        source: method and weights of the network.
+        names: the backends.
+        started: called with the process when it has started.
 
     Returns:
         The backends that cannot run the network, with the reasons; None if the process could not
@@ -328,6 +364,7 @@ def _convert_elsewhere(
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             creationflags=getattr(subprocess, "IDLE_PRIORITY_CLASS", 0),
         ) as process:
+            started(process)
             told = cast("IO[str]", process.stdout).read()
         answer: dict[str, str] = json.loads(told)
     except OSError:

@@ -78,6 +78,8 @@ class Following(Progress):
 
     def start(self, total: int) -> None:
         """Take in how many pictures there are."""
+        if not self._total:  # the pace leaves out what was imported before
+            self._began = time.monotonic()
         self._total += total
         self._bar.update(self._task, total=self._total)
         self._event("start", total=self._total)

@@ -4,6 +4,9 @@ A network that takes rain off photographs also changes those without rain a litt
 colour of wide areas by a level or two, and dims texture here and there. Rain is different: it adds
 light, in streaks, and where it falls there is much of it. So the change is split:
 
+- what is white over an area wider than streaks, such as an overcast sky, was white before: all of
+  what was taken off it is given back;
+
 - where most pixels are as good as dry, the local mean of what was taken off them is a shift of
   colour, and is given back;
 - what is then fainter than a threshold is given back, too. The threshold is the lower, the more
@@ -44,6 +47,12 @@ _BLOCK = 8
 _SHIFT_SIDE, _RAIN_SIDE = 61, 255
 """Sides in pixels of the squares that a shift, and the amount of rain, is measured over."""
 
+_WHITE = 246.0, 252.0
+"""Grey levels between which a pixel is the more of a white area, the brighter it is."""
+
+_WHITE_BLOCKS = 3
+"""Side in blocks of the squares that a white area is made of, at least."""
+
 _BAND = 256
 """Rows that are handled at a time."""
 
@@ -59,7 +68,7 @@ def spare_traces(rainy: NDArray[Any], clean: NDArray[Any]) -> None:
         clean: the derained picture, with the same shape and type.
     """
     height, width = rainy.shape[:2]
-    shift, threshold = _maps(rainy, clean)
+    shift, threshold, white = _maps(rainy, clean)
     before: NDArray[Any] | None = None
     for top in range(0, height, _BAND):
         stop = min(top + _BAND, height)
@@ -72,27 +81,35 @@ def spare_traces(rainy: NDArray[Any], clean: NDArray[Any]) -> None:
         rain -= _enlarged(shift, low, high, (height, width))
         kept = _kept(rain, _enlarged(threshold, low, high, (height, width)))
         inner = slice(top - low, stop - low)
-        rain = rain[inner] * kept[inner, :, None]
-        clean[top:stop] = _stored(_levels(rainy[top:stop]) - rain, clean.dtype)
+        levels = _levels(rainy[top:stop])
+        of_white = _enlarged(white, top, stop, (height, width))
+        kept = kept[inner] * (1 - of_white * _smooth_step(levels.min(axis=2), *_WHITE))
+        clean[top:stop] = _stored(levels - rain[inner] * kept[..., None], clean.dtype)
 
 
-def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane]:
-    """Return the shift of colour [h,w,3] and the threshold [h,w] in levels, in coarse pixels."""
+def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane, Plane]:
+    """Return the shift of colour [h,w,3], the threshold [h,w] and white areas [h,w].
+
+    All are in coarse pixels; the first two in levels, the third is 1 in and around white areas.
+    """
     height, width = rainy.shape[:2]
     block = max(1, min(_BLOCK, min(height, width) // 8))
     size = -(-height // block), -(-width // block)
-    # Dry pixels, what was taken off these (three channels), and the energy of what was taken off.
-    sums = np.empty((*size, 5), np.float32)
+    # Dry pixels, what was taken off these (three channels), the energy of what was taken off, and
+    # white pixels.
+    sums = np.empty((*size, 6), np.float32)
     rows = _BAND // block * block
     for top in range(0, height, rows):
-        rain = _levels(rainy[top : top + rows]) - _levels(clean[top : top + rows])
+        levels = _levels(rainy[top : top + rows])
+        rain = levels - _levels(clean[top : top + rows])
         luma = _luma(rain)
         dry = np.clip(2 - np.abs(luma) / _DRY, 0, 1)
-        layers = np.dstack([dry, rain * dry[..., None], luma * luma])
+        white = levels.min(axis=2) >= sum(_WHITE) / 2
+        layers = np.dstack([dry, rain * dry[..., None], luma * luma, white])
         down, right = -rain.shape[0] % block, -rain.shape[1] % block
         if down or right:
             layers = cv2.copyMakeBorder(layers, 0, down, 0, right, cv2.BORDER_REPLICATE)
-        shape = layers.shape[0] // block, block, layers.shape[1] // block, block, 5
+        shape = layers.shape[0] // block, block, layers.shape[1] // block, block, 6
         means = layers.reshape(shape).mean(axis=(1, 3))
         sums[top // block : top // block + len(means)] = means
     near = _blurred(sums[..., :4], _SHIFT_SIDE / block)
@@ -100,9 +117,18 @@ def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane]:
     given_back = _smooth_step(dry_share, *_DRY_SHARES)
     shift = near[..., 1:] / np.maximum(dry_share, 1e-3) * given_back
     # Rain over a bright sky is faint, but it is rain if there is much of it elsewhere.
-    energy = np.sqrt(np.maximum(_blurred(sums[..., 4:], _RAIN_SIDE / block), sums[..., 4].mean()))
+    energy = np.sqrt(np.maximum(_blurred(sums[..., 4:5], _RAIN_SIDE / block), sums[..., 4].mean()))
     threshold = np.minimum(_ENERGY / np.maximum(energy, 1e-3) ** 2, _HIGHEST)
-    return np.asarray(shift, np.float32), np.asarray(threshold.squeeze(2), np.float32)
+    areas = cv2.morphologyEx(
+        (sums[..., 5] == 1).astype(np.uint8), cv2.MORPH_OPEN, np.ones((_WHITE_BLOCKS,) * 2)
+    )
+    # Blocks at the rim are white in part; which of their pixels are, is seen at full size.
+    areas = cv2.dilate(areas, np.ones((3, 3)))
+    return (
+        np.asarray(shift, np.float32),
+        np.asarray(threshold.squeeze(2), np.float32),
+        np.asarray(areas, np.float32),
+    )
 
 
 def _kept(rain: Plane, threshold: Plane) -> Plane:

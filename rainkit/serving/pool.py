@@ -129,11 +129,20 @@ class Pool:
         workers: the workers, which the pool closes in the end.
         places: largest number of pictures that wait or are worked on.
         eager: whether workers start with the pool; else with their first picture.
+        expected: estimate of the time of a picture in seconds before there was one.
     """
 
-    def __init__(self, workers: Sequence[Worker], *, places: int, eager: bool = True) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        *,
+        places: int,
+        eager: bool = True,
+        expected: float = 1.0,
+    ) -> None:
         self.places = places
         self._eager = eager
+        self._expected = expected
         self._workers = tuple(workers)
         self._changed = threading.Condition()
         self._waiting: deque[Ticket] = deque()
@@ -172,9 +181,9 @@ class Pool:
 
     @property
     def seconds(self) -> float:
-        """Mean time of the latest pictures in seconds, 1 before there is one."""
+        """Mean time of the latest pictures in seconds, or what is expected of the first."""
         times = list(self._times)
-        return sum(times) / len(times) if times else 1.0
+        return sum(times) / len(times) if times else self._expected
 
     def reserve(self) -> None:
         """Take a place of the queue, for a picture that is being received.
@@ -394,6 +403,8 @@ class ProcessWorker:
             else:
                 if kind == "lost":
                     self._lost()
+                    if ticket.stopped:
+                        raise StoppedError
                 raise value
 
     def close(self) -> None:

@@ -52,6 +52,9 @@ class ServeRequest(Limits):
     options: RuntimeOptions = field(default_factory=RuntimeOptions)
 
 
+_CLIP_SECONDS = 30.0
+"""Estimate of the time of a clip before there was one, so that nobody sends it again at once."""
+
 _BACKLOG = 2048
 """Connections that may wait to be accepted, as many as uvicorn's own default."""
 
@@ -106,7 +109,10 @@ def serve(request: ServeRequest, started: Callable[[str], None]) -> str:
     if takes_clips():
         remove_left_behind()
         clip_pool = Pool(
-            [worker(request.clip_seconds, request.workers)], places=request.places, eager=False
+            [worker(request.clip_seconds, request.workers)],
+            places=request.places,
+            eager=False,
+            expected=_CLIP_SECONDS,
         )
     with _listening(request.host, request.port) as listener, _signals() as ends:
         pool.start()

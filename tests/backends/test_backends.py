@@ -206,7 +206,10 @@ def test_a_long_run_finds_the_fastest_backend_and_the_next_run_knows_it(
     jobs = []
 
     def in_this_process(
-        network: networks.ImageOnly, source: tuple[Method, WeightsFile], names: list[str]
+        network: networks.ImageOnly,
+        source: tuple[Method, WeightsFile],
+        names: list[str],
+        started: object,
     ) -> dict[str, str]:
         job = {"method": source[0].name, "weights": str(source[1].path), "backends": names}
         jobs.append(job)
@@ -263,6 +266,30 @@ def test_what_was_stopped_is_tried_again_and_what_crashed_is_not(
         network.runner.wait()
         assert cache.tried(CPU32, told) == tried, script
     assert network.ran_on == "eager"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the process is a shell script")
+def test_the_end_of_the_interpreter_stops_the_preparation(
+    tiny_method, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = weights.find(tiny_method, str(tiny_weights))
+    built = weights.load(networks.build(tiny_method, found.network), found)
+    network = networks.prepare(built, tiny_method.image(found.network), CPU32)
+    told = backends.identity(tiny_method, found.network)
+    process = tmp_path / "process"
+    process.write_text("#!/bin/sh\nexec sleep 600\n")
+    process.chmod(0o755)
+    at_the_end = []
+    monkeypatch.setattr(execute, "installed", lambda: ("onnx",))
+    monkeypatch.setattr(sys, "executable", str(process))
+    monkeypatch.setattr(execute.atexit, "register", at_the_end.append)
+    backends.attach(network, "auto", told, (tiny_method, found))
+    network.runner._cost = 0.0
+    network(_picture(40, 52))
+    (stop,) = at_the_end
+    stop()
+    assert not network.runner._thread.is_alive()
+    assert cache.tried(CPU32, told) == set(), "the next run tries again"
 
 
 def test_backends_of_float32_alone_need_no_option(tiny_method, tiny_weights: Path, monkeypatch):

@@ -121,3 +121,15 @@ def test_weights_say_whether_traces_are_spared(tiny_method: Method, derainer: in
     saying = dataclasses.replace(tiny_method, weights=(shipped,))
     assert inference.load(saying, weights=path).spare_traces
     assert not inference.load(saying, weights=path, spare_traces=False).spare_traces
+
+
+def test_white_areas_stay_white_up_to_their_rims_and_streaks_do_not():
+    """The dark roof and a saturated streak before it keep what the network made of them."""
+    rainy = np.full((200, 160, 3), 255, np.uint8)
+    rainy[100:] = 60
+    rainy[110:190, 80:86] = 255
+    clean = np.minimum(rainy, 241)
+    clean[110:190, 80:86] = 60
+    given = _spared(rainy, clean)
+    np.testing.assert_array_equal(given[:100], rainy[:100])
+    np.testing.assert_array_equal(given[100:], clean[100:])

@@ -153,7 +153,7 @@ def test_pooled_values_return_to_where_they_were_largest() -> None:
 
 def test_merging_is_the_mean_of_the_levels() -> None:
     levels = [_picture(5, 7, 8) + k for k in range(4)]
-    torch.testing.assert_close(merge(torch.cat(levels, 1)), sum(levels, torch.zeros(())) / 4)
+    torch.testing.assert_close(merge(levels), sum(levels, torch.zeros(())) / 4)
 
 
 @pytest.mark.parametrize("size", [(17, 33), (8, 8), (20, 20), (31, 40)])

@@ -31,9 +31,11 @@ class ConvLSTM(nn.Module):
     def forward(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Features x and the state h, c, all [B,width,H,W] -> the next state."""
         h, c = state
-        i, f, o, g = self.gates(torch.cat([x, h], 1)).chunk(4, 1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return torch.sigmoid(o) * torch.tanh(c), c
+        sigmoids, g = self.gates(torch.cat([x, h], 1)).split([3 * c.shape[1], c.shape[1]], 1)
+        # torch is slow on thin slices of maps in channels_last; cat makes a map of its own of one.
+        i, f, o = torch.sigmoid(sigmoids).chunk(3, 1)
+        c = f * c + i * torch.tanh(torch.cat([g], 1))
+        return o * torch.tanh(c), c
 
 
 class ConvGRU(nn.Module):
