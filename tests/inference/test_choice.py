@@ -217,6 +217,17 @@ def test_what_was_taken_off_says_whether_there_was_rain():
     assert was_dry(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8))
 
 
+def test_what_has_the_colour_of_the_scene_is_no_rain():
+    """Blades of grass and drops leave equally bright lines; drops blend it with white light."""
+    grass = np.full(DENSE_RAIN.shape, (30, 70, 20), np.uint8)
+    lines = DENSE_RAIN > 60
+    blades = np.where(lines, (54, 126, 36), grass).astype(np.uint8)
+    drops = np.where(lines, (74, 106, 66), grass).astype(np.uint8)
+    for rainy, dry in ((blades, True), (drops, False)):
+        left = ((rainy.astype(int) + grass) // 2).astype(np.uint8)
+        assert was_dry(rainy, left) == dry
+
+
 def test_broken_results_of_a_header_are_named(tiny_method: Method, tmp_path: Path):
     network = networks.build(tiny_method, tiny_method.default.network)
     path = tmp_path / "w.safetensors"
