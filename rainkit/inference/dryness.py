@@ -1,9 +1,9 @@
 """Whether a picture had rain at all, decided by what a method took off it.
 
 Scenes without rain have lines, too: grass, facades, fur. What tells rain from them is less what a
-picture shows than what leaves it. A method takes bright lines off a rainy picture, many of them,
-whatever the scene's colours are; of a dry picture it takes little, in the colours of the scene.
-``examples/checks/keep_dry.py`` fits the rule; docs/benchmarks/choice.md has what it is worth.
+picture shows than what leaves it. Drops blend a picture with white light, and a method takes most
+of the light of such lines off. Of a dry picture it takes a part, in the colours of the scene.
+``examples/checks/keep_dry.py`` fits the rule; docs/benchmarks/dry.md has what it is worth.
 """
 
 from __future__ import annotations
@@ -25,28 +25,31 @@ DRY_DENSITY = 7.0
 """Number of streaks in 100 x 100 pixels below which a picture is dry, whatever a method takes off
 it; no photograph of rain that was measured has fewer than 7.7."""
 
-_REMOVED = 3.0
-"""Grey levels above which light counts as taken off where colours are compared."""
-_LINE = 9
-"""Length in pixels of the window that lines are thinner than."""
-_FINE_SD, _COLOUR_SD = 2.5, 5.0
-"""Deviations in pixels of the Gaussians that details and local colours are measured by."""
+_FINE_SD, _AROUND_SD = 2.5, 3.0
+"""Deviations in pixels of the Gaussians that details and their surroundings are measured by."""
+_GONE, _WHITE, _CLOSEST = 3.0, 250.0, 5.0
+"""Grey levels above which light counts as taken off where colours are compared, those of the light
+that drops scatter, and its least distance from the scene's."""
+_LINE, _BRIGHT = 9, 8.0
+"""Pixels that lines are thinner than, and grey levels by which they stand out."""
+_FEWEST = 50
+"""Number of pixels without which there is nothing to measure."""
 
 
 class Removed(NamedTuple):
     """Measures of what a method took off a picture.
 
     Attributes:
-        streaks: logarithm of 0.5 + the number of streaks in 100 x 100 pixels that are gone.
-        lines: logarithm of the share of the energy of thin upright bright lines that is left.
-        colour: logarithm of the colourfulness of what was taken off, relative to that of the scene.
         skewness: skewness of the fine details of the rainy picture; bright ones raise it.
+        tint: logarithm of the share of the energy of what was taken off that is not explained by
+            a blend of the scene with white light, whose colour rain has. It is 0 if hardly
+            anything was taken off.
+        taken: share of the brightness of thin upright bright lines that was taken off.
     """
 
-    streaks: float
-    lines: float
-    colour: float
     skewness: float
+    tint: float
+    taken: float
 
     @classmethod
     def between(cls, rainy: NDArray[Any], derained: NDArray[Any]) -> Removed:
@@ -56,24 +59,19 @@ class Removed(NamedTuple):
             rainy: [H,W,3] of uint8, uint16, or floats in [0,1].
             derained: the result, of the same size and kind.
         """
-        from rainkit.rain.realism import segment  # not every run looks for rain
-
         before, after = small(rainy), small(derained)
         luma, left = _luma(before), _luma(after)
-        gone = luma - left
-        fewer = max(0.0, segment(before).density - segment(after).density)
         fine = luma - cv2.GaussianBlur(luma, (0, 0), _FINE_SD)
-        spread = float(np.mean(fine**2))
+        spread = max(float(np.mean(fine**2)), 1e-3)
         return cls(
-            streaks=math.log(fewer + 0.5),
-            lines=math.log((_lines(left) + 1e-3) / (_lines(luma) + 1e-3)),
-            colour=_colour(before, after, gone),
-            skewness=float(np.mean(fine**3)) / max(spread, 1e-3) ** 1.5,
+            skewness=float(np.mean(fine**3)) / spread**1.5,
+            tint=_tint(before, after, luma - left > _GONE),
+            taken=_taken(luma, left),
         )
 
 
-_WEIGHTS = Removed(streaks=2.62, lines=-6.29, colour=2.48, skewness=1.01)
-_THRESHOLD = 3.35
+_WEIGHTS = Removed(skewness=1.58, tint=-1.64, taken=6.01)
+_THRESHOLD = 7.81
 """What the weighted sum of the measures is at least if there was rain."""
 
 
@@ -112,18 +110,28 @@ def _luma(rgb: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(cv2.transform(rgb.astype(np.float32), LUMA_WEIGHTS), np.float32)
 
 
-def _lines(luma: NDArray[np.float32]) -> float:
-    """Return the energy of bright details that are thinner than the window from left to right."""
+def _tint(before: RGB8, after: RGB8, gone: NDArray[np.bool_]) -> float:
+    """Compare the colour of what was taken off with that of white light over the scene."""
+    if np.count_nonzero(gone) < _FEWEST:
+        return 0.0
+    change = cv2.subtract(before, after, dtype=cv2.CV_32F)[gone]
+    scene = cv2.GaussianBlur(after.astype(np.float32), (0, 0), _AROUND_SD)[gone]
+    light = np.maximum(_WHITE - scene, _CLOSEST)
+    share = (change * light).sum(1, keepdims=True) / (light * light).sum(1, keepdims=True)
+    rest = float(np.square(change - share * light).sum())
+    return math.log((rest + 1) / (float(np.square(change).sum()) + 1))
+
+
+def _taken(luma: NDArray[np.float32], left: NDArray[np.float32]) -> float:
+    """Return the share of the brightness of thin lines that was taken off."""
+    lines, still = _lines(luma), _lines(left)
+    bright = lines > _BRIGHT
+    if np.count_nonzero(bright) < _FEWEST:
+        return 0.0
+    return float(np.maximum(lines - still, 0)[bright].sum() / lines[bright].sum())
+
+
+def _lines(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the bright details that are thinner than the window from left to right."""
     window = np.ones((1, _LINE), np.uint8)
-    return float(np.mean((luma - cv2.morphologyEx(luma, cv2.MORPH_OPEN, window)) ** 2))
-
-
-def _colour(before: RGB8, after: RGB8, gone: NDArray[np.float32]) -> float:
-    change = cv2.subtract(before, after, dtype=cv2.CV_32F)
-    coloured = float(np.square(change - gone[..., None]).sum())
-    share = math.sqrt(coloured / max(float(np.square(change).sum()), 1.0))
-    around = cv2.GaussianBlur(after.astype(np.float32), (0, 0), _COLOUR_SD)
-    where = gone > _REMOVED
-    tint = around[where] / (_luma(around)[where][:, None] + 1) - 1
-    scene = math.sqrt(float(np.square(tint).sum()) / max(len(tint), 1))
-    return math.log(share + 0.01) - math.log(scene + 0.05)
+    return np.asarray(luma - cv2.morphologyEx(luma, cv2.MORPH_OPEN, window), np.float32)
