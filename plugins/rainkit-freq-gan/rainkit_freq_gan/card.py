@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import Paper, Weights, measured_table, published_table
+from rainkit.api import MeasuredPhotographs, Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -45,6 +45,7 @@ WEIGHTS = (
             misc     | 7        | 20.63/.7258 | 18.85/.6574
             """
         ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.686),
         gflop=532.7,
     ),
     Weights(

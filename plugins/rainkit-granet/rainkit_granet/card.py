@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rainkit.api import Paper, Weights, measured_table, published_table
+from rainkit.api import MeasuredPhotographs, Paper, Weights, measured_table, published_table
 
 __all__ = ["PAPER", "WEIGHTS"]
 
@@ -74,6 +74,7 @@ WEIGHTS = (
             misc     | 7        | 20.48/.7049 | 18.85/.6574
             """
         ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.457),
         gflop=429.2,
     ),
 )
