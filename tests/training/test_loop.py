@@ -260,7 +260,13 @@ def test_a_photo_that_cannot_be_read_is_named_in_one_line(request_for, tmp_path:
     [
         ({"seed": -1}, "seed -1"),
         ({"seed": 2**32}, "seed 4294967296"),
-        ({"method": dataclasses.replace(METHOD, training_data="frames")}, "time-lapse"),
+        (
+            {
+                "method": dataclasses.replace(METHOD, training_data="frames"),
+                "data": DataRequest(pairs=("nowhere",)),
+            },
+            "time-lapse",
+        ),
         (
             {"method": dataclasses.replace(METHOD, image=lambda _: ImageSpec(multiple_of=48))},
             "training.patch = 32",
