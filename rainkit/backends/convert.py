@@ -7,6 +7,7 @@ gives the clean picture of that size; padding to ``ImageSpec.multiple_of`` is pa
 from __future__ import annotations
 
 import copy
+import importlib
 import importlib.util
 import io
 import json
@@ -15,7 +16,7 @@ import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,7 @@ def quantise(
     logger = logging.getLogger("nncf")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    _report_nothing()
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -375,12 +377,25 @@ def _write_onnx(
     onnx.save(model, str(path))
 
 
+def _report_nothing() -> None:
+    """Keep OpenVINO's tools from reporting their use over the network.
+
+    They do so from processes of their own, which stay where there is no network and keep the
+    output of this one open.
+    """
+    with suppress(ImportError):
+        telemetry: Any = importlib.import_module("openvino_telemetry").Telemetry
+        for name in ("start_session", "send_event", "send_error", "send_stack_trace"):
+            setattr(telemetry, name, lambda *_, **__: None)
+
+
 def _write_openvino(
     whole: nn.Module, picture: Tensor, side: int, path: Path, about: Mapping[str, str]
 ) -> None:
     import openvino
 
     # The converter does not find an input by its name if padding is all that reads it.
+    _report_nothing()
     model = openvino.convert_model(
         _traced(whole, picture), input=[[1, 3, -1, -1]], example_input=picture
     )

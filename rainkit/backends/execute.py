@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,9 @@ WORTH = 20.0
 
 _STEPS = 4
 """Number of pictures of a run that each backend is compared with torch on."""
+
+_PATIENCE = 20.0
+"""Seconds that the end of the interpreter waits for a preparation that was stopped."""
 
 _CRASHED = (-6, -9, -11)
 """Exit codes of a process that gave up, was ended for want of memory, or broke its memory."""
@@ -208,8 +212,9 @@ class Auto:
         with self._lock:
             self._stopped = True
             if self._process is not None:
-                self._process.kill()
-        self.wait()
+                _kill(self._process)
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)
 
     def _prepare(self) -> None:
         try:
@@ -221,7 +226,7 @@ class Auto:
         with self._lock:
             self._process = process
             if self._stopped:
-                process.kill()
+                _kill(process)
 
     def _convert_and_open(self) -> None:
         names = (self._known,) if self._known else candidates(self._network)
@@ -314,6 +319,15 @@ class Auto:
         cache.remember([refused])
 
 
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Kill a process and all that it has started, which would keep its output open."""
+    with suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
 def _timed(run: Callable[[Tensor], Tensor], rainy: Tensor) -> tuple[float, Tensor]:
     start = time.perf_counter()
     clean = run(rainy)
@@ -363,6 +377,7 @@ def _convert_elsewhere(
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             creationflags=getattr(subprocess, "IDLE_PRIORITY_CLASS", 0),
+            start_new_session=True,  # so that what it starts can be ended with it
         ) as process:
             started(process)
             told = cast("IO[str]", process.stdout).read()

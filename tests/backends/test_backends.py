@@ -95,6 +95,18 @@ def test_an_exported_file_runs_without_torch_and_in_infer(
     assert "--overwrite" in err
 
 
+def test_openvino_reports_nothing_over_the_network(
+    tiny_method, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    telemetry = pytest.importorskip("openvino_telemetry").Telemetry
+    reported = []
+    for name in ("start_session", "send_event", "send_error", "send_stack_trace"):
+        monkeypatch.setattr(telemetry, name, lambda *given, **_: reported.append(given))
+    found = weights.find(tiny_method, str(tiny_weights))
+    backends.export(tiny_method, found, "openvino", tmp_path / "t.xml")
+    assert not reported
+
+
 @pytest.mark.parametrize("kind", ["openvino", "pt2"])
 def test_other_formats_run_and_name_their_weights(
     kind: str, tiny_method, tiny_weights: Path, tmp_path: Path
