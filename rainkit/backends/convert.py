@@ -320,6 +320,7 @@ def quantise(
                 model = onnx.load(str(path))
                 onnx.save(nncf.quantize(model, data, **settings), str(path))
             else:
+                _report_nothing()
                 import openvino
 
                 model = openvino.Core().read_model(str(path))
@@ -378,7 +379,7 @@ def _write_onnx(
 
 
 def _report_nothing() -> None:
-    """Keep OpenVINO's tools from reporting their use over the network.
+    """Keep OpenVINO and its tools from reporting their use over the network; call it before import.
 
     They do so from processes of their own, which stay where there is no network and keep the
     output of this one open.
@@ -392,10 +393,10 @@ def _report_nothing() -> None:
 def _write_openvino(
     whole: nn.Module, picture: Tensor, side: int, path: Path, about: Mapping[str, str]
 ) -> None:
+    _report_nothing()
     import openvino
 
     # The converter does not find an input by its name if padding is all that reads it.
-    _report_nothing()
     model = openvino.convert_model(
         _traced(whole, picture), input=[[1, 3, -1, -1]], example_input=picture
     )
@@ -440,6 +441,7 @@ def _require(kind: str) -> None:
             import onnx  # noqa: F401
             import onnxruntime  # noqa: F401
         elif kind == "openvino":
+            _report_nothing()
             import openvino  # noqa: F401
     except ImportError as error:
         raise UsageError(
@@ -490,6 +492,7 @@ def _open_onnx(path: Path, precision: str, threads: int) -> Run:
 
 
 def _open_openvino(path: Path, precision: str, threads: int) -> Run:
+    _report_nothing()
     import openvino
 
     compiled = openvino.Core().compile_model(
@@ -541,6 +544,7 @@ def told_in(path: Path) -> dict[str, str]:
             mark = f"{_ABOUT}."
             about = {p.key.removeprefix(mark): p.value for p in props if p.key.startswith(mark)}
         elif kind == "openvino":
+            _report_nothing()
             import openvino
 
             model = openvino.Core().read_model(str(path))
