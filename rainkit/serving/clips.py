@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from rainkit.errors import ImageError, described
 from rainkit.files import try_lock
-from rainkit.serving.jobs import Limits, Memory, Store, Upload, result_name
+from rainkit.serving.jobs import Limits, Memory, Store, Upload, result_name, state_of
 from rainkit.serving.pool import Pool, State, Ticket
 from rainkit.serving.work import CLIP_HEAD, NO_CLIP, Answer, ClipWork, Task, clip_kind
 
@@ -68,12 +68,7 @@ class ClipJob:
     @property
     def state(self) -> State:
         """How far it is."""
-        if self.error is not None:
-            return "failed"
-        if self.answer is not None:
-            return "done"
-        # The pool may be done with it a moment before its result is looked at.
-        return "running" if self.ticket.state in ("done", "failed") else self.ticket.state
+        return state_of(self.ticket, self.answer, self.error)
 
     @property
     def over(self) -> bool:

@@ -10,6 +10,7 @@ import io
 import secrets
 import time
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -29,6 +30,7 @@ __all__ = [
     "Store",
     "Upload",
     "result_name",
+    "state_of",
 ]
 
 _IDLE = 60.0
@@ -134,6 +136,23 @@ class Upload:
     size: int = 0
 
 
+def state_of(ticket: Ticket | None, answer: Answer | None, error: str | None) -> State:
+    """Return how far a picture or a clip is.
+
+    Args:
+        ticket: its way through the pool; None if it was not received whole, which is an error.
+        answer: its result, once there is one.
+        error: the reason why there is none.
+    """
+    if error is not None:
+        return "failed"
+    if answer is not None:
+        return "done"
+    assert ticket is not None  # noqa: S101
+    # The pool may be done with it a moment before its result is looked at.
+    return "running" if ticket.state in ("done", "failed") else ticket.state
+
+
 @dataclass(eq=False, slots=True)
 class JobPicture:
     """A picture of a job.
@@ -153,13 +172,7 @@ class JobPicture:
     @property
     def state(self) -> State:
         """How far it is."""
-        if self.error is not None:
-            return "failed"
-        if self.answer is not None:
-            return "done"
-        assert self.ticket is not None  # noqa: S101
-        # The pool may be done with it a moment before the job has heard of it.
-        return "running" if self.ticket.state in ("done", "failed") else self.ticket.state
+        return state_of(self.ticket, self.answer, self.error)
 
     @property
     def progress(self) -> float:
@@ -257,7 +270,7 @@ class Kept(Protocol):
 K = TypeVar("K", bound=Kept)
 
 
-class Store(Generic[K]):
+class Store(ABC, Generic[K]):
     """What is kept until its client deletes it, or has not asked about it for long.
 
     It is used in one event loop.
@@ -317,9 +330,9 @@ class Store(Generic[K]):
         for job in list(self._kept.values()):
             self.delete(job)
 
+    @abstractmethod
     def _let_go(self, job: K) -> None:
         """Give up the work on a job that is forgotten, and what it holds."""
-        raise NotImplementedError
 
     def _follow(self, following: Coroutine[Any, Any, None]) -> None:
         """Wait in a task of its own."""

@@ -362,8 +362,9 @@ def _as_named(error: RainkitError, task: Task) -> RainkitError:
     assert task.clip is not None  # noqa: S101
     text = str(error)
     for path in (task.clip.source, task.clip.result):
-        for ours in (str(path), path.name):
-            text = re.sub(rf"{re.escape(ours)}(\.\w+)?", lambda _: task.name, text)
+        # The bare names are words, too: only what is before a colon or has a suffix is a file.
+        for ours in (rf"{re.escape(str(path))}(\.\w+)?", rf"\b{path.name}(\.\w+\b|(?=:))"):
+            text = re.sub(ours, lambda _: task.name, text)
     return type(error)(text)
 
 
