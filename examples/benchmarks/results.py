@@ -40,6 +40,7 @@ from rainkit import weights as weight_files
 from rainkit.api import Method, PublishedResult, Weights
 from rainkit.datasets.pairs import Dataset, ReadOptions
 from rainkit.evaluation.scoring import scored_datasets
+from rainkit.files import write_json
 from rainkit.published import paper_tables, published_rows, rows_on, same_dataset
 from rainkit.render.text_tables import bold, markdown
 from rainkit.training import ablation
@@ -666,12 +667,7 @@ def file_name(row: Row) -> str:
 
 def keep(folder: Path, row: Row, figures: Any) -> None:
     """Store figures of a row, such that the file is there whole or not at all."""
-    path = folder / f"{file_name(row)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rough = path.with_suffix(".part")
-    data = {"sha256": row.sha256, "figures": figures}
-    rough.write_text(json.dumps(data, indent=1), encoding="utf-8")
-    rough.replace(path)
+    write_json(folder / f"{file_name(row)}.json", {"sha256": row.sha256, "figures": figures})
 
 
 def current(folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
