@@ -12,6 +12,7 @@ import numpy as np
 from rainkit.errors import UsageError
 from rainkit.images import RGB8
 from rainkit.rain import physics
+from rainkit.rain.lines import draw_lines
 from rainkit.rain.render import SampledRain, sample_rain
 from rainkit.rain.settings import RainSettings
 
@@ -29,6 +30,7 @@ _SHARES = (
     "defocused",
     "beaded",
     "layered",
+    "lines",
 )
 
 
@@ -68,6 +70,8 @@ class RainDistribution:
         beaded: share of samples whose longer streaks are chains of beads, as in light that flickers
             or from drops that oscillate.
         layered: share of samples in which a second rain, of any kind, falls before the first.
+        lines: share of samples whose streaks are lines that cross each other, as programs draw
+            them and as in Rain100H; they take the place of a kind's streaks.
         gamma_least: exponent of the gentlest tone curve.
         gamma_most: exponent of the steepest tone curve.
     """
@@ -92,6 +96,7 @@ class RainDistribution:
     blur_most_px: float = 2.5
     beaded: float = 0.1
     layered: float = 0.1
+    lines: float = 0.1
     gamma_least: float = 1.2
     gamma_most: float = 1.9
 
@@ -147,18 +152,22 @@ class RainDistribution:
         return settings, max(distance, settings.cuts_m[-1] + 0.01)
 
     def vary(self, rain: SampledRain, clean: RGB8, seed: Sequence[int]) -> SampledRain:
-        """Add a second rain in a share of samples, and make beads of the streaks in another.
+        """Add a second rain, make beads of the streaks, or draw lines in their place.
 
-        Weather and colours stay those of ``rain``. The result depends on the arguments alone.
+        Each is done in a share of samples. Weather stays that of ``rain``, and so does the colour
+        of streaks other than lines. The result depends on the arguments alone.
 
         Args:
             rain: rain that was sampled from what :meth:`draw` returned.
             clean: the picture that it was sampled for, uint8 [H, W, 3].
             seed: the seed of ``rain``.
         """
-        if not (self.layered or self.beaded):
+        if not (self.layered or self.beaded or self.lines):
             return rain
         rng = np.random.default_rng([*seed, _VARIETY])
+        # Without a share nothing is drawn, so that samples of older runs stay as they are.
+        if self.lines and rng.random() < self.lines:
+            return self._with_lines(rain, rng)
         layered, beaded = rng.random(2) < (self.layered, self.beaded)
         if layered:
             settings, _ = self.draw(rng)
@@ -171,6 +180,26 @@ class RainDistribution:
         if beaded:
             rain = replace(rain, drops=rain.drops.beaded(rng))
         return rain
+
+    def _with_lines(self, rain: SampledRain, rng: np.random.Generator) -> SampledRain:
+        grey = float(rng.uniform(225.0, 255.0))
+        settings = replace(
+            rain.settings, blend="add" if rng.random() < 0.85 else "alpha", streak_grey=grey
+        )
+        cover = draw_lines(
+            rain.geometry.height,
+            rain.geometry.width,
+            rng,
+            roll_deg=settings.roll_deg,
+            strength=_log_uniform(rng, self.gain_low, self.gain_high),
+        )
+        return replace(
+            rain,
+            settings=settings,
+            weather=replace(rain.weather, streak=np.full(3, grey)),
+            drops=rain.drops.none(),
+            cover=cover,
+        )
 
     def _shares(self) -> tuple[float, ...]:
         return self.natural, self.sparse, self.dense, self.soft, self.dashes, self.near

@@ -181,7 +181,9 @@ def _refuse_other_data(method: Method, data: DataRequest) -> None:
 AS_BEGUN: Mapping[str, Any] = {
     "scene_lines": 0.0,
     "sensor_noise": 0.0,
-    "rain": dict.fromkeys(("dashes", "near", "faint", "defocused", "beaded", "layered"), 0.0),
+    "rain": dict.fromkeys(
+        ("dashes", "near", "faint", "defocused", "beaded", "layered", "lines"), 0.0
+    ),
 }
 """Settings that a run.json may lack, as samples were drawn before these settings existed."""
 

@@ -11,6 +11,7 @@ import torch
 from rainkit.errors import UsageError
 from rainkit.rain import RainDistribution, RainSettings, physics, render
 from rainkit.rain.batched import paint_batch
+from rainkit.rain.lines import draw_lines
 from rainkit.rain.render import paint, sample_rain
 
 KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near")
@@ -18,7 +19,7 @@ KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near")
 
 def only(kind: str, **values: float) -> RainDistribution:
     """One kind of rain, in one layer, sharp and without beads unless ``values`` say so."""
-    rest = dict.fromkeys((*KINDS, "faint", "defocused", "beaded", "layered"), 0.0)
+    rest = dict.fromkeys((*KINDS, "faint", "defocused", "beaded", "layered", "lines"), 0.0)
     return RainDistribution(**rest | {kind: 1.0} | values)
 
 
@@ -145,3 +146,37 @@ def test_rain_varies_for_a_share_of_seeds_and_is_drawn_alike_by_torch() -> None:
     drawn = paint_batch(pictures, [*second, *chains[:8]]).permute(0, 2, 3, 1).numpy()
     for picture, rain in zip(drawn, [*second, *chains[:8]], strict=True):
         assert np.abs(picture.astype(int) - paint(grey, rain, (0,)).rainy).max() <= 1
+
+
+def test_lines_take_the_place_of_streaks() -> None:
+    grey = np.full((96, 96, 3), 60, np.uint8)
+    settings, _ = draws(only("dense", dimmed=0.0, darkened=0.0, veiled=0.0), 1)[0]
+    some, always = (only("dense", lines=share) for share in (0.4, 1.0))
+    plain = [sample_rain(grey, settings, (k,), frame_width=600) for k in range(40)]
+    varied = [some.vary(rain, grey, (k,)) for k, rain in enumerate(plain)]
+    assert 8 < sum(each.cover is not None for each in varied) < 24
+    lines = [always.vary(rain, grey, (k,)) for k, rain in enumerate(plain)]
+    assert not any(len(each.drops) for each in lines)
+    pictures = [paint(grey, rain, (0,)).rainy.astype(int)[..., 0] for rain in lines]
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    assert all(picture.min() >= 60 for picture in pictures), "lines add light"
+    assert 0.6 < np.median([(picture > 68).mean() for picture in pictures]) < 0.95
+    batch = torch.from_numpy(grey).permute(2, 0, 1).expand(8, 3, 96, 96).contiguous()
+    drawn = paint_batch(batch, lines[:8]).numpy()[:, 0]
+    for picture, other in zip(pictures, drawn, strict=False):
+        assert np.abs(picture - other.astype(int)).max() <= 1
+
+
+def test_lines_fall_in_the_direction_that_is_asked_for() -> None:
+    def change(cover: np.ndarray, axis: int) -> int:
+        return int(np.abs(np.diff(cover.astype(int), axis=axis)).sum())
+
+    upright, lying = (
+        [draw_lines(160, 160, np.random.default_rng(k), roll_deg=roll) for k in range(6)]
+        for roll in (0.0, 90.0)
+    )
+    for one, other in zip(upright, lying, strict=True):
+        assert change(one, 1) > 1.3 * change(one, 0)
+        assert change(other, 0) > 1.3 * change(other, 1)
+    twice = draw_lines(160, 160, np.random.default_rng(0), roll_deg=0.0, strength=2.0)
+    assert twice.mean() > 1.5 * upright[0].mean()

@@ -84,7 +84,10 @@ class Textures:
         blend = "add" if rng.random() < 0.5 else "alpha"
         grey = float(rng.uniform(*_GREYS))
         height, width = rain.geometry.height, rain.geometry.width
-        clear = np.full((height, width), 255, np.uint8)
+        if rain.cover is None or alone:
+            clear = np.full((height, width), 255, np.uint8)
+        else:
+            clear = np.asarray(cv2.bitwise_not(rain.cover), np.uint8)
         for _ in range(1 + int(rng.choice(len(_LAYERS), p=_LAYERS))):
             uncovered = cv2.bitwise_not(self._layer(height, width, rng))
             clear = np.asarray(cv2.multiply(clear, uncovered, scale=1 / 255), np.uint8)
