@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from rainkit.benchmarking.rows import Benchmark, Row
-from rainkit.errors import UsageError
-from rainkit.files import counted
+from rainkit.errors import UsageError, one_line
+from rainkit.files import counted, system_reason
 
 __all__ = ["COMPARED", "Change", "Comparison", "compared", "earlier"]
 
 COMPARED = ("method", "variant", "size", "dtype", "before", "now", "change", "")
 """The headings of :meth:`Change.cells`."""
+
+_LARGEST = 1e100
+"""Numbers from this on, infinity among them, are none that a machine can have had."""
 
 _KEY = ("source", "method", "variant", "weights", "height", "width", "batch", "backend")
 
@@ -102,25 +105,67 @@ def earlier(path: Path) -> dict[str, Any]:
     """Read what an earlier benchmark wrote: a file, or the folder of ``--output``.
 
     Raises:
-        UsageError: there is no such file, or it was not written by ``rainkit bench``.
+        UsageError: there is no such file, it was not written by ``rainkit bench``, or it is
+            damaged where :func:`compared` reads it.
     """
     file = path / "bench.json" if path.is_dir() else path
     try:
-        data: Any = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
     except OSError as error:
-        raise UsageError(f"--compare {path}: cannot be read ({error.strerror})") from error
-    except ValueError:
-        data = None
-    rows = data.get("rows") if isinstance(data, dict) else None
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and isinstance(row.get("job"), dict) and "timing" in row
-        for row in rows
-    ):
+        raise UsageError(f"--compare {path}: cannot be read ({system_reason(error)})") from error
+    try:
+        data: Any = json.loads(content)  # of bytes, since some shells write UTF-16
+        fault = _fault(data)
+    except (ValueError, RecursionError) as error:
+        fault = f"not JSON: {one_line(error)}"
+    if fault is not None:
         raise UsageError(
-            f"--compare {path}: is not what rainkit bench writes; give its --json, or the folder"
-            " of its --output"
+            f"--compare {path}: is not what rainkit bench writes ({fault}); give its --json, or"
+            " the folder of its --output"
         )
     return dict(data)
+
+
+_TEXT, _COUNT, _PACE = "a text", "a whole number above 0", "a number above 0"
+_JOB = dict.fromkeys(("method", "variant", "backend"), _TEXT)
+_JOB |= dict.fromkeys(("height", "width", "batch"), _COUNT)
+_TIMING = {"device": _TEXT, "precision": _TEXT, "threads": _COUNT, "median_ms": _PACE}
+_ROOF = {"device": _TEXT, "precision": _TEXT, "threads": _COUNT, "gflop_s": _PACE}
+
+
+def _fault(data: Any) -> str | None:
+    """Return what is wrong with the data of a benchmark, of all that is read here."""
+    rows = data.get("rows") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return "it has no list of rows"
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or "timing" not in row:
+            return f"row {number} has no timing"
+        fault = _wrong(row.get("job"), _JOB, f"the job of row {number}")
+        for name in ("source", "target", "weights"):  # which the first versions did not write
+            if fault is None and row["job"].get(name) is not None:
+                fault = _wrong(row["job"], {name: _TEXT}, f"the job of row {number}")
+        if fault is None and row["timing"] is not None:
+            fault = _wrong(row["timing"], _TIMING, f"the timing of row {number}")
+        if fault is not None:
+            return fault
+    roofs = data.get("roofline", [])
+    if not isinstance(roofs, list):
+        return "its roofline is no list"
+    return next(filter(None, (_wrong(roof, _ROOF, "the roofline") for roof in roofs)), None)
+
+
+def _wrong(found: Any, wanted: Mapping[str, str], where: str) -> str | None:
+    """Return what is wrong with an object of JSON, which must have some values."""
+    if not isinstance(found, dict):
+        return f"{where} is no object"
+    for name, kind in wanted.items():
+        value: Any = found.get(name)
+        number = type(value) is int or (isinstance(value, float) and kind == _PACE)
+        if not (isinstance(value, str) if kind == _TEXT else number and 0 < value < _LARGEST):
+            said = f"is {json.dumps(value):.40}" if name in found else "is missing"
+            return f"{name} in {where} {said}, and must be {kind}"
+    return None
 
 
 def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: float) -> Comparison:
@@ -132,18 +177,25 @@ def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: f
         path: its file.
         bar: largest growth of a median that passes, as a share, such as 0.1.
     """
-    timed = [row for row in before["rows"] if row["timing"]]
-    old = {_key(row["job"], row["timing"]): row["timing"] for row in timed}
+    old: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in before["rows"]:
+        if row["timing"]:
+            old.setdefault(_key(row["job"], row["timing"]), []).append(row)
     changes, elsewhere, new = [], 0, 0
-    for row in benchmark.timed:
-        timing = asdict(row.timing) if row.timing else {}
-        known = old.pop(_key(asdict(row.job), timing), None)
-        if known is None:
+    for measured in benchmark.timed:
+        job, timing = asdict(measured.job), asdict(measured.timing) if measured.timing else {}
+        rows = old.get(_key(job, timing))
+        if not rows:
             new += 1
-        elif (known["device"], known["threads"]) != (timing["device"], timing["threads"]):
+            continue
+        # Files of one name in several folders are told apart, if they have stayed there.
+        same = [i for i, row in enumerate(rows) if row["job"].get("target") == job["target"]]
+        known = rows.pop(same[0] if same else 0)["timing"]
+        if (known["device"], known["threads"]) != (timing["device"], timing["threads"]):
             elsewhere += 1
         else:
-            changes.append(Change(row=row, before_ms=known["median_ms"], bar=bar))
+            changes.append(Change(row=measured, before_ms=known["median_ms"], bar=bar))
+    gone = sum(map(len, old.values()))
     notes = []
     if elsewhere:
         notes.append(
@@ -153,8 +205,8 @@ def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: f
         )
     if new:
         notes.append(f"{counted(new, 'row')} not in {path}")
-    if old:
-        notes.append(f"{counted(len(old), 'row')} of {path} not measured now")
+    if gone:
+        notes.append(f"{counted(gone, 'row')} of {path} not measured now")
     notes += _about_device(benchmark, before)
     return Comparison(path=path, bar=bar, changes=tuple(changes), notes=tuple(notes))
 

@@ -380,14 +380,96 @@ def test_a_device_whose_own_pace_has_changed_is_told(tmp_path):
     assert "now reaches 100 GFLOP/s, and 200 then" in found.notes[0]
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"rows": [1]}'])
-def test_a_file_that_bench_did_not_write_is_refused(tmp_path, text):
+GONE = object()
+NUMBERS = (GONE, None, "fast", [], {}, True, 0, -1, float("nan"), float("inf"), 10**400)
+TEXTS = (GONE, None, 1, [], {})
+DAMAGES = {
+    ("rows", 0): (None, [], 7),
+    ("rows", 0, "job"): (GONE, None, [], "tiny"),
+    ("rows", 0, "timing"): (GONE, [], "late", 1, {"median_ms": 3}),
+    ("roofline",): (None, {}, 5, [[]], [None]),
+    **{("rows", 0, "timing", name): NUMBERS for name in ("median_ms", "threads")},
+    **{("rows", 0, "timing", name): TEXTS for name in ("device", "precision")},
+    **{("rows", 0, "job", name): NUMBERS for name in ("height", "width", "batch")},
+    **{("rows", 0, "job", name): TEXTS for name in ("method", "variant", "backend")},
+    **{("rows", 0, "job", name): ([], {}, 3) for name in ("source", "target", "weights")},
+    **{("roofline", 0, name): NUMBERS for name in ("gflop_s", "threads")},
+    **{("roofline", 0, name): TEXTS for name in ("device", "precision")},
+}
+STRANGE = (
+    "", "null", "[]", '"rows"', "no json", '{"rows": [{"job"', "\0\x80", "[" * 99_999,
+    f'{{"rows": {"9" * 5000}}}', '{"results": [{"mean": 1.5}]}', '{"rows": [1]}',
+    '{"rows": [null]}', '{"rows": null}', '{"rows": {"job": {}, "timing": {}}}',
+    '{"rows": [{"job": {}}]}', '{"rows": [{"timing": {}}]}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [(), *DAMAGES], ids=lambda place: ".".join(map(str, place)))
+def test_a_file_that_bench_did_not_write_is_refused_in_one_line(tmp_path, place):
+    """Files of other tools, and ours with one value taken out or made another."""
     file = tmp_path / "old.json"
-    file.write_text(text)
-    with pytest.raises(UsageError, match="not what rainkit bench writes"):
-        benchmarking.earlier(file)
+    texts = list(STRANGE) if not place else []
+    for value in DAMAGES.get(place, ()):
+        data = at = measured("a").to_data()
+        *outer, last = place
+        for part in outer:
+            at = at[part]
+        at[last] = value
+        if value is GONE:
+            del at[last]
+        texts.append(json.dumps(data))
+    for text in texts:
+        file.write_text(text, encoding="latin-1")
+        with pytest.raises(UsageError) as refused:
+            benchmarking.earlier(file)
+        said = str(refused.value)
+        assert said.startswith(f"--compare {file}: is not what rainkit bench writes ("), text[:99]
+        assert said.endswith("; give its --json, or the folder of its --output")
+        assert "\n" not in said
+        assert len(said) < 400 + len(str(file))
+
+
+def test_a_file_is_read_in_the_encodings_of_shells(tmp_path):
+    file, whole = tmp_path / "old.json", measured("a")
     with pytest.raises(UsageError, match="cannot be read"):
-        benchmarking.earlier(tmp_path / "none.json")
+        benchmarking.earlier(file)
+    for encoding in ("utf-8-sig", "utf-16"):  # as PowerShell writes them
+        file.write_text(json.dumps(whole.to_data()), encoding=encoding)
+        assert len(benchmarking.compared(whole, benchmarking.earlier(file), file, 0).changes) == 1
+
+
+def test_the_command_refuses_a_damaged_file_before_it_measures(rainkit, process, tmp_path):
+    data = measured("a").to_data()
+    del data["rows"][0]["timing"]["median_ms"]
+    (tmp_path / "bench.json").write_text(json.dumps(data))
+    asked = ("bench", "-m", "graspp-gan", "--device", "cpu", "--compare", tmp_path)
+    code, out, err = rainkit(*asked)
+    assert (code, out) == (2, "")
+    assert "median_ms in the timing of row 1 is missing, and must be a number above 0" in err
+    code, _, err = rainkit(*asked, "--bar", "nan")
+    assert (code, "'--bar'" in err) == (2, True), "a bar that every row passes"
+    assert not process.told
+
+
+def test_rows_of_files_with_one_name_are_told_apart(tmp_path):
+    def files(*rows: tuple[str, float]) -> Benchmark:
+        return replace(
+            measured(),
+            rows=tuple(
+                Row(
+                    job=Job(method="net", source="onnx", target=target),
+                    timing=timing(median_ms=ms),
+                )
+                for target, ms in rows
+            ),
+        )
+
+    before = files(("a/net.onnx", 10.0), ("b/net.onnx", 99.0)).to_data()
+    found = benchmarking.compared(files(("b/net.onnx", 99.0)), before, tmp_path, 0.1)
+    assert [change.before_ms for change in found.changes] == [99]
+    assert found.notes == (f"1 row of {tmp_path} not measured now",)
+    moved = benchmarking.compared(files(("c/net.onnx", 10.0)), before, tmp_path, 0.1)
+    assert [change.before_ms for change in moved.changes] == [10]
 
 
 def test_the_figure_sets_quality_over_time_and_size(tmp_path, without_layout):
