@@ -97,7 +97,7 @@ class Roof:
     Attributes:
         device: full name of the device.
         threads: CPU threads.
-        precision: fp32, tf32, bf16 or fp16.
+        precision: fp32, tf32, bf16, fp16, fp64 or int8.
         gflop_s: 10^9 floating-point operations per second of a large matrix product.
         gb_s: 10^9 bytes per second, read and written together, of a large copy.
     """
@@ -115,7 +115,8 @@ class Timing:
 
     Attributes:
         device: full name of the device.
-        precision: fp32, tf32, bf16 or fp16, as it was chosen.
+        precision: fp32, tf32, bf16 or fp16, as it was chosen; of other people's networks, which may
+            also compute in fp64 or int8, that of most of their arithmetic.
         threads: CPU threads of one operation.
         cpus: numbers of the CPUs that the process was pinned to; empty if it was not.
         median_ms: median wall time of a pass, including the wait for the device.
@@ -128,7 +129,8 @@ class Timing:
         measurements: number of times that the row was measured; the quietest of them count.
         noisy: whether the interquartile range is still above 10 % of the median.
         cpu_s: mean processor time of the process per picture, over all its threads.
-        parameters: number of trainable values of the network; None if a file does not tell.
+        parameters: number of trainable values of the network, or of all weights and biases of other
+            people's; None if a file does not tell.
         gflop: 10^9 floating-point operations per picture, two for each multiply-add, of
             convolutions, matrix products and attention; element-wise operations are not counted.
             None if a file does not tell.

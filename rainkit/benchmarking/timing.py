@@ -28,12 +28,12 @@ from torch import Tensor
 from rainkit import backends, networks, plugins, weights
 from rainkit.api import ImageSpec
 from rainkit.benchmarking import foreign, machine
-from rainkit.benchmarking.roofline import LayerCounter, measured_roof, synchronise
+from rainkit.benchmarking.roofline import LayerCounter, measured_roof, most_of, synchronise
 from rainkit.benchmarking.rows import Job
 from rainkit.choices import PLAIN
 from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
-from rainkit.precision import Precision, Runtime, choose_runtime
+from rainkit.precision import Runtime, choose_runtime
 
 __all__ = ["Subject", "main"]
 
@@ -93,7 +93,7 @@ class Subject:
             torch.get_num_threads(),
         )  # fmt: skip
         self.device = network.device
-        self.precision: Precision = "fp32"
+        self.precision: str = network.precision
         self.layers = network.layers
         self.parameters = network.parameters
         self.version = network.version
@@ -124,12 +124,18 @@ class Subject:
             network = ImageOnly(built.to(runtime.device), spec, runtime)
         else:
             network = networks.prepare(built, spec, runtime, folded=job.source == "method")
-        self.parameters = networks.parameters(network)
+        self.parameters = (
+            built.parameters_held
+            if isinstance(built, foreign.Foreign)
+            else networks.parameters(network)
+        )
         self._place = runtime.place
         # Before anything is compiled, which a counter cannot look into.
-        with LayerCounter(self.precision) as counter:
+        with LayerCounter(runtime.precision) as counter:
             network.eager(self._pictures())
         self.layers = counter.layers
+        if job.source != "method":  # such networks may have a precision of their own
+            self.precision = most_of(self.layers, self.precision)
         if job.backend != PLAIN:
             started = time.perf_counter()
             backends.attach(network, job.backend, self._told)
@@ -258,7 +264,7 @@ class Subject:
             for precision in dict.fromkeys(layer[0] for layer in self.layers):
                 if (str(self.device), precision) not in known:
                     known.add((str(self.device), precision))
-                    gflop_s, gb_s = measured_roof(self.device, precision)  # type: ignore[arg-type]
+                    gflop_s, gb_s = measured_roof(self.device, precision)
                     found["roofs"].append((precision, gflop_s, gb_s))
         return found
 

@@ -184,7 +184,7 @@ def peers(monkeypatch):
     monkeypatch.setitem(sys.modules, "peer_networks", module)
 
 
-@pytest.mark.parametrize(("target", "parameters"), [("Peer", 84), ("halve", 0)])
+@pytest.mark.parametrize(("target", "parameters"), [("Peer", 84), ("halve", None)])
 def test_what_a_module_makes_is_timed(process, peers, target, parameters):
     job = dataclasses.replace(SMALL, source="import", target=f"peer_networks:{target}")
     facts = process.answer({"id": 1, "do": "prepare", "job": asdict(job)})
@@ -229,6 +229,92 @@ def test_an_onnx_file_is_timed_with_its_arithmetic(process, tmp_path):
     assert "takes pictures of [1, 3, 'h', 'w'] alone, not [2, 3, 24, 32]" in answer["problem"]
     with pytest.raises(UsageError, match="--device cpu"):
         foreign.OnnxNetwork(file, "mps", (1, 8, 8), 1)
+
+
+def moved(answer) -> list[tuple[str, int]]:
+    """Precision and bytes of each layer, as counted for a picture of 3 x 8 x 8."""
+    return [(precision, bytes) for precision, _, bytes, _ in answer]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("dtype", "precision", "size"), [(torch.float32, "fp32", 4), (torch.float16, "fp16", 2)]
+)
+def test_an_onnx_file_moves_elements_of_their_own_size(tmp_path, dtype, precision, size):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    file = tmp_path / "peer.onnx"
+    picture = torch.rand(1, 3, 8, 8, dtype=dtype)
+    torch.onnx.export(Peer().conv.to(dtype), (picture,), str(file), dynamo=False)
+    network = foreign.OnnxNetwork(file, "cpu", (1, 8, 8), 1)
+    assert (network.precision, network.parameters) == (precision, 84)
+    assert moved(network.layers) == [(precision, size * (2 * 192 + 84))]
+    assert network(picture.float()).dtype == dtype
+
+
+def test_a_quantised_onnx_file_moves_integers_and_has_no_scales_as_parameters(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    weights = ", ".join("1" for _ in range(81))
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,3,8,8] x) => (float[1,3,8,8] y)
+        <float s = {{0.1}}, uint8 z = {{128}}, int8 zw = {{0}},
+         int8[3,3,3,3] w = {{{weights}}}>
+        {{
+            q = QuantizeLinear(x, s, z)
+            d = DequantizeLinear(q, s, z)
+            wd = DequantizeLinear(w, s, zw)
+            c = Conv<pads = [1,1,1,1]>(d, wd)
+            r = Relu(c)
+            rq = QuantizeLinear(r, s, z)
+            rd = DequantizeLinear(rq, s, z)
+            y = Conv<pads = [1,1,1,1]>(rd, wd)
+        }}""")
+    onnx.save(model, tmp_path / "int8.onnx")
+    network = foreign.OnnxNetwork(tmp_path / "int8.onnx", "cpu", (1, 8, 8), 1)
+    assert (network.precision, network.parameters) == ("int8", 81)
+    assert moved(network.layers) == [("int8", 192 + 81 + 192), ("int8", 192 + 81 + 4 * 192)]
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    del model.graph.node[0]
+    model.graph.node[0].input[0] = "x"
+    onnx.save(model, tmp_path / "bytes.onnx")
+    with pytest.raises(MethodError, match="takes pictures of uint8, not of one of float, float16"):
+        foreign.OnnxNetwork(tmp_path / "bytes.onnx", "cpu", (1, 8, 8), 1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision", "size"), [(torch.float64, "fp64", 8), (torch.bfloat16, "bf16", 2)]
+)
+def test_a_module_of_another_kind_runs_in_its_own(process, peers, dtype, precision, size):
+    sys.modules["peer_networks"].Kind = lambda: Peer().to(dtype).requires_grad_(False)
+    job = dataclasses.replace(
+        SMALL, height=8, width=8, source="import", target="peer_networks:Kind"
+    )
+    facts = process.answer({"id": 1, "do": "prepare", "job": asdict(job)})
+    assert (facts["precision"], facts["parameters"]) == (precision, 84), "frozen ones count"
+    assert moved(facts["layers"]) == [(precision, size * (2 * 192 + 84))]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_layers_of_int8_are_counted():
+    if not {"x86", "fbgemm"} & set(torch.backends.quantized.supported_engines):
+        pytest.skip("torch cannot quantise here")
+    convolution = torch.ops.quantized.conv2d_prepack(
+        torch.quantize_per_tensor(torch.ones(5, 3, 3, 3), 0.1, 0, torch.qint8),
+        torch.zeros(5), [1, 1], [1, 1], [1, 1], 1,
+    )  # fmt: skip
+    x = torch.quantize_per_tensor(torch.rand(1, 3, 8, 8), 0.1, 0, torch.quint8)
+    with torch.inference_mode(), LayerCounter("fp32") as counter:
+        torch.ops.quantized.conv2d(x, convolution, 0.1, 0)
+    assert counter.layers == [("int8", 2 * 5 * 64 * 27, 192 + 135 + 4 * 5 + 5 * 64, 1)]
+
+
+@pytest.mark.parametrize("precision", ["fp64", "int8"])
+def test_the_limits_of_other_precisions_are_measured(monkeypatch, precision):
+    monkeypatch.setattr(roofline, "_SECONDS", 1e-4)
+    monkeypatch.setattr(roofline, "_COPIED", {"cpu": 2**16})
+    assert min(roofline.measured_roof(torch.device("cpu"), precision)) > 0.01
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot pin")
