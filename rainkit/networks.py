@@ -26,6 +26,7 @@ __all__ = [
     "checked",
     "fold_batch_norms",
     "gflop",
+    "out_of_memory",
     "pad",
     "parameters",
     "prepare",
@@ -53,6 +54,15 @@ def build(method: Method, settings: Any) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise MethodError(f"{method.network} gives a {type(network).__name__}, not an nn.Module")
     return network.eval()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error of torch or of another runtime says that memory ran out."""
+    # The allocators of the CPU, of MPS and of ONNX Runtime raise plain errors.
+    words = ("can't allocate memory", "out of memory", "ailed to allocate memory", "bad_alloc")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
+        each in str(error) for each in words
+    )
 
 
 def parameters(module: nn.Module) -> int:

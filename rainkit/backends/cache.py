@@ -6,11 +6,15 @@ The folder is that of the setting ``cache`` (:mod:`rainkit.config`). It may be d
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,10 +29,12 @@ __all__ = [
     "FASTER",
     "MOST_DB",
     "PROVEN",
+    "UNFINISHED",
     "Measurement",
     "fastest",
     "folder",
     "model_key",
+    "models",
     "place",
     "remember",
     "tried",
@@ -43,6 +49,11 @@ MOST_DB = 200.0
 
 FASTER = 0.97
 """Largest ratio of a backend's time to that of eager for which ``auto`` takes it."""
+
+UNFINISHED = ".rainkit-"
+"""How the names of folders begin in which networks are being converted."""
+
+_DAY = 86400.0
 
 _DISTRIBUTIONS = {"onnx": "onnxruntime", "openvino": "openvino"}
 
@@ -73,6 +84,23 @@ class Measurement:
 def folder() -> Path:
     """Return the folder of the cache, which need not exist."""
     return config.cache_folder()
+
+
+def models() -> Path:
+    """Return the folder of the converted networks, which is made if it is missing.
+
+    What killed processes have left in it for a day is removed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    place = folder() / "models"
+    place.mkdir(parents=True, exist_ok=True)
+    for each in place.glob(f"{UNFINISHED}*"):
+        with suppress(OSError):  # another process has just removed it
+            if each.stat().st_mtime < time.time() - _DAY:
+                shutil.rmtree(each, ignore_errors=True)
+    return place
 
 
 def version_of(backend: str) -> str:
@@ -116,7 +144,7 @@ def remember(measured: Iterable[Measurement]) -> None:
 
     A cache that cannot be written is left as it is.
     """
-    with suppress(FileError, OSError):
+    with suppress(FileError, OSError, ValueError):
         folder().mkdir(parents=True, exist_ok=True)
         with alone_in(folder()):
             known = {_case(each): each for each in (*_measurements(), *measured)}
@@ -172,10 +200,25 @@ def _table() -> Path:
 
 
 def _measurements() -> list[Measurement]:
-    """Return what is known; a damaged table counts as empty, since it can be measured again."""
-    with suppress(FileError, TypeError, ValueError):
-        return [Measurement(**each) for each in read_json(_table())]
+    """Return what is known, without what is damaged, since it can be measured again."""
+    with suppress(FileError, RecursionError):
+        table = read_json(_table())
+        if isinstance(table, list):
+            return [Measurement(**each) for each in table if _whole(each)]
     return []
+
+
+def _whole(each: Any) -> bool:
+    """Return whether an entry of the table has all values of a measurement, of the right kinds."""
+    if not isinstance(each, dict) or not {*each} <= {*Measurement.__dataclass_fields__}:
+        return False
+    texts = [each.get(name) for name in ("backend", "network", "place", "size")]
+    numbers = [each.get("ms"), each.get("db"), each.get("setup_s", 0.0)]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and re.fullmatch(r"\d{1,9}x\d{1,9}", str(each["size"])) is not None
+        and all(type(number) in (int, float) and abs(number) < 1e100 for number in numbers)
+    )
 
 
 def _case(each: Measurement) -> tuple[str, str, str, str]:

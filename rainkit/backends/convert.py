@@ -7,12 +7,15 @@ gives the clean picture of that size; padding to ``ImageSpec.multiple_of`` is pa
 from __future__ import annotations
 
 import copy
+import errno
 import importlib
 import importlib.util
 import io
 import json
 import logging
 import math
+import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +73,10 @@ MOST_PHOTOS = 64
 """Largest number of photographs that int8 is calibrated on, and as many that measure its loss."""
 
 _CROP = 256
+
+_LEAST_FREE = 2**20
+"""Bytes of a disk below which a conversion has failed for want of space."""
+
 _OPSET = 18
 _ABOUT = "rainkit"
 
@@ -193,6 +200,8 @@ def export(
     card = path.with_name(f"{path.name}.md")  # each format of a method has its own
     targets = [path, card] + ([path.with_suffix(".bin")] if kind == "openvino" else [])
     for each in targets:
+        if each.is_dir():
+            raise FileError(f"{each}: is a folder; name a file by --output")
         if each.exists() and not overwrite:
             raise FileError(f"{each}: exists; pass --overwrite, or name another --output")
     spec = method.image(weights.network)
@@ -219,7 +228,10 @@ def export(
             )  # fmt: skip
             for each in reversed(targets):  # the file that is opened comes last
                 if each != card:
-                    (Path(temporary) / each.name).replace(each)
+                    written = Path(temporary) / each.name
+                    with written.open("rb+") as file:
+                        os.fsync(file.fileno())
+                    written.replace(each)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
     write_text(card, _card(method, weights, told), overwrite=True)
@@ -257,6 +269,8 @@ def convert(
     except OSError:
         raise
     except Exception as error:  # converters raise anything
+        if shutil.disk_usage(path.parent).free < _LEAST_FREE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
         raise MethodError(
             f"{type(network).__module__} cannot be converted to {kind}: {one_line(error)}"
         ) from error
@@ -554,7 +568,8 @@ def told_in(path: Path) -> dict[str, str]:
         else:
             extra = {_ABOUT: ""}
             torch.export.load(str(path), extra_files=extra)
-            about = json.loads(extra[_ABOUT])
+            kept: Any = json.loads(extra[_ABOUT] or "{}")
+            about = kept if isinstance(kept, dict) else {}
     except Exception as error:  # runtimes raise classes of their own
         raise FileError(f"{path}: cannot be read ({one_line(error)}); export it again") from error
     if "method" not in about:
@@ -606,8 +621,13 @@ def check(
 
 
 def decibels(given: Tensor, wanted: Tensor) -> float:
-    """Return the PSNR in dB between two results that are clipped to [0,1]; inf if equal."""
+    """Return the PSNR in dB between two results that are clipped to [0,1].
+
+    It is inf if they are equal, and 0 if one of them holds NaN.
+    """
     error = float((given.clamp(0, 1) - wanted.clamp(0, 1)).double().square().mean())
+    if math.isnan(error):
+        return 0.0
     return math.inf if error == 0 else -10 * math.log10(error)
 
 

@@ -31,12 +31,12 @@ import torch
 from torch import Tensor, nn
 
 from rainkit import networks
-from rainkit.api import ImageSpec, Method
+from rainkit.api import Method
 from rainkit.backends import cache, convert
 from rainkit.backends.convert import Run
 from rainkit.backends.graphs import Graphs
 from rainkit.choices import Backend
-from rainkit.errors import MethodError, RainkitError, UsageError
+from rainkit.errors import MethodError, RainkitError, UsageError, one_line
 from rainkit.hyperparameters import section_to_data
 from rainkit.networks import ImageOnly
 from rainkit.precision import choose_runtime
@@ -105,11 +105,23 @@ class Runner:
         self._run = run
 
     def __call__(self, rainy: Tensor) -> Tensor:
-        """[B,3,H,W] float in [0,1] -> the clean pictures, float32, not clamped."""
+        """[B,3,H,W] float in [0,1] -> the clean pictures, float32, not clamped.
+
+        Raises:
+            MethodError: the converted network fails.
+            MemoryError: it has too little memory.
+        """
         if min(rainy.shape[-2:]) < self.smallest:
             return self._network.eager(rainy)
         pictures = rainy.detach().float().cpu()
-        clean = torch.cat([self._run(picture) for picture in torch.split(pictures, 1)])
+        try:
+            clean = torch.cat([self._run(picture) for picture in torch.split(pictures, 1)])
+        except Exception as error:  # runtimes raise classes of their own
+            if networks.out_of_memory(error):
+                raise MemoryError(one_line(error)) from error
+            raise MethodError(
+                f"{self.backend} fails ({one_line(error)}); pass --backend eager"
+            ) from error
         return clean.to(self._network.runtime.device)
 
 
@@ -183,7 +195,11 @@ class Auto:
     def __call__(self, rainy: Tensor) -> Tensor:
         """[B,3,H,W] float in [0,1] -> the clean pictures, float32, not clamped."""
         if self._ready is not None:
-            return self._ready(rainy)
+            try:
+                return self._ready(rainy)
+            except MethodError as error:  # torch may be able to
+                _log.debug("a picture is left to torch: %s", error)
+                return self._network.eager(rainy)
         self._used_torch = True
         if self._candidates and min(rainy.shape[-2:]) >= self._candidates[0].runner.smallest:
             if self._comparing.acquire(blocking=False):
@@ -248,7 +264,7 @@ class Auto:
                 start = time.perf_counter()
                 runner = converted(self._network, name, self._told)
                 opened.append(_Candidate(runner, time.perf_counter() - start))
-            except (RainkitError, RuntimeError, OSError) as error:  # torch goes on
+            except (RainkitError, RuntimeError, MemoryError, OSError) as error:  # torch goes on
                 _log.debug("%s is left out: %s", name, error)
         if self._known and opened:
             self._use(opened[0].runner)
@@ -265,18 +281,23 @@ class Auto:
         if each is None:  # another thread has just decided
             return self._network.eager(rainy)
         each.step += 1
-        if each.step in (1, 3):
-            seconds, clean = _timed(self._network.eager, rainy)
-            self._torch_best = min(self._torch_best, seconds / rainy.numel())
-            if each.step == 1:
-                given = each.runner(rainy)
-                if self._network.runtime.precision == "fp32":
-                    each.db = min(each.db, convert.decibels(given, clean))
-                if not each.db >= cache.PROVEN:
-                    each.step = _STEPS
-        else:
-            seconds, clean = _timed(each.runner, rainy)
-            each.best = min(each.best, seconds / rainy.numel())
+        try:
+            if each.step in (1, 3):
+                seconds, clean = _timed(self._network.eager, rainy)
+                self._torch_best = min(self._torch_best, seconds / rainy.numel())
+                if each.step == 1:
+                    given = each.runner(rainy)
+                    if self._network.runtime.precision == "fp32":
+                        each.db = min(each.db, convert.decibels(given, clean))
+                    if not each.db >= cache.PROVEN:
+                        each.step = _STEPS
+            else:
+                seconds, clean = _timed(each.runner, rainy)
+                each.best = min(each.best, seconds / rainy.numel())
+        except (RainkitError, MemoryError) as error:  # the picture is not lost for it
+            _log.debug("%s is left out: %s", each.runner.backend, error)
+            each.db, each.step = 0.0, _STEPS
+            clean = self._network.eager(rainy)
         if self._candidates[-1].step >= _STEPS:
             self._decide(rainy)
         return clean
@@ -466,7 +487,8 @@ def attach_file(network: ImageOnly, path: Path, weights: WeightsFile, method: st
         raise UsageError(f"--backend {path}: such files run on the CPU; pass --device cpu")
     kind = next(kind for kind, suffix in convert.SUFFIXES.items() if suffix == path.suffix)
     _check_precision(kind, network)
-    smallest = int(about.get("smallest_side", convert.SMALLEST))
+    told = about.get("smallest_side", "")
+    smallest = int(told) if told.isdecimal() else convert.smallest_side(network.spec)
     run = convert.open_file(path, network.runtime.precision)
     network.runner = Runner(kind, network, run, smallest)
     network.backend = kind
@@ -499,23 +521,22 @@ def converted(network: ImageOnly, backend: str, told: str) -> Runner:
         UsageError: the backend is not installed.
         MethodError: the network cannot be converted, or gives other pictures there.
     """
-    spec = network.spec
     file = _file(network, backend, told)
-    place = file.parent
-    precision = network.runtime.precision
     if file.is_file():
         with suppress(RainkitError):  # a damaged file is made again
-            return _proven(network, backend, convert.open_file(file, precision))
-    run: Run
+            return _proven(network, backend, convert.open_file(file, network.runtime.precision))
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".rainkit-", dir=place.parent))
-    except OSError:  # a home that cannot be written
-        with tempfile.TemporaryDirectory() as folder:
-            return _proven(network, backend, _make(network, spec, backend, Path(folder)))
+        return _converted_into(file.parent, network, backend)
+    except OSError:  # a home that cannot be written, or a full disk
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            return _proven(network, backend, _make(network, backend, Path(folder)))
+
+
+def _converted_into(place: Path, network: ImageOnly, backend: str) -> Runner:
+    """Convert and prove a network, and keep it in a folder, which appears whole or not at all."""
+    made = Path(tempfile.mkdtemp(prefix=cache.UNFINISHED, dir=cache.models()))
     try:
-        run = _make(network, spec, backend, made)
-        runner = _proven(network, backend, run)
+        runner = _proven(network, backend, _make(network, backend, made))
         shutil.rmtree(place, ignore_errors=True)
         with suppress(OSError):  # another process was faster
             os.replace(made, place)
@@ -531,7 +552,8 @@ def _file(network: ImageOnly, backend: str, told: str) -> Path:
     return cache.folder() / "models" / key / f"model{convert.SUFFIXES[backend]}"
 
 
-def _make(network: ImageOnly, spec: ImageSpec, backend: str, folder: Path) -> Run:
+def _make(network: ImageOnly, backend: str, folder: Path) -> Run:
+    spec = network.spec
     plain: nn.Module = copy.deepcopy(network.network).cpu().float()
     file = folder / f"model{convert.SUFFIXES[backend]}"
     convert.convert(plain, spec, backend, file, {"method": "cached"})

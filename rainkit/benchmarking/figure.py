@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rainkit import plugins
 from rainkit.api import MeasuredResult
-from rainkit.benchmarking.rows import Benchmark, Row
+from rainkit.benchmarking.rows import Benchmark, Job, Row
 from rainkit.errors import MethodError
 from rainkit.published import PublishedRow, published_rows, same_dataset
 from rainkit.render import svg
@@ -51,15 +51,13 @@ def points(benchmark: Benchmark) -> tuple[Point, ...]:
     """Return the points of the figure, all of the dataset that most methods were scored on.
 
     A measured point is the fastest row of a variant with one picture per pass, of the first size,
-    with the score that the plugin states of the weights it ships for that variant. If the benchmark
+    with the score that the plugin states of the weights it ships for that variant; a row of weights
+    that were named has their own score, and files, of which none is stated, have no point. If the
+    benchmark
     has published rows, the papers' networks that have both a printed time and a printed PSNR on
     this dataset are points, too.
     """
-    measured = [
-        (row, result)
-        for row in _fastest(benchmark)
-        for result in _scores(row.job.method, row.job.variant)
-    ]
+    measured = [(row, result) for row in _fastest(benchmark) for result in _scores(row.job)]
     papers = _of_papers(benchmark)
     datasets = Counter(result.dataset for _, result in measured)
     if not datasets:
@@ -71,7 +69,7 @@ def points(benchmark: Benchmark) -> tuple[Point, ...]:
     dataset = max(rivals, key=rivals.__getitem__)
     found = [
         Point(
-            name=row.job.method + ("" if row.job.variant == "default" else f" {row.job.variant}"),
+            name=_name(row.job),
             dataset=dataset,
             protocol=result.protocol,
             psnr=result.psnr,
@@ -85,25 +83,36 @@ def points(benchmark: Benchmark) -> tuple[Point, ...]:
 
 
 def _fastest(benchmark: Benchmark) -> Iterator[Row]:
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str, str | None], Row] = {}
     single = [row for row in benchmark.timed if row.job.source == "method" and row.job.batch == 1]
     for row in single:
         job = row.job
         if job.size != single[0].job.size or row.timing is None:
             continue
-        best = rows.get((job.method, job.variant))
+        key = job.method, job.variant, job.weights
+        best = rows.get(key)
         if best is None or best.timing is None or row.timing.median_ms < best.timing.median_ms:
-            rows[job.method, job.variant] = row
+            rows[key] = row
     yield from rows.values()
 
 
-def _scores(method: str, variant: str) -> Iterable[MeasuredResult]:
+def _name(job: Job) -> str:
+    """Return the method with its variant or its weights, if they are not the default ones."""
+    if job.weights is not None:
+        return f"{job.method} {job.weights.removeprefix(f'{job.method}.')}"
+    return job.method + ("" if job.variant == "default" else f" {job.variant}")
+
+
+def _scores(job: Job) -> Iterable[MeasuredResult]:
     try:
-        weights = plugins.get(method).weights
+        weights = plugins.get(job.method).weights
     except MethodError:
         return ()
-    shipped = next((each for each in weights if each.variant == variant), None)
-    return shipped.results if shipped else ()
+    tag = None if job.weights is None else job.weights.removeprefix(f"{job.method}.")
+    for each in weights:
+        if each.variant == job.variant if tag is None else each.tag == tag:
+            return each.results
+    return ()
 
 
 def _of_papers(benchmark: Benchmark) -> tuple[PublishedRow, ...]:

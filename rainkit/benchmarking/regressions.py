@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rainkit.benchmarking.rows import Benchmark, Row
+from rainkit.benchmarking.rows import Benchmark, Row, short
 from rainkit.errors import UsageError, one_line
 from rainkit.files import counted, system_reason
 
@@ -58,8 +58,8 @@ class Change:
             job.variant,
             job.size,
             f"{timing.precision}{by}",
-            f"{self.before_ms:.1f}",
-            f"{timing.median_ms:.1f}",
+            short(self.before_ms),
+            short(timing.median_ms),
             f"{self.ratio - 1:+.1%}",
             ("slower" if self.slower else "") + (" (noisy)" if timing.noisy else ""),
         )

@@ -32,6 +32,7 @@ __all__ = [
     "parse_batch",
     "parse_size",
     "parse_target",
+    "short",
     "spread",
     "summarised",
 ]
@@ -370,6 +371,8 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
             raise UsageError(plugins.none_installed())
     for name in methods:
         method, equals, weights = name.partition("=")
+        if equals and not weights:
+            raise UsageError(f"--method {name}: name weights behind it, as in {method}=FILE")
         variants: tuple[str, ...] = ("default",)
         problem = None
         try:
@@ -419,6 +422,11 @@ def _settings(request: BenchRequest, backends: Sequence[str], **network: Any) ->
             end_to_end=request.end_to_end,
             **network,
         )
+
+
+def short(value: float) -> str:
+    """Return a figure with one decimal, or two below 10: fast networks take 1 ms or less."""
+    return f"{value:.{2 if value < 9.995 else 1}f}"
 
 
 def spread(times: Sequence[float]) -> float:

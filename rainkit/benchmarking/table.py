@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rainkit.benchmarking.figure import write_figure
-from rainkit.benchmarking.rows import Benchmark, Job, Row
+from rainkit.benchmarking.rows import Benchmark, Job, Row, short
 from rainkit.files import counted, write_text
 from rainkit.render import text_tables
 
@@ -63,6 +63,14 @@ def _number(field: str, form: str) -> Callable[[Row], str]:
     return cell
 
 
+def _short(field: str) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        value = getattr(row.timing, field)
+        return "" if value is None else short(value)
+
+    return cell
+
+
 def _variant(job: Job) -> str:
     """Return the variant, the file of weights, or where the network of someone else comes from."""
     if job.source != "method":
@@ -86,11 +94,11 @@ _TEXTS = (
 _FIGURES = (
     Column(
         "ms",
-        _number("median_ms", ".1f"),
+        _short("median_ms"),
         "ms is the median wall time of a pass, the wait for the device included",
     ),
-    Column("p5", _number("p5_ms", ".1f"), "5 % of the passes stay below p5"),
-    Column("p95", _number("p95_ms", ".1f"), "and 95 % below p95"),
+    Column("p5", _short("p5_ms"), "5 % of the passes stay below p5"),
+    Column("p95", _short("p95_ms"), "and 95 % below p95"),
     Column(
         "pictures/s",
         lambda row: f"{row.per_second:.3g}" if row.job.batch > 1 else "",
@@ -113,7 +121,7 @@ _FIGURES = (
     Column("params", _number("parameters", ",")),
     Column(
         "GFLOP",
-        _number("gflop", ".1f"),
+        _short("gflop"),
         "GFLOP counts, per picture, two operations for each multiply-add of convolutions, matrix"
         " products and attention",
     ),
@@ -140,7 +148,7 @@ _FIGURES = (
     ),
     Column(
         "file ms",
-        _number("file_ms", ".1f"),
+        _short("file_ms"),
         "file ms is the median time from the bytes of a JPEG file to those of the derained one",
         optional=True,
     ),
@@ -262,7 +270,9 @@ def _table(benchmark: Benchmark, write_table: Callable[..., list[str]]) -> list[
     return write_table([column.heading for column in shown], rows, texts=len(_TEXTS))
 
 
-_CSV_JOB = ("method", "variant", "source", "height", "width", "batch", "backend")
+_CSV_JOB = (
+    "method", "variant", "weights", "source", "target", "height", "width", "batch", "backend",
+)  # fmt: skip
 _CSV_TIMING = (
     "precision", "device", "threads", "median_ms", "p5_ms", "p95_ms", "iqr_ms", "fastest_ms",
     "passes", "measurements", "noisy", "pictures_per_s", "speed_up", "cpu_s", "parameters",

@@ -83,7 +83,9 @@ class Subject:
                     self._open_onnx()
                 else:
                     self._build()
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not networks.out_of_memory(error):
+                raise
             raise self._too_large() from error
 
     def _open_onnx(self) -> None:
@@ -218,7 +220,9 @@ class Subject:
                 cpu = time.process_time() - cpu
                 pictures = len(times) * job.batch
                 energy = (self._joules() - joules) / pictures if self._joules else None
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not networks.out_of_memory(error):
+                raise
             raise self._too_large() from error
         self._note_peak(base)
         return {"times": times, "cpu_s": cpu / pictures, "energy_j": energy}

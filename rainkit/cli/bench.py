@@ -247,6 +247,8 @@ def bench(
     from rainkit import benchmarking
     from rainkit.render.text_tables import check_folder
 
+    if markdown is not None and markdown.is_dir():
+        raise UsageError(f"--markdown {markdown}: is a folder; name a file, or pass --output")
     if markdown is not None and markdown.exists() and not overwrite:
         raise UsageError(f"{markdown} exists; pass --overwrite, or name another --markdown FILE")
     if output is not None:

@@ -699,7 +699,7 @@ class Derainer:
                     self.network, plan, cut, size, grid, on_tile, device, into
                 )
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not networks.out_of_memory(error):
                     raise
             else:
                 return self._checked(output)
@@ -838,10 +838,3 @@ def _about_tiles(before: int, after: int) -> tuple[str, ...]:
 def _check_size(height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise UsageError(f"cannot derain an empty picture of {width}x{height}")
-
-
-def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    # The allocators of the CPU and of MPS raise plain RuntimeErrors.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(
-        words in str(error) for words in ("can't allocate memory", "out of memory")
-    )

@@ -45,6 +45,10 @@ _SPECIAL = {
     "×": r"$\times$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # which would be an argument of the line break before it
+    "\n": " ",
+    "\r": " ",
 }
 _OPEN, _CLOSE = "<ins>", "</ins>"
 
@@ -73,8 +77,9 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int =
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-    """Return one line of a table."""
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    """Return one line of a table, whatever the cells hold."""
+    lines = (" ".join(cell.splitlines()) for cell in cells)
+    return "| " + " | ".join(line.replace("|", "\\|") for line in lines) + " |"
 
 
 def latex(
@@ -131,8 +136,9 @@ def _latex_row(cells: Sequence[str]) -> str:
 def _latex_cell(cell: str) -> str:
     if cell.startswith(_OPEN) and cell.endswith(_CLOSE):
         return rf"\underline{{{_escaped(cell[len(_OPEN) : -len(_CLOSE)])}}}"
-    text = _escaped(cell.strip("*"))
-    return rf"\textbf{{{text}}}" if cell.startswith("**") else text
+    if cell.startswith("**"):
+        return rf"\textbf{{{_escaped(cell.strip('*'))}}}"
+    return _escaped(cell)
 
 
 def _escaped(text: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +96,10 @@ def test_an_exported_file_runs_without_torch_and_in_infer(
     code, out, err = rainkit(*asked)
     assert (code, out) == (1, "")
     assert "--overwrite" in err
+    file.unlink()
+    file.mkdir()
+    code, _, err = rainkit(*asked, "--overwrite")
+    assert (code, "tiny.onnx: is a folder; name a file" in err) == (1, True), err
 
 
 def test_openvino_reports_nothing_over_the_network(
@@ -332,6 +339,106 @@ def test_a_conversion_is_kept_by_the_hash_of_its_weights(pooled, kept: Path, mon
     with pytest.raises(MethodError, match="converted again"):
         backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")
     assert [*(kept / "models").iterdir()] == [model], "nothing half made is left"
+
+
+def test_a_damaged_conversion_is_made_again(pooled, kept: Path):
+    rainy = _picture(37, 51)
+    wanted = backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")(rainy)
+    (file,) = kept.glob("models/*/model.onnx")
+    whole = file.read_bytes()
+    other = Pooled().eval()
+    convert.convert(other, SPEC, "onnx", kept / "other.onnx", {})  # opens, and gives other pictures
+    for damaged in (b"", whole[:200], (kept / "other.onnx").read_bytes()):
+        file.write_bytes(damaged)
+        again = backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")
+        assert torch.equal(again(rainy), wanted)
+        assert file.stat().st_size == len(whole)
+
+
+def test_a_full_disk_costs_the_cache_and_what_was_killed_is_cleared(
+    pooled, kept: Path, monkeypatch
+):
+    write = convert._write_onnx
+
+    def full(whole, picture, side, path: Path, about) -> None:
+        if kept in path.parents:
+            raise RuntimeError("basic_ios::clear: iostream error")  # as some writers say it
+        write(whole, picture, side, path, about)
+
+    free = {True: 0, False: 2**30}
+    monkeypatch.setattr(convert, "_write_onnx", full)
+    monkeypatch.setattr(
+        convert.shutil, "disk_usage", lambda at: SimpleNamespace(free=free[kept in at.parents])
+    )
+    for name, age in (("old", 2 * 86400), ("new", 0)):
+        folder = kept / "models" / f"{cache.UNFINISHED}{name}"
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_text("half")
+        os.utime(folder, (time.time() - age,) * 2)
+    network = backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")
+    rainy = _picture(37, 51)
+    assert torch.allclose(network(rainy), network.eager(rainy), atol=1e-5)
+    assert [each.name for each in (kept / "models").iterdir()] == [f"{cache.UNFINISHED}new"]
+    with pytest.raises(OSError, match="No space left"):
+        convert.convert(pooled, SPEC, "onnx", kept / "models" / "p.onnx", {})
+
+
+def test_nan_is_equal_to_nothing(pooled, monkeypatch):
+    rainy = _picture(33, 33)
+    assert convert.decibels(rainy * float("nan"), rainy) == 0
+    assert convert.decibels(rainy, rainy) == float("inf")
+    network = networks.prepare(pooled, SPEC, CPU32)
+    with pytest.raises(MethodError, match=r"gives other pictures than torch \(0\.0 dB"):
+        execute._proven(network, "onnx", lambda rainy: rainy * float("nan"))
+    with pytest.raises(MethodError, match=r"onnx fails \(.* by zero\); pass --backend eager"):
+        execute._proven(network, "onnx", lambda rainy: rainy * (1 // 0))
+
+
+def test_damaged_entries_of_the_table_are_left_out(kept: Path):
+    good = [_measured("eager", 10), _measured("onnx", 8)]
+    cache.remember(good)
+    table = kept / "measured.json"
+    whole = json.loads(table.read_text())
+    entry = whole[1]
+    for damaged in (
+        None, 7, "text", [], {}, {"ms": 1}, entry | {"ms": "fast"}, entry | {"ms": None},
+        entry | {"db": float("nan")}, entry | {"size": "large"}, entry | {"backend": ["onnx"]},
+        entry | {"unknown": 1}, entry | {"ms": True}, entry | {"db": 10**400},
+    ):  # fmt: skip
+        table.write_text(json.dumps([*whole, damaged]))
+        found = cache.fastest(CPU32, "n", ("onnx",))
+        assert found is not None, damaged
+        assert (found.backend, found.ms) == ("onnx", 8), damaged
+    cache.remember([_measured("openvino", 7)])
+    assert len(json.loads(table.read_text())) == 3
+    for text in ("", "null", "7", '"text"', '{"a": 1}', "[" * 99_999, "\0"):
+        table.write_text(text)
+        assert cache.fastest(CPU32, "n", ("onnx",)) is None, text[:9]
+
+
+def test_a_picture_that_a_backend_cannot_compute_is_left_to_torch(pooled):
+    network = networks.prepare(pooled, SPEC, CPU32)
+    cache.remember([_measured("eager", 10), _measured("onnx", 8)])
+    backends.attach(network, "auto", "n")
+    rainy, broken = _picture(37, 51), RuntimeError("Conv: shapes do not fit")
+    wanted = network(rainy)
+    auto = network.runner
+    auto.wait()
+
+    def fail(_: torch.Tensor) -> torch.Tensor:
+        raise broken
+
+    runner = auto._ready
+    runner._run = fail
+    assert torch.equal(network(rainy), wanted), "also once a backend is in use"
+    broken = RuntimeError("[ONNXRuntimeError] : Failed to allocate memory for buffer of size 9")
+    with pytest.raises(MemoryError, match="Failed to allocate memory"):
+        network(rainy)  # so that infer takes smaller tiles
+    auto._ready, auto._candidates = None, [execute._Candidate(runner, 1.0)]
+    assert torch.equal(network(rainy), wanted), "and while it is being compared"
+    assert not auto._candidates
+    assert cache.fastest(CPU32, "n", ("onnx",)) is not None, "what was measured stays"
+    assert auto.backend == "onnx"
 
 
 def test_int8_says_what_it_costs(

@@ -251,6 +251,7 @@ def test_wrong_requests_are_refused_before_anything_runs(process, tmp_path):
         ({"methods": ("no-such-method",)}, "no-such-method"),
         ({"onnx": (tmp_path / "no.onnx",)}, "no.onnx: no such file"),
         ({"imported": ("networks.PReNet",)}, "write module:callable"),
+        ({"methods": ("graspp-gan=",)}, "--method graspp-gan=: name weights behind it"),
     ):
         request = {"methods": ("graspp-gan",), "device": "cpu"} | wrong
         with pytest.raises(UsageError, match=message):
@@ -333,6 +334,33 @@ def test_tables_hold_every_row_and_escape_what_they_must(tmp_path):
     assert read[1]["problem"] == "out of memory"
     benchmarking.write(text, tmp_path / "new/table.md")
     assert (tmp_path / "new/table.md").read_text() == text
+
+
+def test_labels_may_hold_whatever_names_of_files_hold():
+    odd = 'a|b & c_d\n[e] 5% "f", ~g^ *h*'
+    rows = (
+        Row(
+            job=Job(method=odd, source="onnx", target=f"{odd}.onnx"),
+            timing=timing(median_ms=0.941),
+        ),
+        Row(job=Job(method="tiny", weights="my_net.safetensors"), problem="first\nsecond | third"),
+    )
+    result = Benchmark(rows=rows, machine=MACHINE)
+    table = [line for line in benchmarking.markdown(result).splitlines() if line.startswith("|")]
+    assert len(table) == 4
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    assert r"| a\|b & c_d [e]" in table[2]
+    assert "| 0.94 |" in table[2], "fast networks have two decimals"
+    assert "failed: first second" in table[3]
+    body = [line for line in benchmarking.latex(result).splitlines() if line.endswith(r" \\")]
+    assert len(body) == 3
+    assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
+    assert body[1].startswith(r"a\textbar{}b \& c\_d {[}e] 5\% ")
+    assert "*h*" in body[1], "no mark of bold text"
+    read = list(csv.DictReader(io.StringIO(benchmarking.comma_separated(result))))
+    assert [row["method"] for row in read] == [odd, "tiny"]
+    assert [row["weights"] for row in read] == ["", "my_net.safetensors"]
+    assert read[1]["problem"] == "first\nsecond | third"
 
 
 def test_rows_are_json():
@@ -448,6 +476,8 @@ def test_the_command_refuses_a_damaged_file_before_it_measures(rainkit, process,
     assert "median_ms in the timing of row 1 is missing, and must be a number above 0" in err
     code, _, err = rainkit(*asked, "--bar", "nan")
     assert (code, "'--bar'" in err) == (2, True), "a bar that every row passes"
+    code, _, err = rainkit(*asked[:-2], "--markdown", tmp_path, "--overwrite")
+    assert (code, "is a folder; name a file" in err) == (2, True), err
     assert not process.told
 
 
@@ -485,9 +515,17 @@ def test_the_figure_sets_quality_over_time_and_size(tmp_path, without_layout):
         rows=(slower, *result.rows),
         published=tuple(row for row in printed if row.result.seconds),
     )
+    older, file = (
+        Row(job=replace(result.rows[0].job, weights=weights), timing=timing(median_ms=1.0))
+        for weights in ("rain-v1", "own.safetensors")
+    )
+    result = replace(result, rows=(*result.rows, older, file))
     drawn = points(result)
     own = {point.name: point for point in drawn if not point.published}
-    assert set(own) == {"graspp-gan", "timelapse"}, "prenet ships no weights"
+    assert set(own) == {"graspp-gan", "graspp-gan rain-v1", "timelapse"}, (
+        "of prenet and of a file no score is known"
+    )
+    assert own["graspp-gan rain-v1"].psnr != own["graspp-gan"].psnr
     assert own["graspp-gan"].ms == 12.34, "the fastest row counts"
     rivals = {point.name: point.ms for point in drawn if point.published}
     assert rivals["JORDER (device not named), Time-Lapse Deraining's paper"] == 180, (

@@ -113,6 +113,25 @@ def test_wrong_jobs_say_whose_fault_it_is(process, tiny_method):
         assert answer["usage"] is usage
 
 
+def test_too_little_memory_is_said_with_the_remedy(process, tiny_method):
+    process.answer({"id": 1, "do": "prepare", "job": asdict(SMALL)})
+    subject = process._subjects[1]
+    for error in (
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ):
+
+        def run(_, error=error):
+            raise error
+
+        subject._run = run
+        answer = process.answer({"id": 1, "do": "time", "rounds": 1, "rest": False})
+        assert (
+            "tiny: the device has too little memory for 1 x 24x32; take a smaller --size"
+            in (answer["problem"])
+        )
+
+
 class Attention(nn.Module):
     def forward(self, x):
         q = x.flatten(2).transpose(1, 2)[:, None]  # [B,1,N,3]

@@ -31,14 +31,19 @@ class Objective:
     coarse: float = option(0.0, "weight of the coarse picture's own error (paper: 0)", ge=0)
 
 
+_POOLED = ("coarse.head", *(f"coarse.local_blocks.{i}" for i in range(3)))
+_FP32 = (*_POOLED, "mask", "fine.head", "fine.out")
+
+
 def image(network: Network) -> ImageSpec:
     """Return what the network takes.
 
     Without attention the network is local, but what a pixel reaches depends on its place.
 
-    The dense blocks of the fine stage, 70 % of the arithmetic, may be rounded. The coarse stage may
-    not: among values that are equal after rounding, max-pooling may keep the place of another one,
-    and a pixel then moves to a wrong place (9 levels of 255, measured with the shipped weights).
+    The dense blocks of the fine stage, 70 % of the arithmetic, may be rounded, and so may the
+    region-aware blocks. What the coarse stage pools may not: among values that are equal after
+    rounding, max-pooling may keep the place of another one, and a pixel then moves to a wrong place
+    (9 levels of 255, measured with the shipped weights).
     """
     radius = None
     if not network.region_aware:
@@ -52,7 +57,7 @@ def image(network: Network) -> ImageSpec:
         receptive_radius=radius,
         tiling="approximate" if network.region_aware else "exact",
         half=("bf16",) if network.fine and network.context else (),
-        fp32_modules=("coarse", "mask", "fine.head", "fine.out") if network.fine else (),
+        fp32_modules=_FP32 if network.fine else (),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,10 @@ from rainkit_granet.network import (
     unpool,
 )
 from torch import Tensor, nn
+
+from rainkit import networks
+from rainkit.backends import decibels
+from rainkit.precision import choose_runtime
 
 LAYERS = 2
 
@@ -317,3 +323,25 @@ def test_a_traced_network_is_the_same_network() -> None:
         traced = torch.jit.trace_module(Whole(), {"forward": rainy}, check_trace=False)
         for picture in (rainy, _picture(64, 64)[:1], _picture(33, 90)[:1]):
             assert torch.allclose(traced(picture), network(picture).image, atol=1e-5)
+
+
+def test_attention_may_be_rounded_and_what_is_pooled_is_not() -> None:
+    settings = Network(width=8, growth=4, layers=2)
+    torch.manual_seed(0)
+    network = networks.build(METHOD, settings)
+    for block in network.coarse.global_blocks:
+        nn.init.normal_(block.w.weight, std=0.1)  # they start as the identity
+    spec = METHOD.image(settings)
+    rainy = torch.rand(1, 3, 41, 38)
+    exact, rounded = (
+        networks.prepare(copy.deepcopy(network), spec, choose_runtime("cpu", precision, spec))
+        for precision in ("fp32", "bf16")
+    )
+    kinds: dict[str, torch.dtype] = {}
+    for name in ("local_blocks.0", "local_blocks.2.layers.1", "global_blocks.0.theta"):
+        rounded.network.coarse.get_submodule(name).register_forward_hook(
+            lambda _, __, output, name=name: kinds.update({name: output.dtype})
+        )
+    with torch.inference_mode():
+        assert decibels(rounded(rainy), exact(rainy)) > 60
+    assert [*kinds.values()] == [torch.float32, torch.float32, torch.bfloat16]
