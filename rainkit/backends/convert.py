@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import shutil
 import tempfile
 import warnings
@@ -692,12 +693,15 @@ def _card(method: Method, weights: WeightsFile, made: Exported) -> str:
             f"float32 to {loss.mean_db:.1f} dB (mean) and {loss.least_db:.1f} dB (least) on "
             f"{loss.measured} photographs"
         )
+    command = ["rainkit", "infer", "photos/", "-m", method.name, "--backend", made.path.name]
+    if not method.weights or weights.name != f"{method.name}.{method.weights[0].tag}":
+        command += ["--weights", weights.name]  # a file runs with its own weights alone
     lines = [f"# {made.path.name}", "", f"{method.title} for {runtime}.", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {' '.join(text.split())} |" for name, text in facts.items()]
     lines += [
         "",
         "```console",
-        f"$ rainkit infer photos/ -m {method.name} --backend {made.path.name}",
+        f"$ {shlex.join(command)}",
         "```",
     ]
     return "\n".join(lines) + "\n"

@@ -201,7 +201,8 @@ class Auto:
                 _log.debug("a picture is left to torch: %s", error)
                 return self._network.eager(rainy)
         self._used_torch = True
-        if self._candidates and min(rainy.shape[-2:]) >= self._candidates[0].runner.smallest:
+        candidates = self._candidates  # which another thread may be emptying
+        if candidates and min(rainy.shape[-2:]) >= candidates[0].runner.smallest:
             if self._comparing.acquire(blocking=False):
                 try:
                     return self._compared(rainy)

@@ -81,7 +81,10 @@ def test_an_exported_file_runs_without_torch_and_in_infer(
     assert code == 0, err
     told = json.loads(out)
     assert told["difference"] <= told["tolerance"] == 1e-4
-    assert "differs from torch by" in (tmp_path / "tiny.onnx.md").read_text()
+    card = (tmp_path / "tiny.onnx.md").read_text()
+    assert "differs from torch by" in card
+    command = f"$ rainkit infer photos/ -m tiny --backend tiny.onnx --weights {tiny_weights.name}"
+    assert command in card, "of weights that are not the default"
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
