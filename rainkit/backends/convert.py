@@ -19,6 +19,7 @@ import shlex
 import shutil
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, dataclass
@@ -567,9 +568,9 @@ def told_in(path: Path) -> dict[str, str]:
                 told = model.get_rt_info([_ABOUT]).value
                 about = {name: str(getattr(text, "value", text)) for name, text in told.items()}
         else:
-            extra = {_ABOUT: ""}
-            torch.export.load(str(path), extra_files=extra)
-            kept: Any = json.loads(extra[_ABOUT] or "{}")
+            with zipfile.ZipFile(path) as archive:  # torch would load the whole network for it
+                ours = [each for each in archive.namelist() if each.endswith(f"/{_ABOUT}")]
+                kept: Any = json.loads(archive.read(ours[0])) if ours else {}
             about = kept if isinstance(kept, dict) else {}
     except Exception as error:  # runtimes raise classes of their own
         raise FileError(f"{path}: cannot be read ({one_line(error)}); export it again") from error

@@ -131,6 +131,13 @@ def test_other_formats_run_and_name_their_weights(
         rainy = _picture(*size)
         with torch.inference_mode():
             assert torch.allclose(network(rainy), network.eager(rainy), atol=1e-5)
+    theirs, damaged = (tmp_path / f"{name}{made.path.suffix}" for name in ("theirs", "damaged"))
+    convert.convert(built, tiny_method.image(found.network), kind, theirs, {})
+    with pytest.raises(FileError, match="does not say which method it is of"):
+        convert.told_in(theirs)
+    damaged.write_bytes(made.path.read_bytes()[:999])
+    with pytest.raises(FileError, match="cannot be read"):
+        convert.told_in(damaged)
     with pytest.raises(UsageError, match="is a network of tiny, not of other"):
         backends.attach_file(network, made.path, found, "other")
     others = tmp_path / "others.safetensors"
