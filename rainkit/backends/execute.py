@@ -528,7 +528,7 @@ def converted(network: ImageOnly, backend: str, told: str) -> Runner:
             return _proven(network, backend, convert.open_file(file, network.runtime.precision))
     try:
         return _converted_into(file.parent, network, backend)
-    except OSError:  # a home that cannot be written, or a full disk
+    except (OSError, UsageError):  # a home that cannot be written, a full disk, a cleared cache
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             return _proven(network, backend, _make(network, backend, Path(folder)))
 
