@@ -312,6 +312,8 @@ def quantise(
         ImageError: a photograph cannot be read.
         MethodError: NNCF cannot quantise the network.
     """
+    # It says on import that there is no CUDA.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     import nncf
 
     step = max(1, len(photos) // (2 * MOST_PHOTOS))
@@ -333,7 +335,7 @@ def quantise(
             if kind == "onnx":
                 import onnx
 
-                model = onnx.load(str(path))
+                model = onnx.load(str(_folded(path)))
                 onnx.save(nncf.quantize(model, data, **settings), str(path))
             else:
                 _report_nothing()
@@ -364,6 +366,22 @@ def quantise(
         mean_db=sum(db) / len(db),
         least_db=min(db),
     )
+
+
+def _folded(path: Path) -> Path:
+    """Compute what is constant in an ONNX file, into a file beside it.
+
+    NNCF takes weights that are stored, and none that are cut out of others.
+    """
+    import onnxruntime
+
+    folded = path.with_stem("folded")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(folded)
+    options.log_severity_level = 3  # it warns that the file holds for machines like this one
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return folded
 
 
 def _middle(rgb: images.Pixels) -> Tensor:

@@ -481,6 +481,18 @@ def test_int8_says_what_it_costs(
     assert "quantised by NNCF after training, on 2 photographs" in card
     made = {each.name for each in tmp_path.glob("tiny.*")}
     assert made == {"tiny.xml", "tiny.bin", "tiny.xml.md"}
+    assert convert.told_in(file)["method"] == "tiny"
+
+    class Cut(Pooled):
+        def forward(self, rainy: torch.Tensor) -> Derained:
+            first, _ = self.shared.weight.split((3, 1), 1)
+            return Derained(rainy + nn.functional.conv2d(rainy, first * 1, padding=1), {})
+
+    cut, other = Cut().eval().requires_grad_(False), tmp_path / "cut.onnx"
+    convert.convert(cut, SPEC, "onnx", other, {"method": "cut"})
+    found = convert.quantise(cut, SPEC, "onnx", other, sorted(photos.iterdir()))
+    assert 20 < found.least_db < 90, "weights may be cut out of others"
+    assert convert.told_in(other)["method"] == "cut"
     monkeypatch.setattr(convert.importlib.util, "find_spec", lambda _: None)
     code, _, err = rainkit(*asked)
     assert (code, "pip install nncf" in err) == (2, True), err
