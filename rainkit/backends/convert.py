@@ -36,7 +36,7 @@ from rainkit import weights as weight_files
 from rainkit.api import ImageSpec, Method
 from rainkit.backends.cache import version_of
 from rainkit.errors import FileError, MethodError, UsageError, one_line
-from rainkit.files import sha256, write_text
+from rainkit.files import counted, sha256, write_text
 from rainkit.hyperparameters import section_to_data
 from rainkit.precision import choose_runtime
 from rainkit.weights import WeightsFile
@@ -708,9 +708,9 @@ def _card(method: Method, weights: WeightsFile, made: Exported) -> str:
     if (loss := made.int8) is not None:
         facts["check"] += ", before int8"
         facts["int8"] = (
-            f"quantised by NNCF after training, on {loss.calibrated} photographs; agrees with "
-            f"float32 to {loss.mean_db:.1f} dB (mean) and {loss.least_db:.1f} dB (least) on "
-            f"{loss.measured} photographs"
+            f"quantised by NNCF after training, on {counted(loss.calibrated, 'photograph')}; "
+            f"agrees with float32 to {loss.mean_db:.1f} dB (mean) and {loss.least_db:.1f} dB "
+            f"(least) on {counted(loss.measured, 'photograph')}"
         )
     command = ["rainkit", "infer", "photos/", "-m", method.name, "--backend", made.path.name]
     if not method.weights or weights.name != f"{method.name}.{method.weights[0].tag}":

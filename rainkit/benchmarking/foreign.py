@@ -99,7 +99,7 @@ class Foreign(nn.Module):
                 first = [*first.values()]
             if not isinstance(first, (tuple, list)) or not first:
                 raise MethodError(
-                    f"{self.name} gives a {type(answer).__name__}: it must give a picture, or "
+                    f"{self.name} gives {type(answer).__name__}: it must give a picture, or "
                     "several of which the first is the result"
                 )
             first = first[0]

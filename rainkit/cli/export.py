@@ -11,6 +11,7 @@ from rainkit import choices
 from rainkit.cli import completion
 from rainkit.cli.console import print_json, tell
 from rainkit.cli.options import INPUT, OUTPUT, Json, Overwrite, Variant, Weights, choice
+from rainkit.files import counted
 
 __all__ = ["export"]
 
@@ -89,7 +90,8 @@ def export(
     )
     if (loss := made.int8) is not None:
         tell(
-            f"int8 on {loss.calibrated} photographs: agrees with float32 to {loss.mean_db:.1f} dB, "
-            f"at least {loss.least_db:.1f} dB, on {loss.measured} photographs"
+            f"int8 on {counted(loss.calibrated, 'photograph')}: agrees with float32 to "
+            f"{loss.mean_db:.1f} dB, at least {loss.least_db:.1f} dB, on "
+            f"{counted(loss.measured, 'photograph')}"
         )
     tell(f"model card: {made.card}")
