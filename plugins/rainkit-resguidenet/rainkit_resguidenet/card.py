@@ -109,6 +109,29 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v3",
+        variant="default",
+        spare_traces=True,
+        sha256="35925cc53e8931672f8473b51c22c886e59fb1b4a9a1f016006cfcda994cbac0",
+        file="weights/rain-v3.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 31.81/.9389 | 26.23/.8204
+            rain100h | 25       | 23.96/.7834 | 13.83/.3598
+            rain200h | 15       | 24.19/.7775 | 14.06/.3873
+            rain800  | 15       | 21.67/.7999 | 21.67/.665
+            misc     | 7        | 20.32/.7096 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.458),
+        gflop=67.6,
+    ),
+    Weights(
         tag="rain-v2",
         variant="default",
         spare_traces=True,
