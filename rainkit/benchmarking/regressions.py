@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rainkit.benchmarking.rows import Benchmark, Row, short
+from pydantic import Field, TypeAdapter, ValidationError
+
+from rainkit.benchmarking.rows import Benchmark, Job, Row, Timing, short
 from rainkit.errors import UsageError, one_line
 from rainkit.files import counted, system_reason
 
-__all__ = ["COMPARED", "Change", "Comparison", "compared", "earlier"]
+__all__ = ["COMPARED", "Change", "Comparison", "Earlier", "compared", "earlier"]
 
 COMPARED = ("method", "variant", "size", "dtype", "before", "now", "change", "")
 """The headings of :meth:`Change.cells`."""
@@ -20,6 +21,7 @@ COMPARED = ("method", "variant", "size", "dtype", "before", "now", "change", "")
 _LARGEST = 1e100
 """Numbers from this on, infinity among them, are none that a machine can have had."""
 
+_PLACE = ("device", "threads", "precision")
 _KEY = ("source", "method", "variant", "weights", "height", "width", "batch", "backend")
 
 
@@ -101,7 +103,7 @@ class Comparison:
         }
 
 
-def earlier(path: Path) -> dict[str, Any]:
+def earlier(path: Path) -> Earlier:
     """Read what an earlier benchmark wrote: a file, or the folder of ``--output``.
 
     Raises:
@@ -115,60 +117,69 @@ def earlier(path: Path) -> dict[str, Any]:
         raise UsageError(f"--compare {path}: cannot be read ({system_reason(error)})") from error
     try:
         data: Any = json.loads(content)  # of bytes, since some shells write UTF-16
-        fault = _fault(data)
+        return TypeAdapter(Earlier).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        fault = f"{where}: {first['msg']}" if where else first["msg"]
     except (ValueError, RecursionError) as error:
         fault = f"not JSON: {one_line(error)}"
-    if fault is not None:
-        raise UsageError(
-            f"--compare {path}: is not what rainkit bench writes ({fault}); give its --json, or"
-            " the folder of its --output"
-        )
-    return dict(data)
+    raise UsageError(
+        f"--compare {path}: is not what rainkit bench writes ({fault}); give its --json, or the"
+        " folder of its --output"
+    )
 
 
-_TEXT, _COUNT, _PACE = "a text", "a whole number above 0", "a number above 0"
-_JOB = dict.fromkeys(("method", "variant", "backend"), _TEXT)
-_JOB |= dict.fromkeys(("height", "width", "batch"), _COUNT)
-_TIMING = {"device": _TEXT, "precision": _TEXT, "threads": _COUNT, "median_ms": _PACE}
-_ROOF = {"device": _TEXT, "precision": _TEXT, "threads": _COUNT, "gflop_s": _PACE}
+_Text = Annotated[str, Field(strict=True)]
+_Count = Annotated[int, Field(strict=True, gt=0, lt=2**31)]
+_Pace = Annotated[float, Field(strict=True, gt=0, lt=_LARGEST)]
 
 
-def _fault(data: Any) -> str | None:
-    """Return what is wrong with the data of a benchmark, of all that is read here."""
-    rows = data.get("rows") if isinstance(data, dict) else None
-    if not isinstance(rows, list):
-        return "it has no list of rows"
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or "timing" not in row:
-            return f"row {number} has no timing"
-        fault = _wrong(row.get("job"), _JOB, f"the job of row {number}")
-        for name in ("source", "target", "weights"):  # which the first versions did not write
-            if fault is None and row["job"].get(name) is not None:
-                fault = _wrong(row["job"], {name: _TEXT}, f"the job of row {number}")
-        if fault is None and row["timing"] is not None:
-            fault = _wrong(row["timing"], _TIMING, f"the timing of row {number}")
-        if fault is not None:
-            return fault
-    roofs = data.get("roofline", [])
-    if not isinstance(roofs, list):
-        return "its roofline is no list"
-    return next(filter(None, (_wrong(roof, _ROOF, "the roofline") for roof in roofs)), None)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    method: _Text
+    variant: _Text
+    backend: _Text
+    height: _Count
+    width: _Count
+    batch: _Count
+    # The first versions did not write these.
+    source: _Text = "method"
+    target: _Text | None = None
+    weights: _Text | None = None
 
 
-def _wrong(found: Any, wanted: Mapping[str, str], where: str) -> str | None:
-    """Return what is wrong with an object of JSON, which must have some values."""
-    if not isinstance(found, dict):
-        return f"{where} is no object"
-    for name, kind in wanted.items():
-        value: Any = found.get(name)
-        number = type(value) is int or (isinstance(value, float) and kind == _PACE)
-        if not (isinstance(value, str) if kind == _TEXT else number and 0 < value < _LARGEST):
-            said = f"is {json.dumps(value):.40}" if name in found else "is missing"
-            return f"{name} in {where} {said}, and must be {kind}"
-    return None
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Timing:
+    device: _Text
+    precision: _Text
+    threads: _Count
+    median_ms: _Pace
 
 
-def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: float) -> Comparison:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Roof:
+    device: _Text
+    precision: _Text
+    threads: _Count
+    gflop_s: _Pace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Row:
+    job: _Job
+    timing: _Timing | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """What is read of an earlier benchmark; all else in its file is left."""
+
+    rows: tuple[_Row, ...]
+    roofline: tuple[_Roof, ...] = ()
+
+
+def compared(benchmark: Benchmark, before: Earlier, path: Path, bar: float) -> Comparison:
     """Compare a benchmark with an earlier one, row by row.
 
     Args:
@@ -177,24 +188,24 @@ def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: f
         path: its file.
         bar: largest growth of a median that passes, as a share, such as 0.1.
     """
-    old: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in before["rows"]:
-        if row["timing"]:
-            old.setdefault(_key(row["job"], row["timing"]), []).append(row)
+    old: dict[tuple[Any, ...], list[tuple[_Job, _Timing]]] = {}
+    for row in before.rows:
+        if row.timing is not None:
+            old.setdefault(_key(row.job, row.timing), []).append((row.job, row.timing))
     changes, elsewhere, new = [], 0, 0
     for measured in benchmark.timed:
-        job, timing = asdict(measured.job), asdict(measured.timing) if measured.timing else {}
-        rows = old.get(_key(job, timing))
-        if not rows:
+        job, timing = measured.job, measured.timing
+        rows = old.get(_key(job, timing)) if timing is not None else None
+        if timing is None or not rows:
             new += 1
             continue
         # Files of one name in several folders are told apart, if they have stayed there.
-        same = [i for i, row in enumerate(rows) if row["job"].get("target") == job["target"]]
-        known = rows.pop(same[0] if same else 0)["timing"]
-        if (known["device"], known["threads"]) != (timing["device"], timing["threads"]):
+        same = [i for i, (other, _) in enumerate(rows) if other.target == job.target]
+        _, known = rows.pop(same[0] if same else 0)
+        if (known.device, known.threads) != (timing.device, timing.threads):
             elsewhere += 1
         else:
-            changes.append(Change(row=measured, before_ms=known["median_ms"], bar=bar))
+            changes.append(Change(row=measured, before_ms=known.median_ms, bar=bar))
     gone = sum(map(len, old.values()))
     notes = []
     if elsewhere:
@@ -211,20 +222,19 @@ def compared(benchmark: Benchmark, before: Mapping[str, Any], path: Path, bar: f
     return Comparison(path=path, bar=bar, changes=tuple(changes), notes=tuple(notes))
 
 
-def _key(job: Mapping[str, Any], timing: Mapping[str, Any]) -> tuple[Any, ...]:
-    usual = {"source": "method", "weights": None}
-    return (*(job.get(name, usual.get(name)) for name in _KEY), timing.get("precision"))
+def _key(job: Job | _Job, timing: Timing | _Timing) -> tuple[Any, ...]:
+    return (*(getattr(job, name) for name in _KEY), timing.precision)
 
 
-def _about_device(benchmark: Benchmark, before: Mapping[str, Any]) -> list[str]:
+def _about_device(benchmark: Benchmark, before: Earlier) -> list[str]:
     """Tell how the pace of the device itself has changed since, where both measured it."""
     told = []
     for roof in benchmark.roofs:
-        for each in before.get("roofline", ()):
-            same = all(each.get(n) == getattr(roof, n) for n in ("device", "threads", "precision"))
-            if same and abs(roof.gflop_s / each["gflop_s"] - 1) > 0.05:
+        for each in before.roofline:
+            same = all(getattr(each, n) == getattr(roof, n) for n in _PLACE)
+            if same and abs(roof.gflop_s / each.gflop_s - 1) > 0.05:
                 told.append(
                     f"a matrix product in {roof.precision} now reaches {roof.gflop_s:,.0f} GFLOP/s,"
-                    f" and {each['gflop_s']:,.0f} then: the device itself has another pace"
+                    f" and {each.gflop_s:,.0f} then: the device itself has another pace"
                 )
     return told
