@@ -307,5 +307,6 @@ def test_two_processes_keep_one_log_and_validate_every_picture_once(
     assert scored["images"] == 5
     for name in ("psnr", "ssim", "input_psnr", "input_ssim"):
         wanted = scored["summary"][name]["mean"]
-        assert scores[f"five/{name}"] == pytest.approx(wanted, rel=1e-9), name
+        # eval folds batch normalisation, so that a pixel may be rounded to the other level.
+        assert scores[f"five/{name}"] == pytest.approx(wanted, rel=1e-6), name
         assert logged[f"validation/five/{name}"] == pytest.approx(wanted, rel=1e-5), name
