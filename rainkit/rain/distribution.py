@@ -15,6 +15,7 @@ from rainkit.rain import physics
 from rainkit.rain.lines import draw_lines
 from rainkit.rain.render import SampledRain, sample_rain
 from rainkit.rain.settings import RainSettings
+from rainkit.rain.weather import log_uniform
 
 __all__ = ["RainDistribution"]
 
@@ -128,12 +129,12 @@ class RainDistribution:
         shares = np.cumsum(self._shares())
         kind = kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
         changes = kind(rng)
-        changes["streak_gain"] *= _log_uniform(rng, self.gain_low, self.gain_high)
+        changes["streak_gain"] *= log_uniform(rng, self.gain_low, self.gain_high)
         # Without a share nothing is drawn, so that samples of older runs stay as they are.
         if self.faint and rng.random() < self.faint:
-            changes["streak_gain"] *= _log_uniform(rng, 0.08, 0.6)
+            changes["streak_gain"] *= log_uniform(rng, 0.08, 0.6)
         if self.defocused and rng.random() < self.defocused:
-            _blur(changes, _log_uniform(rng, _FAINTEST_BLUR, self.blur_most_px))
+            _blur(changes, log_uniform(rng, _FAINTEST_BLUR, self.blur_most_px))
         tilt = float(rng.normal(0.0, self.tilt_sd_deg))
         changes["roll_deg"] = max(-self.tilt_most_deg, min(self.tilt_most_deg, tilt))
         if rng.random() < self.dimmed:
@@ -191,7 +192,7 @@ class RainDistribution:
             rain.geometry.width,
             rng,
             roll_deg=settings.roll_deg,
-            strength=_log_uniform(rng, self.gain_low, self.gain_high),
+            strength=log_uniform(rng, self.gain_low, self.gain_high),
         )
         return replace(
             rain,
@@ -207,9 +208,9 @@ class RainDistribution:
 
 def _natural(rng: np.random.Generator) -> dict[str, Any]:
     return {
-        "rate_mm_h": _log_uniform(rng, 2.0, 100.0),
+        "rate_mm_h": log_uniform(rng, 2.0, 100.0),
         "streak_gain": 45.0,
-        "exposure_s": _log_uniform(rng, 1 / 250, 1 / 30),
+        "exposure_s": log_uniform(rng, 1 / 250, 1 / 30),
         "gust_rad": float(rng.uniform(0.02, 0.1)),
         "psf_px": float(rng.uniform(0.4, 1.0)),
         "streak_grey": float(rng.uniform(160.0, 250.0)),
@@ -220,9 +221,9 @@ def _natural(rng: np.random.Generator) -> dict[str, Any]:
 def _sparse(rng: np.random.Generator) -> dict[str, Any]:
     near = float(rng.uniform(0.4, 0.9))
     return {
-        "rate_mm_h": _log_uniform(rng, 25.0, 150.0),
+        "rate_mm_h": log_uniform(rng, 25.0, 150.0),
         "streak_gain": 48.0,
-        "exposure_s": _log_uniform(rng, 1 / 60, 1 / 20),
+        "exposure_s": log_uniform(rng, 1 / 60, 1 / 20),
         "near_m": near,
         "far_m": near * float(rng.uniform(1.7, 3.2)),
         "smallest_mm": float(rng.uniform(1.5, 2.3)),
@@ -234,9 +235,9 @@ def _sparse(rng: np.random.Generator) -> dict[str, Any]:
 def _dense(rng: np.random.Generator) -> dict[str, Any]:
     near = float(rng.uniform(0.7, 1.2))
     return {
-        "rate_mm_h": _log_uniform(rng, 80.0, 200.0),
+        "rate_mm_h": log_uniform(rng, 80.0, 200.0),
         "streak_gain": 66.0,
-        "exposure_s": _log_uniform(rng, 1 / 60, 1 / 20),
+        "exposure_s": log_uniform(rng, 1 / 60, 1 / 20),
         "near_m": near,
         "far_m": near * float(rng.uniform(2.7, 4.0)),
         "smallest_mm": float(rng.uniform(1.5, 2.2)),
@@ -250,9 +251,9 @@ def _soft(rng: np.random.Generator) -> dict[str, Any]:
     # can tell from a bright scene.
     near = float(rng.uniform(0.6, 1.0))
     return {
-        "rate_mm_h": _log_uniform(rng, 60.0, 200.0),
+        "rate_mm_h": log_uniform(rng, 60.0, 200.0),
         "streak_gain": 36.0,
-        "exposure_s": _log_uniform(rng, 1 / 200, 1 / 50),
+        "exposure_s": log_uniform(rng, 1 / 200, 1 / 50),
         "near_m": near,
         "far_m": near * float(rng.uniform(3.0, 5.0)),
         "smallest_mm": float(rng.uniform(1.5, 2.2)),
@@ -268,14 +269,14 @@ def _soft(rng: np.random.Generator) -> dict[str, Any]:
 def _dashes(rng: np.random.Generator) -> dict[str, Any]:
     near = float(rng.uniform(0.6, 1.6))
     return {
-        "rate_mm_h": _log_uniform(rng, 25.0, 160.0),
+        "rate_mm_h": log_uniform(rng, 25.0, 160.0),
         "streak_gain": 40.0,
-        "exposure_s": _log_uniform(rng, 1 / 450, 1 / 120),
+        "exposure_s": log_uniform(rng, 1 / 450, 1 / 120),
         "near_m": near,
         "far_m": near * float(rng.uniform(2.0, 4.0)),
         "smallest_mm": float(rng.uniform(1.4, 2.2)),
         "gust_rad": float(rng.uniform(0.02, 0.12)),
-        "psf_px": _log_uniform(rng, 0.7, 2.0),
+        "psf_px": log_uniform(rng, 0.7, 2.0),
         "wind_sd_m_s": 0.5,
         "blend": "add" if rng.random() < 0.3 else "alpha",
         "streak_grey": float(rng.uniform(180.0, 255.0)),
@@ -285,9 +286,9 @@ def _dashes(rng: np.random.Generator) -> dict[str, Any]:
 def _near(rng: np.random.Generator) -> dict[str, Any]:
     near = float(rng.uniform(0.15, 0.35))
     return {
-        "rate_mm_h": _log_uniform(rng, 40.0, 250.0),
+        "rate_mm_h": log_uniform(rng, 40.0, 250.0),
         "streak_gain": 40.0,
-        "exposure_s": _log_uniform(rng, 1 / 400, 1 / 50),
+        "exposure_s": log_uniform(rng, 1 / 400, 1 / 50),
         "near_m": near,
         "far_m": near * float(rng.uniform(4.0, 12.0)),
         "smallest_mm": float(rng.uniform(1.2, 2.2)),
@@ -296,8 +297,8 @@ def _near(rng: np.random.Generator) -> dict[str, Any]:
         "wind_sd_m_s": 0.5,
         "blend": "add" if rng.random() < 0.2 else "alpha",
         "streak_grey": float(rng.uniform(170.0, 250.0)),
-        "focal_mm": _log_uniform(rng, 18.0, 50.0),
-        "f_number": _log_uniform(rng, 1.8, 8.0),
+        "focal_mm": log_uniform(rng, 18.0, 50.0),
+        "f_number": log_uniform(rng, 1.8, 8.0),
         "focus_m": float(rng.uniform(2.0, 10.0)),
     }
 
@@ -323,8 +324,4 @@ def _wide_aperture(rng: np.random.Generator, share: float) -> dict[str, Any]:
     """Return settings of defocused streaks with blurred edges in a share of the draws."""
     if rng.random() >= share:
         return {}
-    return {"focal_mm": 35.0, "f_number": _log_uniform(rng, 1.4, 4.0), "focus_m": 8.0}
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(low * (high / low) ** rng.random())
+    return {"focal_mm": 35.0, "f_number": log_uniform(rng, 1.4, 4.0), "focus_m": 8.0}

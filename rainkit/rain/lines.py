@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rainkit.rain.weather import log_uniform
+
 __all__ = ["draw_lines"]
 
 _SHIFT = 4  # places after the point of coordinates, in bits
@@ -37,19 +39,24 @@ def draw_lines(
     layers = 1 + int(rng.choice(len(_LAYERS), p=_LAYERS))
     for layer in range(layers):
         tilt = roll_deg + (rng.normal(0.0, 25.0) if layer else 0.0)
-        share = _log_uniform(rng, 0.22, 0.8) / layers**0.7
-        light = strength * _log_uniform(rng, 0.13, 0.33)
-        thick = _log_uniform(rng, 0.5, 1.4)
-        long = _log_uniform(rng, 30.0, 350.0)
+        share = log_uniform(rng, 0.22, 0.8) / layers**0.7
+        light = strength * log_uniform(rng, 0.13, 0.33)
+        thick = log_uniform(rng, 0.5, 1.4)
+        long = log_uniform(rng, 30.0, 350.0)
         spread = rng.uniform(0.0, 3.0)
         for _ in range(_PLANES):
             plane = _plane(height, width, rng, tilt, spread, share / _PLANES, (long, thick, light))
-            clear = np.asarray(cv2.multiply(clear, cv2.bitwise_not(plane), scale=1 / 255), np.uint8)
+            clear = _behind(clear, plane)
         if rng.random() < _BANDS:
             band = (2.0 * long, 6.0 * thick, 0.35 * light)
             plane = _plane(height, width, rng, tilt, spread, 0.5 * share, band)
-            clear = np.asarray(cv2.multiply(clear, cv2.bitwise_not(plane), scale=1 / 255), np.uint8)
+            clear = _behind(clear, plane)
     return np.asarray(cv2.bitwise_not(clear), np.uint8)
+
+
+def _behind(clear: npt.NDArray[np.uint8], plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the share of each pixel that stays uncovered once a plane of lines is added."""
+    return np.asarray(cv2.multiply(clear, cv2.bitwise_not(plane), scale=1 / 255), np.uint8)
 
 
 def _plane(
@@ -99,7 +106,3 @@ def _plane(
     for line, value in zip(points, np.rint(cover * 255).tolist(), strict=True):
         cv2.fillConvexPoly(plane, line, value, cv2.LINE_AA, _SHIFT)
     return plane
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(low * (high / low) ** rng.random())

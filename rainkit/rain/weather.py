@@ -12,7 +12,7 @@ from rainkit.errors import UsageError
 from rainkit.rain import composition
 from rainkit.rain.settings import LEVELS, RainSettings
 
-__all__ = ["Weather", "draw", "generator"]
+__all__ = ["Weather", "draw", "generator", "log_uniform"]
 
 Colour = npt.NDArray[np.float64]
 
@@ -49,6 +49,11 @@ def generator(seed: Sequence[int]) -> np.random.Generator:
             f"rain: a seed must be a sequence of whole numbers from 0 up, not {seed!r}"
         )
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(p) for p in seed])))
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number whose logarithm is uniform between those of ``low`` and ``high``, above 0."""
+    return float(low * (high / low) ** rng.random())
 
 
 def draw(

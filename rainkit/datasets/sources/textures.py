@@ -18,6 +18,7 @@ from rainkit import images
 from rainkit.errors import ImageError, UsageError
 from rainkit.images import LUMA_WEIGHTS
 from rainkit.rain.render import SampledRain
+from rainkit.rain.weather import log_uniform
 
 __all__ = ["Textures"]
 
@@ -105,11 +106,11 @@ class Textures:
     def _layer(self, height: int, width: int, rng: np.random.Generator) -> Plane:
         """Return a part of a random field, uint8 [height, width]."""
         field = self._read(int(rng.integers(len(self._paths))))
-        scale = _log_uniform(rng, *_SCALES)
+        scale = log_uniform(rng, *_SCALES)
         turn = math.radians(rng.uniform(-_TURN_DEG, _TURN_DEG))
         right, down = rng.choice((1.0, -1.0), 2)
-        gain = _log_uniform(rng, *_GAINS)
-        blur = _log_uniform(rng, *_BLURS) if rng.random() < _DEFOCUSED else 0.0
+        gain = log_uniform(rng, *_GAINS)
+        blur = log_uniform(rng, *_BLURS) if rng.random() < _DEFOCUSED else 0.0
         # From the place in the crop to that in the field: both are turned about their middles.
         cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
         matrix = np.array([[right * cos, -right * sin], [down * sin, down * cos]])
@@ -147,7 +148,3 @@ class Textures:
             self._fields[item] = field
             self._free -= field.nbytes
         return field
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(low * (high / low) ** rng.random())
