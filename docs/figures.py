@@ -1,10 +1,11 @@
 """Draw the figures of docs/ anew: networks as we built them, the physics of rain, and photographs.
 
-python docs/figures.py [networks] [rain] [photographs]
+python docs/figures.py [networks] [rain] [photographs] [failures]
 
 Networks and plots are SVG with text, whose colours a page may set through the CSS variables of
 ``COLOURS``; on their own they are dark on white. The photographs are those of ``make demo``, which
-are in the public domain. ``photographs`` needs torch, the methods' packages and some minutes.
+are in the public domain. ``photographs`` and ``failures`` need torch, the methods' packages and
+some minutes. ``failures`` are what the shipped weights of each method do not do, for its card.
 """
 
 from __future__ import annotations
@@ -511,12 +512,22 @@ def cut(picture: Photo, height: int, width: int, *, x: float = 0.5, y: float = 0
 
 def save_row(path: Path, pictures: Sequence[Photo]) -> None:
     """Write pictures side by side as one JPEG file."""
+    save_sheet(path, [pictures])
+
+
+def save_sheet(path: Path, rows: Sequence[Sequence[Photo]]) -> None:
+    """Write rows of pictures as one JPEG file, with white lines between them."""
     from rainkit import images
 
-    gap = np.full((pictures[0].shape[0], 4, 3), 255, np.uint8)
-    row = [part for picture in pictures for part in (gap, picture)][1:]
+    def joined(parts: Sequence[Photo], axis: int) -> Photo:
+        shape = list(parts[0].shape)
+        shape[axis] = 4
+        gap = np.full(shape, 255, np.uint8)
+        return np.concatenate([p for part in parts for p in (gap, part)][1:], axis)
+
+    sheet = joined([joined(row, 1) for row in rows], 0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write(path, images.Picture(np.hstack(row)), overwrite=True, quality=86)
+    images.write(path, images.Picture(sheet), overwrite=True, quality=86)
     print(f"{path.relative_to(IMAGES.parent)}: {path.stat().st_size / 1000:.0f} kB")
 
 
@@ -546,6 +557,30 @@ def photographs() -> None:
     save_row(IMAGES / "deraining" / "dry.jpg", [cut(p, 230, 300, x=0.25, y=0.72) for p in shown])
 
 
+def failures() -> None:
+    """What each method leaves or damages: one sheet per card, with a fault in each row."""
+    import rainkit
+    from rainkit.rain import PRESETS, RainSettings, render
+
+    cat, cup, rocket = photograph("chelsea"), photograph("coffee"), photograph("rocket")
+    thick = RainSettings(rate_mm_h=30, streak_gain=250, near_m=0.25, far_m=1.2, smallest_mm=2.0)
+    for method in ("freq-gan", "granet", "graspp-gan", "resguidenet", "timelapse"):
+        derainer = rainkit.load(method, device="cpu")
+        rows = []
+        for clean, rainy, x, y in (
+            (cup, render(cup, thick, (1,)).rainy, 0.5, 0.5),
+            (cat, render(cat, PRESETS["rain100h"], (2,)).rainy, 0.4, 0.5),
+            (rocket, rocket, 0.25, 0.72),
+        ):
+            result = np.asarray(derainer.derain(rainy), np.uint8)
+            shown = clean
+            if rainy is clean:
+                change = np.abs(result.astype(np.int16) - clean)
+                shown = np.clip(8 * change, 0, 255).astype(np.uint8)
+            rows.append([cut(each, 200, 300, x=x, y=y) for each in (rainy, result, shown)])
+        save_sheet(IMAGES / "failures" / f"{method}.jpg", rows)
+
+
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -556,6 +591,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "networks": networks,
     "rain": rain,
     "photographs": photographs,
+    "failures": failures,
 }
 
 

@@ -21,6 +21,7 @@ __all__ = ["RainDistribution"]
 
 _VARIETY = 1  # extends the seed of a rain
 _FAINTEST_BLUR = 0.5  # px
+_USUAL = RainSettings()
 _SHARES = (
     "veiled",
     "veil_most",
@@ -28,6 +29,7 @@ _SHARES = (
     "dim_least",
     "darkened",
     "faint",
+    "bright",
     "defocused",
     "beaded",
     "layered",
@@ -66,6 +68,8 @@ class RainDistribution:
             streaks there but loses PSNR.
         faint: share of samples whose streaks are fainter by another factor, down to 0.08, as most
             rain in photographs is.
+        bright: share of the other samples, but for dense rain, whose streaks are fewer, nearer and
+            brighter by a factor of 2 to 8: the light behind them is lost.
         defocused: share of samples all of whose streaks are out of focus or blurred.
         blur_most_px: greatest standard deviation of that blur in px.
         beaded: share of samples whose longer streaks are chains of beads, as in light that flickers
@@ -93,6 +97,7 @@ class RainDistribution:
     dim_least: float = 0.6
     darkened: float = 0.6
     faint: float = 0.35
+    bright: float = 0.1
     defocused: float = 0.15
     blur_most_px: float = 2.5
     beaded: float = 0.1
@@ -133,6 +138,8 @@ class RainDistribution:
         # Without a share nothing is drawn, so that samples of older runs stay as they are.
         if self.faint and rng.random() < self.faint:
             changes["streak_gain"] *= log_uniform(rng, 0.08, 0.6)
+        elif self.bright and rng.random() < self.bright and kind is not _dense:
+            _brighten(changes, rng)
         if self.defocused and rng.random() < self.defocused:
             _blur(changes, log_uniform(rng, _FAINTEST_BLUR, self.blur_most_px))
         tilt = float(rng.normal(0.0, self.tilt_sd_deg))
@@ -301,6 +308,15 @@ def _near(rng: np.random.Generator) -> dict[str, Any]:
         "f_number": log_uniform(rng, 1.8, 8.0),
         "focus_m": float(rng.uniform(2.0, 10.0)),
     }
+
+
+def _brighten(changes: dict[str, Any], rng: np.random.Generator) -> None:
+    """Make streaks opaque, and fewer and nearer, so that the scene is still to be seen."""
+    changes["streak_gain"] *= log_uniform(rng, 2.0, 8.0)
+    changes["rate_mm_h"] *= log_uniform(rng, 0.1, 0.6)
+    closer = float(rng.uniform(0.4, 1.0))
+    for name in ("near_m", "far_m"):
+        changes[name] = closer * changes.get(name, getattr(_USUAL, name))
 
 
 def _blur(changes: dict[str, Any], blur_px: float) -> None:

@@ -182,7 +182,7 @@ AS_BEGUN: Mapping[str, Any] = {
     "scene_lines": 0.0,
     "sensor_noise": 0.0,
     "rain": dict.fromkeys(
-        ("dashes", "near", "faint", "defocused", "beaded", "layered", "lines"), 0.0
+        ("dashes", "near", "faint", "bright", "defocused", "beaded", "layered", "lines"), 0.0
     ),
 }
 """Settings that a run.json may lack, as samples were drawn before these settings existed."""

@@ -19,7 +19,8 @@ KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near")
 
 def only(kind: str, **values: float) -> RainDistribution:
     """One kind of rain, in one layer, sharp and without beads unless ``values`` say so."""
-    rest = dict.fromkeys((*KINDS, "faint", "defocused", "beaded", "layered", "lines"), 0.0)
+    shares = ("faint", "bright", "defocused", "beaded", "layered", "lines")
+    rest = dict.fromkeys((*KINDS, *shares), 0.0)
     return RainDistribution(**rest | {kind: 1.0} | values)
 
 
@@ -180,3 +181,28 @@ def test_lines_fall_in_the_direction_that_is_asked_for() -> None:
         assert change(other, 0) > 1.3 * change(other, 1)
     twice = draw_lines(160, 160, np.random.default_rng(0), roll_deg=0.0, strength=2.0)
     assert twice.mean() > 1.5 * upright[0].mean()
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"dense"}))
+def test_bright_rain_hides_the_scene_in_few_places(kind: str) -> None:
+    grey = np.full((160, 240, 3), 60, np.uint8)
+
+    def hidden(bright: float) -> tuple[float, float]:
+        """Mean share of pixels without anything of the scene, and of those with nothing else."""
+        drawn = draws(only(kind, bright=bright, veiled=0.0, dimmed=0.0, darkened=0.0), 30)
+        opacity = [render(grey, rain, (k,)).opacity for k, (rain, _) in enumerate(drawn)]
+        return (
+            float(np.mean([(each > 0.85).mean() for each in opacity])),
+            float(np.mean([(each < 0.03).mean() for each in opacity])),
+        )
+
+    (usual, free), (bright, left) = hidden(0.0), hidden(1.0)
+    assert bright > max(3 * usual, 0.002)
+    assert left > 0.75
+    assert left > free - 0.1
+
+
+def test_dense_rain_is_never_bright() -> None:
+    drawn = [rain for rain, _ in draws(only("dense", bright=1.0), 100)]
+    assert max(rain.streak_gain for rain in drawn) < 66 * 1.7001
+    assert min(rain.rate_mm_h for rain in drawn if rain.rate_mm_h is not None) >= 80
