@@ -188,7 +188,7 @@ def test_bright_rain_hides_the_scene_in_few_places(kind: str) -> None:
     grey = np.full((160, 240, 3), 60, np.uint8)
 
     def hidden(bright: float) -> tuple[float, float]:
-        """Mean share of pixels without anything of the scene, and of those with nothing else."""
+        """Mean share of pixels that hardly show the scene, and of those that show nothing else."""
         drawn = draws(only(kind, bright=bright, veiled=0.0, dimmed=0.0, darkened=0.0), 30)
         opacity = [render(grey, rain, (k,)).opacity for k, (rain, _) in enumerate(drawn)]
         return (
@@ -197,9 +197,8 @@ def test_bright_rain_hides_the_scene_in_few_places(kind: str) -> None:
         )
 
     (usual, free), (bright, left) = hidden(0.0), hidden(1.0)
-    assert bright > max(3 * usual, 0.002)
-    assert left > 0.75
-    assert left > free - 0.1
+    assert bright > max(4 * usual, 0.0015)
+    assert left > free + 0.1
 
 
 def test_dense_rain_is_never_bright() -> None:
