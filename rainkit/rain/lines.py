@@ -38,12 +38,12 @@ def draw_lines(
     clear = np.full((height, width), 255, np.uint8)
     layers = 1 + int(rng.choice(len(_LAYERS), p=_LAYERS))
     for layer in range(layers):
-        tilt = roll_deg + (rng.normal(0.0, 25.0) if layer else 0.0)
-        share = log_uniform(rng, 0.22, 0.8) / layers**0.7
-        light = strength * log_uniform(rng, 0.13, 0.33)
-        thick = log_uniform(rng, 0.5, 1.4)
-        long = log_uniform(rng, 30.0, 350.0)
-        spread = rng.uniform(0.0, 3.0)
+        tilt = roll_deg + (rng.normal(0.0, 16.0) if layer else 0.0)
+        share = log_uniform(rng, 0.25, 0.85) / layers**0.7
+        light = strength * log_uniform(rng, 0.095, 0.24)
+        thick = log_uniform(rng, 0.45, 1.25)
+        long = log_uniform(rng, 45.0, 450.0)
+        spread = rng.uniform(0.0, 2.0)
         for _ in range(_PLANES):
             plane = _plane(height, width, rng, tilt, spread, share / _PLANES, (long, thick, light))
             clear = _behind(clear, plane)
