@@ -39,7 +39,7 @@ def _by_definition(x: Tensor, y: Tensor) -> Tensor:
     return torch.from_numpy(similar.mean((1, 2, 3))).float()
 
 
-@pytest.mark.parametrize("size", [(15, 22), (40, 11), (3, 5), (1, 1)])
+@pytest.mark.parametrize("size", [(15, 22), (40, 11), (3, 5), (1, 1), (512, 5), (5, 513)])
 def test_it_is_the_definition(size: tuple[int, int]) -> None:
     noisy, clean = _pair(*size)
     torch.testing.assert_close(ssim(noisy, clean), _by_definition(noisy, clean), atol=1e-5, rtol=0)
