@@ -15,11 +15,11 @@
 set -euo pipefail
 [ $# -ge 6 ] || {
   echo "usage: bash $0 PHOTOS STREAKS RAIN PAIRS WEIGHTS OUT [OPTION...]" >&2; exit 2; }
-photos=$1 streaks=$2
-shift 2
+photos=$1 streaks=$2 rain=$3 pairs=$4 weights=$5 out=$6
+shift 6
 here=$(cd "$(dirname "$0")" && pwd)
-exec bash "$here/real-rain-1.sh" "$photos" "$@" \
+exec bash "$here/real-rain-1.sh" "$photos" "$rain" "$pairs" "$weights" "$out" \
   --set data.streaks="$streaks" --set data.streak_share=0.25 \
   --set data.rain.dashes=0.2 --set data.rain.near=0.1 --set data.rain.beaded=0.1 \
   --set data.rain.layered=0.1 --set data.rain.defocused=0.15 --set data.rain.faint=0.35 \
-  --set data.scene_lines=0.15 --set data.sensor_noise=0.2 --set training.dry_weight=0.1
+  --set data.scene_lines=0.15 --set data.sensor_noise=0.2 --set training.dry_weight=0.1 "$@"

@@ -18,6 +18,6 @@ shift 6
 here=$(cd "$(dirname "$0")" && pwd)
 export PAIRS_PERCENT=${PAIRS_PERCENT:-15}
 exec bash "$here/real-rain-2.sh" "$photos" "$streaks" "$rain" "$pairs" "$weights" "$out" \
-  --set data.rain.dense=0.7 --set data.rain.lines=0.3 --set data.rain.faint=0.25 \
+  --set data.rain.dense=0.7 --set data.rain.lines=0.3 \
   --set data.rain.gain_low=0.7 --set data.rain.gain_high=2.0 \
   --set training.lr=5e-4 --set training.warmup_steps=100 "$@"
