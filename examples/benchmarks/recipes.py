@@ -52,7 +52,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "pairs_percent=15",
         "data.rain.dense=0.7",
         "data.rain.lines=0.3",
-        "data.rain.faint=0.25",
         "data.rain.gain_low=0.7",
         "data.rain.gain_high=2.0",
     ),
