@@ -44,9 +44,11 @@ SPARSE_RAIN, DENSE_RAIN, HEAVY_RAIN = rainy(15, 40), rainy(110, 18), rainy(110, 
 
 
 def results(scores: Scores) -> tuple[MeasuredResult, ...]:
+    """Scores whose SSIM gains as many dB as their PSNR."""
     return tuple(
         MeasuredResult(
-            dataset=name, protocol="prenet/1", images=10, psnr=psnr, ssim=0.9,
+            dataset=name, protocol="prenet/1", images=10, psnr=psnr,
+            ssim=1 - 0.2 * 10 ** ((INPUT_PSNR[name] - psnr) / 10),
             input_psnr=INPUT_PSNR[name], input_ssim=0.8,
         )
         for name, psnr in scores.items()
@@ -138,17 +140,31 @@ def test_photographs_and_work_are_weighed():
     found = scores([*files, weighed("d", 0.1, 100.0, images=3)], "sparse")
     assert [round(found["a"][i], 2) for i in range(3)] == [6.0, 3.01, 0.0]
     assert [round(found["b"][i], 2) for i in range(3)] == [6.0, 6.02, 1.0]
-    assert found["c"] == (6.0, found["a"].photographs, found["b"].work)  # the worst of the others
+    worst = (6.0, found["a"].photographs, found["b"].work)  # of the others
+    assert found["c"] == pytest.approx(worst)
     assert found["d"] == found["a"]  # other photographs cannot be compared
     assert scores(files, "dense") == {}
-    assert scores([weighed("c", None, None)], "sparse")["c"] == (6.0, 0.0, 0.0)
+    assert scores([weighed("c", None, None)], "sparse")["c"] == pytest.approx((6.0, 0.0, 0.0))
+
+
+def test_ssim_is_weighed_as_much_as_psnr():
+    def file(name: str, psnr: float, ssim: float) -> WeightsFile:
+        (row,) = results({"rain800": psnr})
+        return replace(weighed(name, 0.5, None), results=(replace(row, ssim=ssim),))
+
+    found = scores([file("tone", 22.0, 0.82), file("rain", 21.0, 0.9)], "dense")
+    assert found["tone"].pairs == pytest.approx((1.0 + 0.458) / 2, abs=0.001)
+    assert found["rain"].pairs == pytest.approx(3.01 / 2, abs=0.001)
+    assert scores([file("same", 21.0, 1.0)], "dense")["same"].pairs == pytest.approx(
+        16.505, abs=0.01
+    )
 
 
 def test_a_header_goes_before_the_card(install: Callable[..., None]):
     install({"a": LIGHT, "b": LIGHT | DENSE}, header={"b": {"rain100l": 33.0}})
     chosen = choose(RuntimeOptions())
     assert {each.method.name for each in chosen.by_kind.values()} == {"b"}
-    gains = {kind: score and score.pairs for kind, score in chosen.gains.items()}
+    gains = {kind: score and round(score.pairs, 6) for kind, score in chosen.gains.items()}
     assert gains == {"sparse": 7.0, "dense": None, "heavy": None}
 
 
