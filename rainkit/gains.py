@@ -30,6 +30,7 @@ SETS: Mapping[RainKind, tuple[str, ...]] = MappingProxyType(
 """Sets of pairs whose rain is of a kind, by the names that measured results have."""
 
 _PROTOCOL = "prenet/1"
+_LEAST = 1e-4  # the smallest 1 - SSIM; results that equal their targets have none
 
 
 class Measured(Protocol):
@@ -74,10 +75,6 @@ def _of_ssim(result: MeasuredResult) -> float:
     """Return by how many dB 1 - SSIM falls."""
     after, before = (max(1 - ssim, _LEAST) for ssim in (result.ssim, result.input_ssim))
     return -10 * math.log10(after / before)
-
-
-_LEAST = 1e-4
-"""Smallest 1 - SSIM; results that equal their targets have none."""
 
 
 _PER_DOUBLING = 0.5

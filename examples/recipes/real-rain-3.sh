@@ -8,8 +8,8 @@
 #
 # What real-rain-2.sh trains leaves the light of dense rain where streaks cover nearly everything: the
 # picture comes back too bright. So fewer samples are pairs whose tone was matched (a matched clean
-# side keeps some of that light), streaks are stronger and less often faint, more rain is dense, and
-# a part of it consists of lines that cross each other.
+# side keeps some of that light), streaks are stronger, more rain is dense, and a part of it consists
+# of lines that cross each other.
 set -euo pipefail
 [ $# -ge 6 ] || {
   echo "usage: bash $0 PHOTOS STREAKS RAIN PAIRS WEIGHTS OUT [OPTION...]" >&2; exit 2; }

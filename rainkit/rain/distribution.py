@@ -21,7 +21,6 @@ __all__ = ["RainDistribution"]
 
 _VARIETY = 1  # extends the seed of a rain
 _FAINTEST_BLUR = 0.5  # px
-_USUAL = RainSettings()
 _SHARES = (
     "veiled",
     "veil_most",
@@ -314,9 +313,9 @@ def _brighten(changes: dict[str, Any], rng: np.random.Generator) -> None:
     """Make streaks opaque, and fewer and nearer, so that the scene is still to be seen."""
     changes["streak_gain"] *= log_uniform(rng, 2.0, 8.0)
     changes["rate_mm_h"] *= log_uniform(rng, 0.1, 0.6)
-    closer = float(rng.uniform(0.4, 1.0))
+    closer, usual = float(rng.uniform(0.4, 1.0)), RainSettings()
     for name in ("near_m", "far_m"):
-        changes[name] = closer * changes.get(name, getattr(_USUAL, name))
+        changes[name] = closer * changes.get(name, getattr(usual, name))
 
 
 def _blur(changes: dict[str, Any], blur_px: float) -> None:
