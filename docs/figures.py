@@ -560,11 +560,12 @@ def photographs() -> None:
 def failures() -> None:
     """What each method leaves or damages: one sheet per card, with a fault in each row."""
     import rainkit
+    from rainkit import plugins
     from rainkit.rain import PRESETS, RainSettings, render
 
     cat, cup, rocket = photograph("chelsea"), photograph("coffee"), photograph("rocket")
     thick = RainSettings(rate_mm_h=30, streak_gain=250, near_m=0.25, far_m=1.2, smallest_mm=2.0)
-    for method in ("freq-gan", "granet", "graspp-gan", "resguidenet", "timelapse"):
+    for method in (name for name in NETWORKS if plugins.get(name).weights):
         derainer = rainkit.load(method, device="cpu")
         rows = []
         for clean, rainy, x, y in (

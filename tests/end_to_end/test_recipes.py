@@ -65,7 +65,7 @@ def check_training(words: list[str]) -> TrainRequest:
     return request
 
 
-def commands(script: Path, folder: Path) -> list[list[str]]:
+def commands(script: Path, folder: Path, *options: str) -> list[list[str]]:
     """Arguments of every ``rainkit`` that a script runs, given the folders its header names."""
     usage = re.search(
         rf"^# +(\w+) examples/recipes/{script.name}((?: [A-Z]+)+)", script.read_text(), re.M
@@ -78,7 +78,7 @@ def commands(script: Path, folder: Path) -> list[list[str]]:
     stub.chmod(0o755)
     given = [str(folder / name) for name in usage[2].split()]
     done = subprocess.run(
-        [usage[1], str(script), *given],
+        [usage[1], str(script), *given, *options],
         env=os.environ | {"PATH": f"{stub.parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
@@ -133,6 +133,22 @@ def test_a_script_runs_what_exists(script: Path, tmp_path: Path) -> None:
             command = command.commands[rest.pop(0)]
         assert not hasattr(command, "commands"), f"no command rainkit {words[0]}"
         command.make_context(words[0], rest)  # parses the options, and reads a synthesis' recipe
+
+
+@pytest.mark.parametrize(
+    "script", [path for path in SCRIPTS if '"$@"' in path.read_text()], ids=lambda path: path.name
+)
+def test_options_go_before_the_settings_of_a_script(script: Path, tmp_path: Path) -> None:
+    own = ("training.batch=3", "training.lr=1e-7", "data.jpeg=0.125")
+    options = [word for setting in own for word in ("--set", setting)]
+    ran = [words for words in commands(script, tmp_path, *options) if words[0] == "train"]
+    told = [words for words in ran if own[0] in words]
+    assert told
+    for words in told:
+        request = check_training(words)
+        training = request.hyperparameters.training
+        assert (training.batch, training.lr, request.data.jpeg) == (3, 1e-7, 0.125)
+        assert words[-len(options) :] == options, "a setting after them may be one of them"
 
 
 def scene(path: Path, seed: int, kind: str) -> None:
