@@ -447,6 +447,9 @@ class Training:
     freeze: tuple[str, ...] = option(
         (), "patterns of parameters that are not trained, such as encoder.*"
     )
+    freeze_statistics: bool = option(
+        False, "normalise batches by the running statistics of the weights, which stay"
+    )
     stop_after: int = option(
         0, "validations without a better PSNR after which the training ends; 0 disables this", ge=0
     )

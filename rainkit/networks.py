@@ -26,6 +26,7 @@ __all__ = [
     "checked",
     "fold_batch_norms",
     "gflop",
+    "keeping_statistics",
     "out_of_memory",
     "pad",
     "parameters",
@@ -161,6 +162,12 @@ def prepare(
     if compiled:
         network.compile()
     return ImageOnly(network, spec, runtime, count)
+
+
+def keeping_statistics(network: nn.Module) -> list[nn.Module]:
+    """Return the modules that keep running statistics of what they normalise, as BatchNorm does."""
+    # The common base of all BatchNorms has no public name.
+    return [m for m in network.modules() if getattr(m, "running_mean", None) is not None]
 
 
 def fold_batch_norms(network: nn.Module, spec: ImageSpec) -> int:

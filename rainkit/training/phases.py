@@ -62,6 +62,8 @@ class Phases:
         self.timed: Callable[[str], AbstractContextManager[Any]] = lambda _: nullcontext()
         self.seen: Callable[[str], None] | None = None
         self._still = _fully_frozen(network)
+        if training.freeze_statistics:
+            self._still += networks.keeping_statistics(network)
         _refuse_shared(network, objective)
         # Parameters that a plugin froze on purpose stay frozen.
         self._own = {

@@ -292,9 +292,8 @@ def _saved_bytes(setup: Setup, side: int) -> int:
     picture = torch.rand(1, 3, side, side, device=device)
     picture = picture.contiguous(memory_format=setup.runtime.memory_format)
     setup.network.train()
-    for module in setup.network.modules():
-        if getattr(module, "running_mean", None) is not None:
-            module.eval()  # statistics of one small picture may not exist
+    for module in networks.keeping_statistics(setup.network):
+        module.eval()  # statistics of one small picture may not exist
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value),
         setup.runtime.autocast(),

@@ -78,7 +78,7 @@ def _blocks(module: nn.Module) -> list[nn.Module]:
     found: list[nn.Module] = []
     for child in module.children():
         simple = not isinstance(child, (nn.ModuleList, nn.ModuleDict)) and _depth(child) <= 2
-        if simple and _layers(child) >= 2 and not _normalises(child):
+        if simple and _layers(child) >= 2 and not networks.keeping_statistics(child):
             found.append(child)
         else:
             found += _blocks(child)
@@ -91,11 +91,6 @@ def _depth(module: nn.Module) -> int:
 
 def _layers(module: nn.Module) -> int:
     return sum(any(True for _ in each.parameters(recurse=False)) for each in module.modules())
-
-
-def _normalises(module: nn.Module) -> bool:
-    # The common base of all BatchNorms has no public name.
-    return any(getattr(m, "running_mean", None) is not None for m in module.modules())
 
 
 @functools.cache
@@ -285,6 +280,10 @@ class Setup:
         )
         keep_fp32(network, self.spec)
         self._frozen = freeze(network, self.training.freeze)
+        if self.training.freeze_statistics and not networks.keeping_statistics(network):
+            raise UsageError(
+                "training.freeze_statistics: this network has no running statistics; leave it out"
+            )
         if self.training.recompute:
             recompute(network)
         return network

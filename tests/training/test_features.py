@@ -78,6 +78,23 @@ def test_frozen_parameters_and_their_statistics_stay(adversarial_for) -> None:
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_statistics_alone_are_frozen(adversarial_for) -> None:
+    first = training.train(adversarial_for("first"))
+    settings = ("training.freeze_statistics=true",)
+    request = adversarial_for("second", settings, init=first.weights)
+    before = load_file(first.weights)
+    after = load_file(training.train(request).weights)
+    statistics = {name for name in before if "running" in name or "num_batches" in name}
+    assert statistics
+    assert {name for name in before if torch.equal(before[name], after[name])} == statistics
+
+
+def test_freezing_statistics_that_are_not_there_is_refused(request_for) -> None:
+    request = request_for("plain", ("training.freeze_statistics=true",))
+    with pytest.raises(UsageError, match=r"training\.freeze_statistics: .* no running statistics"):
+        training.train(request)
+
+
 def test_freezing_nothing_or_everything_is_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1))
     with pytest.raises(UsageError, match=r"nothing is named head\.\*; there is 0\.weight"):
