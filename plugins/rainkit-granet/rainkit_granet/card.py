@@ -56,6 +56,29 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v2",
+        variant="default",
+        spare_traces=True,
+        sha256="88594942dbbe5c0d8a4312308cc84d9efe5c1811238fd087c870c9ea8e03a97a",
+        file="weights/rain-v2.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 31.93/.9383 | 26.23/.8204
+            rain100h | 25       | 23.45/.7410 | 13.83/.3598
+            rain200h | 15       | 22.93/.7342 | 14.06/.3873
+            rain800  | 15       | 21.89/.7845 | 21.67/.665
+            misc     | 7        | 20.48/.7032 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.522),
+        gflop=429.2,
+    ),
+    Weights(
         tag="rain-v1",
         variant="default",
         spare_traces=True,
