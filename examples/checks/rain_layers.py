@@ -71,16 +71,18 @@ def main() -> None:
             cells = "".join(f"{value:9.2f}" for value in values)
             print(f"{title if name == next(iter(rows)) else '':44}{len(found):>10}{cells}  {name}")
     for method in options.method:
+        name, _, weights = method.partition("=")
+        network = inference.load(
+            name, weights=weights or None, spare_traces=False, work_size="full"
+        )
         print(f"\n{method:32}{'light added':>12}{'left':>8}{'PSNR':>8}{'without slow':>14}")
         for name, each in sides.items():
-            for part in left_by(method, each):
+            for part in left_by(network, each):
                 print(f"{name:32}{part[0]:12.1f}{part[1]:8.1f}{part[2]:8.2f}{part[3]:14.2f}")
 
 
-def left_by(method: str, sides: Sides) -> list[npt.NDArray[np.float64]]:
+def left_by(network: inference.Derainer, sides: Sides) -> list[npt.NDArray[np.float64]]:
     """Return light added, light left, PSNR and PSNR without the slow error, by quarter of light."""
-    name, _, weights = method.partition("=")
-    network = inference.load(name, weights=weights or None, spare_traces=False, work_size="full")
     found = []
     for rainy, clean in sides:
         rainy, clean = middle(rainy), middle(clean)
