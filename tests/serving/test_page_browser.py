@@ -151,7 +151,8 @@ def test_a_clip_is_played_before_and_after_and_downloaded(
     browser.wait(f"{films}.every(each => !each.paused && each.currentTime !== 1.25)")
     press(browser, "play")
     browser.wait(f"{films}.every(each => each.paused && !each.seeking)")
-    browser.wait(f"{films}[0].currentTime === {films}[1].currentTime")
+    # What is less than a millisecond apart shows the same picture, and is left where it is.
+    browser.wait(f"Math.abs({films}[0].currentTime - {films}[1].currentTime) <= 0.001")
 
     # With another strength it is derained when that is asked for.
     again = "document.getElementById('again')"
