@@ -1,7 +1,7 @@
 """Pace of rainkit's training and validation beside a plain PyTorch loop that does the same work.
 
 python examples/benchmarks/training_pace.py [--all] [--method NAME] [--rounds 10] [--check]
-    [--against plain|nhwc]
+    [--against plain|nhwc|CHECKOUT]
 
 The plain loop is what one writes by hand: float32, NCHW, and one step per phase with the same
 network, losses, optimisers, batch and averaged weights. rainkit trains as its own commands do, with
@@ -10,7 +10,9 @@ library to keep large arrays (``--keep`` tells the plain one too). They take tur
 picture by picture; figures are medians of processor time, so that other work on the machine counts
 little. Nothing is loaded while it is timed, and validation is timed without its scores. ``--check``
 exits 1 if training is less than 1.8 times as fast, or validation less than 3 times. With
-``--against nhwc`` the other side is rainkit, too, with channels last whatever the processor is.
+``--against nhwc`` the other side is rainkit, too, with channels last whatever the processor is. With
+the folder of another checkout it is the rainkit of that one, for what a change of the code is worth;
+of it, steps alone are timed.
 """
 
 from __future__ import annotations
@@ -222,7 +224,9 @@ def main() -> int:
     parser.add_argument("--precision", default="auto", help="of rainkit (default: auto)")
     parser.add_argument("--threads", type=int, default=1, help="of each (default: 1)")
     parser.add_argument("--keep", action="store_true", help="plain keeps large arrays, too")
-    parser.add_argument("--against", choices=("plain", "nhwc"), default="plain", help="other side")
+    parser.add_argument(
+        "--against", default="plain", metavar="SIDE", help="plain, nhwc, or another checkout"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 below the targets")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(given.threads)

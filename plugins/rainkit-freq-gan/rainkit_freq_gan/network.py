@@ -14,6 +14,7 @@ next stage gets the state s_t, which is h and c of the LSTM, and not f_res(s_t).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,11 @@ __all__ = [
     "SqueezeExcitation",
     "decompose",
     "guided_filter",
+    "means",
 ]
+
+State: TypeAlias = tuple[Tensor, Tensor]
+"""h and c of the LSTM, each [B,width,H,W]."""
 
 EPSILON = 1.0
 """Epsilon of the guided filter for values in [0,1], so large that streaks become detail."""
@@ -46,7 +51,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,width,H,W] -> the same shape."""
-        weights = self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True))))
+        weights = self.excite(F.relu(self.squeeze(means(x))))
         return x * torch.sigmoid(weights)
 
 
@@ -59,7 +64,7 @@ class ECA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B,width,H,W] -> the same shape."""
-        weights = self.conv(x.mean((2, 3)).unsqueeze(1))
+        weights = self.conv(means(x).flatten(1).unsqueeze(1))
         return x * torch.sigmoid(weights).transpose(1, 2).unsqueeze(3)
 
 
@@ -134,20 +139,33 @@ class FreqGAN(nn.Module):
         parts = {} if self.frequency == "none" else decompose(rainy)
         whole = [] if self.frequency == "both" else [rainy]
         constraint = torch.cat([*whole, *parts.values()], 1)
-        h = rainy.new_zeros(rainy.shape[0], self.f_in.out_channels, *rainy.shape[2:])
-        x, c = rainy, h
+        x, state = rainy, None
         for t in range(1, self.passes + 1):
-            x, h, c = self._stage(torch.cat([constraint, x], 1), h, c)
+            x, state = self._stage(torch.cat([constraint, x], 1), state)
             if self.residual:
                 x = x + rainy
             parts[f"stage{t}"] = x
             yield Derained(x, dict(parts))
 
-    def _stage(self, seen: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _stage(self, seen: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return f_out(f_res(s_t)) and the state that the next stage gets."""
-        h, c = self.f_recurrent(F.relu(self.f_in(seen), inplace=True), h, c)
+        f = F.relu(self.f_in(seen), inplace=True)
+        # Zeros of the features' own type and layout: others would make everything that follows
+        # float32, and be rearranged by every sum.
+        h, c = self.f_recurrent(f, *(state or (torch.zeros_like(f), torch.zeros_like(f))))
         z = self.f_res(h)
-        return self.f_out(z), z if self.recurrence == "blocks" else h, c
+        return self.f_out(z), (z if self.recurrence == "blocks" else h, c)
+
+
+def means(x: Tensor) -> Tensor:
+    """Return the mean of each map, [B,C,H,W] -> [B,C,1,1].
+
+    In a training it is a sum and a division: the gradient of a sum is one number for each map,
+    where that of a mean is a map of its own, in NCHW, which takes twice the time to add.
+    """
+    if not x.requires_grad or x.dtype == torch.float16:  # whose range a sum may leave
+        return x.mean((2, 3), keepdim=True)
+    return x.sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
 
 
 def decompose(pictures: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from rainkit_freq_gan.network import (
     SqueezeExcitation,
     decompose,
     guided_filter,
+    means,
 )
 from rainkit_freq_gan.settings import RADIUS
 from safetensors.torch import save_file
@@ -154,6 +155,21 @@ def test_two_stages_are_those_written_out(recurrence: str) -> None:
     assert torch.equal(whole.image, second.image)
 
 
+@pytest.mark.parametrize("recurrence", ["lstm", "blocks"])
+def test_the_state_has_the_type_and_layout_of_the_features(recurrence: str) -> None:
+    """Zeros of another type would make every later sum one of float32, at twice the time."""
+    settings = replace(METHOD.default.network, stages=2, width=8, blocks=1, recurrence=recurrence)
+    network = _made(settings).to(memory_format=torch.channels_last)
+    seen: list[Tensor] = []
+    network.f_recurrent.register_forward_hook(lambda _, given, got: seen.extend((*given, *got)))
+    rainy = torch.rand(1, 3, 19, 23).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        network(rainy)
+    assert len(seen) == 10
+    assert {each.dtype for each in seen} == {torch.bfloat16}
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in seen)
+
+
 def test_without_layers_and_attention_it_is_prenet() -> None:
     """PReNet (Ren et al., CVPR 2019): its equations, four stages, and its 168,963 parameters."""
     settings = replace(METHOD.variants["freq-none"].network, attention="none", stages=4)
@@ -234,6 +250,18 @@ def test_the_memory_gates_as_an_lstm() -> None:
         given = ours(*(each[..., None, None] for each in (x, h, c)))
     for mine, wanted in zip(given, expected, strict=True):
         torch.testing.assert_close(mine[..., 0, 0], wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_means_of_maps_are_those_of_torch(dtype: torch.dtype) -> None:
+    """Large maps of float16, too, whose sum is beyond its range."""
+    x = (100 * torch.rand(2, 3, 64, 48)).to(dtype)
+    expected = x.mean((2, 3), keepdim=True)
+    assert torch.equal(means(x), expected)
+    learning = means(x.requires_grad_())
+    torch.testing.assert_close(learning, expected, rtol=1e-2, atol=0)
+    (gradient,) = torch.autograd.grad(learning.sum(), x)
+    torch.testing.assert_close(gradient, torch.full_like(x, 1 / (64 * 48)), rtol=1e-2, atol=0)
 
 
 def test_attention_scales_whole_maps() -> None:

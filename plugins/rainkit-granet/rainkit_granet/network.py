@@ -41,7 +41,9 @@ class DenseBlock(nn.Module):
         """[B,width,H,W] -> the same shape."""
         grown = x
         for layer in self.layers:
-            grown = torch.cat([grown, F.relu(layer(grown), inplace=True)], 1)
+            added = F.relu(layer(grown), inplace=True)
+            # Convolutions under autocast read their input in their own type: so it is kept in it.
+            grown = torch.cat([grown.to(added.dtype), added], 1)
         result: Tensor = self.fuse(grown) + x
         return result
 

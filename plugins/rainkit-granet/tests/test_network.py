@@ -157,6 +157,23 @@ def test_pooled_values_return_to_where_they_were_largest() -> None:
     assert set(times.flatten().tolist()) == {1, 2, 3, 4}
 
 
+def test_a_dense_block_joins_maps_in_the_type_of_its_convolutions() -> None:
+    torch.manual_seed(0)
+    block = DenseBlock(8, 4, 3)
+    x = torch.randn(1, 8, 9, 11)
+    seen: list[Tensor] = []
+    for layer in (*block.layers, block.fuse):
+        layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = block(x)
+        grown = x
+        for layer in block.layers:
+            grown = torch.cat([grown, layer(grown).relu()], 1)  # in float32
+        expected = block.fuse(grown) + x
+    assert [each.dtype for each in seen[:4]] == [torch.float32, *[torch.bfloat16] * 3]
+    assert torch.equal(found, expected)
+
+
 def test_merging_is_the_mean_of_the_levels() -> None:
     levels = [_picture(5, 7, 8) + k for k in range(4)]
     torch.testing.assert_close(merge(levels), sum(levels, torch.zeros(())) / 4)

@@ -9,18 +9,56 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rainkit.objective import Derained
 from rainkit_graspp_gan import Network
 
-__all__ = ["ASPP", "RASPP", "BasicBlock", "Encoder", "Fusion"]
+__all__ = ["ASPP", "RASPP", "BasicBlock", "Convolution", "Encoder", "Fusion"]
 
 SLOPE = 0.2
 """Slope of every LeakyReLU, which the paper states for 'our model' beside the discriminator."""
 
 RATES = (1, 2, 4)
 """Dilations of the atrous branches (section 3.2)."""
+
+
+class Convolution(nn.Conv2d):
+    """A convolution of stride 1 that keeps the picture's size, padded by reflection.
+
+    It computes what ``nn.Conv2d`` computes. Autocast on a processor pads in float32, which costs
+    two copies of every map; here maps are padded in the type that they have.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        dilation: int = 1,
+        padding_mode: Literal["reflect", "zeros"] = "reflect",
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            inputs,
+            outputs,
+            kernel,
+            padding=dilation * (kernel // 2),
+            dilation=dilation,
+            padding_mode=padding_mode,
+            bias=bias,
+        )
+        self.reach = dilation * (kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, H, W]."""
+        if self.padding_mode == "zeros" or not (x.is_cpu and torch.is_autocast_enabled("cpu")):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            x = F.pad(x, (self.reach,) * 4, mode=self.padding_mode)
+        return F.conv2d(x, self.weight, self.bias, dilation=self.dilation)
 
 
 class BasicBlock(nn.Module):
@@ -40,12 +78,10 @@ class BasicBlock(nn.Module):
         padding_mode: Literal["reflect", "zeros"] = "reflect",
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding_mode, bias=False)
+        self.conv1 = Convolution(inputs, outputs, 3, padding_mode=padding_mode, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.act1 = nn.LeakyReLU(slope, inplace=True)
-        self.conv2 = nn.Conv2d(
-            outputs, outputs, 3, padding=1, padding_mode=padding_mode, bias=False
-        )
+        self.conv2 = Convolution(outputs, outputs, 3, padding_mode=padding_mode, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.act2 = nn.LeakyReLU(slope, inplace=True)
         self.downsample = (
@@ -67,7 +103,7 @@ class Encoder(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, widths[0], 7, padding=3, padding_mode="reflect", bias=False)
+        self.conv1 = Convolution(3, widths[0], 7, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.act1 = nn.LeakyReLU(SLOPE, inplace=True)
         inputs = (widths[0], *widths[:3])
@@ -91,7 +127,7 @@ class ASPP(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inputs, outputs, 3, padding=rate, dilation=rate, padding_mode="reflect"),
+                Convolution(inputs, outputs, 3, dilation=rate),
                 nn.LeakyReLU(SLOPE, inplace=True),
                 nn.Conv2d(outputs, outputs, 1),
                 nn.LeakyReLU(SLOPE, inplace=True),
@@ -109,12 +145,12 @@ class Fusion(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, padding_mode="reflect", bias=False)
+        self.conv1 = Convolution(inputs, width, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect", bias=False)
+        self.conv2 = Convolution(width, width, 3, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.act = nn.ReLU(inplace=True)
-        self.out = nn.Conv2d(width, 3, 3, padding=1, padding_mode="reflect")
+        self.out = Convolution(width, 3, 3)
 
     def forward(self, f2: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, 3, H, W]."""

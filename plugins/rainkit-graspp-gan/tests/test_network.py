@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from rainkit_graspp_gan import METHOD
-from rainkit_graspp_gan.network import ASPP, RASPP, BasicBlock
-from torch import nn
+from rainkit_graspp_gan.network import ASPP, RASPP, BasicBlock, Convolution
+from torch import Tensor, nn
 
 
 def _count(module: nn.Module) -> int:
@@ -49,6 +50,34 @@ def test_the_blocks_reflect_and_leak_as_the_paper_changes_them() -> None:
     assert block.conv1.padding_mode == block.conv2.padding_mode == "reflect"
     assert block.act1.negative_slope == block.act2.negative_slope == 0.2
     assert all(m.stride == (1, 1) for m in block.modules() if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (7, 1), (3, 4)])
+@pytest.mark.parametrize("half", [False, True])
+def test_convolutions_are_those_of_torch_and_pad_what_they_get(
+    kernel: int, dilation: int, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    ours = Convolution(4, 6, kernel, dilation=dilation)
+    reach = dilation * (kernel // 2)
+    theirs = nn.Conv2d(
+        4, 6, kernel, padding=reach, dilation=dilation, padding_mode="reflect"
+    )  # fmt: skip
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(2, 4, 9, 11).to(torch.bfloat16 if half else torch.float32)
+    padded: list[torch.dtype] = []
+    pad = F.pad
+
+    def told(maps: Tensor, *amounts: object, **options: object) -> Tensor:
+        result: Tensor = pad(maps, *amounts, **options)  # type: ignore[arg-type]
+        padded.append(result.dtype)
+        return result
+
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        expected = theirs(x)
+        monkeypatch.setattr(F, "pad", told)
+        assert torch.equal(ours(x), expected)
+    assert padded == [x.dtype]
 
 
 def test_aspp_has_the_three_rates_and_keeps_the_size() -> None:
