@@ -10,9 +10,9 @@ library to keep large arrays (``--keep`` tells the plain one too). They take tur
 picture by picture; figures are medians of processor time, so that other work on the machine counts
 little. Nothing is loaded while it is timed, and validation is timed without its scores. ``--check``
 exits 1 if training is less than 1.8 times as fast, or validation less than 3 times. With
-``--against nhwc`` the other side is rainkit, too, with channels last whatever the processor is. With
-the folder of another checkout it is the rainkit of that one, for what a change of the code is worth;
-of it, steps alone are timed.
+``--against nhwc`` the other side is rainkit, too, with channels last whatever the processor is.
+With the folder of another checkout it is the rainkit of that one, for what a change of the code is
+worth; then steps alone are timed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import copy
 import dataclasses
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +31,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -202,7 +203,7 @@ class Row:
     method: str
     precision: str
     steps: tuple[float, float]
-    pictures: tuple[float, float]
+    pictures: tuple[float, float] | None = None
 
     @property
     def training(self) -> float:
@@ -211,8 +212,8 @@ class Row:
 
     @property
     def validation(self) -> float:
-        """How many times as fast it validates."""
-        return self.pictures[0] / self.pictures[1]
+        """How many times as fast it validates; NaN if that was not timed."""
+        return self.pictures[0] / self.pictures[1] if self.pictures else float("nan")
 
 
 def main() -> int:
@@ -243,15 +244,85 @@ def main() -> int:
             )  # fmt: skip
             rows.append(measure(job, pictures, given.rounds))
             row = rows[-1]
-            print(f"{name}: {row.training:.2f} and {row.validation:.2f} times", file=sys.stderr)
+            told = f" and {row.validation:.2f}" if row.pictures else ""
+            print(f"{name}: {row.training:.2f}{told} times", file=sys.stderr)
     console.print(f"{given.threads} threads, torch {torch.__version__}, processor time")
     console.print(table(rows, given.against))
+    if len(rows) > 1:
+        console.print(f"Mean of the training ratios: {fmean(row.training for row in rows):.2f}")
     slow = any(row.training < TRAINING or row.validation < VALIDATION for row in rows)
     return 1 if given.check and slow else 0
 
 
+class Checkout:
+    """A step as the rainkit of another checkout does it, by that one's own copy of this file."""
+
+    PROGRAM = """
+import dataclasses, importlib.util, pathlib, sys, time
+import torch
+checkout, method, folder, precision, threads, *settings = sys.argv[1:]
+torch.set_num_threads(int(threads))
+place = pathlib.Path(checkout, "examples", "benchmarks", "training_pace.py")
+spec = importlib.util.spec_from_file_location("training_pace", place)
+pace = sys.modules["training_pace"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(pace)
+given = dict(method=method, folder=pathlib.Path(folder), settings=tuple(settings),
+             precision=precision, threads=int(threads), keep=False, against="plain")
+known = {field.name for field in dataclasses.fields(pace.Job)}
+side = pace.Rainkit(pace.Job(**{name: each for name, each in given.items() if name in known}))
+print("ready", flush=True)
+for _ in sys.stdin:
+    began = time.process_time()
+    side.step()
+    print(time.process_time() - began, flush=True)
+"""
+
+    def __init__(self, job: Job) -> None:
+        top = Path(job.against).resolve()
+        if not (top / "examples" / "benchmarks" / "training_pace.py").is_file():
+            sys.exit(f"--against {job.against}: choose plain, nhwc or the folder of a checkout")
+        paths = [top, *top.glob("plugins/*")]
+        given = (top, job.method, job.folder, job.precision, job.threads, *job.settings)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.PROGRAM, *map(str, given)],
+            cwd=top,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.recv()
+
+    def send(self, what: str | None) -> None:
+        """Ask for a step, or end the process by None."""
+        if self.process.stdin is not None:
+            if what is None:
+                self.process.stdin.close()
+            else:
+                print(what, file=self.process.stdin, flush=True)
+
+    def recv(self) -> float:
+        """Return the processor time of the step; NaN if it is only ready."""
+        line = "" if self.process.stdout is None else self.process.stdout.readline()
+        if not line:
+            sys.exit("--against: the other checkout's rainkit ended, see above")
+        return float("nan") if line == "ready\n" else float(line)
+
+
+def measure_checkouts(job: Job, rounds: int) -> Row:
+    """Let the steps of this checkout and of another one take turns."""
+    here = Path(__file__).resolve().parents[2]
+    sides = [Checkout(job), Checkout(dataclasses.replace(job, against=str(here)))]
+    steps = _turns(sides, "step", rounds)
+    for side in sides:
+        side.send(None)
+    return Row(job.method, job.precision, steps)
+
+
 def measure(job: Job, pictures: Sequence[Tensor], rounds: int) -> Row:
     """Let both sides take turns."""
+    if job.against not in ("plain", "nhwc"):
+        return measure_checkouts(job, rounds)
     context = multiprocessing.get_context("spawn")
     sides: list[Connection] = []
     described = ""
@@ -271,7 +342,7 @@ def measure(job: Job, pictures: Sequence[Tensor], rounds: int) -> Row:
     return Row(job.method, described, steps, derained)
 
 
-def _turns(sides: Sequence[Connection], what: str, rounds: int) -> tuple[float, float]:
+def _turns(sides: Sequence[Connection | Checkout], what: str, rounds: int) -> tuple[float, float]:
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(-WARM_UP, rounds):
         for place in (0, 1) if turn % 2 else (1, 0):
@@ -318,13 +389,16 @@ def make_data(folder: Path) -> list[Tensor]:
 def table(rows: Sequence[Row], against: str) -> Table:
     """One line per method."""
     shown = Table("method", "rainkit in")
-    for what, unit in (("training", "steps/s"), ("validation", "pictures/s")):
-        for heading in (f"{against} {unit}", f"rainkit {unit}", f"{what} ratio"):
+    other = against if against in ("plain", "nhwc") else "other"
+    timed = [("training", "steps/s"), ("validation", "pictures/s")]
+    for what, unit in timed[: 2 if other != "other" else 1]:
+        for heading in (f"{other} {unit}", f"rainkit {unit}", f"{what} ratio"):
             shown.add_column(heading, justify="right")
     for row in rows:
-        paces = [f"{1 / seconds:.3g}" for seconds in (*row.steps, *row.pictures)]
-        ratios = [f"{ratio:.2f}" for ratio in (row.training, row.validation)]
-        shown.add_row(row.method, row.precision, *paces[:2], ratios[0], *paces[2:], ratios[1])
+        cells = [*(f"{1 / seconds:.3g}" for seconds in row.steps), f"{row.training:.2f}"]
+        if row.pictures:
+            cells += [*(f"{1 / each:.3g}" for each in row.pictures), f"{row.validation:.2f}"]
+        shown.add_row(row.method, row.precision, *cells)
     return shown
 
 

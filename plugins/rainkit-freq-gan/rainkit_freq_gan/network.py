@@ -78,7 +78,10 @@ class ConvLSTM(nn.Module):
     def forward(self, f: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Features f and the state h, c, all [B,width,H,W] -> the next h and c."""
         sigmoids, g = self.gates(torch.cat([f, h], 1)).split([3 * c.shape[1], c.shape[1]], 1)
-        # torch is slow on thin slices of maps in channels_last; cat makes a map of its own of one.
+        # torch is slow on thin slices of maps in channels_last, and in half precision on all; cat
+        # makes a map of its own of one.
+        if sigmoids.dtype != torch.float32:
+            sigmoids = torch.cat([sigmoids], 1)
         i, forget, o = torch.sigmoid(sigmoids).chunk(3, 1)
         c = forget * c + i * torch.tanh(torch.cat([g], 1))
         return o * torch.tanh(c), c
