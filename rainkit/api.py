@@ -434,6 +434,11 @@ class Training:
         "most 2 grey levels; 0 leaves it out",
         ge=0,
     )
+    ssim_weight: float = option(
+        0.0,
+        "weight of 1 - SSIM beside the method's own losses; 0 leaves it out",
+        ge=0,
+    )
     clip_norm: float = option(0.0, "largest gradient norm of a step; 0 disables clipping", ge=0)
     ema: float = option(
         0.999, "decay of the averaged weights that ship; 0 disables them", ge=0, lt=1

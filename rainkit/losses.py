@@ -52,7 +52,9 @@ def ssim(pictures: Tensor, reference: Tensor) -> Tensor:
         stacked = torch.cat([x, x.square(), x * y, y[None], y.square()[None]])
         means = _window_means(stacked.flatten(0, 1)).reshape(-1, *y.shape)
         # At once: the gradient of each slice alone would be an array of zeros as large as all.
-        mean_x, square_x, product, mean_y, square_y = means.split([count, count, count, 1, 1])
+        mean_x, square_x, product, mean_y, square_y = torch.split(
+            means, [count, count, count, 1, 1]
+        )
         luminance = (2 * mean_x * mean_y + C1) / (mean_x.square() + mean_y.square() + C1)
         variances = square_x - mean_x.square() + square_y - mean_y.square()
         structure = (2 * (product - mean_x * mean_y) + C2) / (variances + C2)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rainkit import networks
 from rainkit.api import Training
 from rainkit.errors import MethodError
+from rainkit.losses import ssim
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.precision import Runtime
 from rainkit.training.distillation import Teacher
@@ -33,7 +34,8 @@ class Phases:
     If there is a teacher, the network's loss has one more term, ``teacher``: the mean absolute
     difference between the network's picture and the teacher's. If ``training.dry_weight`` is not 0,
     it has the term ``dry``: the mean absolute error over the pixels without rain, which keeps white
-    white and scenes without rain as they are.
+    white and scenes without rain as they are. If ``training.ssim_weight`` is not 0, it has the term
+    ``dissimilarity``: 1 - SSIM of the picture and the clean one.
 
     Attributes:
         timed: called with the name of each part of a step; returns a context that surrounds it.
@@ -138,6 +140,10 @@ class Phases:
                         if own and self._training.dry_weight:
                             off = _dry_error(outputs.image.float(), part)
                             losses = {**losses, "dry": Loss(off, self._training.dry_weight)}
+                        if own and self._training.ssim_weight:
+                            off = 1 - ssim(outputs.image, part.clean).mean()
+                            weight = self._training.ssim_weight
+                            losses = {**losses, "dissimilarity": Loss(off, weight)}
                     total = weighted_sum(losses)
                 with self.timed(f"{phase.name}: backward"):
                     self._backward(total / len(parts))

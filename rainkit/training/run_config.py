@@ -132,11 +132,13 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
             f"training.crop = {training.crop}: whole pictures are not cropped; set "
             "training.crop = 0 or training.whole = 0"
         )
-    if training.dry_weight and method.training_data == "frames":
-        raise UsageError(
-            f"training.dry_weight = {training.dry_weight:g}: {method.name} learns from frames, "
-            "which have no clean picture; set training.dry_weight = 0"
-        )
+    if method.training_data == "frames":
+        for name in ("dry_weight", "ssim_weight"):
+            if weight := getattr(training, name):
+                raise UsageError(
+                    f"training.{name} = {weight:g}: {method.name} learns from frames, "
+                    f"which have no clean picture; set training.{name} = 0"
+                )
     if training.schedule == "plateau":
         _refuse_plateau(request)
     if not 0 <= request.seed < 2**32:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rainkit.api import Training
 from rainkit.errors import MethodError
+from rainkit.losses import ssim
 from rainkit.objective import Derained, Loss, Objective, Pair, Phase
 from rainkit.precision import choose_runtime
 from rainkit.training.phases import Phases
@@ -179,6 +180,20 @@ def test_dry_pixels_count_more_if_asked() -> None:
     )
     soaked = Pair(clean + 0.2, clean)
     assert phases.step([soaked], 1, Plateau())[0]["generator/dry"] == 0
+
+
+def test_structure_counts_beside_the_methods_own_losses_if_asked() -> None:
+    objective = _Objective()
+    twin = copy.deepcopy(objective)
+    phases = _phases(objective, dataclasses.replace(TRAINING, ssim_weight=0.5))
+    with torch.no_grad():
+        derained = phases.network(BATCH.rainy).image
+        expected = 1 - ssim(derained, BATCH.clean).mean()
+    losses, rates = phases.step([BATCH], 0, Plateau())
+    torch.testing.assert_close(losses["generator/dissimilarity"], expected)
+    assert rates["generator/dissimilarity/weight"] == 0.5
+    plain = _phases(twin).step([BATCH], 0, Plateau())[0]
+    torch.testing.assert_close(losses["generator/total"], plain["generator/total"] + 0.5 * expected)
 
 
 def test_an_objective_of_one_phase_has_a_loss_without_a_phase() -> None:

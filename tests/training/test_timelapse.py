@@ -182,8 +182,9 @@ def test_data_of_the_other_kind_is_refused(
         training.train(timelapse(data=painted))
     with pytest.raises(UsageError, match=r"--pairs: .* use --scenes, or --clean"):
         training.train(timelapse(data=DataRequest(pairs=(str(pairs),))))
-    with pytest.raises(UsageError, match=r"dry_weight = 1: .* frames, which have no clean"):
-        training.train(timelapse(settings=("training.dry_weight=1",)))
+    for name in ("dry_weight", "ssim_weight"):
+        with pytest.raises(UsageError, match=rf"{name} = 1: .* frames, which have no clean"):
+            training.train(timelapse(settings=(f"training.{name}=1",)))
 
 
 def test_a_method_of_pairs_learns_from_frames_and_the_mean_of_the_others(
