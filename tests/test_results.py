@@ -113,6 +113,11 @@ def test_gains_stand_beside_those_of_the_paper(results, tiny_method, tmp_path, m
     (tmp_path / method.name).mkdir()
     (tmp_path / method.name / "ablation.json").write_text(json.dumps({"runs": runs}))
     assert results.claims_table([method], tmp_path).endswith("+0.50 dB / +0.0000 | PSNR alone |")
+    runs[1] |= {"problem": "its results become black", "scores": {}}
+    (tmp_path / method.name / "ablation.json").write_text(json.dumps({"runs": runs}))
+    assert results.claims_table([method], tmp_path).endswith(
+        "without it the training fails | yes |"
+    )
 
 
 def test_figures_of_other_weights_are_measured_anew(results, tiny_method, tmp_path):

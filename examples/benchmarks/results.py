@@ -551,6 +551,7 @@ def ablation_tables(folder: Path) -> str:
         steps = ", ".join(dict.fromkeys(str(run.steps) for run in runs if not run.problem))
         lines += ["", f"`{found.method}`, {steps} steps:", ""]
         lines += markdown(ablation.columns(found), ablation.rows(found, bold=True))
+        lines += [f"\n`{run.variant}`: {run.problem}." for run in runs if run.problem]
     return "\n".join(lines[1:]) if lines else "None yet."
 
 
@@ -561,23 +562,23 @@ def claims_table(methods: Sequence[Method], folder: Path) -> str:
     for claim in CLAIMS:
         if claim.method not in installed:
             continue
-        runs = {
-            run["variant"]: run
-            for run in read(folder / claim.method / "ablation.json").get("runs", ())
-            if run["scores"] and not run["problem"]
-        }
+        told = read(folder / claim.method / "ablation.json").get("runs", ())
+        runs = {run["variant"]: run for run in told if run["scores"] and not run["problem"]}
+        failed = {run["variant"] for run in told if run["problem"]}
         here = None
         if claim.variant in runs and claim.without in runs:
             with_it, without = (mean_scores(runs[v]) for v in (claim.variant, claim.without))
             here = with_it[0] - without[0], with_it[1] - without[1]
+        found = (gain_cell(here), verdict(here)) if here else ("not trained", "")
+        if claim.variant in runs and claim.without in failed:
+            found = "without it the training fails", "yes"
         printed = printed_gain(installed[claim.method], claim)
         lines.append(
             [
                 f"`{claim.method}`",
                 claim.part,
                 gain_cell(printed) if printed else "no figures",
-                gain_cell(here) if here else "not trained",
-                verdict(here) if here else "",
+                *found,
             ]
         )
     columns = ("method", "what is added", "published gain", "gain here", "holds here")
