@@ -39,7 +39,7 @@ def infer(tiny_weights: Path):
 
 
 def test_a_folder(infer, photos: Path):
-    result = infer(photos)
+    result = infer(photos, "--precision", "fp32")
     assert result.exit_code == 0, result.stderr
     assert "2 pictures derained" in result.stdout
     assert "on cpu (fp32), backend eager, with tiny" in result.stdout

@@ -221,6 +221,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from rainkit import inference
+from rainkit.runtime_options import RuntimeOptions
 known, done = Path.replace, []
 def replace(self, target):
     if len(done) == 3:
@@ -229,7 +230,8 @@ def replace(self, target):
     return known(self, target)
 Path.replace = replace
 inference.infer(inference.InferRequest(
-    inputs=({folder!r},), method="tiny", weights={weights!r}, output=Path({out!r})))
+    inputs=({folder!r},), method="tiny", weights={weights!r}, output=Path({out!r}),
+    options=RuntimeOptions.parse(device="cpu", precision="fp32")))
 """
 
 
