@@ -116,7 +116,7 @@ def test_gains_stand_beside_those_of_the_paper(results, tiny_method, tmp_path, m
     runs[1] |= {"problem": "its results become black", "scores": {}}
     (tmp_path / method.name / "ablation.json").write_text(json.dumps({"runs": runs}))
     assert results.claims_table([method], tmp_path).endswith(
-        "without it the training fails | yes |"
+        "its training fails without it | see below why |"
     )
 
 

@@ -270,7 +270,7 @@ given = dict(method=method, folder=pathlib.Path(folder), settings=tuple(settings
              precision=precision, threads=int(threads), keep=False, against="plain")
 known = {field.name for field in dataclasses.fields(pace.Job)}
 side = pace.Rainkit(pace.Job(**{name: each for name, each in given.items() if name in known}))
-print("ready", flush=True)
+print(side.setup.runtime.precision, flush=True)
 for _ in sys.stdin:
     began = time.process_time()
     side.step()
@@ -291,7 +291,7 @@ for _ in sys.stdin:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.recv()
+        self.precision = self._told()
 
     def send(self, what: str | None) -> None:
         """Ask for a step, or end the process by None."""
@@ -302,11 +302,14 @@ for _ in sys.stdin:
                 print(what, file=self.process.stdin, flush=True)
 
     def recv(self) -> float:
-        """Return the processor time of the step; NaN if it is only ready."""
+        """Return the processor time of the step in seconds."""
+        return float(self._told())
+
+    def _told(self) -> str:
         line = "" if self.process.stdout is None else self.process.stdout.readline()
         if not line:
             sys.exit("--against: the other checkout's rainkit ended, see above")
-        return float("nan") if line == "ready\n" else float(line)
+        return line.strip()
 
 
 def measure_checkouts(job: Job, rounds: int) -> Row:
@@ -316,7 +319,7 @@ def measure_checkouts(job: Job, rounds: int) -> Row:
     steps = _turns(sides, "step", rounds)
     for side in sides:
         side.send(None)
-    return Row(job.method, job.precision, steps)
+    return Row(job.method, sides[1].precision, steps)
 
 
 def measure(job: Job, pictures: Sequence[Tensor], rounds: int) -> Row:
@@ -389,9 +392,10 @@ def make_data(folder: Path) -> list[Tensor]:
 def table(rows: Sequence[Row], against: str) -> Table:
     """One line per method."""
     shown = Table("method", "rainkit in")
-    other = against if against in ("plain", "nhwc") else "other"
-    timed = [("training", "steps/s"), ("validation", "pictures/s")]
-    for what, unit in timed[: 2 if other != "other" else 1]:
+    other, timed = against, {"training": "steps/s", "validation": "pictures/s"}
+    if not any(row.pictures for row in rows):
+        other, timed = "other", {"training": "steps/s"}
+    for what, unit in timed.items():
         for heading in (f"{other} {unit}", f"rainkit {unit}", f"{what} ratio"):
             shown.add_column(heading, justify="right")
     for row in rows:

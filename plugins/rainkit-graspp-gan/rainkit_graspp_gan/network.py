@@ -25,7 +25,7 @@ RATES = (1, 2, 4)
 
 
 class Convolution(nn.Conv2d):
-    """A convolution of stride 1 that keeps the picture's size, padded by reflection.
+    """A convolution of stride 1 that keeps the picture's size; its padding reflects by default.
 
     It computes what ``nn.Conv2d`` computes. Autocast on a processor pads in float32, which costs
     two copies of every map; here maps are padded in the type that they have.
@@ -41,16 +41,17 @@ class Convolution(nn.Conv2d):
         padding_mode: Literal["reflect", "zeros"] = "reflect",
         bias: bool = True,
     ) -> None:
+        reach = dilation * (kernel // 2)
         super().__init__(
             inputs,
             outputs,
             kernel,
-            padding=dilation * (kernel // 2),
+            padding=reach,
             dilation=dilation,
             padding_mode=padding_mode,
             bias=bias,
         )
-        self.reach = dilation * (kernel // 2)
+        self.reach = reach
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] -> [B, outputs, H, W]."""
