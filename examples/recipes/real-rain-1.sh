@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Four methods trained on from their shipped weights, on tone-matched pairs and rain on the fly.
+# Methods trained on from their shipped weights, on tone-matched pairs and rain on the fly.
 #
 #   bash examples/recipes/real-rain-1.sh PHOTOS RAIN PAIRS WEIGHTS OUT [OPTION OF rainkit train...]
 #   METHOD=granet bash examples/recipes/real-rain-1.sh ...
 #
 # PHOTOS are clean photographs. RAIN holds the training pairs of Rain800, side by side as published.
 # PAIRS is validated on and shares no scene with either. WEIGHTS is the safetensors file to start
-# from, or - to start from nothing. METHOD is graspp-gan (the default), resguidenet, granet or
-# freq-gan, which is trained in the paper's recurrence, whatever that of the weights is. A run that
-# was stopped is resumed.
+# from, or - to start from nothing. METHOD is graspp-gan (the default), resguidenet, granet, prenet
+# or freq-gan, which is trained in the paper's recurrence, whatever that of the weights is. A run
+# that was stopped is resumed.
 #
 # 35 % of the samples (PAIRS_PERCENT, from 1 to 99) are pairs whose clean side gets the tone of the
 # rainy one; 65 % are photographs with rain on the fly, without dimming and without darkening tone
@@ -29,8 +29,9 @@ case $method in
   graspp-gan) own=(--set objective.alone_epochs=1000) ;;
   granet) steps=10000 batch=4 ;;
   freq-gan) steps=6000 batch=4 own=(--variant default --set objective.adversarial=0) ;;
+  prenet) steps=6000 batch=4 ;;
   resguidenet) ;;
-  *) echo "$0: METHOD is graspp-gan, resguidenet, granet or freq-gan, not $method" >&2; exit 2 ;;
+  *) echo "$0: METHOD is graspp-gan, resguidenet, granet, freq-gan or prenet, not $method" >&2; exit 2 ;;
 esac
 
 if [ -e "$out/run.json" ]; then

@@ -7,7 +7,7 @@
 # PHOTOS are clean photographs, and STREAKS pictures of streaks on black. RAIN holds the training
 # pairs of Rain800, side by side as published. PAIRS is validated on and shares no scene with either.
 # WEIGHTS is the safetensors file to start from, or - to start from nothing. METHOD is graspp-gan
-# (the default), resguidenet, granet or freq-gan. A run that was stopped is resumed.
+# (the default), resguidenet, granet, freq-gan or prenet. A run that was stopped is resumed.
 #
 # As real-rain-1.sh, and besides: rain is drawn in all kinds that rain_realism.py finds in photographs
 # (dashes, near and blurred streaks, beads, layers, faint rain), a part of it from STREAKS; lines of

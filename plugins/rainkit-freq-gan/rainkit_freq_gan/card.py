@@ -89,6 +89,7 @@ WEIGHTS = (
             misc     | 7        | 20.32/.7168 | 18.85/.6574
             """
         ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.597),
         gflop=532.7,
     ),
 )
