@@ -56,6 +56,29 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v3",
+        variant="default",
+        spare_traces=True,
+        sha256="a4260f6c98a056af35951aafbefaf9db7ec4b1012ee7abb97d4be7221112733e",
+        file="weights/rain-v3.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 32.12/.9430 | 26.23/.8204
+            rain100h | 25       | 25.21/.8105 | 13.83/.3598
+            rain200h | 15       | 24.97/.8057 | 14.06/.3873
+            rain800  | 15       | 21.90/.8138 | 21.67/.665
+            misc     | 7        | 21.01/.7168 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.706),
+        gflop=429.2,
+    ),
+    Weights(
         tag="rain-v2",
         variant="default",
         spare_traces=True,
