@@ -304,7 +304,8 @@ def measure(row: Row, sets: Sequence[Dataset], given: argparse.Namespace) -> Non
     limit = [] if given.limit is None else ["--limit", given.limit]
     told = rainkit(
         *("eval", *(each.root for each in sets), "-m", f"{row.which}@{row.label}", *limit),
-        *("--protocol", PROTOCOL, "--metric", "tone_psnr", "-o", folder, "--overwrite", "--json"),
+        *("--protocol", PROTOCOL, "--metric", "tone_psnr", "--alone"),
+        *("-o", folder, "--overwrite", "--json"),
     )
     for result in told["results"]:
         figures = {name: result["summary"][name]["mean"] for name in ("psnr", "ssim", "tone_psnr")}

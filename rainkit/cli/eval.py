@@ -73,6 +73,15 @@ def evaluate(
     precision: Precision = choices.Precision.AUTO,
     tile: Tile = "auto",
     effort: Effort = "full",
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone",
+            help="Score what networks give by themselves, without the traces that results get back,"
+            " as the tables of model cards do.",
+            rich_help_panel=o.WHAT,
+        ),
+    ] = False,
     engine: EngineChoice = choices.Engine.LOCAL,
 ) -> None:
     """Score methods on pairs of rainy and clean pictures.
@@ -105,7 +114,13 @@ def evaluate(
         )
     if rows.published and not methods:
         raise UsageError("--also published shows figures of methods' papers: give --method NAME")
-    options = RuntimeOptions.parse(device=device, precision=precision, tile=tile, effort=effort)
+    options = RuntimeOptions.parse(
+        device=device,
+        precision=precision,
+        tile=tile,
+        effort=effort,
+        spare_traces=False if alone else None,
+    )
     chosen = choose_methods(methods or ())
     printed: tuple[PublishedRow, ...] = ()
     if rows.published:

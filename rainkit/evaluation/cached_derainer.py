@@ -273,6 +273,7 @@ class CachedDerainer:
             "weights": {"name": file.name, "variant": file.variant, "sha256": file.sha256},
             "runtime": self._derainer.runtime.describe(),
             **({} if effort.whole else {"effort": asdict(effort)}),
+            **({"spare_traces": False} if request.options.spare_traces is False else {}),
         }
         self.versions = versions() | {"torch": torch.__version__}
         self.caches: dict[str, Cache] = {}
@@ -388,7 +389,9 @@ def _label(request: DerainerRequest, file: WeightsFile) -> str:
     effort = request.options.effort
     if effort.blocks is not None:
         name += f", {counted(effort.blocks, 'block')}"
-    return name if effort.stop_below is None else f"{name}, effort {effort}"
+    if effort.stop_below is not None:
+        name += f", effort {effort}"
+    return f"{name}, alone" if request.options.spare_traces is False else name
 
 
 def _levels(part: NDArray[np.float32]) -> RGB8:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rainkit import images, inference
+
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
@@ -175,6 +177,24 @@ def test_scoring_again_does_not_derain_again(rainkit, pairs, tmp_path):
         third, _ = run("--overwrite")
     assert third[0] != first[0][0], "another rainy picture is derained"
     assert third[1] == first[0][1]
+
+
+def test_networks_alone_are_scored_without_the_traces_given_back(rainkit, pairs, tmp_path):
+    """The tables of the cards are made so; the method declares that results get them back."""
+    out = tmp_path / "scores"
+    kept = out / "restored" / "resguidenet" / "wet" / "a.png"
+    asked = ("eval", "-m", "resguidenet", pairs, "--device", "cpu", "-o", out, "--json")
+    found = {}
+    for alone in (False, True):
+        told = json.loads(rainkit(*asked, *(["--alone", "--overwrite"] if alone else []))[1])
+        assert told.get("spare_traces", True) is not alone
+        assert ("resguidenet, alone" in (out / "table.md").read_text()) is alone
+        rainy = images.read(pairs / "rainy" / "a.png").rgb
+        network = inference.load("resguidenet", device="cpu", spare_traces=not alone)
+        made = np.asarray(network.derain(rainy), np.int16)
+        found[alone] = np.asarray(images.read(kept).rgb, np.int16)
+        assert np.abs(found[alone] - made).max() <= 1
+    assert np.abs(found[True] - found[False]).max() > 2
 
 
 def test_a_kept_picture_that_somebody_changed_is_made_again(rainkit, pairs, tmp_path):

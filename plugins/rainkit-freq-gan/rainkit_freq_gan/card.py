@@ -25,6 +25,9 @@ PAPER = Paper(
     ),
 )
 
+_PHOTOGRAPHS = "359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly"
+_PAIRS = "and 473 training pairs of Rain800 with matched tone"
+
 WEIGHTS = (
     Weights(
         tag="rain-v5",
@@ -33,8 +36,7 @@ WEIGHTS = (
         sha256="9abb4540c2b4a6c1699ab019a2c5f6ca7afc05ce07c58d17ccf4ff3b045b7e94",
         file="weights/rain-v5.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
-        "473 training pairs of Rain800 with matched tone",
+        trained_on=f"{_PHOTOGRAPHS}, {_PAIRS}",
         recipe="examples/recipes/real-rain-3.sh",
         results=measured_table(
             """
@@ -56,8 +58,7 @@ WEIGHTS = (
         sha256="4bbe0c43a0b8ee3ca5095d8a62b524efa8eabf8995cc4299d2f67fcb8ec439c6",
         file="weights/rain-v6.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
-        "473 training pairs of Rain800 with matched tone",
+        trained_on=f"{_PHOTOGRAPHS}, {_PAIRS}",
         recipe="examples/recipes/real-rain-3.sh",
         results=measured_table(
             """
@@ -79,7 +80,7 @@ WEIGHTS = (
         sha256="379a45ecbcadd3ac7c377b49004bf2ed4bafd0837f504043a4df1038c7253b0c",
         file="weights/rain-v2.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
+        trained_on=_PHOTOGRAPHS,
         recipe="examples/recipes/freq-gan.toml",
         results=measured_table(
             """
@@ -100,7 +101,7 @@ WEIGHTS = (
         sha256="17c6cf1ed2e01cb805f035559f58422318623dd28ff85e4414511beb02a43ef2",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
+        trained_on=_PHOTOGRAPHS,
         recipe="examples/recipes/freq-gan.toml",
         results=measured_table(
             """

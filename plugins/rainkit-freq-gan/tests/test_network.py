@@ -199,11 +199,19 @@ def test_one_stage_equals_the_first_of_six() -> None:
     assert not torch.equal(first, last)
 
 
-@pytest.mark.parametrize("tag", ["rain-v1", "rain-v2", "rain-v5"])
-def test_weights_of_the_old_recurrence_run_in_it(tag: str) -> None:
-    """Their tensors fit both forms, but give other pictures in the paper's."""
+@pytest.mark.parametrize(
+    ("tag", "variant", "recurrence"),
+    [
+        ("rain-v1", "blocks-state", "blocks"),
+        ("rain-v2", "blocks-state", "blocks"),
+        ("rain-v5", "blocks-state", "blocks"),
+        ("rain-v6", "default", "lstm"),
+    ],
+)
+def test_weights_run_in_their_own_recurrence(tag: str, variant: str, recurrence: str) -> None:
+    """Their tensors fit both forms, but give other pictures in the other one."""
     file = weights.find(METHOD, tag)
-    assert (file.variant, file.network.recurrence) == ("blocks-state", "blocks")
+    assert (file.variant, file.network.recurrence) == (variant, recurrence)
     network = weights.load(networks.build(METHOD, file.network), file).eval()
     state = network.state_dict()
     y = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
@@ -213,12 +221,14 @@ def test_weights_of_the_old_recurrence_run_in_it(tag: str) -> None:
         for _ in range(6):
             seen = torch.cat([layers["base"], layers["detail"], x], 1)
             h, c = _gated(F.relu(_conv(seen, state, "f_in")), h, c, state)
-            h = _blocks(h, state, file.network)
-            x = _conv(h, state, "f_out") + y
+            z = _blocks(h, state, file.network)
+            x = _conv(z, state, "f_out") + y
+            h = z if recurrence == "blocks" else h
         torch.testing.assert_close(network(y).image, x)
-        papers = FreqGAN(METHOD.default.network).eval()
-        papers.load_state_dict(state)
-        assert (papers(y).image - x).abs().max() > 1 / 255
+        other = {"lstm": "blocks", "blocks": "lstm"}[recurrence]
+        others = FreqGAN(replace(file.network, recurrence=other)).eval()
+        others.load_state_dict(state)
+        assert (others(y).image - x).abs().max() > 1 / 255
 
 
 def test_a_file_that_names_no_recurrence_is_of_the_old_one(tmp_path: Path) -> None:

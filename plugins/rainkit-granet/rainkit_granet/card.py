@@ -54,6 +54,9 @@ PAPER = Paper(
     results=_RESULTS,
 )
 
+_PHOTOGRAPHS = "359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly"
+_PAIRS = "and 473 training pairs of Rain800 with matched tone"
+
 WEIGHTS = (
     Weights(
         tag="rain-v3",
@@ -62,8 +65,7 @@ WEIGHTS = (
         sha256="a4260f6c98a056af35951aafbefaf9db7ec4b1012ee7abb97d4be7221112733e",
         file="weights/rain-v3.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
-        "473 training pairs of Rain800 with matched tone",
+        trained_on=f"{_PHOTOGRAPHS}, {_PAIRS}",
         recipe="examples/recipes/real-rain-3.sh",
         results=measured_table(
             """
@@ -85,8 +87,7 @@ WEIGHTS = (
         sha256="88594942dbbe5c0d8a4312308cc84d9efe5c1811238fd087c870c9ea8e03a97a",
         file="weights/rain-v2.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
-        "473 training pairs of Rain800 with matched tone",
+        trained_on=f"{_PHOTOGRAPHS}, {_PAIRS}",
         recipe="examples/recipes/real-rain-3.sh",
         results=measured_table(
             """
@@ -108,7 +109,7 @@ WEIGHTS = (
         sha256="a30dc1b0fe280f64de2dff5f90667339623767409244d5a45a952d3897afdc87",
         file="weights/rain-v1.safetensors",
         licence="Apache-2.0",
-        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly",
+        trained_on=_PHOTOGRAPHS,
         recipe="examples/recipes/granet.toml",
         results=measured_table(
             """
