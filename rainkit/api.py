@@ -392,7 +392,9 @@ class Weights:
 class Training:
     """Settings of a training: the core defines them, a plugin sets its paper's values."""
 
-    optimiser: Literal["adam", "adamw", "rmsprop"] = option("adam", "optimiser of every phase")
+    optimiser: Literal["adam", "adamw", "muon", "rmsprop"] = option(
+        "adam", "optimiser of every phase; muon steps kernels so, and vectors by Adam"
+    )
     lr: float = option(1e-3, "learning rate after warm-up", gt=0)
     beta1: float = option(0.9, "Adam: decay of the first moment", ge=0, lt=1)
     beta2: float = option(0.999, "Adam: decay of the second moment; RMSProp: its alpha", ge=0, lt=1)

@@ -410,6 +410,11 @@ def _optimiser(training: Training, module: nn.Module) -> torch.optim.Optimizer:
     own, decay = module.parameters(), training.weight_decay
     if training.optimiser == "rmsprop":
         return torch.optim.RMSprop(own, training.lr, alpha=training.beta2, weight_decay=decay)
+    if training.optimiser == "muon":
+        from timm.optim import Muon  # type: ignore[attr-defined]
+
+        betas = training.beta1, training.beta2
+        return Muon(own, training.lr, weight_decay=decay, betas=betas, nesterov=True)
     kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
     return kind(own, training.lr, (training.beta1, training.beta2), weight_decay=decay)
 

@@ -277,7 +277,13 @@ Rates = dict[str, float]
 def _optimiser(
     training: Training, module: nn.Module, own: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """Return the optimiser of a module's own parameters; its biases and vectors do not decay."""
+    """Return the optimiser of a module's own parameters; its biases and vectors do not decay.
+
+    Muon makes the momentum of each kernel, as a matrix of (out, in * height * width), orthogonal
+    before it steps, and scales the step as Adam's would be, so that a rate for Adam suits it (Liu
+    et al., Muon is scalable for LLM training, 2025, section 2.2). Vectors, and kernels of less than
+    four rows, step by Adam with Nesterov's momentum.
+    """
     decay, groups = training.weight_decay, cast("Any", own)
     if decay:
         from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
@@ -285,6 +291,11 @@ def _optimiser(
         groups = param_groups_weight_decay(module, decay)
     if training.optimiser == "rmsprop":
         return torch.optim.RMSprop(groups, training.lr, alpha=training.beta2, weight_decay=decay)
+    if training.optimiser == "muon":
+        from timm.optim import Muon  # type: ignore[attr-defined]
+
+        betas = training.beta1, training.beta2
+        return Muon(groups, training.lr, weight_decay=decay, betas=betas, nesterov=True)
     kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, training.lr, (training.beta1, training.beta2), weight_decay=decay)
 

@@ -224,7 +224,8 @@ def plan(request: TrainRequest) -> Plan:
     trained = sum(sizes.values())
     everything = sum(_bytes(module) for module in (setup.network, objective))
     count, _, _, side = setup.part
-    slots = 1 if training.optimiser == "rmsprop" else 2
+    # Muon keeps one moment of a matrix, and two of a vector, which is small.
+    slots = 1 if training.optimiser in ("rmsprop", "muon") else 2
     memory = {
         "weights": everything,
         "gradients": 4 * trained,

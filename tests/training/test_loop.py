@@ -68,9 +68,11 @@ def test_a_run_leaves_weights_checkpoints_logs_and_its_record(adversarial_for) -
     assert "photos" not in str(file.header), "weights do not tell the folders of one machine"
 
 
-def test_a_resumed_run_ends_in_the_same_bits(adversarial_for) -> None:
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_a_resumed_run_ends_in_the_same_bits(optimiser: str, adversarial_for) -> None:
     """Weights, average, critic and optimisers, with augmentation and rain on the fly."""
-    whole = adversarial_for("whole", settings=("training.steps=9",), keep=9)
+    settings = ("training.steps=9", f"training.optimiser={optimiser}")
+    whole = adversarial_for("whole", settings=settings, keep=9)
     training.train(whole)
     cut = whole.run.with_name("cut")
     shutil.copytree(whole.run, cut)
@@ -86,6 +88,9 @@ def test_a_resumed_run_ends_in_the_same_bits(adversarial_for) -> None:
         for run in (whole.run, cut)
     )
     assert first.pop("data") == second.pop("data")
+    for name in first["optimisers"]:
+        groups = [state["optimisers"][name].pop("param_groups") for state in (first, second)]
+        assert groups[0] == groups[1]
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert first["optimisers"]["critic"]["state"], "the critic has stepped"
     assert _scalars(whole.run)["generator/l2"] == _scalars(cut)["generator/l2"]
