@@ -150,7 +150,7 @@ class RainDistribution:
         veiled = rng.random() < self.veiled
         taken = float(rng.uniform(0.0, self.veil_most))
         changes["airlight_grey"] = float(rng.uniform(140.0, 240.0))
-        settings = RainSettings(**changes)
+        settings = RainSettings(**_within_bounds(changes))
         if not veiled:
             return settings, None
         assert settings.rate_mm_h is not None  # noqa: S101 - every kind sets it
@@ -306,6 +306,17 @@ def _near(rng: np.random.Generator) -> dict[str, Any]:
         "focal_mm": log_uniform(rng, 18.0, 50.0),
         "f_number": log_uniform(rng, 1.8, 8.0),
         "focus_m": float(rng.uniform(2.0, 10.0)),
+    }
+
+
+def _within_bounds(changes: dict[str, Any]) -> dict[str, Any]:
+    """Bring what was drawn within the bounds of settings, which products of factors may pass."""
+    bounds = {item.name: item.metadata for item in fields(RainSettings)}
+    return {
+        name: min(max(value, bounds[name]["low"]), bounds[name]["high"])
+        if isinstance(value, float) and "low" in bounds[name]
+        else value
+        for name, value in changes.items()
     }
 
 

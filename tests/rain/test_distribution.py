@@ -205,3 +205,17 @@ def test_dense_rain_is_never_bright() -> None:
     drawn = [rain for rain, _ in draws(only("dense", bright=1.0), 100)]
     assert max(rain.streak_gain for rain in drawn) < 66 * 1.7001
     assert min(rain.rate_mm_h for rain in drawn if rain.rate_mm_h is not None) >= 80
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_product_of_factors_leaves_the_bounds_of_settings(kind: str) -> None:
+    """A rare sample of strong, opaque, blurred rain would end a training after hours."""
+    shares = {"bright": 1.0, "defocused": 1.0, "blur_most_px": 8.0, "layered": 1.0, "veiled": 0.5}
+    strong = only(kind, **shares, gain_low=5.0, gain_high=500.0)
+    drawn = draws(strong, 200)
+    if kind != "dense":
+        assert any(settings.streak_gain == 2000.0 for settings, _ in drawn), "the bound is met"
+    grey = np.full((24, 32, 3), 60, np.uint8)
+    for place, (settings, _) in enumerate(drawn[:5]):
+        rain = sample_rain(grey, settings, (place,), frame_width=200)
+        assert paint(grey, strong.vary(rain, grey, (place,)), (place,)).rainy.shape == grey.shape
