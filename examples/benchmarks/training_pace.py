@@ -139,12 +139,13 @@ class Plain:
             sys.exit(f"{method.name} cannot be trained")
         self.objective: Objective[Any] = plugins.resolve(method.objective)(settings.objective)
         self.modules = {phase.name: self._module(phase) for phase in self.objective.phases}
-        self.optimisers = {
-            phase.name: _optimiser(
-                dataclasses.replace(training, **phase.training), self.modules[phase.name]
-            )
-            for phase in self.objective.phases
-        }
+        # Checkouts that --against compares may be older than this function.
+        from rainkit.training.phases import build_optimiser
+
+        self.optimisers = {}
+        for phase in self.objective.phases:
+            module, own = self.modules[phase.name], dataclasses.replace(training, **phase.training)
+            self.optimisers[phase.name] = build_optimiser(own, module, list(module.parameters()))
         last = training.steps - 1
         self.progress = Progress(last, training.steps, last / training.epoch_steps)
         kind = Frames if method.training_data == "frames" else Pair
@@ -404,19 +405,6 @@ def table(rows: Sequence[Row], against: str) -> Table:
             cells += [*(f"{1 / each:.3g}" for each in row.pictures), f"{row.validation:.2f}"]
         shown.add_row(row.method, row.precision, *cells)
     return shown
-
-
-def _optimiser(training: Training, module: nn.Module) -> torch.optim.Optimizer:
-    own, decay = module.parameters(), training.weight_decay
-    if training.optimiser == "rmsprop":
-        return torch.optim.RMSprop(own, training.lr, alpha=training.beta2, weight_decay=decay)
-    if training.optimiser == "muon":
-        from timm.optim import Muon  # type: ignore[attr-defined]
-
-        betas = training.beta1, training.beta2
-        return Muon(own, training.lr, weight_decay=decay, betas=betas, nesterov=True)
-    kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
-    return kind(own, training.lr, (training.beta1, training.beta2), weight_decay=decay)
 
 
 def _detached(outputs: Derained) -> Derained:

@@ -22,7 +22,7 @@ from rainkit.training.schedules import Plateau, learning_rate
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Phases"]
+__all__ = ["Phases", "build_optimiser"]
 
 
 class Phases:
@@ -73,7 +73,7 @@ class Phases:
             for phase in objective.phases
         }
         self._optimisers = {
-            phase.name: _optimiser(
+            phase.name: build_optimiser(
                 self._settings(phase), self._module(phase), self._own[phase.name]
             )
             for phase in objective.phases
@@ -274,7 +274,7 @@ Rates = dict[str, float]
 """Learning rates by ``<phase>/lr``, and other numbers that the loop sets."""
 
 
-def _optimiser(
+def build_optimiser(
     training: Training, module: nn.Module, own: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
     """Return the optimiser of a module's own parameters; its biases and vectors do not decay.
@@ -295,7 +295,14 @@ def _optimiser(
         from timm.optim import Muon  # type: ignore[attr-defined]
 
         betas = training.beta1, training.beta2
-        return Muon(groups, training.lr, weight_decay=decay, betas=betas, nesterov=True)
+        return Muon(
+            groups,
+            training.lr,
+            weight_decay=decay,
+            betas=betas,
+            nesterov=True,
+            adjust_lr_fn="match_rms_adamw",
+        )
     kind = torch.optim.AdamW if training.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, training.lr, (training.beta1, training.beta2), weight_decay=decay)
 
