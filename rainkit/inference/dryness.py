@@ -30,6 +30,8 @@ _FINE_SD, _AROUND_SD = 2.5, 3.0
 _GONE, _WHITE, _CLOSEST = 3.0, 250.0, 5.0
 """Grey levels above which light counts as taken off where colours are compared, those of the light
 that drops scatter, and its least distance from the scene's."""
+_MOST_SKEWED = 2.5
+"""Highest skewness that counts, which is that of photographs; drawings may have any."""
 _LINE, _BRIGHT = 9, 8.0
 """Pixels that lines are thinner than, and grey levels by which they stand out."""
 _FEWEST = 50
@@ -40,7 +42,8 @@ class Removed(NamedTuple):
     """Measures of what a method took off a picture.
 
     Attributes:
-        skewness: skewness of the fine details of the rainy picture; bright ones raise it.
+        skewness: skewness of the fine details of the rainy picture, at most 2.5; bright ones raise
+            it.
         tint: logarithm of the share of the energy of what was taken off that is not explained by
             a blend of the scene with white light, whose colour rain has. It is 0 if hardly
             anything was taken off.
@@ -64,14 +67,14 @@ class Removed(NamedTuple):
         fine = luma - cv2.GaussianBlur(luma, (0, 0), _FINE_SD)
         spread = max(float(np.mean(fine**2)), 1e-3)
         return cls(
-            skewness=float(np.mean(fine**3)) / spread**1.5,
+            skewness=min(float(np.mean(fine**3)) / spread**1.5, _MOST_SKEWED),
             tint=_tint(before, after, luma - left > _GONE),
             taken=_taken(luma, left),
         )
 
 
-_WEIGHTS = Removed(skewness=1.58, tint=-1.64, taken=6.01)
-_THRESHOLD = 7.81
+_WEIGHTS = Removed(skewness=1.88, tint=-1.55, taken=7.11)
+_THRESHOLD = 7.16
 """What the weighted sum of the measures is at least if there was rain."""
 
 

@@ -10,7 +10,8 @@ light, in streaks, and where it falls there is much of it. So the change is spli
 - where most pixels are as good as dry, the local mean of what was taken off them is a shift of
   colour, and is given back;
 - what is then fainter than a threshold is given back, too. The threshold is the lower, the more
-  rain was found around: in a downpour it is a fraction of a level, in a dry picture up to 16.
+  of the area around holds rain: where rain covers everything it is a fraction of a level, in a
+  dry picture up to 16.
 
 ``docs/benchmarks/dry.md`` has what this is worth.
 """
@@ -35,8 +36,12 @@ _DRY = 4.0
 _DRY_SHARES = 0.3, 0.7
 """Shares of dry pixels around a place between which the shift of colour is given back."""
 
-_ENERGY = 200.0
-"""Product of the threshold and of the mean square around, in cubed grey levels."""
+_FULL = 4.0
+"""Grey levels from which on all rain counts alike, so that much faint rain counts more than one
+bright streak."""
+
+_AMOUNT = 8.0
+"""Product of the threshold and of the mean square around of what counts, in cubed grey levels."""
 
 _HIGHEST = 16.0
 """Highest threshold in grey levels; below a half of it all is given back."""
@@ -95,8 +100,8 @@ def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane, Plane
     height, width = rainy.shape[:2]
     block = max(1, min(_BLOCK, min(height, width) // 8))
     size = -(-height // block), -(-width // block)
-    # Dry pixels, what was taken off these (three channels), the energy of what was taken off, and
-    # white pixels.
+    # Dry pixels, what was taken off these (three channels), how much of the rain counts, and white
+    # pixels.
     sums = np.empty((*size, 6), np.float32)
     rows = _BAND // block * block
     for top in range(0, height, rows):
@@ -105,7 +110,8 @@ def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane, Plane
         luma = _luma(rain)
         dry = np.clip(2 - np.abs(luma) / _DRY, 0, 1)
         white = levels.min(axis=2) >= sum(_WHITE) / 2
-        layers = np.dstack([dry, rain * dry[..., None], luma * luma, white])
+        counted = np.minimum(np.abs(luma), _FULL) ** 2
+        layers = np.dstack([dry, rain * dry[..., None], counted, white])
         down, right = -rain.shape[0] % block, -rain.shape[1] % block
         if down or right:
             layers = cv2.copyMakeBorder(layers, 0, down, 0, right, cv2.BORDER_REPLICATE)
@@ -115,17 +121,18 @@ def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane, Plane
     near = _blurred(sums[..., :4], _SHIFT_SIDE / block)
     dry_share = near[..., :1]
     given_back = _smooth_step(dry_share, *_DRY_SHARES)
-    shift = near[..., 1:] / np.maximum(dry_share, 1e-3) * given_back
+    shift = np.asarray(near[..., 1:] / np.maximum(dry_share, 1e-3) * given_back, np.float32)
     # Rain over a bright sky is faint, but it is rain if there is much of it elsewhere.
-    energy = np.sqrt(np.maximum(_blurred(sums[..., 4:5], _RAIN_SIDE / block), sums[..., 4].mean()))
-    threshold = np.minimum(_ENERGY / np.maximum(energy, 1e-3) ** 2, _HIGHEST)
+    counted = np.maximum(sums[..., 4:5] - _luma(shift)[..., None] ** 2, 0)  # a shift is no rain
+    amount = np.maximum(_blurred(counted, _RAIN_SIDE / block), counted.mean())
+    threshold = np.minimum(_AMOUNT / np.maximum(amount, 1e-6), _HIGHEST)
     areas = cv2.morphologyEx(
         (sums[..., 5] == 1).astype(np.uint8), cv2.MORPH_OPEN, np.ones((_WHITE_BLOCKS,) * 2)
     )
     # Blocks at the rim are white in part; which of their pixels are, is seen at full size.
     areas = cv2.dilate(areas, np.ones((3, 3)))
     return (
-        np.asarray(shift, np.float32),
+        shift,
         np.asarray(threshold.squeeze(2), np.float32),
         np.asarray(areas, np.float32),
     )

@@ -35,6 +35,17 @@ def test_shifts_of_colour_and_faint_dents_are_given_back():
     np.testing.assert_array_equal(_spared(scene, shifted), scene)
 
 
+def test_faint_rain_is_taken_off_where_there_is_much_of_it():
+    """Streaks of 6 levels all over a picture are rain; a single one may be anything."""
+    scene = _scene(400, 120)
+    few, many = scene.copy(), scene.copy()
+    few[100:140, 60:62] += 6
+    many[:, ::6] += 6
+    many[:, 1::6] += 6
+    np.testing.assert_array_equal(_spared(few, scene), few)
+    np.testing.assert_allclose(_spared(many, scene), scene, atol=1)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_rain_is_taken_off_as_before_in_every_type_of_picture(kind: type):
     rng = np.random.default_rng(4)
