@@ -48,7 +48,7 @@ WEIGHTS = (
             misc     | 7        | 21.48/.7452 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.753),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.721),
         gflop=532.7,
     ),
     Weights(
@@ -70,7 +70,7 @@ WEIGHTS = (
             misc     | 7        | 21.04/.7317 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.760),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.726),
         gflop=532.7,
     ),
     Weights(
@@ -92,7 +92,7 @@ WEIGHTS = (
             misc     | 7        | 20.63/.7258 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.686),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.666),
         gflop=532.7,
     ),
     Weights(

@@ -128,7 +128,7 @@ WEIGHTS = (
             misc     | 7        | 20.34/.7213 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.607),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.588),
         gflop=67.6,
     ),
     Weights(
@@ -151,7 +151,7 @@ WEIGHTS = (
             misc     | 7        | 20.57/.7154 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.462),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.455),
         gflop=67.6,
     ),
     Weights(
@@ -173,7 +173,7 @@ WEIGHTS = (
             misc     | 7        | 20.19/.7121 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.431),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.433),
         gflop=67.6,
     ),
 )
