@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -22,7 +23,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rainkit import images
 from rainkit.api import RAIN
@@ -267,18 +269,21 @@ class _Line:
         """
         while self._computing:
             jobs, future = self._computing[0]
-            if future is not None and not (wait or future.done()):
-                break
-            self._computing.popleft()
+            if future is not None:
+                if not (wait or future.done()):
+                    break
+                _wait_for(future)
             wait = False
-            if future is None:
-                self._writing.append((0, Finished(untried(jobs[0], ""))))
-            elif not future.cancelled() and not isinstance(future.exception(), _Stopped):
-                for job, computed in zip(jobs, future.result(), strict=True):
-                    task = self._encoders.submit(self._encode, job, computed)
-                    self._writing.append((computed.read.nbytes, task))
-                    self._being_encoded += 1
-                    self._encoded_bytes += computed.read.nbytes
+            with _uninterrupted():
+                self._computing.popleft()
+                if future is None:
+                    self._writing.append((0, Finished(untried(jobs[0], ""))))
+                elif not future.cancelled() and not isinstance(future.exception(), _Stopped):
+                    for job, computed in zip(jobs, future.result(), strict=True):
+                        task = self._encoders.submit(self._encode, job, computed)
+                        self._writing.append((computed.read.nbytes, task))
+                        self._being_encoded += 1
+                        self._encoded_bytes += computed.read.nbytes
         while self._writing and (self._crowded() or _is_done(self._writing[0][1])):
             self._collect()
 
@@ -287,16 +292,48 @@ class _Line:
         return many > self._ahead or (many > 1 and self._encoded_bytes > MOST_BYTES)
 
     def _collect(self) -> None:
-        size, each = self._writing.popleft()
-        if isinstance(each, Finished):
-            finished = each
-        else:
-            finished = each.result()
-            self._being_encoded -= 1
-            self._encoded_bytes -= size
-        if finished.hopeless:
-            self._hopeless = finished.outcome.error
-        self._finish(finished)
+        size, each = self._writing[0]
+        if not isinstance(each, Finished):
+            _wait_for(each)
+        with _uninterrupted():
+            self._writing.popleft()
+            if isinstance(each, Finished):
+                finished = each
+            else:
+                finished = each.result()
+                self._being_encoded -= 1
+                self._encoded_bytes -= size
+            if finished.hopeless:
+                self._hopeless = finished.outcome.error
+            self._finish(finished)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until the block is over.
+
+    So what was written is also told, and told once.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    held = {each: handler for each, handler in handlers.items() if callable(handler)}
+    try:
+        for each in held:
+            signal.signal(each, lambda number, frame: came.append((number, frame)))
+        yield
+    finally:
+        for each, handler in held.items():
+            signal.signal(each, handler)
+        for number, frame in came[:1]:
+            held[signal.Signals(number)](number, frame)
+
+
+def _wait_for(future: Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _is_done(each: Future[Finished] | Finished) -> bool:

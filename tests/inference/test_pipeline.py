@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,25 @@ def test_ctrl_c_leaves_whole_files(run, photos: Path):
     assert 2 <= len(written) < 8
     for each in seen:
         assert images.read(each.output).size == (72, 48)
+
+
+def test_ctrl_c_while_a_picture_is_told_tells_it_whole(run, photos: Path):
+    """What is written is told, wherever the signal falls."""
+    for i in range(6):
+        (photos / f"{i}.jpg").write_bytes((photos / "a.jpg").read_bytes())
+    told: list[str] = []
+
+    class Interrupted(inference.Progress):
+        def advance(self, outcome: Outcome) -> None:
+            if len(told) == 1:
+                signal.raise_signal(signal.SIGINT)
+            told.append(outcome.output.name)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, progress=Interrupted())
+    assert tree(photos.with_name("photos-tiny")) == told
+    assert 2 <= len(told) < 8
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_report_holds_pictures_and_failures(run, photos: Path):
