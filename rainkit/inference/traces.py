@@ -100,8 +100,8 @@ def _maps(rainy: NDArray[Any], clean: NDArray[Any]) -> tuple[Plane, Plane, Plane
     height, width = rainy.shape[:2]
     block = max(1, min(_BLOCK, min(height, width) // 8))
     size = -(-height // block), -(-width // block)
-    # Dry pixels, what was taken off these (three channels), how much of the rain counts, and white
-    # pixels.
+    # Dry pixels, what was taken off these (three channels), the squares of what counts as rain, and
+    # white pixels.
     sums = np.empty((*size, 6), np.float32)
     rows = _BAND // block * block
     for top in range(0, height, rows):
