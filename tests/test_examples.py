@@ -1,4 +1,4 @@
-"""The notebooks in examples/ run from the first cell to the last."""
+"""The notebooks in examples/ run from the first cell to the last, and so do tools for weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import torch
+
+from rainkit import networks, plugins, weights
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.py"))
@@ -33,3 +36,23 @@ def test_notebooks_have_cells_that_begin_with_a_title(path: Path):
     for cell in cells[1:]:
         code = [line for line in cell.splitlines()[1:] if line and not line.startswith("#")]
         assert bool(code) != cell.startswith(" [markdown]")
+
+
+def test_widened_weights_give_the_same_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    method = plugins.get("resguidenet")
+    narrow = weights.find(method, "rain-v1")
+    wide = tmp_path / "wide.safetensors"
+    script = ROOT / "examples" / "recipes" / "widen_resguidenet.py"
+    monkeypatch.setattr("sys.argv", [script.name, str(narrow.path), "wide", str(wide)])
+    runpy.run_path(str(script), run_name="__main__")
+    rainy = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(2))
+    results = []
+    for file in (narrow, weights.open_file(method, wide)):
+        network = weights.load(networks.build(method, file.network), file).eval()
+        with torch.no_grad():
+            results.append(network(rainy).image)
+    torch.testing.assert_close(results[1], results[0])
+    assert not torch.equal(results[0], rainy)
+    assert weights.open_file(method, wide).network.width == 32

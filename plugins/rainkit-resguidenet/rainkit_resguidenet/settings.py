@@ -85,5 +85,6 @@ VARIANTS = {
     "baseline": replace(_DEFAULT, network=_BASELINE_RR | {"guide": False, "width": 19}),
     "l2": replace(_DEFAULT, objective={"ssim": 0.0}),
     "last-only": replace(_DEFAULT, objective={"intermediate": False}),
+    "wide": replace(_DEFAULT, network={"width": 32}),
 }
 """Settings by variant."""
