@@ -460,6 +460,7 @@ def cost_table(rows: Sequence[Row]) -> str:
         network = networks.build(row.method, file.network)
         work = row.shipped.gflop if row.shipped and row.shipped.gflop else networks.gflop(network)
         times = row.method.timings
+        times = [each for each in times if each.variant == file.variant] or times
         machines |= {f"{each.size}, {each.precision}, {each.machine}" for each in times}
         timed = ", ".join(
             f"{each.seconds:.2f}" + ("" if each.variant == file.variant else f" ({each.variant})")

@@ -139,7 +139,7 @@ def test_photographs_and_work_are_weighed():
     files = [weighed("a", 0.5, 100.0), weighed("b", 0.25, 400.0), weighed("c", None, None)]
     found = scores([*files, weighed("d", 0.1, 100.0, images=3)], "sparse")
     assert [round(found["a"][i], 2) for i in range(3)] == [6.0, 3.01, 0.0]
-    assert [round(found["b"][i], 2) for i in range(3)] == [6.0, 6.02, 1.0]
+    assert [round(found["b"][i], 2) for i in range(3)] == [6.0, 6.02, 0.5]
     worst = (6.0, found["a"].photographs, found["b"].work)  # of the others
     assert found["c"] == pytest.approx(worst)
     assert found["d"] == found["a"]  # other photographs cannot be compared
@@ -149,15 +149,25 @@ def test_photographs_and_work_are_weighed():
 
 def test_ssim_is_weighed_as_much_as_psnr():
     def file(name: str, psnr: float, ssim: float) -> WeightsFile:
-        (row,) = results({"rain800": psnr})
+        (row,) = results({"rain100l": psnr})
         return replace(weighed(name, 0.5, None), results=(replace(row, ssim=ssim),))
 
-    found = scores([file("tone", 22.0, 0.82), file("rain", 21.0, 0.9)], "dense")
-    assert found["tone"].pairs == pytest.approx((1.0 + 0.458) / 2, abs=0.001)
+    found = scores([file("light", 27.0, 0.82), file("rain", 26.0, 0.9)], "sparse")
+    assert found["light"].pairs == pytest.approx((1.0 + 0.458) / 2, abs=0.001)
     assert found["rain"].pairs == pytest.approx(3.01 / 2, abs=0.001)
-    assert scores([file("same", 21.0, 1.0)], "dense")["same"].pairs == pytest.approx(
+    assert scores([file("same", 26.0, 1.0)], "sparse")["same"].pairs == pytest.approx(
         16.505, abs=0.01
     )
+
+
+def test_psnr_does_not_count_where_the_sides_of_pairs_differ_in_tone():
+    def pairs(psnr: float, ssim: float) -> float:
+        (row,) = results({"rain800": psnr})
+        toned = replace(weighed("a", 0.5, None), results=(replace(row, ssim=ssim),))
+        return scores([toned], "dense")["a"].pairs
+
+    assert pairs(25.0, 0.9) == pairs(20.0, 0.9) == pytest.approx(3.01, abs=0.001)
+    assert pairs(25.0, 0.8) == pytest.approx(0.0)
 
 
 def test_a_header_goes_before_the_card(install: Callable[..., None]):

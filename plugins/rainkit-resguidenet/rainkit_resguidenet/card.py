@@ -109,6 +109,29 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v6",
+        variant="wide",
+        spare_traces=True,
+        sha256="5b68e22ef24714a29fead167aef58b081e24441b740cb08eddf8e3cda400735f",
+        file="weights/rain-v6.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 33.64/.9587 | 26.23/.8204
+            rain100h | 25       | 26.07/.8401 | 13.83/.3598
+            rain200h | 15       | 26.11/.8313 | 14.06/.3873
+            rain800  | 15       | 21.18/.8205 | 21.67/.665
+            misc     | 7        | 20.85/.7376 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.676),
+        gflop=255.6,
+    ),
+    Weights(
         tag="rain-v5",
         variant="default",
         spare_traces=True,
