@@ -459,8 +459,8 @@ def cost_table(rows: Sequence[Row]) -> str:
         file = weight_files.find(row.method, row.which.partition("=")[2] or None)
         network = networks.build(row.method, file.network)
         work = row.shipped.gflop if row.shipped and row.shipped.gflop else networks.gflop(network)
-        times = row.method.timings
-        times = [each for each in times if each.variant == file.variant] or times
+        all_times = row.method.timings
+        times = [each for each in all_times if each.variant == file.variant] or list(all_times)
         machines |= {f"{each.size}, {each.precision}, {each.machine}" for each in times}
         timed = ", ".join(
             f"{each.seconds:.2f}" + ("" if each.variant == file.variant else f" ({each.variant})")
