@@ -158,3 +158,18 @@ def test_the_wrapped_network_can_be_exported() -> None:
     rainy = torch.rand(1, 3, 10, 12)
     exported = torch.export.export(network, (rainy,), strict=False).module()
     torch.testing.assert_close(exported(rainy), network(rainy))
+
+
+class _Attends(nn.Module):
+    """Every pixel attends to every other, in one head of 8 values."""
+
+    def forward(self, rainy: Tensor) -> Derained:
+        pixels = rainy[:, :1].flatten(2).transpose(1, 2)[:, None].repeat(1, 1, 1, 8)
+        torch.nn.functional.scaled_dot_product_attention(pixels, pixels, pixels)
+        return Derained(rainy, {})
+
+
+def test_attention_on_a_cpu_counts_as_work() -> None:
+    """Two products of 16 x 16 pixels with themselves, 8 values each, 32 x 32 times as many."""
+    counted = networks.gflop(_Attends().eval(), side=16)
+    assert counted == pytest.approx(2 * 2 * (16 * 16) ** 2 * 8 * 32**2 / 1e9)

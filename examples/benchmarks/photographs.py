@@ -101,7 +101,7 @@ def _gflop(name: str) -> float:
     method, _, weights = name.partition("=")
     chosen = plugins.get(method)
     file = weight_files.find(chosen, weights or None)
-    return networks.gflop(networks.build(chosen, file.network), side=256)
+    return networks.gflop(networks.build(chosen, file.network), side=512)
 
 
 if __name__ == "__main__":
