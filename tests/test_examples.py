@@ -6,7 +6,9 @@ import re
 import runpy
 from pathlib import Path
 
+import cv2
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 
@@ -56,3 +58,37 @@ def test_widened_weights_give_the_same_picture(
     torch.testing.assert_close(results[1], results[0])
     assert not torch.equal(results[0], rainy)
     assert weights.open_file(method, wide).network.width == 32
+
+
+def test_doubled_weights_give_the_mean_with_the_mirrored_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    method = plugins.get("graspp-gan")
+    narrow = weights.find(method, "rain-v1")
+    wide = tmp_path / "wide.safetensors"
+    script = ROOT / "examples" / "recipes" / "double_graspp_gan.py"
+    monkeypatch.setattr("sys.argv", [script.name, str(narrow.path), "wide", str(wide)])
+    runpy.run_path(str(script), run_name="__main__")
+    rainy = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(2))
+    single, double = (
+        weights.load(networks.build(method, file.network), file).eval()
+        for file in (narrow, weights.open_file(method, wide))
+    )
+    with torch.no_grad():
+        alone, mirrored = single(rainy).image, single(rainy.flip(-1)).image.flip(-1)
+        both = double(rainy).image
+    torch.testing.assert_close(both, (alone + mirrored) / 2)
+    assert (both - alone).abs().max() > 0.01
+
+
+def test_plain_pictures_are_plain_and_some_are_white(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = ROOT / "examples" / "recipes" / "plain_pictures.py"
+    monkeypatch.setattr("sys.argv", [script.name, str(tmp_path / "plain"), "--count", "9"])
+    runpy.run_path(str(script), run_name="__main__")
+    pictures = [cv2.imread(str(path)) for path in sorted((tmp_path / "plain").iterdir())]
+    assert len(pictures) == 9
+    assert [n for n, each in enumerate(pictures) if each.min() == 255] == [0, 3, 6]
+    assert len({each.mean().round() for each in pictures}) == 7
+    assert all(np.ptp(each, axis=(0, 1)).max() <= 60 for each in pictures)
