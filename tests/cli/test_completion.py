@@ -37,7 +37,7 @@ def complete(monkeypatch: pytest.MonkeyPatch, rainkit) -> Complete:
         ("rainkit train -m granet --variant no-", ["no-context"]),
         ("rainkit train -m granet --set network.w", ["network.width="]),
         ("rainkit methods show time", ["timelapse"]),
-        ("rainkit weights verify timelapse.", ["timelapse.rain-v2", "timelapse.rain-v1"]),
+        ("rainkit weights verify timelapse.", ["timelapse.rain-v3", "timelapse.rain-v1"]),
         ("rainkit export -m resg", ["resguidenet"]),
         ("rainkit bench -m resg", ["resguidenet"]),
         ("rainkit config set dev", ["device"]),

@@ -204,7 +204,7 @@ def test_one_stage_equals_the_first_of_six() -> None:
     [
         ("rain-v1", "blocks-state", "blocks"),
         ("rain-v2", "blocks-state", "blocks"),
-        ("rain-v8", "blocks-state", "blocks"),
+        ("rain-v9", "blocks-state", "blocks"),
         ("rain-v6", "default", "lstm"),
     ],
 )

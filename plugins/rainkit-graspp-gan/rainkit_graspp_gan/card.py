@@ -66,6 +66,29 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v9",
+        variant="wide",
+        spare_traces=True,
+        sha256="8530af7d422fa240acfc9c14972c96381b5c7c0f213bb2725db1488ce15aff45",
+        file="weights/rain-v9.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 35.25/.9664 | 26.23/.8204
+            rain100h | 25       | 26.80/.8490 | 13.83/.3598
+            rain200h | 15       | 26.87/.8461 | 14.06/.3873
+            rain800  | 15       | 21.35/.8269 | 21.67/.665
+            misc     | 7        | 21.24/.7475 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.659),
+        gflop=456.8,
+    ),
+    Weights(
         tag="rain-v8",
         variant="default",
         spare_traces=True,

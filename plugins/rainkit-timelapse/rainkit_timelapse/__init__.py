@@ -25,5 +25,5 @@ METHOD = Method(
     parts={"streaks": Part(doc="streak layer S that is taken away", estimates="rain")},
     training_data="frames",
     weights=WEIGHTS,
-    timings=(Timing(machine="Intel Xeon (AMX), 2 cores", seconds=0.4076),),
+    timings=(Timing(machine="Intel Xeon (AMX), 2 cores", seconds=0.317),),
 )
