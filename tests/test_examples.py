@@ -40,45 +40,50 @@ def test_notebooks_have_cells_that_begin_with_a_title(path: Path):
         assert bool(code) != cell.startswith(" [markdown]")
 
 
-def test_widened_weights_give_the_same_picture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", ["resguidenet", "graspp-gan"])
+def test_widened_weights_begin_with_what_they_know(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    method = plugins.get("resguidenet")
+    method = plugins.get(name)
     narrow = weights.find(method, "rain-v1")
     wide = tmp_path / "wide.safetensors"
-    script = ROOT / "examples" / "recipes" / "widen_resguidenet.py"
-    monkeypatch.setattr("sys.argv", [script.name, str(narrow.path), "wide", str(wide)])
-    runpy.run_path(str(script), run_name="__main__")
+    widen(monkeypatch, name, narrow.path, "wide", wide)
     rainy = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(2))
-    results = []
-    for file in (narrow, weights.open_file(method, wide)):
-        network = weights.load(networks.build(method, file.network), file).eval()
-        with torch.no_grad():
-            results.append(network(rainy).image)
-    torch.testing.assert_close(results[1], results[0])
-    assert not torch.equal(results[0], rainy)
-    assert weights.open_file(method, wide).network.width == 32
-
-
-def test_doubled_weights_give_the_mean_with_the_mirrored_picture(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    method = plugins.get("graspp-gan")
-    narrow = weights.find(method, "rain-v1")
-    wide = tmp_path / "wide.safetensors"
-    script = ROOT / "examples" / "recipes" / "double_graspp_gan.py"
-    monkeypatch.setattr("sys.argv", [script.name, str(narrow.path), "wide", str(wide)])
-    runpy.run_path(str(script), run_name="__main__")
-    rainy = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(2))
-    single, double = (
+    before, after = (
         weights.load(networks.build(method, file.network), file).eval()
         for file in (narrow, weights.open_file(method, wide))
     )
     with torch.no_grad():
-        alone, mirrored = single(rainy).image, single(rainy.flip(-1)).image.flip(-1)
-        both = double(rainy).image
-    torch.testing.assert_close(both, (alone + mirrored) / 2)
-    assert (both - alone).abs().max() > 0.01
+        alone, mirrored = before(rainy).image, before(rainy.flip(-1)).image.flip(-1)
+        now = after(rainy).image
+    known = alone if name == "resguidenet" else (alone + mirrored) / 2
+    torch.testing.assert_close(now, known)
+    assert not torch.equal(alone, rainy)
+    assert (alone - mirrored).abs().max() > 0.01
+    assert networks.parameters(after) > 3 * networks.parameters(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "variant", "said"),
+    [
+        ("resguidenet", "rain-v6", "default", "default has no more feature maps"),
+        ("graspp-gan", "rain-v9", "wide", "wide has no more feature maps"),
+        ("graspp-gan", "rain-v8", "resnet18", "is not twice"),
+    ],
+)
+def test_widening_refuses_what_it_cannot_fill(
+    name: str, tag: str, variant: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = weights.find(plugins.get(name), tag)
+    with pytest.raises(SystemExit, match=said):
+        widen(monkeypatch, name, file.path, variant, tmp_path / "no.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def widen(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    script = ROOT / "examples" / "recipes" / "widen.py"
+    monkeypatch.setattr("sys.argv", [script.name, *map(str, arguments)])
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def test_plain_pictures_are_plain_and_some_are_white(

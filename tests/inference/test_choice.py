@@ -227,6 +227,8 @@ def test_pictures_without_rain_are_left_as_they_are(install: Callable[..., None]
 def test_weights_that_leave_most_of_the_rain_tell_nothing():
     assert can_tell(weighed("a", 0.5, None))
     assert not can_tell(weighed("a", 0.87, None))
+    assert can_tell(weighed("a", 0.66, None))
+    assert not can_tell(weighed("a", 0.68, None))
     assert not can_tell(weighed("a", None, None))
 
 
