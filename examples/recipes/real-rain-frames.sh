@@ -29,7 +29,7 @@ else
     --set training.batch=8 --set training.patch=96 --set training.epoch_steps=2000 \
     --set training.lr=8e-4 --set training.ema=0.999 --set training.augment=flips \
     --set data.enlarge=0.3 --set data.unreadable=skip \
-    --set data.rain.dense=0.5 --set data.rain.dashes=0.2 --set data.rain.near=0.1 \
+    --set data.rain.dense=0.5 --set data.rain.dashes=0.2 --set data.rain.near=0.1 --set data.rain.flecks=0 \
     --set data.rain.faint=0.3 --set data.rain.beaded=0.1 --set data.rain.layered=0.05 \
     --set data.rain.lines=0 --set data.rain.bright=0 --set data.rain.defocused=0.15 \
     --set data.rain.darkened=0 --set data.rain.dimmed=0 \

@@ -40,7 +40,7 @@ _SHARES = (
 class RainDistribution:
     """Shares of the kinds of rain in training, and the ranges of their strength and direction.
 
-    There are six kinds of rain, which differ in their streaks. Their shares need not add up to 1.
+    There are seven kinds of rain, which differ in their streaks. Their shares need not add up to 1.
 
     Attributes:
         natural: share of rain as a camera sees it: drops of all sizes and distances, whose streaks
@@ -53,6 +53,8 @@ class RainDistribution:
             dashes a few times as long as wide.
         near: share of rain with drops before the lens: thick streaks and spots out of focus, with
             other streaks behind them.
+        flecks: share of rain that a flash or a very short exposure froze, and of sleet: bright
+            spots, round or a few times as long as wide, which swirl in all directions in part.
         gain_low: lowest random factor on a kind's streak gain, drawn log-uniformly.
         gain_high: highest random factor on a kind's streak gain.
         tilt_sd_deg: standard deviation in degrees of the mean direction of rain between samples.
@@ -86,6 +88,7 @@ class RainDistribution:
     soft: float = 0.2
     dashes: float = 0.2
     near: float = 0.1
+    flecks: float = 0.1
     gain_low: float = 0.6
     gain_high: float = 1.7
     tilt_sd_deg: float = 13.0
@@ -129,7 +132,7 @@ class RainDistribution:
 
     def draw(self, rng: np.random.Generator) -> tuple[RainSettings, float | None]:
         """Draw settings and the distance of a flat scene in metres, which is None for no veil."""
-        kinds = (_natural, _sparse, _dense, _soft, _dashes, _near)
+        kinds = (_natural, _sparse, _dense, _soft, _dashes, _near, _flecks)
         shares = np.cumsum(self._shares())
         kind = kinds[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
         changes = kind(rng)
@@ -209,7 +212,15 @@ class RainDistribution:
         )
 
     def _shares(self) -> tuple[float, ...]:
-        return self.natural, self.sparse, self.dense, self.soft, self.dashes, self.near
+        return (
+            self.natural,
+            self.sparse,
+            self.dense,
+            self.soft,
+            self.dashes,
+            self.near,
+            self.flecks,
+        )
 
 
 def _natural(rng: np.random.Generator) -> dict[str, Any]:
@@ -306,6 +317,27 @@ def _near(rng: np.random.Generator) -> dict[str, Any]:
         "focal_mm": log_uniform(rng, 18.0, 50.0),
         "f_number": log_uniform(rng, 1.8, 8.0),
         "focus_m": float(rng.uniform(2.0, 10.0)),
+    }
+
+
+def _flecks(rng: np.random.Generator) -> dict[str, Any]:
+    near = log_uniform(rng, 0.35, 1.4)
+    return {
+        "rate_mm_h": log_uniform(rng, 40.0, 250.0),
+        # A drop that hardly moves covers its pixels for all of the exposure, so less gain than that
+        # of streaks makes it opaque.
+        "streak_gain": log_uniform(rng, 6.0, 40.0),
+        "exposure_s": log_uniform(rng, 1 / 8000, 1 / 250),
+        "near_m": near,
+        "far_m": near * float(rng.uniform(2.5, 5.0)),
+        "smallest_mm": float(rng.uniform(1.1, 2.2)),
+        "gust_rad": log_uniform(rng, 0.04, 0.6),
+        "psf_px": log_uniform(rng, 0.5, 1.5),
+        "wind_m_s": float(rng.uniform(-4.0, 4.0)),
+        "wind_sd_m_s": 0.5,
+        "blend": "add" if rng.random() < 0.4 else "alpha",
+        "streak_grey": float(rng.uniform(180.0, 255.0)),
+        **_wide_aperture(rng, 0.2),
     }
 
 

@@ -184,7 +184,18 @@ AS_BEGUN: Mapping[str, Any] = {
     "scene_lines": 0.0,
     "sensor_noise": 0.0,
     "rain": dict.fromkeys(
-        ("dashes", "near", "faint", "bright", "defocused", "beaded", "layered", "lines"), 0.0
+        (
+            "dashes",
+            "near",
+            "flecks",
+            "faint",
+            "bright",
+            "defocused",
+            "beaded",
+            "layered",
+            "lines",
+        ),
+        0.0,
     ),
 }
 """Settings that a run.json may lack, as samples were drawn before these settings existed."""

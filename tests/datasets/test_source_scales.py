@@ -1,4 +1,4 @@
-"""Flips and turns, random scales before the crop, and enlargement after the rain."""
+"""Flips and turns, random scales before the crop, enlargement and sharpening after the rain."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.errors import UsageError
 from rainkit.images import Picture
+from rainkit.rain import RainDistribution
 
 PLAIN = Training(patch=48, augment="none")
 BARE = {"scene_lines": 0.0, "sensor_noise": 0.0}
@@ -216,6 +217,45 @@ def test_compression_follows_enlargement(pairs: Path) -> None:
         for quality in range(60, 96)
     }
     assert rainy.permute(1, 2, 0).numpy().tobytes() in coded
+
+
+def test_a_share_of_samples_is_sharpened_alike_and_the_others_stay_as_they_were(
+    pairs: Path,
+) -> None:
+    request = {"clean": (str(pairs / "target"),), "rain_free": 0.0, "jpeg": 0.0}
+    never, at_times, always = (
+        open_sources(DataRequest(**request, sharpen=share), PLAIN, seed=2)
+        for share in (0.0, 0.4, 1.0)
+    )
+    same = 0
+    for k in range(60):
+        same += all(map(torch.equal, never[k], at_times[k]))
+        for before, after in zip(never[k], always[k], strict=True):
+            assert _steepness(after) > _steepness(before)
+    assert 24 <= same <= 48
+    dry = DataRequest(**request | {"rain_free": 1.0}, sharpen=1.0)
+    assert torch.equal(*open_sources(dry, PLAIN, seed=0)[0])
+
+
+def _steepness(picture: torch.Tensor) -> float:
+    values = picture.float()
+    return float((values[:, :, 1:] - values[:, :, :-1]).abs().mean())
+
+
+def test_sharpened_streaks_have_dark_rims(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", Picture(rgb=np.full((64, 64, 3), 90, np.uint8)))
+    request = {"clean": (str(tmp_path),), "rain_free": 0.0, "jpeg": 0.0, **BARE}
+    others = dict.fromkeys(("natural", "dense", "soft", "dashes", "near", "flecks", "faint"), 0.0)
+    rain = RainDistribution(**others, sparse=1.0, veiled=0, dimmed=0, darkened=0)
+
+    def darkest(sharpen: float) -> list[int]:
+        source = open_sources(DataRequest(**request, rain=rain, sharpen=sharpen), PLAIN, seed=0)
+        assert all(int(source[k][1].min()) == int(source[k][1].max()) == 90 for k in range(20))
+        return [int(source[k][0].min()) for k in range(20)]
+
+    assert min(darkest(0.0)) == 90
+    assert np.median(darkest(1.0)) < 88
+    assert min(darkest(1.0)) < 60
 
 
 def test_noise_is_not_enlarged(pairs: Path) -> None:

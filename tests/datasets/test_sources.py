@@ -210,9 +210,13 @@ def test_unknown_values_are_refused() -> None:
         DataRequest(rain_on="device")
     with pytest.raises(UsageError, match=r"data\.enlarge = 0\.2: only workers enlarge"):
         DataRequest(rain_on="device", jpeg=0.0, enlarge=0.2)
+    with pytest.raises(UsageError, match=r"data\.sharpen = 0\.2: only workers sharpen"):
+        DataRequest(rain_on="device", jpeg=0.0, sharpen=0.2)
 
 
-@pytest.mark.parametrize("field", ["jpeg", "rain_free", "clean_share", "shrink", "enlarge"])
+@pytest.mark.parametrize(
+    "field", ["jpeg", "rain_free", "clean_share", "shrink", "enlarge", "sharpen"]
+)
 def test_shares_have_bounds(field: str) -> None:
     with pytest.raises(UsageError, match=f"data.{field}"):
         DataRequest(**{field: 1.5})

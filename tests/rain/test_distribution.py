@@ -14,7 +14,7 @@ from rainkit.rain.batched import paint_batch
 from rainkit.rain.lines import draw_lines
 from rainkit.rain.render import paint, sample_rain
 
-KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near")
+KINDS = ("natural", "sparse", "dense", "soft", "dashes", "near", "flecks")
 
 
 def only(kind: str, **values: float) -> RainDistribution:
@@ -121,6 +121,26 @@ def test_dashes_are_short_and_near_streaks_thick() -> None:
     assert dashes[0] < 0.7 * natural[0]
     assert 2 < dashes[0] < 25
     assert near[1] > 1.5 * natural[1]
+
+
+def test_flecks_are_round_dense_and_bright() -> None:
+    """Drops that a flash froze, in a picture 600 px wide; streaks are far longer than wide."""
+    grey = np.full((96, 96, 3), 60, np.uint8)
+
+    def drawn(kind: str) -> tuple[float, float, float]:
+        longer, counts, peaks = [], [], []
+        for k, (settings, distance) in enumerate(draws(only(kind), 40)):
+            rain = sample_rain(grey, settings, (k,), frame_width=600, distance=distance)
+            drops = rain.drops
+            longer += [*(np.hypot(drops.dx, drops.dy) / (2.355 * drops.sigma))]
+            counts.append(len(drops))
+            peaks.append(int(paint(grey, rain, (k,)).rainy.max()))
+        return float(np.median(longer)), float(np.median(counts)), float(np.median(peaks))
+
+    flecks, natural = drawn("flecks"), drawn("natural")
+    assert flecks[0] < 2 < 4 < natural[0]
+    assert flecks[1] > 50
+    assert flecks[2] > 160
 
 
 def test_rain_varies_for_a_share_of_seeds_and_is_drawn_alike_by_torch() -> None:

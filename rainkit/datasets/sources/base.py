@@ -44,6 +44,7 @@ _SHARES = (
     "rain_free",
     "jpeg",
     "enlarge",
+    "sharpen",
     "scene_lines",
     "sensor_noise",
     "shrink",
@@ -93,6 +94,9 @@ class DataRequest:
         enlarge: share of samples from ``clean`` and ``pairs`` whose rainy and clean crop are
             enlarged together by 1.1 to 2.5, after the rain and before JPEG, bicubically or
             bilinearly; noisy pictures are not enlarged, and whole pictures cannot be.
+        sharpen: share of samples of ``clean`` that are sharpened by an unsharp mask, the same in
+            both pictures; it comes after the enlargement and before JPEG. Noisy pictures are not
+            sharpened.
         scene_lines: share of samples of ``clean`` into whose scene thin lines are drawn before the
             rain, which a network must leave, see
             :class:`rainkit.datasets.sources.scene_lines.SceneLines`.
@@ -127,6 +131,7 @@ class DataRequest:
     rain_free: float = 0.04
     jpeg: float = 0.3
     enlarge: float = 0.0
+    sharpen: float = 0.0
     scene_lines: float = 0.1
     sensor_noise: float = 0.2
     sensor_sigma: float = 6.0
@@ -153,7 +158,7 @@ class DataRequest:
             if getattr(self, name) not in known:
                 chosen = getattr(self, name)
                 raise UsageError(f"data.{name} = {chosen}: choose {' or '.join(known)}")
-        for name, work in {"jpeg": "compress", "enlarge": "enlarge"}.items():
+        for name, work in {"jpeg": "compress", "enlarge": "enlarge", "sharpen": "sharpen"}.items():
             if self.rain_on == "device" and getattr(self, name) > 0:
                 raise UsageError(
                     f"data.{name} = {getattr(self, name)}: only workers {work} pictures; "

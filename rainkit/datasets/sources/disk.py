@@ -14,7 +14,12 @@ from rainkit.datasets.pairing import check_sizes, notice_of_crops
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.sampling_spec import SampledFolder, choose
 from rainkit.datasets.sequences import FrameScene, LeaveOneOutAverage, find_scenes, pair_of_frames
-from rainkit.datasets.sources.augmentation import Enlargement, SensorNoise, shrunk_pieces
+from rainkit.datasets.sources.augmentation import (
+    Enlargement,
+    SensorNoise,
+    Sharpening,
+    shrunk_pieces,
+)
 from rainkit.datasets.sources.base import Source, SourceContext, draw_seed, refuse_sizes
 from rainkit.datasets.sources.scene_lines import SceneLines
 from rainkit.datasets.sources.tone import apply_curve, tone_curve
@@ -110,6 +115,9 @@ class Photos(Source):
             rainy, other = noise.over(rainy, other)
         if larger is not None:
             rainy, other = larger.apply(rainy), larger.apply(other)
+        sharper = Sharpening.draw(request.sharpen, chosen)
+        if sharper is not None:
+            rainy, other = sharper.apply(rainy), sharper.apply(other)
         rainy = _jpeg(rainy, rng, request.jpeg)
         return rainy, _jpeg(other, rng, request.jpeg) if self._frames else other
 
