@@ -29,7 +29,7 @@ from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.traces import spare_traces
 from rainkit.inference.video import OnFrame, VideoResult, derain_video
-from rainkit.inference.work_size import choose_longest_side, enlarged, stays_full
+from rainkit.inference.work_size import choose_longest_side, enlarge_fine, resized, stays_full
 from rainkit.networks import ImageOnly
 from rainkit.runtime_options import SMALLEST_TILE, Effort
 from rainkit.weights import WeightsFile
@@ -62,8 +62,8 @@ class Result:
         parts: what the method estimates besides, ``rain`` included, with the picture's bit depth;
             empty if the parts were not asked for. Signed parts are shown as 0.5 + value / 2.
         blocks: number of blocks that ran; None if the method is not an anytime method.
-        work_size: width and height in pixels that the network saw, if the picture was shrunk for
-            it; else None.
+        work_size: width and height in pixels that the network saw, if the picture was shrunk or
+            enlarged for it; else None.
         by: name of the weights, if they were chosen for this picture.
         rain: the kind of rain that they were chosen for; None if they suit every kind.
         dry: whether the picture was left as it is, since no rain was found.
@@ -390,7 +390,8 @@ class Derainer:
         results = []
         for layers, each in zip(torch.split(output.layers, 1), pictures, strict=True):
             of_one = dataclasses.replace(output, layers=layers)
-            results.append(self._finished(each, self._spared(of_one, each.rgb), False))
+            output_of_one = self._refined(self._spared(of_one, each.rgb), each.rgb)
+            results.append(self._finished(each, output_of_one, False))
         return results
 
     def _finished(
@@ -552,31 +553,57 @@ class Derainer:
         parts: bool = False,
         into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
-        """Run the network on a picture [H,W,3] of uint8, uint16 or float32, perhaps shrunk.
+        """Run the network on a picture [H,W,3] of uint8, uint16 or float32 at its work size.
 
-        The rain that it takes off the shrunk picture is enlarged and taken off the full one. The
-        result is rounded into an array if one is given, and left out of the output then.
+        The result is rounded into an array if one is given, and left out of the output then.
         """
         full = (rgb.shape[0], rgb.shape[1])
         if self.work_size is None:
             longest = self.suited_work_size(rgb)
         else:
             longest = self.work_size or max(full)
-        if longest >= max(full):
-            return self._run_at_full_size(rgb, on_tile, parts=parts, into=into)
-        small = shrink(rgb, longest)
-        output = self._run_at_full_size(small, on_tile, parts=parts)
-        rain = _to_tensor(small) - output.image.clamp(0, 1)
+        if longest < max(full):
+            return self._run_through(shrink(rgb, longest), rgb, on_tile, parts=parts, into=into)
+        output = self._run_at_full_size(rgb, on_tile, parts=parts, into=into)
+        return self._refined(output, rgb, parts=parts, into=into)
+
+    def _refined(
+        self,
+        output: NetworkOutput,
+        rgb: NDArray[Any],
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
+    ) -> NetworkOutput:
+        """Run the network once more, on the enlarged picture, if its rain was too fine for it."""
+        if self.work_size is not None:
+            return output
+        clean = output.image.clamp(0, 1) if into is None else _to_tensor(into)
+        larger = enlarge_fine(rgb, 255 * _luma(_to_tensor(rgb) - clean.cpu()))
+        return output if larger is None else self._run_through(larger, rgb, parts=parts, into=into)
+
+    def _run_through(
+        self,
+        seen: NDArray[Any],
+        rgb: NDArray[Any],
+        on_tile: tiles.OnTile | None = None,
+        *,
+        parts: bool = False,
+        into: NDArray[Any] | None = None,
+    ) -> NetworkOutput:
+        """Take the rain that the network finds in a picture off the same one of another size."""
+        full = (rgb.shape[0], rgb.shape[1])
+        output = self._run_at_full_size(seen, on_tile, parts=parts)
+        rain = _to_tensor(seen) - output.image.clamp(0, 1)
+        work_size = (seen.shape[0], seen.shape[1])
         if into is not None:
             for place, plane in enumerate(rain[0]):
-                _take_off(enlarged(plane.numpy(), full), rgb, into, place)
+                _take_off(resized(plane.numpy(), full), rgb, into, place)
             empty = torch.empty(1, 0, *full)
-            return dataclasses.replace(output, layers=empty, work_size=small.shape[:2])
-        layers = _enlarged(torch.cat([rain, output.layers[:, 3:]], dim=1), full)
+            return dataclasses.replace(output, layers=empty, work_size=work_size)
+        layers = _resized(torch.cat([rain, output.layers[:, 3:]], dim=1), full)
         layers[:, :3] = _to_tensor(rgb) - layers[:, :3]
-        return dataclasses.replace(
-            output, layers=layers, work_size=(small.shape[0], small.shape[1])
-        )
+        return dataclasses.replace(output, layers=layers, work_size=work_size)
 
     def _run_at_full_size(
         self,
@@ -616,9 +643,7 @@ class Derainer:
 
     def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
         """Return the luma [H,W] of the light that the network takes off a picture."""
-        rain = _to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1)
-        layer = rain[0].clamp_(min=0).permute(1, 2, 0).numpy()
-        return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
+        return _luma(_to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1))
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = as_batch(rainy)
@@ -770,11 +795,16 @@ def _to_floats(batch: Tensor) -> NDArray[np.float32]:
     return batch.detach().float().clamp(0, 1).cpu().permute(0, 2, 3, 1).contiguous().clone().numpy()
 
 
-def _enlarged(layers: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge layers [1,C,h,w] to a height and width."""
-    small = layers[0].float().permute(1, 2, 0).contiguous().numpy()
-    planes = [enlarged(np.ascontiguousarray(small[..., i]), size) for i in range(small.shape[2])]
+def _resized(layers: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize layers [1,C,h,w] to a height and width."""
+    planes = [resized(plane, size) for plane in layers[0].float().contiguous().numpy()]
     return torch.from_numpy(np.stack(planes))[None]
+
+
+def _luma(rain: Tensor) -> NDArray[np.float32]:
+    """Return the luma [H,W] of the light in a rain layer [1,3,H,W]."""
+    layer = rain[0].clamp(min=0).permute(1, 2, 0).contiguous().numpy()
+    return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
 
 def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:

@@ -120,8 +120,7 @@ class Outcome:
         size: width and height in pixels; None if the picture was not read.
         blocks: number of blocks that ran; None if that is unknown, or if the method is not an
             anytime method.
-        work_size: width and height that the network saw, if the picture was shrunk for it; else
-            None.
+        work_size: width and height that the network saw, if it was another size; else None.
         by: name of the weights, if they were chosen for the picture.
         rain: the kind of rain that they were chosen for.
         dry: whether the picture was left as it is, since no rain was found.

@@ -296,7 +296,7 @@ class NetworkOutput:
         layers: [B,C,H,W]: the derained picture, followed by its parts.
         channels: number of channels of each part, in order.
         blocks: number of blocks that ran; None if the network is not an anytime network.
-        work_size: height and width that the network saw, if the picture was shrunk for it.
+        work_size: height and width that the network saw, if it was another size.
         finite: whether the values that were rounded into an array, and are not here, were finite.
     """
 

@@ -4,6 +4,9 @@ Networks learn streaks of a few pixels. In a photograph of 12 megapixels a strea
 pixels wide, and a network that works at full size takes it for a part of the scene. So the picture
 is shrunk, the rain layer is found there, and the enlarged rain layer is taken off the full picture,
 which keeps its detail.
+
+In a small picture that was sharpened, or shrunk much, drops can be finer than any that networks
+know. Where a network finds such rain, it looks once more, at the picture enlarged.
 """
 
 from __future__ import annotations
@@ -17,7 +20,13 @@ from numpy.typing import NDArray
 
 from rainkit.images import shrink
 
-__all__ = ["choose_longest_side", "enlarged", "stays_full", "streak_width"]
+__all__ = [
+    "choose_longest_side",
+    "enlarge_fine",
+    "resized",
+    "stays_full",
+    "streak_width",
+]
 
 Plane: TypeAlias = NDArray[np.float32]
 FindRain: TypeAlias = Callable[[NDArray[Any]], Plane]
@@ -35,10 +44,23 @@ _FINEST, _WIDEST = 2.3, 4.0
 wider ones are measured too narrow, since the layer's local mean is taken off."""
 
 _FINER = 1.5
-"""Factor between a look and the next finer one."""
+"""Factor between a look and the next finer one, and between a picture and its enlargement."""
+
+_TOO_FINE = 1.75
+"""Width in pixels below which streaks are finer than those that networks know."""
+
+_LITTLE, _MUCH = 0.4, 12.0
+"""Grey levels between which the mean of the rain is where a finer look pays: below, it is detail of
+the scene; above, streaks overlap, and what is measured is the width of the gaps between them."""
+
+_LARGEST = 1200
+"""Longest side in pixels of pictures that are enlarged, so that none takes long."""
 
 _SMALLEST = 200
 """Shortest longest side in pixels; smaller pictures show too little."""
+
+_NARROWEST = 64
+"""Shortest side in pixels of pictures whose streaks can be measured."""
 
 _SPARED = 0.8
 """Work sizes above this share of the full size are not worth a second resolution."""
@@ -77,6 +99,28 @@ def choose_longest_side(picture: NDArray[Any], find_rain: FindRain) -> int:
 def stays_full(longest: int) -> bool:
     """Return whether pictures of a longest side are left at full size without a look."""
     return _SPARED * longest <= _THUMBNAIL
+
+
+def enlarge_fine(picture: NDArray[Any], rain: Plane) -> NDArray[Any] | None:
+    """Return a picture enlarged by one and a half, if its rain is too fine for a network.
+
+    Args:
+        picture: [H,W,3] of any type.
+        rain: the luma of what the network took off it, [H,W] in grey levels (0 to 255).
+
+    Returns:
+        The larger picture, bicubic, of the same type; None if this one suits the network.
+    """
+    height, width = picture.shape[:2]
+    if not _SMALLEST <= max(height, width) <= _LARGEST or min(height, width) < _NARROWEST:
+        return None
+    if not _LITTLE <= float(rain.mean()) <= _MUCH or streak_width(rain) >= _TOO_FINE:
+        return None
+    size = round(_FINER * width), round(_FINER * height)
+    larger = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+    if np.issubdtype(picture.dtype, np.floating):
+        np.clip(larger, 0, 1, out=larger)
+    return np.asarray(larger)
 
 
 def _rainiest(picture: NDArray[Any], rain: Plane, side: int) -> NDArray[Any]:
@@ -128,11 +172,12 @@ def _half_width(layer: Plane, step: tuple[int, int], power: float) -> float:
     return float(min(16, *layer.shape))
 
 
-def enlarged(layer: Plane, size: tuple[int, int]) -> Plane:
-    """Return a layer [h,w] enlarged to a height and width, bicubic.
+def resized(layer: Plane, size: tuple[int, int]) -> Plane:
+    """Return a layer [h,w] at another height and width, bicubic.
 
-    A guided filter, which follows the edges of the full picture, restores less: its local fits take
-    texture for rain. ``examples/benchmarks/work_size.py`` compares both.
+    Bicubic sampling undoes the enlargement of a picture (48 dB, means over areas 36 dB). A guided
+    filter, which follows the edges of the full picture, restores less where the layer is enlarged:
+    its local fits take texture for rain. ``examples/benchmarks/work_size.py`` compares both.
     """
     height, width = size
     return np.asarray(cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC))

@@ -1,4 +1,4 @@
-"""Large pictures, whose streaks are wider than those that a network knows."""
+"""Pictures whose streaks are wider, or finer, than those that a network knows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,17 @@ class Opening(torch.nn.Module):
         return Derained(opened, {"half": rainy / 2})
 
 
-def _derainer(derainer: inference.Derainer, work_size: int | None) -> inference.Derainer:
-    network = ImageOnly(Opening(), derainer.network.spec, derainer.runtime)
+class Clipping(torch.nn.Module):
+    """Takes off what is brighter than 90 levels."""
+
+    def forward(self, rainy: torch.Tensor) -> Derained:
+        return Derained(rainy.clamp(max=90 / 255), {"half": rainy / 2})
+
+
+def _derainer(
+    derainer: inference.Derainer, work_size: int | None, taking: type[torch.nn.Module] = Opening
+) -> inference.Derainer:
+    network = ImageOnly(taking(), derainer.network.spec, derainer.runtime)
     return inference.Derainer(
         method=derainer.method,
         weights=derainer.weights,
@@ -141,3 +150,52 @@ def test_a_work_size_as_large_as_the_picture_changes_nothing(derainer: inference
     at_full_size = _derainer(derainer, 0).derain(rgb)
     for side in (None, 90, 4000):
         np.testing.assert_array_equal(_derainer(derainer, side).derain(rgb), at_full_size)
+
+
+def _specks(share: float, side: int = 1) -> tuple[RGB8, RGB8]:
+    """A plain scene, and the same one with specks on a share of it."""
+    scene = np.full((200, 300, 3), 90, np.uint8)
+    draw = np.random.default_rng(7)
+    spots = (draw.random((200, 300)) < share / side**2).astype(np.uint8)
+    spots = cv2.dilate(spots, np.ones((side, side), np.uint8))
+    return scene, scene + spots[..., None] * np.uint8(100)
+
+
+def test_small_pictures_of_specks_are_seen_enlarged(derainer: inference.Derainer):
+    scene, rainy = _specks(0.05)
+    chosen = _derainer(derainer, None, Clipping)
+    result = chosen.derain_picture(inference.derainer.Picture(rainy))
+    assert result.work_size == (450, 300)
+    assert result.picture.rgb.shape == rainy.shape
+    assert _error(result.picture.rgb, scene) < 0.5 * _error(rainy, scene)
+    np.testing.assert_array_equal(chosen.derain(rainy), result.picture.rgb)
+    parted = chosen.derain_picture(inference.derainer.Picture(rainy), parts=True)
+    assert parted.work_size == (450, 300)
+    assert _error(parted.picture.rgb, result.picture.rgb) < 0.6
+    assert parted.parts["half"].rgb.shape == rainy.shape
+    deep = chosen.derain(rainy.astype(np.uint16) * 257)
+    assert np.abs(deep / 257 - result.picture.rgb).max() < 2
+    floats = torch.from_numpy(rainy).permute(2, 0, 1).float() / 255
+    found = chosen.derain(floats).permute(1, 2, 0) * 255
+    np.testing.assert_allclose(found, result.picture.rgb, atol=2)
+    (of_batch,) = chosen.derain_batch([inference.derainer.Picture(rainy)])
+    assert of_batch.work_size == (450, 300)
+    assert _error(of_batch.picture.rgb, result.picture.rgb) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("share", "side", "why"),
+    [(0.05, 4, "wide enough"), (0.3, 1, "too much"), (0.002, 1, "too little"), (0, 1, "dry")],
+)
+def test_other_small_pictures_are_not_enlarged(
+    derainer: inference.Derainer, share: float, side: int, why: str
+):
+    _, rainy = _specks(share, side)
+    picture = inference.derainer.Picture(rainy)
+    assert _derainer(derainer, None, Clipping).derain_picture(picture).work_size is None, why
+
+
+@pytest.mark.parametrize("side", [0, 300, 4000])
+def test_a_work_size_that_was_asked_for_is_kept(derainer: inference.Derainer, side: int):
+    picture = inference.derainer.Picture(_specks(0.05)[1])
+    assert _derainer(derainer, side, Clipping).derain_picture(picture).work_size is None
