@@ -66,6 +66,29 @@ PAPER = Paper(
 
 WEIGHTS = (
     Weights(
+        tag="rain-v10",
+        variant="wide",
+        spare_traces=True,
+        sha256="9def161fe3587b2663d8289098e185bc1aad942b163115591785cb031c2b50b9",
+        file="weights/rain-v10.safetensors",
+        licence="Apache-2.0",
+        trained_on="359 clean photographs (BSDS500, SunHays80, Urban100) with rain on the fly, and "
+        "473 training pairs of Rain800 with matched tone",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 35.29/.9663 | 26.23/.8204
+            rain100h | 25       | 26.78/.8531 | 13.83/.3598
+            rain200h | 15       | 26.32/.8447 | 14.06/.3873
+            rain800  | 15       | 21.50/.8279 | 21.67/.665
+            misc     | 7        | 21.26/.7448 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.644),
+        gflop=456.8,
+    ),
+    Weights(
         tag="rain-v9",
         variant="wide",
         spare_traces=True,
