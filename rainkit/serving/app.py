@@ -295,9 +295,10 @@ def create_app(
         metrics.watch(ticket)
         try:
             answer = await _wait(request, ticket)
-            memory.take(len(answer.data))
         finally:
+            # Before the answer is counted, which may fill the place of what was sent.
             memory.give(len(upload.data))
+        memory.take(len(answer.data))
         return answer
 
     def sent(answer: Answer, name: str) -> Response:

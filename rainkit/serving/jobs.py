@@ -399,21 +399,22 @@ class Jobs(Store[Job]):
 
     async def _finish(self, job: Job, picture: JobPicture, ticket: Ticket, sent: int) -> None:
         """Wait for a picture; keep its result in place of what was sent."""
+        answer = None
         try:
             answer = await asyncio.wrap_future(ticket.answer)
         except Exception as error:
             if ticket.state != "cancelled":
                 picture.error = described(error)
-        else:
-            if job.id in self._kept:
-                try:
-                    self.held.take(len(answer.data))
-                    picture.answer = answer
-                except BusyError as error:
-                    picture.error = f"{picture.name}: {error}, so that its result was not kept"
         finally:
+            # Before the result is counted, which may fill the place of what was sent.
             self.held.give(sent)
             job.used = time.monotonic()
+        if answer is not None and job.id in self._kept:
+            try:
+                self.held.take(len(answer.data))
+                picture.answer = answer
+            except BusyError as error:
+                picture.error = f"{picture.name}: {error}, so that its result was not kept"
 
     def _let_go(self, job: Job) -> None:
         for picture in job.pictures:

@@ -271,9 +271,17 @@ def test_a_full_memory_answers_429_until_jobs_are_deleted(serve):
     assert client.post("/api/jobs", content=png()).status_code == 202
 
 
+def test_an_answer_may_fill_the_place_of_what_was_sent(serve):
+    client = serve(Gate(opened=True), memory_bytes=int(1.5 * len(png())))
+    assert client.post("/api/derain", content=png()).content == png()
+    assert "rainkit_memory_bytes 0.0" in client.get("/metrics").text
+
+
 def test_jobs_make_room_or_end_when_nobody_asks_about_them(serve, monkeypatch):
     client = serve(Gate(opened=True), memory_bytes=int(1.5 * len(png())), keep_seconds=1000)
     first = wait_for(client, client.post("/api/jobs", content=png()).json())
+    # There is room for a result in place of what was sent, though not for both.
+    assert client.get(first["pictures"][0]["result"]).content == png()
     now = time.monotonic()
     monkeypatch.setattr("rainkit.serving.jobs.time.monotonic", lambda: now + 70)
     second = client.post("/api/jobs", content=png())
