@@ -268,13 +268,16 @@ def train(
         )
         if ablation is not None:
             _ablate(make, ablation, seed, run, dry_run=dry_run is not None, as_json=as_json)
+            training.leave_group()
             return
         request = make(run=run, variant=variant, seed=seed)
     if dry_run is not None:
         _explain(request, dry_run, as_json=as_json)
+        training.leave_group()
         return
     with _continuing(request.run):
         result = training.train(request, console=followed())
+        training.leave_group()
         _show_result(result, as_json=as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rainkit.training.ablation import Ablation, ablate, alike
-from rainkit.training.loop import TrainResult, train
+from rainkit.training.loop import TrainResult, leave_group, train
 from rainkit.training.planning import Plan, parse_time, plan
 from rainkit.training.profiling import Profile, profile
 from rainkit.training.run_config import RunSettings, TrainRequest, make_request, reopen
@@ -17,6 +17,7 @@ __all__ = [
     "TrainResult",
     "ablate",
     "alike",
+    "leave_group",
     "make_request",
     "parse_time",
     "plan",

@@ -39,6 +39,7 @@ __all__ = [
     "Reason",
     "Stop",
     "TrainResult",
+    "leave_group",
     "train",
 ]
 
@@ -167,6 +168,16 @@ def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
             f"{error.filename or request.run}: {system_reason(error)}; "
             f"remove the cause, then continue with --resume {request.run}"
         ) from error
+
+
+def leave_group() -> None:
+    """Leave the group of training processes, if there is one; this process trains no more in it.
+
+    Threads of the group that run on while the interpreter ends can abort the process, which then
+    seems to have failed although the training succeeded.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _train(request: TrainRequest, console: Console | None) -> TrainResult:

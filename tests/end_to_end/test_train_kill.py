@@ -47,6 +47,14 @@ import accelerate.utils, albumentations, cv2, timm.utils, torch, torch.utils.ten
 from rainkit.cli import main
 cv2.setNumThreads(0)
 torch.set_num_threads(1)
+def trained():
+    try:
+        main()
+    except SystemExit as end:
+        # Threads of a group that was not left abort the process at times.
+        if not end.code and torch.distributed.is_initialized():
+            sys.exit("the group of processes was not left")
+        raise
 for line in sys.stdin:
     arguments, told, world = json.loads(line)
     if not (child := os.fork()):
@@ -61,12 +69,12 @@ os.dup2(file, 1)
 os.dup2(file, 2)
 sys.argv = ["rainkit", *arguments]
 if not world:
-    main()
+    trained()
 children = []
 for rank in range(int(world["WORLD_SIZE"])):
     if not (child := os.fork()):
         os.environ |= world | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-        main()
+        trained()
     children.append(child)
 sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
