@@ -175,7 +175,7 @@ def _half_width(layer: Plane, step: tuple[int, int], power: float) -> float:
 def resized(layer: Plane, size: tuple[int, int]) -> Plane:
     """Return a layer [h,w] at another height and width, bicubic.
 
-    Bicubic sampling undoes the enlargement of a picture (48 dB, means over areas 36 dB). A guided
+    Bicubic sampling undoes the enlargement of a picture; means over areas would blur it. A guided
     filter, which follows the edges of the full picture, restores less where the layer is enlarged:
     its local fits take texture for rain. ``examples/benchmarks/work_size.py`` compares both.
     """

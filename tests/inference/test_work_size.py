@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from rainkit import inference
 from rainkit.images import RGB8
-from rainkit.inference.work_size import choose_longest_side, streak_width
+from rainkit.inference.work_size import choose_longest_side, resized, streak_width
 from rainkit.networks import ImageOnly
 from rainkit.objective import Derained
 
@@ -159,6 +159,13 @@ def _specks(share: float, side: int = 1) -> tuple[RGB8, RGB8]:
     spots = (draw.random((200, 300)) < share / side**2).astype(np.uint8)
     spots = cv2.dilate(spots, np.ones((side, side), np.uint8))
     return scene, scene + spots[..., None] * np.uint8(100)
+
+
+def test_sampling_back_undoes_an_enlargement():
+    plane = _specks(0.05)[1][..., 0].astype(np.float32)
+    larger = resized(plane, (300, 450))
+    by_areas = cv2.resize(larger, (300, 200), interpolation=cv2.INTER_AREA)
+    assert _error(resized(larger, (200, 300)), plane) < 0.35 * _error(by_areas, plane)
 
 
 def test_small_pictures_of_specks_are_seen_enlarged(derainer: inference.Derainer):
