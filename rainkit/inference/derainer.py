@@ -29,7 +29,13 @@ from rainkit.inference.memory import bytes_per_pixel, largest_side
 from rainkit.inference.tiles import Grid, NetworkOutput
 from rainkit.inference.traces import spare_traces
 from rainkit.inference.video import OnFrame, VideoResult, derain_video
-from rainkit.inference.work_size import choose_longest_side, enlarge_fine, resized, stays_full
+from rainkit.inference.work_size import (
+    can_be_enlarged,
+    choose_longest_side,
+    enlarge_fine,
+    resized,
+    stays_full,
+)
 from rainkit.networks import ImageOnly
 from rainkit.runtime_options import SMALLEST_TILE, Effort
 from rainkit.weights import WeightsFile
@@ -576,7 +582,7 @@ class Derainer:
         into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         """Run the network once more, on the enlarged picture, if its rain was too fine for it."""
-        if self.work_size is not None:
+        if self.work_size is not None or not can_be_enlarged(rgb.shape[0], rgb.shape[1]):
             return output
         clean = output.image.clamp(0, 1) if into is None else _to_tensor(into)
         larger = enlarge_fine(rgb, 255 * _luma(_to_tensor(rgb) - clean.cpu()))

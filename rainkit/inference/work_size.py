@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rainkit.images import shrink
 
 __all__ = [
+    "can_be_enlarged",
     "choose_longest_side",
     "enlarge_fine",
     "resized",
@@ -101,21 +102,24 @@ def stays_full(longest: int) -> bool:
     return _SPARED * longest <= _THUMBNAIL
 
 
+def can_be_enlarged(height: int, width: int) -> bool:
+    """Return whether :func:`enlarge_fine` takes pictures of a size in pixels."""
+    return _SMALLEST <= max(height, width) <= _LARGEST and min(height, width) >= _NARROWEST
+
+
 def enlarge_fine(picture: NDArray[Any], rain: Plane) -> NDArray[Any] | None:
     """Return a picture enlarged by one and a half, if its rain is too fine for a network.
 
     Args:
-        picture: [H,W,3] of any type.
+        picture: [H,W,3] of any type, of a size that :func:`can_be_enlarged`.
         rain: the luma of what the network took off it, [H,W] in grey levels (0 to 255).
 
     Returns:
         The larger picture, bicubic, of the same type; None if this one suits the network.
     """
-    height, width = picture.shape[:2]
-    if not _SMALLEST <= max(height, width) <= _LARGEST or min(height, width) < _NARROWEST:
-        return None
     if not _LITTLE <= float(rain.mean()) <= _MUCH or streak_width(rain) >= _TOO_FINE:
         return None
+    height, width = picture.shape[:2]
     size = round(_FINER * width), round(_FINER * height)
     larger = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
     if np.issubdtype(picture.dtype, np.floating):

@@ -202,6 +202,16 @@ def test_other_small_pictures_are_not_enlarged(
     assert _derainer(derainer, None, Clipping).derain_picture(picture).work_size is None, why
 
 
+@pytest.mark.parametrize("size", [(1210, 70), (190, 190), (300, 60)])
+def test_large_and_tiny_pictures_are_not_enlarged(
+    derainer: inference.Derainer, size: tuple[int, int]
+):
+    rainy = cv2.resize(_specks(0.05)[1], size, interpolation=cv2.INTER_NEAREST)
+    picture = inference.derainer.Picture(rainy)
+    result = _derainer(derainer, None, Clipping).derain_picture(picture)
+    assert result.work_size is None or result.work_size[0] <= size[0]
+
+
 @pytest.mark.parametrize("side", [0, 300, 4000])
 def test_a_work_size_that_was_asked_for_is_kept(derainer: inference.Derainer, side: int):
     picture = inference.derainer.Picture(_specks(0.05)[1])
