@@ -228,7 +228,7 @@ def bench(
 
       rainkit bench --all --published
 
-      rainkit bench -m granet --size 1080p --backend plain --backend eager --rounds 5
+      rainkit bench -m granet --backend plain --backend eager --rounds 5
 
       rainkit bench --all --onnx prenet.onnx --import networks:PReNet
 

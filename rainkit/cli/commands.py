@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import logging
 import signal
@@ -131,7 +132,14 @@ def _where_from(message: str) -> str:
 
 
 class RainkitCommand(TyperCommand):
-    """A command whose help shows no types beside flags."""
+    """A command whose help is filled to the terminal's width, with no types beside flags."""
+
+    def __init__(self, name: str | None, *, help: str | None = None, **more: Any) -> None:
+        """Take the arguments of typer; paragraphs of the help are those of a docstring."""
+        # Typer keeps the line ends of all paragraphs but the first.
+        paragraphs = inspect.cleandoc(help or "").split("\n\n")
+        filled = "\n\n".join(" ".join(each.split("\n")) for each in paragraphs)
+        super().__init__(name, help=filled, **more)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters with those that typer adds."""

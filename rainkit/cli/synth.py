@@ -202,7 +202,7 @@ def synth(
 
       rainkit synth photos/ -o pairs/ --preset rain100h --variants 5
 
-      rainkit synth photos/ -o pairs/ --rate light --rate heavy --variants 12 --test-scenes 25
+      rainkit synth photos/ -o pairs/ --rate heavy --variants 12 --test-scenes 25
     """
     from rainkit.synthesis.request import Recipe, build_request, read_recipe
     from rainkit.synthesis.run import synthesise

@@ -222,7 +222,7 @@ def train(
 
       rainkit train --resume runs/mine
 
-      rainkit train -m graspp-gan --ablation published --clean photos/ --validate pairs/
+      rainkit train -m granet --ablation published --clean pics/ --validate pairs/
 
     Ctrl-C ends the running step and writes a checkpoint. A second Ctrl-C stops at once.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -123,6 +124,19 @@ def test_help_shows_no_type_beside_flags(command: str):
     told = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "120"}).stdout
     assert "--json" in told
     assert "<bool>" not in told
+
+
+@pytest.mark.parametrize("command", ["bench", "infer", "synth", "train"])
+def test_help_fills_eighty_columns_and_breaks_no_example(command: str):
+    told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).stdout
+    told, _, _ = told.partition("╭")
+    usage, *paragraphs = (each for each in re.split(r"\n *\n", told) if each.strip())
+    assert f"rainkit {command}" in usage
+    for each in paragraphs:
+        lines = [line.strip() for line in each.strip().split("\n")]
+        assert len(lines) == 1 or not each.lstrip().startswith("rainkit ")
+        for line, following in itertools.pairwise(lines):  # the next word did not fit
+            assert len(line) + 1 + len(following.split()[0]) > 78
 
 
 def test_options_that_exclude_each_other_are_named():
