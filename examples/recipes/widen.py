@@ -1,12 +1,14 @@
 """Give trained weights more feature maps, to train on from what they know.
 
 python examples/recipes/widen.py resguidenet NARROW.safetensors wide WIDE.safetensors
+python examples/recipes/widen.py freq-gan NARROW.safetensors wide WIDE.safetensors
 python examples/recipes/widen.py graspp-gan NARROW.safetensors wide WIDE.safetensors
 
 "wide" is the variant to fill.
 
-The new maps of ResGuideNet are drawn as for a new network and see the old ones, but nothing old
-sees them yet: their weights into old maps, and into the residual, are zero. The result is the same.
+The new maps of ResGuideNet and FreqGAN are drawn as for a new network and see the old ones, but
+nothing old sees them yet: their weights into old maps, and into the picture, are zero. The result
+is the same.
 
 GRASPP-GAN gets twice its maps. The second half is the network again with every kernel mirrored, so
 that it sees what the first half would see of the mirrored picture; the last convolution takes the
@@ -27,28 +29,56 @@ from rainkit import networks, plugins, weights
 KEPT = ("method", "variant", "api", "network")
 
 
-def extended(name: str, old: Tensor, new: Tensor, guided: bool) -> Tensor:
-    """Put a tensor of a ResGuideNet into the drawn one of a wider network.
+def places(old: int, new: int, groups: int = 1, kept: int = 0) -> Tensor:
+    """Return where the old maps of an axis are in a longer one.
 
     Args:
-        name: of the tensor. Inputs of a guided layer that are no feature maps, three for each block
-            before its own, keep their place at the end.
+        old: length of the axis.
+        new: length of the longer one.
+        groups: of how many equal groups the maps consist; each gets its share of new ones.
+        kept: entries that are no feature maps and keep their place at the end.
+    """
+    each, wider = (old - kept) // groups, (new - kept) // groups
+    maps = [group * wider + n for group in range(groups) for n in range(each)]
+    return torch.tensor([*maps, *range(new - kept, new)])
+
+
+def extended(
+    old: Tensor, new: Tensor, *, outputs: int = 1, inputs: int = 1, kept: int = 0
+) -> Tensor:
+    """Put a tensor into the drawn one of a wider network.
+
+    Args:
         old: trained weights [out,in,kh,kw], or the biases [out].
         new: drawn weights of more maps, out or in or both.
-        guided: whether the network guides its blocks.
+        outputs: groups of the outputs, see ``places``.
+        inputs: groups of the inputs.
+        kept: inputs that are no feature maps.
     """
-    outputs = old.shape[0]
+    rows = places(old.shape[0], new.shape[0], outputs)
     if old.dim() == 1:
-        new[:outputs] = old
+        new[rows] = old
         return new
+    new[rows] = 0
+    new[rows[:, None], places(old.shape[1], new.shape[1], inputs, kept)] = old
+    return new
+
+
+def freq_gan(name: str, old: Tensor, new: Tensor) -> Tensor:
+    """Put a tensor of a FreqGAN into a wider one. Its gates are four, of the features and h."""
+    gates = name.startswith("f_recurrent.gates.")
+    return extended(old, new, outputs=4 if gates else 1, inputs=2 if gates else 1)
+
+
+def resguidenet(name: str, old: Tensor, new: Tensor, guided: bool) -> Tensor:
+    """Put a tensor of a ResGuideNet into a wider one.
+
+    A guided layer gets the residuals of the blocks before its own, of three channels each, at the
+    end of its inputs.
+    """
     _, block, layer, *_ = [*name.split("."), "", ""]
     guidance = 3 * int(block) if guided and layer in ("rec1", "conv_out") else 0
-    features = old.shape[1] - guidance
-    new[:outputs] = 0
-    new[:outputs, :features] = old[:, :features]
-    if guidance:
-        new[:outputs, -guidance:] = old[:, -guidance:]
-    return new
+    return extended(old, new, kept=guidance)
 
 
 def doubled(name: str, old: Tensor, new: Tensor) -> Tensor:
@@ -86,7 +116,7 @@ def doubled(name: str, old: Tensor, new: Tensor) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Give trained weights more feature maps.")
-    parser.add_argument("method", choices=("resguidenet", "graspp-gan"))
+    parser.add_argument("method", choices=("freq-gan", "graspp-gan", "resguidenet"))
     parser.add_argument("narrow", type=Path)
     parser.add_argument("variant")
     parser.add_argument("wide", type=Path)
@@ -104,8 +134,10 @@ def main() -> None:
     for name, tensor in old.items():
         if method.name == "graspp-gan":
             state[name] = doubled(name, tensor, state[name])
+        elif method.name == "freq-gan":
+            state[name] = freq_gan(name, tensor, state[name])
         else:
-            state[name] = extended(name, tensor, state[name], network.guide)
+            state[name] = resguidenet(name, tensor, state[name], network.guide)
     weights.save(
         given.wide,
         state,

@@ -101,6 +101,7 @@ VARIANTS = {
     "default": _DEFAULT,
     "paper": _PAPER,
     "blocks-state": replace(_DEFAULT, network={"recurrence": "blocks"}),
+    "wide": replace(_DEFAULT, network={"recurrence": "blocks", "width": 64}),
     "freq-none": replace(_DEFAULT, network={"frequency": "none"}),
     "freq-all": replace(_DEFAULT, network={"frequency": "all"}),
     "no-attention": replace(_DEFAULT, network={"attention": "none"}),

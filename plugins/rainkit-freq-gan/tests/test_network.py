@@ -34,6 +34,7 @@ from rainkit import hyperparameters, networks, weights
         ("freq-all", 173_451),
         ("t1", 172_587),
         ("blocks-state", 172_587),
+        ("wide", 682_067),
     ],
 )
 def test_parameter_counts(variant: str, parameters: int) -> None:
