@@ -58,11 +58,18 @@ def terminable() -> Iterator[None]:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+def _no_type(ctx: Any) -> None:
+    return None
+
+
 def _laid_out(parameters: list[Any]) -> list[Any]:
-    """Let flags show no type in the help, and let ``--help`` join the last panel."""
+    """Let flags and arguments show no type in the help, and let ``--help`` join the last panel."""
     for before, parameter in zip([None, *parameters], parameters, strict=False):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        if parameter.param_type_name == "argument":
+            # Beside the placeholder, typer would show the annotation, such as <list[Path]>.
+            parameter.display_type_rich = _no_type
         if parameter.name == "help" and before is not None:
             parameter.rich_help_panel = getattr(before, "rich_help_panel", None)
     return parameters
@@ -132,7 +139,7 @@ def _where_from(message: str) -> str:
 
 
 class RainkitCommand(TyperCommand):
-    """A command whose help is filled to the terminal's width, with no types beside flags."""
+    """A command whose help is filled to the terminal's width, with no types of Python."""
 
     def __init__(self, name: str | None, *, help: str | None = None, **more: Any) -> None:
         """Take the arguments of typer; paragraphs of the help are those of a docstring."""

@@ -56,6 +56,7 @@ def compare(
         typer.Option(
             "--output",
             "-o",
+            metavar="DIR",
             help="Write compare.md, .json, .tex and .csv to this folder.",
             rich_help_panel=OUTPUT,
         ),

@@ -34,12 +34,13 @@ _MOST_FINDINGS = 20
 _Limit: TypeAlias = Annotated[
     int,
     typer.Option(
+        metavar="N",
         help="Bits of 64 in which perceptual hashes of one scene may differ. Other scenes differ "
-        "in 14 and more."
+        "in 14 and more.",
     ),
 ]
 _Workers: TypeAlias = Annotated[
-    int | None, typer.Option(help="Processes. Default: as many as pay.", min=1)
+    int | None, typer.Option(metavar="N", help="Processes. Default: as many as pay.", min=1)
 ]
 
 
@@ -123,7 +124,7 @@ def merge(
     out: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the dataset.", metavar="DIR")
     ],
-    seed: Annotated[int, typer.Option(help="Seed of the choice of pairs.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the choice of pairs.", min=0)] = 0,
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -202,7 +203,8 @@ def average(
         choices.Average, choice(choices.Average, "--by", help="How frames are averaged.")
     ] = choices.Average.MEAN,
     frames: Annotated[
-        int | None, typer.Option(help="Frames of each scene to take. Default: all.", min=1)
+        int | None,
+        typer.Option(metavar="N", help="Frames of each scene to take. Default: all.", min=1),
     ] = None,
     pairs: Annotated[
         bool,

@@ -74,6 +74,7 @@ def downstream(
         typer.Option(
             "--output",
             "-o",
+            metavar="DIR",
             help="Write downstream.md, .json and .tex, the scores and the derained pictures to this"
             " folder. Photographs must lie outside of it.",
             rich_help_panel=OUTPUT,

@@ -55,6 +55,7 @@ def no_target(
         typer.Option(
             "--output",
             "-o",
+            metavar="DIR",
             help="Write no_target.md, .tex, .csv and .json to this folder, and keep the derained"
             " pictures in its folder restored.",
             rich_help_panel=OUTPUT,

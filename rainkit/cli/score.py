@@ -27,7 +27,9 @@ def score(
     rainy: Annotated[
         Path | None,
         typer.Option(
-            "--input", help="The pictures before deraining, for the input's row and the gains."
+            "--input",
+            metavar="DIR",
+            help="The pictures before deraining, for the input's row and the gains.",
         ),
     ] = None,
     limit: o.Limit = None,

@@ -58,7 +58,10 @@ Methods: TypeAlias = Annotated[
 Limit: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Score only the first pictures of each dataset.", rich_help_panel=WHAT
+        metavar="N",
+        min=1,
+        help="Score only the first pictures of each dataset.",
+        rich_help_panel=WHAT,
     ),
 ]
 Protocols: TypeAlias = Annotated[
@@ -99,6 +102,7 @@ Output: TypeAlias = Annotated[
     typer.Option(
         "--output",
         "-o",
+        metavar="DIR",
         help="Write per_image.csv, metrics.json and table.md to this folder.",
         rich_help_panel=OUTPUT,
     ),

@@ -88,11 +88,14 @@ def synth(
     ] = None,
     variants: Annotated[
         int | None,
-        typer.Option(help="Rains per photograph. Default: 1.", rich_help_panel=_DATASET),
+        typer.Option(
+            metavar="N", help="Rains per photograph. Default: 1.", rich_help_panel=_DATASET
+        ),
     ] = None,
     test_scenes: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             help="Split into train and test, with this many scenes in test. Photographs that look "
             "alike stay together.",
             rich_help_panel=_DATASET,
@@ -126,7 +129,9 @@ def synth(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Seed of the dataset. Default: 0.", rich_help_panel=_DATASET),
+        typer.Option(
+            metavar="N", help="Seed of the dataset. Default: 0.", rich_help_panel=_DATASET
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -166,7 +171,7 @@ def synth(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes. Default: as many as pay.", rich_help_panel=_RUN),
+        typer.Option(metavar="N", help="Processes. Default: as many as pay.", rich_help_panel=_RUN),
     ] = None,
     engine: Annotated[
         choices.Engine | None,

@@ -47,6 +47,7 @@ def train(
         _option(
             "--method",
             "-m",
+            metavar="NAME",
             help="Method to train.",
             autocompletion=completion.methods,
             rich_help_panel=METHOD,
@@ -91,6 +92,7 @@ def train(
     variant: Annotated[
         str | None,
         _option(
+            metavar="NAME",
             help="Variant of the method to start from.",
             autocompletion=completion.variants,
             rich_help_panel=METHOD,
@@ -167,7 +169,11 @@ def train(
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Seed of everything random.", show_default="0", rich_help_panel=RUN
+            metavar="N",
+            min=0,
+            help="Seed of everything random.",
+            show_default="0",
+            rich_help_panel=RUN,
         ),
     ] = None,
     device: Annotated[

@@ -246,6 +246,7 @@ def import_file(
     variant: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Variant of the method that the file is of.",
             autocompletion=completion.variants,
             show_default="the first whose network it fits",
