@@ -235,6 +235,8 @@ def train(
     if ablation is not None:
         profile = dry_run == choices.DryRun.PROFILE
         refuse_together("--ablation", {"--variant": variant, "--dry-run profile": profile})
+    if max_time is not None:
+        refuse_together("--max-time", {"--max-steps": max_steps}, "the time decides how many steps")
     if resume is not None:
         fixed = {
             "--method": method, "--clean": clean, "--pairs": pairs, "--scenes": scenes,
@@ -288,8 +290,8 @@ def train(
 
 
 @contextmanager
-def _continuing(run: Path) -> Iterator[None]:
-    """Say how to continue a training that is broken off at once."""
+def _continuing(run: Path | None) -> Iterator[None]:
+    """Say how to continue a training, or an ablation (None), that is broken off at once."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -377,11 +379,12 @@ def _ablate(
         for request in requests:
             _explain(request, choices.DryRun.PLAN, as_json=as_json)
         return
-    with _continuing(home):
+    with _continuing(None):
         result = training.ablate(requests, home, followed())
     if _speaks():
         _ablation(result, as_json=as_json)
-    if len(result.runs) < len(requests):
+    if result.interrupted:
+        _continue(None, "the last checkpoint")
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(1 if result.failed else 0)
 
@@ -414,7 +417,10 @@ def _speaks() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _continue(run: Path, where: str) -> None:
+def _continue(run: Path | None, where: str) -> None:
+    if run is None:
+        warn(f"stopped; repeat the command to continue from {where}")
+        return
     warn(f"stopped; continue from {where} with")
     warn(f"  rainkit train --resume {run}")
 
@@ -423,7 +429,8 @@ def _describe(result: TrainResult) -> None:
     if result.done_now:
         tell(f"{counted(result.done_now, 'step')} in {result.seconds / 60:.1f} min")
     else:
-        tell(f"nothing left to do: all {result.steps} steps were done before")
+        done = "all" if result.steps == result.planned else "it had ended, and"
+        tell(f"nothing left to do: {done} {result.steps} steps were done before")
     ends = {
         "time": f"ended at step {result.steps} of {result.planned}: this machine was slower than "
         "when its steps were timed",

@@ -37,6 +37,7 @@ DATASET = "dataset.json"
 Records = tuple[Record, ...]
 
 _JOURNAL = re.compile(r"journal(-\d{5}-of-\d{5})?\.jsonl")
+_OF_SHARDS = re.compile(r"(?:journal|manifest)-\d{5}-of-(\d{5})\.jsonl")
 _PART = re.compile(r"manifest-\d{5}-of-\d{5}\.jsonl")
 
 
@@ -105,6 +106,11 @@ def admit(request: DatasetRequest) -> None:
             f"{out} holds an unfinished dataset made with other options "
             f"({_difference(held, request)}); repeat its command to finish it, or add "
             "--overwrite to start again"
+        )
+    if request.shard and (parts := _shard_counts(names) - {request.shard[1]}):
+        raise UsageError(
+            f"{out} holds shards of {parts.pop()}: shard I/{request.shard[1]} would make some of "
+            "their scenes again; name as many parts, or another folder"
         )
     if (
         request.shard
@@ -238,6 +244,11 @@ def _files_listed(path: Path) -> tuple[str, ...]:
     except DatasetError:
         return ()
     return tuple(name for record in records for name in record.files)
+
+
+def _shard_counts(names: Iterable[str]) -> set[int]:
+    """Return of how many shards those are whose files these are."""
+    return {int(found[1]) for name in names if (found := _OF_SHARDS.fullmatch(name))}
 
 
 def _shard(request: DatasetRequest) -> str:

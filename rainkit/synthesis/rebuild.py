@@ -25,6 +25,7 @@ from rainkit.engine import Work, open_engine, paying_workers
 from rainkit.errors import DatasetError, ImageError, RainkitError, UsageError
 from rainkit.files import write_json
 from rainkit.images import RGB8
+from rainkit.rain import Rendered
 from rainkit.synthesis.degradation import Degradation
 from rainkit.synthesis.request import DepthChoice, OnProgress, SynthResult, check_layout
 from rainkit.synthesis.run import write_lists
@@ -35,6 +36,7 @@ from rainkit.synthesis.scene import (
     find_photos,
     made_or_reason,
     save_depth,
+    save_sides,
 )
 from rainkit.synthesis.verify import read_clean, read_depth
 
@@ -84,8 +86,11 @@ class _Task:
 class _Rebuilder:
     """The state of a worker: sources of clean pictures and depth, and a layout to write."""
 
-    def __init__(self, request: RebuildRequest, root: Path, layout: str) -> None:
+    def __init__(
+        self, request: RebuildRequest, root: Path, layout: str, sides: tuple[str, ...]
+    ) -> None:
         self.request, self.root, self.layout = request, root, LAYOUTS[layout]
+        self.sides = sides
         choice = request.depth
         self.source = depths.open_source(
             choice.name or "auto", form=choice.form, camera=choice.camera
@@ -141,7 +146,7 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
     layout = request.layout or asked.get("layout", "restormer")
     _check(request, records, layout)
     tasks = list(_tasks(records))
-    build = (request, root, layout)
+    build = (request, root, layout, tuple(asked.get("save", ())))
     _Rebuilder(*build)  # says what is wrong with photographs and depth before anything is written
     request.out.mkdir(parents=True, exist_ok=True)
     count = paying_workers(len(records), request.workers, len(tasks))
@@ -253,28 +258,28 @@ def _rebuild_scene(maker: _Rebuilder, task: _Task) -> MadeScene:
         except RainkitError as error:
             reasons.append(f"{variant[0][1].id}: {error}")
             continue
-        for (number, record), rainy in zip(variant, drawn, strict=True):
-            made.append(_write(maker, task, number, record, rainy, target))
+        for (number, record), rendered in zip(variant, drawn, strict=True):
+            made.append(_write(maker, task, number, record, rendered, target))
     return MadeScene(tuple(made), "; ".join(reasons))
 
 
-def _draw(records: Sequence[Record], clean: RGB8, z: NDArray[np.float32] | None) -> list[RGB8]:
-    """Return the rainy pictures of one scene and variant.
+def _draw(records: Sequence[Record], clean: RGB8, z: NDArray[np.float32] | None) -> list[Rendered]:
+    """Return the rainy pictures of one scene and variant, with their side outputs.
 
     Raises:
         DatasetError: A picture is not what it was.
     """
     frames = list(Degradation.of(records).apply(clean, z))
-    drawn = [frames[(record.frame or 1) - 1].rainy for record in records]
-    if any(pixel_hash(d) != r.sha256.input for d, r in zip(drawn, records, strict=True)):
+    drawn = [frames[(record.frame or 1) - 1] for record in records]
+    if any(pixel_hash(d.rainy) != r.sha256.input for d, r in zip(drawn, records, strict=True)):
         raise DatasetError("comes out differently than the manifest says")
     return drawn
 
 
 def _write(
-    maker: _Rebuilder, task: _Task, number: int, record: Record, rainy: RGB8, target: RGB8
+    maker: _Rebuilder, task: _Task, number: int, record: Record, rendered: Rendered, target: RGB8
 ) -> Record:
-    """Write a pair and return its record with the new place."""
+    """Write a pair with its side outputs and return its record with the new place."""
     form = _form(maker.request, record)
     entry = Entry(
         scene=record.scene,
@@ -286,6 +291,7 @@ def _write(
         suffix=f".{form}",
         frame=record.frame,
     )
-    maker.layout.write(maker.request.out, entry, rainy, target, overwrite=True)
+    maker.layout.write(maker.request.out, entry, rendered.rainy, target, overwrite=True)
+    save_sides(maker.request.out, maker.sides, record.id, rendered)
     place = maker.layout.place(entry)
     return replace(record, input=place.input, target=place.target, encode=encoding(form))

@@ -328,6 +328,8 @@ def check_field(name: str, value: Any, *, called: str) -> None:
     elif name in _AMOUNTS:
         if not (math.isfinite(value) and value > 0):
             raise UsageError(f"{called} must be above 0 {_AMOUNTS[name]}, not {value:g}")
+        if name == "noise" and value > 255:
+            raise UsageError(f"{called} must be at most 255 grey levels, not {value:g}")
     elif name in ("seed", "split_seed"):
         if value < 0:
             raise UsageError(f"{called} must be a whole number from 0 up, not {value}")
@@ -521,6 +523,8 @@ def _request(
     rates = values.get("rate", ())
     if values.get("noise") is not None and (recipe or changes or rates):
         raise UsageError("--noise adds noise alone: leave out --rain, --rate and [rain]")
+    if values.get("noise") is not None and {"preset", "depth"} & set(values):
+        raise UsageError("--noise adds noise alone: leave out --preset and --depth")
     if recipe.get("level") is not None:
         recipe.setdefault("rate_mm_h", None)
     elif recipe.get("rate_mm_h") is not None:

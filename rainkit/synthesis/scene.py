@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -306,7 +306,7 @@ def make_scene(maker: SceneMaker, task: tuple[Scene, int]) -> MadeScene:
                 **_drawn(rain, rendered),
             )
             with _refusals():
-                _save_sides(request, record.id, rendered)
+                save_sides(request.out, request.save, record.id, rendered)
             records.append(record)
     return MadeScene(tuple(records))
 
@@ -400,18 +400,17 @@ def _drawn(rain: Degradation, rendered: Rendered) -> dict[str, Any]:
     }
 
 
-def _save_sides(request: SynthRequest, record_id: str, rendered: Rendered) -> None:
+def save_sides(out: Path, sides: Iterable[str], record_id: str, rendered: Rendered) -> None:
+    """Write the side outputs of a pair, of :data:`rainkit.datasets.manifest.SIDES`."""
     through = rendered.transmission
     if through is None:
         through = np.ones_like(rendered.opacity)
-    for side in request.save:
+    for side in sides:
         if side == "mask":
             samples: images.Pixels = np.rint(rendered.opacity * 255).astype(np.uint8)
         else:
             samples = np.rint(through * 65535).astype(np.uint16)
-        images.write(
-            request.out / side / f"{record_id}.png", _grey_picture(samples), overwrite=True
-        )
+        images.write(out / side / f"{record_id}.png", _grey_picture(samples), overwrite=True)
 
 
 def encoding(form: str) -> dict[str, str | int]:

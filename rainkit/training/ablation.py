@@ -69,11 +69,13 @@ class Ablation:
         method: name of the method.
         folder: folder that holds all run folders.
         runs: the trainings, in the order in which they were asked for.
+        interrupted: whether the last of them was stopped by a signal.
     """
 
     method: str
     folder: Path
     runs: tuple[Trained, ...]
+    interrupted: bool = False
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -146,6 +148,7 @@ def ablate(
         UsageError: a request cannot work, or a run folder holds a training with other settings.
     """
     runs: list[Trained] = []
+    interrupted = False
     for number, request in enumerate(requests, 1):
         if console:
             which = f"{request.variant}, seed {request.seed}"
@@ -168,23 +171,25 @@ def ablate(
             )
         )
         if result.stopped == "signal":
+            interrupted = True
             break
-    return Ablation(method=requests[0].method.name, folder=folder, runs=tuple(runs))
+    return Ablation(
+        method=requests[0].method.name, folder=folder, runs=tuple(runs), interrupted=interrupted
+    )
 
 
 def _begun(request: TrainRequest) -> TrainRequest:
     if not (request.run / run_config.FILE).is_file():
         return request
-    held = run_config.reopen(
-        request.run,
-        device=request.device,
-        settings=[f"run.workers={request.settings.workers}"],
-    )
-    wanted = dataclasses.replace(request, resume=True, command=held.command)
-    same = {"hyperparameters", "method", "variant", "seed", "data", "teacher"}
+    held = run_config.reopen(request.run, device=request.device)
+    held = dataclasses.replace(held, settings=request.settings)
+    same = {"hyperparameters", "method", "variant", "seed", "data", "init", "teacher"}
+    if request.precision != "auto":  # whose choice the run holds
+        same.add("precision")
+    told = run_config.to_data(request), run_config.to_data(held)
     if request.max_seconds is not None:
-        same.remove("hyperparameters")  # the steps were fixed when it began
-    told = run_config.to_data(wanted), run_config.to_data(held)
+        for each in told:  # the steps were fixed when it began
+            each["hyperparameters"]["training"].pop("steps")
     for name in sorted(same):
         if told[0][name] != told[1][name]:
             raise UsageError(
@@ -217,7 +222,8 @@ def rows(ablation: Ablation, *, bold: bool = False) -> list[tuple[str, ...]]:
         cells = []
         for name in names:
             found = ablation.scored(name, variant)
-            cell = "failed" if found is None else _cell(name, *found)
+            missing = "failed" if any(run.problem for run in own) else "stopped"
+            cell = missing if found is None else _cell(name, *found)
             marked = bold and found is not None and found[0] == best[name]
             cells.append(f"**{cell}**" if marked else cell)
         minutes = sum(run.seconds for run in own) / len(own) / 60

@@ -53,6 +53,7 @@ class Memory:
         plateau: state of the plateau schedule.
         losses: sum and count of the losses of the running epoch, for each process.
         ended: whether the training ended before its last step because nothing improved.
+        planned: number of steps that were planned then; 0 in checkpoints that lack it.
     """
 
     step: int = 0
@@ -61,6 +62,7 @@ class Memory:
     plateau: Plateau = field(default_factory=Plateau)
     losses: list[tuple[float, int]] = field(default_factory=list)
     ended: bool = False
+    planned: int = 0
 
     def to_data(self) -> dict[str, Any]:
         """Return the state as plain values."""

@@ -198,6 +198,9 @@ def _train(request: TrainRequest, console: Console | None) -> TrainResult:
         said += keeper.notes
     if request.steps_before is not None:
         said.append(_extend(request, memory))
+    elif memory.ended and memory.planned not in (0, request.hyperparameters.training.steps):
+        # It was extended, and stopped before it wrote the checkpoint that would say so.
+        memory.ended, memory.since_best = False, 0
     if setup.first and (not request.resume or request.steps_before is not None):
         # 'auto' may mean another precision on the machine that resumes.
         run_config.write(dataclasses.replace(request, precision=setup.runtime.precision))
@@ -345,7 +348,7 @@ class _Run:
             self.log.say(f"step {memory.step}: the learning rate falls to {rate:.3g}")
         worse = training.stop_after and due and memory.since_best >= training.stop_after
         if (useless or worse) and not last:
-            memory.ended = True
+            memory.ended, memory.planned = True, training.steps
             return reason or "no gain"
         return reason
 

@@ -20,13 +20,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rainkit import hyperparameters, plugins
-from rainkit.api import Hyperparameters, ImageSpec, Method, option
+from rainkit.api import Hyperparameters, ImageSpec, Method, Training, option
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
 from rainkit.files import system_reason, write_json
 from rainkit.precision import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
+from rainkit.training import schedules
 from rainkit.training.distillation import TeacherFile
 
 __all__ = [
@@ -141,6 +142,11 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
                 )
     if training.schedule == "plateau":
         _refuse_plateau(request)
+    if training.stop_after and not request.data.validation:
+        raise UsageError(
+            f"training.stop_after = {training.stop_after}: there is nothing to validate on; name "
+            "a dataset with --validate, or set training.stop_after = 0"
+        )
     if not 0 <= request.seed < 2**32:
         raise UsageError(f"seed {request.seed}: choose 0 to {2**32 - 1}")
     if runtime.precision == "fp16" and runtime.device.type == "cpu":
@@ -322,10 +328,12 @@ def make_request(
         section = setting.strip().partition(".")[0]
         kinds[section if section in kinds else ""].append(setting)
     taught_by = teacher or recipe.teacher
+    resolved = hyperparameters.resolve(found, chosen, recipe.hyperparameters, kinds[""])
+    _refuse_ignored(resolved.training, kinds[""], taught=taught_by is not None)
     return TrainRequest(
         method=found,
         variant=chosen,
-        hyperparameters=hyperparameters.resolve(found, chosen, recipe.hyperparameters, kinds[""]),
+        hyperparameters=resolved,
         data=data_request(with_settings(recipe.data, kinds["data"]), folders),
         run=run or Path("runs") / f"{found.name}-{chosen}",
         seed=seed if seed is not None else (recipe.seed or 0),
@@ -337,6 +345,21 @@ def make_request(
         teacher=None if taught_by is None else TeacherFile.find(taught_by),
         max_seconds=max_seconds,
     )
+
+
+def _refuse_ignored(training: Training, settings: Sequence[str], *, taught: bool) -> None:
+    """Refuse settings of the command line that would change nothing."""
+    named = {setting.partition("=")[0].strip() for setting in settings}
+    names = {name.removeprefix("training.") for name in named if name.startswith("training.")}
+    if unread := schedules.ignored(training, names):
+        raise UsageError(
+            f"--set training.{unread[0]}: the schedule {training.schedule} does not read it; "
+            "leave it out, or set training.schedule, too"
+        )
+    if "distill_weight" in names and not taught:
+        raise UsageError(
+            "--set training.distill_weight: there is no teacher; name one by --teacher"
+        )
 
 
 def _check_recipe(method: Method, variant: str, recipe: Recipe, config: Path) -> None:
@@ -561,7 +584,9 @@ def to_data(request: TrainRequest) -> dict[str, Any]:
 def _absolute(data: dict[str, Any]) -> dict[str, Any]:
     """Make folders absolute, so that a run can be resumed from any working directory."""
     return {
-        name: [os.path.abspath(folder) for folder in value] if isinstance(value, tuple) else value
+        name: [os.path.abspath(os.path.expanduser(each)) for each in value]
+        if isinstance(value, tuple)
+        else value
         for name, value in data.items()
     }
 

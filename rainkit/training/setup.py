@@ -270,9 +270,12 @@ class Setup:
         settings = request.hyperparameters.network
         network = networks.build(request.method, settings)
         self.runtime = networks.training_runtime(network, self.spec, self.runtime)
+        from rainkit.training.checkpointing import latest  # which imports this module
+
+        # A checkpoint replaces what a run started from, whose file may be gone by now.
         self._started = (
             None
-            if request.init is None
+            if request.init is None or (request.resume and latest(request.run) is not None)
             else weights.initialise(network, request.method, request.init, settings)
         )
         network.to(  # type: ignore[call-overload]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -221,7 +222,7 @@ def _card(
 ) -> str:
     method, header = told.method, file.header
     before = {row.path: row.default for row in hyperparameters.describe(told.base)}
-    changes = hyperparameters.differences(told.settings, told.base)
+    changes = hyperparameters.differences(told.settings, told.base) | _data_changes(told.data)
     versions = ", ".join(f"{name} {version}" for name, version in _table(header, "versions"))
     facts = {
         "method": f"`{method.name}`",
@@ -292,13 +293,39 @@ def _recipe(told: _Run, file: WeightsFile) -> str:
     config = after.get("--config") or after.get("-c") or "".join(joined[-1:])
     step, seed = file.header.get("step", "?"), file.header.get("seed", "0")
     if config:
-        return f"{PurePath(config).name}, step {step}, seed {seed}"
-    changes = hyperparameters.differences(told.settings, told.base)
+        changed = [f"--set {shlex.quote(setting)}" for setting in _set(told.command)]
+        return ", ".join((" ".join((PurePath(config).name, *changed)), f"step {step}, seed {seed}"))
+    changes = hyperparameters.differences(told.settings, told.base) | _data_changes(told.data)
     settings = [f"--set {shlex.quote(f'{k}={_value(v)}')}" for k, v in changes.items()]
     command = f"rainkit train --method {told.method.name} --variant {told.variant} --seed {seed}"
     start = [f"--init {shlex.quote(told.init)}"] if told.init else []
     teacher = [f"--teacher {shlex.quote(told.teacher)}"] if told.teacher else []
     return " ".join((command, *start, *teacher, *settings))
+
+
+def _set(command: Sequence[str]) -> list[str]:
+    """Return the settings of a command line."""
+    joined = [w.partition("=")[2] for w in command if w.startswith("--set=")]
+    return joined + [after for word, after in itertools.pairwise(command) if word == "--set"]
+
+
+def _data_changes(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of ``data`` that are not the default, without folders, by their paths."""
+    from rainkit.datasets.sources import DataRequest
+
+    def flat(section: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+        for name, value in section.items():
+            if isinstance(value, Mapping):
+                yield from flat(value, f"{path}.{name}")
+            else:
+                yield f"{path}.{name}", value
+
+    before = dict(flat(dataclasses.asdict(DataRequest()), "data"))
+    return {
+        path: value
+        for path, value in flat(data, "data")
+        if path in before and not isinstance(before[path], tuple) and value != before[path]
+    }
 
 
 def _value(value: Any) -> str:

@@ -214,6 +214,75 @@ def test_an_ablation_prints_and_writes_its_table(
     }  # fmt: skip
 
 
+def test_an_ablation_that_is_stopped_in_its_last_variant_says_how_to_go_on(
+    photos: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    for side in ("input", "target"):
+        shutil.copytree(photos, tmp_path / "pairs" / side)
+    options = ("--clean", photos, "--validate", tmp_path / "pairs", "--device", "cpu", *TINY)
+    asked = ("-m", "tiny", "--ablation", "paper", "--max-steps", 2, "-o", tmp_path / "ablation")
+    stops = iter(("signal", None))
+
+    def train(request, console):
+        return dataclasses.replace(training.train(request), stopped=next(stops))
+
+    monkeypatch.setattr("rainkit.training.ablation.train", train)
+    assert _run(monkeypatch, *asked, *options, "--set", "run.workers=0") == 130
+    said = " ".join(capsys.readouterr().err.split())
+    assert "repeat the command to continue" in said
+    assert "--resume" not in said
+    assert _run(monkeypatch, *asked, *options, "--set", "run.workers=0") == 0
+
+
+def test_folders_of_the_user_are_found_again(
+    photos: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    shutil.copytree(photos, tmp_path / "home" / "photos")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    streaks = np.zeros((80, 80, 3), np.uint8)
+    streaks[10:60, 40] = 200
+    images.write(tmp_path / "home" / "streaks" / "a.png", Picture(rgb=streaks), overwrite=False)
+    options = ("-m", "tiny", "--clean=~/photos", "--set", "data.streaks=~/streaks", "-o", "run")
+    options += ("--max-steps", 1, "--set", "run.workers=0", "--device", "cpu", *TINY)
+    monkeypatch.chdir(tmp_path)
+    assert _run(monkeypatch, *options) == 0
+    assert _run(monkeypatch, "--resume", "run", "--max-steps", 2) == 0
+
+
+def test_a_resume_needs_no_weights_that_the_run_started_from(
+    photos: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    options = ("-m", "tiny", "--clean", photos, "--max-steps", 1, "--device", "cpu", *TINY)
+    options += ("--set", "run.workers=0")
+    assert _run(monkeypatch, *options, "-o", tmp_path / "first") == 0
+    start = tmp_path / "first" / "last.safetensors"
+    assert _run(monkeypatch, *options, "-o", tmp_path / "run", "--init", start) == 0
+    start.unlink()
+    assert _run(monkeypatch, "--resume", tmp_path / "run", "--max-steps", 2) == 0
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    capsys.readouterr()
+    assert _run(monkeypatch, "--resume", tmp_path / "run", "--max-steps", 3) != 0
+    assert "last.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--max-time", "9s", "--max-steps", "3"), "--max-steps cannot be used with --max-time"),
+        (("--set", "training.milestones=1,2"), "the schedule cosine does not read it"),
+        (("--set", "training.distill_weight=3"), "name one by --teacher"),
+        (("--set", "training.stop_after=2"), "nothing to validate on"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(
+    photos: Path, tmp_path: Path, monkeypatch, capsys, options: tuple[str, ...], said: str
+) -> None:
+    asked = ("-m", "tiny", "--clean", photos, "-o", tmp_path / "run", "--device", "cpu", *TINY)
+    assert _run(monkeypatch, *asked, *options) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dry_run_and_a_profile_write_nothing(
     photos: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:

@@ -92,6 +92,13 @@ def test_shards_together_make_what_one_run_makes(files, request_: SynthRequest) 
         synthesise(parts[0])
 
 
+def test_shards_of_another_number_are_refused(request_: SynthRequest) -> None:
+    synthesise(replace(request_, shard=(1, 3)))
+    with pytest.raises(UsageError, match=r"holds shards of 3: shard I/2 .* another folder"):
+        synthesise(replace(request_, shard=(1, 2)))
+    synthesise(replace(request_, shard=(2, 3)))
+
+
 def test_a_shard_is_made_once(request_: SynthRequest) -> None:
     part = replace(request_, shard=(1, 3))
     synthesise(part)

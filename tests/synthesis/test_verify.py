@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -240,3 +241,13 @@ def test_records_say_what_they_were_made_with(dataset: Path) -> None:
     for record in manifest.read(dataset):
         assert record.depth is not None
         assert (record.depth.metric, record.depth.coverage) == (True, 1.0)
+
+
+def test_side_outputs_are_made_again(files, request_: SynthRequest, tmp_path: Path) -> None:
+    sides = dataclasses.replace(request_, save=("mask", "trans"))
+    synthesise(sides)
+    again = tmp_path / "again"
+    rebuild(RebuildRequest(manifest=sides.out, out=again))
+    made = {name: found for name, found in files(again).items() if "/" in name}
+    assert made == {name: found for name, found in files(sides.out).items() if "/" in name}
+    assert {"mask", "trans"} <= {name.partition("/")[0] for name in made}

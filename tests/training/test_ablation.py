@@ -102,3 +102,43 @@ def test_a_variant_that_fails_leaves_the_others(requests_for, tmp_path: Path) ->
     text = (tmp_path / "ablation.md").read_text()
     assert "failed" in text
     assert "not finite" in text
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [({"init": Path("x.safetensors")}, "init"), ({"precision": "bf16"}, "precision")],
+)
+def test_runs_of_another_start_or_precision_are_not_taken_for_these(
+    requests_for, tmp_path: Path, other: dict, named: str
+) -> None:
+    (request,) = requests_for(("paper",))
+    training.train(request)
+    with pytest.raises(UsageError, match=rf"other settings \({named}\)"):
+        training.ablate([dataclasses.replace(request, **other)], tmp_path)
+
+
+def test_a_time_excuses_the_number_of_steps_alone(requests_for, tmp_path: Path) -> None:
+    (request,) = requests_for(("paper",))
+    training.train(request)
+    (longer,) = requests_for(("paper",), 1, "training.steps=40")
+    found = training.ablate([dataclasses.replace(longer, max_seconds=60.0)], tmp_path)
+    assert found.runs[0].steps == request.hyperparameters.training.steps
+    (other,) = requests_for(("paper",), 1, "training.lr=0.5")
+    with pytest.raises(UsageError, match=r"other settings \(hyperparameters\)"):
+        training.ablate([dataclasses.replace(other, max_seconds=60.0)], tmp_path)
+
+
+def test_a_signal_in_the_last_training_interrupts_the_ablation(
+    requests_for, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(request, console):
+        result = training.train(request, console)
+        if request.variant == "paper":
+            return result
+        return dataclasses.replace(result, stopped="signal", scores={})
+
+    monkeypatch.setattr(ablation, "train", train)
+    found = training.ablate(requests_for(("paper", "default")), tmp_path)
+    assert (found.interrupted, found.failed) == (True, False)
+    ablation.write(found)
+    assert "stopped" in (tmp_path / "ablation.md").read_text()

@@ -182,6 +182,23 @@ def test_a_run_that_ended_without_gain_goes_on_when_it_is_extended(request_for) 
     assert result.done_now > 0
 
 
+def test_an_extension_that_is_killed_before_its_checkpoint_is_not_forgotten(
+    request_for, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ("training.steps=30", "training.lr=1e-12", "training.stop_after=2")
+    request = request_for(settings=settings)
+    training.train(request)
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rainkit.training.loop._Run._step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(training.reopen(request.run, max_steps=33))
+    assert training.train(training.reopen(request.run)).done_now > 0
+
+
 def test_each_validation_shows_the_score_of_the_input(
     request_for, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -59,6 +59,27 @@ def test_the_declaration_is_one_that_a_plugin_can_make(run: Path) -> None:
     assert "the network differs from the variant default" in packed.notes[0]
 
 
+def test_the_recipe_tells_what_the_data_were(run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    record["data"] |= {
+        "jpeg": 0.9,
+        "match_tone": True,
+        "rain": {**record["data"]["rain"], "lines": 1},
+    }
+    (run / "run.json").write_text(json.dumps(record))
+    packed = weights.pack(run, tag="rain-v8")
+    declared = eval(packed.snippet, {"Weights": Weights})  # noqa: S307
+    for told in ("data.jpeg=0.9", "data.match_tone=true", "data.rain.lines=1"):
+        assert f"--set {told}" in declared.recipe
+    assert "data.clean" not in declared.recipe
+    assert "| `data.jpeg` | 0.9 |" in packed.card.read_text()
+    record["command"] = ["rainkit", "train", "--config", "/x/r.toml", "--set", "training.lr=0.003"]
+    (run / "run.json").write_text(json.dumps(record))
+    packed = weights.pack(run, tag="rain-v9")
+    declared = eval(packed.snippet, {"Weights": Weights})  # noqa: S307
+    assert declared.recipe == "r.toml --set training.lr=0.003, step 2, seed 5"
+
+
 def test_the_card(run: Path) -> None:
     packed = weights.pack(run, run.parent / "out", "rain-v2")
     card = packed.card.read_text()
