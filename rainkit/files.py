@@ -112,6 +112,16 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         raise FileError(f"{path}: exists; pass --overwrite, or write somewhere else")
 
 
+def expanded(path: Path | str) -> Path:
+    """Return a path with ``~`` replaced by the user's folder, unless it exists as it is written."""
+    found = Path(path)
+    if os.path.lexists(found):
+        return found
+    with suppress(RuntimeError):  # there is no such user: the name merely begins like this
+        return found.expanduser()
+    return found
+
+
 def is_temporary(path: Path) -> bool:
     """Return whether a file's name is one that :func:`atomic_path` writes to."""
     return _TEMPORARY.fullmatch(path.name) is not None

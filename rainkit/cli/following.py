@@ -32,11 +32,19 @@ class Following(Progress):
         quiet: show nothing but failures.
         events: write JSON lines instead of anything else.
         watched: say each picture, since nobody knows how many there will be.
+        first: why the methods were chosen, said once there are pictures for them.
     """
 
     def __init__(
-        self, methods: int, *, quiet: bool = False, events: bool = False, watched: bool = False
+        self,
+        methods: int,
+        *,
+        quiet: bool = False,
+        events: bool = False,
+        watched: bool = False,
+        first: str | None = None,
     ) -> None:
+        self._first = first
         self._several = methods > 1
         self._events = events and not quiet
         self._lines = not (quiet or events or watched or errors.is_terminal)
@@ -78,6 +86,9 @@ class Following(Progress):
 
     def start(self, total: int) -> None:
         """Take in how many pictures there are."""
+        if self._first is not None:
+            warn(self._first, label="auto:", style="yellow")
+            self._first = None
         if not self._total:  # the pace leaves out what was imported before
             self._began = time.monotonic()
         self._total += total

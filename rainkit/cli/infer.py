@@ -225,7 +225,7 @@ def infer(
     While it runs, --json writes a line of JSON for each picture to standard error.
 
     Exit codes: 0 all done, 1 some failed, 2 wrong use, 130 stopped by Ctrl-C or
-    SIGTERM.
+    SIGTERM, which are the usual end of --watch (0 or 1).
 
     For example:
 
@@ -254,10 +254,11 @@ def infer(
     piped = out == "-"
     if piped and as_json:
         raise UsageError("--json cannot be used with --output -; leave it out")
+    why = None
     if not quiet and any(each.method == inference.AUTO for each in chosen):
         from rainkit.inference.choice import choose
 
-        warn(choose(options).why(), label="auto:", style="yellow")
+        why = choose(options).why()
     request = inference.InferRequest(
         inputs=tuple(inputs),
         output=_path("--output", out),
@@ -279,7 +280,7 @@ def infer(
     )
     from rainkit.cli.following import Following
 
-    shown = Following(len(chosen), quiet=quiet, events=as_json, watched=watching)
+    shown = Following(len(chosen), quiet=quiet, events=as_json, watched=watching, first=why)
     with shown, terminable():
         try:
             if watching:
@@ -404,6 +405,8 @@ def _summarise(result: InferResult) -> None:
         if dry := sum(each.dry for each in result.done):
             tell(f"{counted(dry, 'picture')} without rain, left as they are")
         chosen = Counter((each.by, each.rain) for each in result.done if each.by is not None)
+        if {by for by, _ in chosen} == {result.weights}:
+            chosen.clear()  # the line above has said so
         for (by, rain), count in chosen.items():
             tell(f"{counted(count, 'picture')} by {by}{f', {rain} rain' if rain else ''}")
     if done or result.skipped:

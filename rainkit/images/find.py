@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rainkit.errors import UsageError
-from rainkit.files import counted, natural
+from rainkit.files import counted, expanded, natural
 from rainkit.images import heif
 
 __all__ = ["SUFFIXES", "VIDEO_SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
@@ -93,10 +93,10 @@ def _find(given: Path | str, suffixes: frozenset[str]) -> Iterator[PictureFile]:
     if given == "":
         # Path("") would be the working folder.
         raise UsageError("an input is an empty name: name a picture, a folder or a pattern")
-    path = Path(given).expanduser()
+    path = expanded(given)
     if path.is_dir():
         yield from _in_folder(path, path, suffixes)
-    elif path.exists():
+    elif os.path.exists(path):  # False for names that are too long
         yield PictureFile(path, Path(path.name))
     elif glob.has_magic(str(given)):
         yield from _matching(str(path), suffixes)
@@ -162,7 +162,7 @@ def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str
     taken = SUFFIXES | (_VIDEOS if videos else frozenset())
     passed: Counter[str] = Counter()
     loops: list[Path] = []
-    for folder in dict.fromkeys(Path(each).expanduser() for each in inputs if each != ""):
+    for folder in dict.fromkeys(expanded(each) for each in inputs if each != ""):
         if folder.is_dir():
             walked = _walk(folder)
             suffixes = (path.suffix.lower() for path in walked.files)

@@ -132,6 +132,15 @@ def colour_codes(data: bytes) -> tuple[int, int, int, int] | None:
     return primaries, transfer, matrix, full >> 7
 
 
+def with_colour_codes(data: bytes, primaries: int, transfer: int) -> bytes:
+    """Return an AVIF file that says these primaries and this transfer of ITU-T H.273."""
+    said = struct.pack(">2H", primaries, transfer)
+    place = -1
+    while (place := data.find(b"colrnclx", place + 1, 1 << 16)) >= 0:  # of pictures and of tracks
+        data = data[: place + 8] + said + data[place + 12 :]
+    return data
+
+
 def avif_bits(data: bytes) -> int:
     """Return the bits per sample of an AVIF file (AV1 Codec ISO Media File Format, section 2.3)."""
     place = data.find(b"av1C", 0, 1 << 16)

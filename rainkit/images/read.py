@@ -8,6 +8,7 @@ import functools
 import io
 import logging
 import os
+import re
 import stat
 import threading
 import zlib
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from rainkit.errors import ImageError, one_line
-from rainkit.files import system_reason
+from rainkit.files import counted, system_reason
 from rainkit.images import bmp, heif, tags, tiff
 from rainkit.images.metadata import (
     Carried,
@@ -442,12 +443,19 @@ def _decode(
     turn, kind = orientation(image), "JPEG" if image.format == "MPO" else str(image.format)
     stored = tiff.layout(data, page).orientation if kind == "TIFF" else turn
     known = carried(data, image.info, kind, turned=stored >= 5, page=page)
+    if kind == "AVIF" and known.icc is None:
+        known = _with_codes(known, data)
     frames = getattr(image, "n_frames", 1) if kind in ("GIF", "PNG", "WEBP", "AVIF") else 1
     if every_frame and frames > 1:
         return _animated(path, data, image, turn, known)
     notes: tuple[str, ...] = ()
     if kind == "AVIF" and (bits := heif.avif_bits(data)) > 8:
         notes = (f"read with 8 of its {bits} bits, as Pillow does",)
+    if kind == "JPEG":
+        if image.format == "MPO" and (others := getattr(image, "n_frames", 1) - 1) > 0:
+            notes = (f"{counted(others, 'further picture')} of the file left out",)
+        known, said = _of_one_picture(known)
+        notes += said
     if image.mode in ("I", "F", "I;16S"):
         raise ImageError(f"{path}: has samples of 32 bits, {_REMEDY}")
     encoding = None
@@ -597,19 +605,48 @@ def _decode_heic(path: Path, data: bytes) -> Picture | None:
     _check_size(path, *found.size)
     exif = found.info.get("exif") or b""
     known = carried(data, found.info, "HEIC", turned=exif_orientation(exif) >= 5)
-    codes = heif.colour_codes(data)
-    if codes is not None and known.icc is None:
-        known = known._replace(chunks=((b"cICP", bytes((codes[0], codes[1], 0, 1))),))
+    if known.icc is None:
+        known = _with_codes(known, data)
+    known, said = _of_one_picture(known)
     samples = _samples(*found.colours())  # libheif has turned them
     sampled = {420: "4:2:0", 422: "4:2:2"}.get(found.info.get("chroma", 444), "4:4:4")
     notes: tuple[str, ...] = ()
     if found.others:
-        notes = (f"{found.others} further pictures of the file left out",)
+        notes = (f"{counted(found.others, 'further picture')} of the file left out",)
     return dataclasses.replace(
         _upright(samples, 1, known),
         encoding=Encoding(subsampling=sampled, bits=int(found.info.get("bit_depth", 8))),
-        notes=notes,
+        notes=notes + said,
     )
+
+
+def _with_codes(known: Carried, data: bytes) -> Carried:
+    """Return metadata with the code of a HEIF file's colour space, unless it is sRGB."""
+    codes = heif.colour_codes(data)
+    if codes is None:
+        return known
+    return known._replace(chunks=((b"cICP", bytes((codes[0], codes[1], 0, 1))),))
+
+
+_GAIN_MAP = rb"hdrgm:\w+|G?Container:Directory"
+_MOTION = rb"G?Camera:(?:MotionPhoto|MicroVideo)\w*"
+
+
+def _of_one_picture(known: Carried) -> tuple[Carried, tuple[str, ...]]:
+    """Return metadata that promise no gain map and no video, which results do not have."""
+    xmp, said = known.xmp or b"", []
+    for names, what in (
+        (_MOTION, "the video of the motion photo left out"),
+        (_GAIN_MAP, "the gain map of its bright parts left out"),
+    ):
+        less = re.sub(rb"\s(?:" + names + rb")\s*=\s*(?:\"[^\"]*\"|'[^']*')", b"", xmp)
+        less = re.sub(
+            rb"<(" + names + rb")(?:\s[^>]*)?(?:/>|>.*?</\1>)", b"", less, flags=re.DOTALL
+        )
+        if less != xmp:
+            xmp = less
+            said.append(what)
+    return (known._replace(xmp=xmp), tuple(said)) if said else (known, ())
 
 
 def _decode_bmp(path: Path, data: bytes) -> Picture | None:

@@ -110,7 +110,9 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
         across, down = _per_metre(picture.dpi or (0, 0))
         return data[:38] + struct.pack("<ii", across, down) + data[46:]
     data = _by_pillow(picture, kind, quality)
-    return _with_density(data, picture.dpi) if kind == "JPEG" and picture.dpi else data
+    if kind == "JPEG" and picture.dpi:
+        return _with_density(data, picture.dpi)
+    return _with_colours(data, picture, kind)
 
 
 def not_held(picture: Picture, suffix: str) -> tuple[str, ...]:
@@ -136,15 +138,29 @@ def not_held(picture: Picture, suffix: str) -> tuple[str, ...]:
         said.append(f"EXIF data left out, which are too long for {files}")
     if kind == "JPEG" and picture.xmp and len(picture.xmp) >= _JPEG_XMP_BYTES:
         said.append(f"XMP data left out, which are too long for {files}")
-    if kind not in ("PNG", "HEIC") and picture.icc is None and _other_colours(picture):
+    if kind not in ("PNG", "HEIC", "AVIF") and picture.icc is None and _other_colours(picture):
         said.append(f"the code of the colour space left out, which {files} cannot hold")
     return tuple(said)
 
 
+def _with_colours(data: bytes, picture: Picture, kind: str) -> bytes:
+    """Return the file with the code of the colour space, which Pillow cannot set in AVIF files."""
+    codes = _colour_codes(picture)
+    if kind != "AVIF" or picture.icc is not None or codes is None:
+        return data
+    return heif.with_colour_codes(data, *codes)
+
+
 def _other_colours(picture: Picture) -> bool:
     """Return whether a cICP chunk tells of other colours than those of sRGB."""
+    codes = _colour_codes(picture)
+    return codes is not None and (codes[0] != _SRGB_PRIMARIES or codes[1] in _HDR_TRANSFERS)
+
+
+def _colour_codes(picture: Picture) -> tuple[int, int] | None:
+    """Return primaries and transfer of a cICP chunk."""
     codes = [body for name, body in picture.chunks if name == b"cICP" and len(body) == 4]
-    return any(code[0] != _SRGB_PRIMARIES or code[1] in _HDR_TRANSFERS for code in codes)
+    return (codes[0][0], codes[0][1]) if codes else None
 
 
 def _by_pillow(picture: Picture, kind: str, quality: int | None) -> bytes:
@@ -199,7 +215,9 @@ def _animated(picture: Picture, animation: Animation, kind: str, quality: int | 
     if kind == "GIF":
         return _gif(frames, options | _metadata(picture, kind))
     if kind == "PNG":
-        options |= {"duration": list(animation.durations), "disposal": 0, "blend": 0}
+        # A first picture that stands apart is none of the animation, and has no duration.
+        durations = animation.durations[1:] if animation.apart else animation.durations
+        options |= {"duration": list(durations), "disposal": 0, "blend": 0}
         options["default_image"] = animation.apart
     else:
         options |= _options(picture, kind, quality) | _metadata(picture, kind)
@@ -207,7 +225,8 @@ def _animated(picture: Picture, animation: Animation, kind: str, quality: int | 
     shown = [_shown(each, with_alpha=clear) for each in frames]
     file = io.BytesIO()
     shown[0].save(file, kind, save_all=True, append_images=shown[1:], **options)
-    return _with_chunks(file.getvalue(), picture) if kind == "PNG" else file.getvalue()
+    data = file.getvalue()
+    return _with_chunks(data, picture) if kind == "PNG" else _with_colours(data, picture, kind)
 
 
 def _shown(frame: Picture, *, with_alpha: bool) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -43,7 +44,7 @@ from rainkit.inference.setup import Setup, default_method, set_up
 if TYPE_CHECKING:
     from rainkit.inference.derainer import Derainer
 
-__all__ = ["check", "infer", "infer_methods", "run", "set_up_all"]
+__all__ = ["check", "infer", "infer_methods", "planned", "run", "set_up_all"]
 
 
 def infer(request: InferRequest, progress: Progress | None = None) -> InferResult:
@@ -149,7 +150,7 @@ def run(
         RainkitError: as :func:`infer_methods`.
     """
     alone = len(methods) == 1
-    planned = _planned(request, methods, found)
+    plans = planned(request, methods, found)
     setups = setups or set_up_all(request, methods)
     shard = None if request.shard is None else Shard.parse(request.shard)
     runs = [
@@ -162,12 +163,12 @@ def run(
             settings=settings,
             shard=shard,
         )
-        for method, setup, each in zip(methods, setups, planned, strict=True)
+        for method, setup, each in zip(methods, setups, plans, strict=True)
         for settings in [_settings(setup, request)]
         for whole in [compared(each, settings)]
     ]
     progress.start(sum(len(each.plan.jobs) for each in runs))
-    report = _report(request, planned)
+    report = _report(request, plans)
     if not alone and request.engine == Place.LOCAL:
         _check_runtimes(runs)
     for each in runs:
@@ -186,7 +187,7 @@ def run(
     done = MethodsResult(results=tuple(results), notices=(*found.left_out(), *_noted(results)))
     if report is None:
         return done
-    names = [job.name for job in planned[0].jobs if not job.video]  # the page shows pictures
+    names = [job.name for job in plans[0].jobs if not job.video]  # the page shows pictures
     if not names:
         return done
     shown = [_of_all(result, each) for result, each in zip(results, runs, strict=True)]
@@ -272,9 +273,14 @@ class _Run:
         return all(job.exists for job in self.plan.jobs)
 
 
-def _planned(
+def planned(
     request: InferRequest, methods: Sequence[MethodToRun], found: Found
 ) -> tuple[Plan, ...]:
+    """Return where the results of pictures go, for each method.
+
+    Raises:
+        UsageError: they cannot go there, or would replace inputs or each other.
+    """
     output, naming = Naming.split(request.output, request.name, request.format)
     places: _Places = {
         "output": output,
@@ -319,13 +325,18 @@ def _title(chosen: MethodToRun, setup: Setup) -> str:
     return f"{title} ({weights.removeprefix(f'{setup.method.name}.')})"
 
 
-def _report(request: InferRequest, planned: Sequence[Plan]) -> Path | None:
+def _report(request: InferRequest, plans: Sequence[Plan]) -> Path | None:
     """Return the file of the page; None if there is no page to make."""
     if not request.report and request.report_path is None:
         return None
-    report = planned[0].report
+    report = plans[0].report
     if report.is_dir():
         raise UsageError(f"{report} is a folder: name a file by --report-to")
+    place = os.path.realpath(report)
+    for job in (job for each in plans for job in each.jobs):
+        for what, path in (("an input", job.input), ("a result", job.output)):
+            if os.path.realpath(path) == place:
+                raise UsageError(f"--report-to {report} is {what} and would be lost")
     if report.exists() and not request.overwrite and not is_page(report):
         raise UsageError(
             f"{report} exists and is no page of rainkit; pass --overwrite, or name another "

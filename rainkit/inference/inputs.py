@@ -10,6 +10,7 @@ A picture that is no file of this machine has a :class:`RemotePath`; :func:`read
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import os
@@ -23,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from rainkit import images
 from rainkit.errors import FileError, ImageError, UsageError, one_line
-from rainkit.files import natural, system_reason
+from rainkit.files import expanded, natural, system_reason
 from rainkit.images import SUFFIXES, PictureFile
 
 __all__ = ["Found", "RemotePath", "Shard", "find", "fingerprint", "read_bytes"]
@@ -218,8 +219,8 @@ def _found(given: Path | str, folders: list[Path | str]) -> Iterable[PictureFile
         path = _StandardInput(f"stdin{suffix}")
         path.data = data
         return [PictureFile(path, Path(path.name))]
-    if text.startswith("@") and not Path(text).exists():
-        name = Path(text[1:]).expanduser()
+    if text.startswith("@") and not os.path.exists(text):
+        name = expanded(text[1:])
         try:
             data = name.read_bytes()
         except OSError as error:
@@ -264,6 +265,7 @@ def _listed(data: bytes, name: str, folders: list[Path | str]) -> list[PictureFi
 
     Empty lines and those that begin with ``#`` are passed over.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     lines = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     names = [os.fsdecode(each) for each in lines if each.strip() and not each.startswith(b"#")]
     if not names:
@@ -275,8 +277,8 @@ def _listed(data: bytes, name: str, folders: list[Path | str]) -> list[PictureFi
         if _is_url(each):
             remote += _in_store(each)
             continue
-        path = Path(_local(each)).expanduser()
-        if path.exists() or glob.has_magic(str(path)):
+        path = expanded(_local(each))
+        if os.path.exists(path) or (glob.has_magic(str(path)) and glob.glob(str(path))):
             folders.append(path)
             local += images.find([path], videos=True)
         else:

@@ -320,7 +320,7 @@ def _plan(
             if parts and not _is_video(each.path)
             else None,
             part_file=None if alone or _is_video(each.path) else path.relative_to(folder),
-            made=not overwrite and path.exists(),
+            made=not overwrite and os.path.exists(path),  # False for names that are too long
             suffix=path.suffix,
         )
         for each, (folder, path, alone) in zip(found, placed, strict=True)
@@ -333,7 +333,11 @@ def _plan(
         _refuse_shared_parts(jobs)
         jobs = _with_part_files(jobs)
     jobs = [
-        dataclasses.replace(job, exists=job.made and (job.parts is None or job.part(RAIN).exists()))
+        dataclasses.replace(
+            job,
+            exists=job.made and (job.parts is None or job.part(RAIN).exists()),
+            other=None if overwrite else _other_parts(job),
+        )
         for job in jobs
     ]
     folders = tuple(dict.fromkeys(folder for folder, _, _ in placed))
@@ -341,6 +345,13 @@ def _plan(
     page = jobs[0].output.with_suffix(".html") if single else folders[0] / "report.html"
     apart = tuple(dict.fromkeys(job.parts for job in jobs if job.parts is not None))
     return Plan(tuple(jobs), outputs, (*folders, *apart), apart, report or page)
+
+
+def _other_parts(job: Job) -> str | None:
+    """Return that parts are there which cannot be those of a result that is not made yet."""
+    if job.made or job.parts is None or not os.path.exists(job.part(RAIN)):
+        return None
+    return f"is not there, but parts of another result are in {job.parts}"
 
 
 def check_writable(folder: Path, option: str = "--output") -> None:

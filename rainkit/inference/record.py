@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -31,6 +32,7 @@ from rainkit.files import (
     system_reason,
     try_lock,
 )
+from rainkit.images import VIDEO_SUFFIXES
 from rainkit.inference import inputs
 from rainkit.inference.inputs import Shard
 from rainkit.inference.outputs import Job, Plan
@@ -44,7 +46,7 @@ _HEAD = {"record": "infer"}
 _SETTINGS = "/settings/"
 """Begin of the keys of lines with settings; those of pictures are relative paths."""
 _LOSSY = (".avif", ".heic", ".heif", ".hif", ".jfif", ".jpeg", ".jpg", ".webp")
-_DAY = 86_400.0
+_HOUR, _DAY = 3600.0, 86_400.0
 
 _Entry: TypeAlias = dict[str, Any]
 
@@ -65,6 +67,8 @@ def compared(plan: Plan, settings: Mapping[str, Any]) -> Plan:
         if job.piped:
             return job
         entry = read(job.home).get(job.key)
+        if job.other is not None:
+            return dataclasses.replace(job, exists=True)
         if not job.made:
             failed = isinstance(entry, dict) and entry.get("status") == "failed"
             return dataclasses.replace(job, failed=failed)
@@ -112,8 +116,7 @@ def _difference(job: Job, entry: Any, settings: Mapping[str, Any]) -> str | None
         return f"is there, made by {maker}"
     if job.output.suffix.lower() not in _LOSSY:
         differing.discard("quality")
-    if not job.video:
-        differing.discard("steady")
+    differing.discard("keep_dry" if job.video else "steady")
     if differing:
         options = " and ".join(name.replace("_", " ") for name in sorted(differing))
         return f"is there, made with another {options}"
@@ -245,7 +248,7 @@ class Records:
 
     def failed(self, job: Job, reason: str) -> None:
         """Note that there is no result; a result of an earlier run keeps its note."""
-        if not (job.piped or job.output.exists()):
+        if not (job.piped or os.path.exists(job.output)):  # False for names that are too long
             with suppress(FileError):  # such as a full disk, which is known by then
                 self._note(job, {"status": "failed", "error": reason})
 
@@ -349,8 +352,12 @@ def _shared(path: Path, home: Path) -> IO[bytes]:
 
 
 def _remove_temporary(folder: Path, *, older: float) -> None:
-    """Delete what a killed run has left in a folder, if it is older than a number of seconds."""
+    """Delete what a killed run has left in a folder, if it is older than a number of seconds.
+
+    Videos take long to write, and a single one holds no record that would keep this run away.
+    """
     for path in folder.glob(".rainkit-*"):
+        least = max(older, _HOUR) if path.suffix.lower() in VIDEO_SUFFIXES else older
         with suppress(OSError):
-            if is_temporary(path) and time() - path.stat().st_mtime >= older:
+            if is_temporary(path) and time() - path.stat().st_mtime >= least:
                 path.unlink()

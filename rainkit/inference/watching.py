@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from rainkit import images
 from rainkit.choices import Engine as Place
-from rainkit.errors import UsageError
+from rainkit.errors import FileError, UsageError
+from rainkit.files import expanded
 from rainkit.images import PictureFile
-from rainkit.inference.batch import check, run, set_up_all
+from rainkit.inference.batch import check, planned, run, set_up_all
 from rainkit.inference.inputs import Found, fingerprint
 from rainkit.inference.outcomes import (
     InferRequest,
@@ -21,7 +22,7 @@ from rainkit.inference.outcomes import (
     Outcome,
     Progress,
 )
-from rainkit.inference.outputs import Naming, among_results
+from rainkit.inference.outputs import Naming, Plan, among_results
 from rainkit.inference.setup import Setup
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ def watch(
         UsageError: an input is no folder, or as :func:`rainkit.inference.infer_methods`.
         FileError, MethodError, WeightsError: as :func:`rainkit.inference.infer_methods`.
     """
-    folders = [Path(each).expanduser() for each in request.inputs]
+    folders = [expanded(each) for each in request.inputs]
+    output, _ = Naming.split(request.output, request.name, request.format)
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"{folder}: is no folder, which --watch needs")
-        output, _ = Naming.split(request.output, request.name, request.format)
         if output is not None and folder.resolve().is_relative_to(output.resolve()):
             raise UsageError(
                 f"--output {output} holds {folder}, where results would be taken for new pictures: "
@@ -84,20 +85,58 @@ def watch(
     check(request, methods)
     setups = set_up_all(request, methods)
     seen = _Seen(progress or Progress())
-    arrivals = _Arrivals(folders, request.output)
+    arrivals = _Arrivals(folders, output)
     build = _kept()
     stop = stop or threading.Event()
+    made: dict[Path, Path] = {}
+
+    def take(found: tuple[PictureFile, ...]) -> None:
+        """Derain pictures that have arrived; one that cannot be taken does not stop the others."""
+        seen.begun.clear()
+        try:
+            _refuse_replacing(planned(request, methods, Found(found, ())), made)
+            seen.rounds.append(run(request, methods, Found(found, ()), seen, setups, build))
+        except (UsageError, FileError) as error:
+            if len(found) > 1:
+                for each in found:
+                    take((each,))
+                return
+            seen.refused(found[0].path, str(error), setups)
+        seen.begun.clear()
+
     try:
         while not stop.is_set():
             if found := arrivals.look():
-                seen.rounds.append(run(request, methods, Found(found, ()), seen, setups, build))
-                seen.begun.clear()
-                if any(each.full for each in seen.rounds[-1].results):
+                take(found)
+                if seen.rounds and any(each.full for each in seen.rounds[-1].results):
                     break
             stop.wait(every)
     except KeyboardInterrupt:
         pass  # the usual end
-    return _joined(seen, setups, Found((), tuple(folders)).left_out())
+    noted = (line for each in seen.rounds for line in each.notices)
+    left = images.left_out(folders, videos=False)
+    return _joined(seen, setups, tuple(dict.fromkeys((*left, *noted))))
+
+
+def _refuse_replacing(plans: Sequence[Plan], made: dict[Path, Path]) -> None:
+    """Refuse results that would replace those of other pictures which arrived before.
+
+    Args:
+        plans: where the results of the pictures go.
+        made: the input of each result so far, to which those of the plans are added.
+
+    Raises:
+        UsageError: one would, and its remedy; nothing is added then.
+    """
+    jobs = [job for each in plans for job in each.jobs]
+    for job in jobs:
+        other = made.get(job.output, job.input)
+        if other != job.input:
+            raise UsageError(
+                f"{job.input} and {other} would both become {job.output}: tell them apart by "
+                "--name '{stem}-{ext}{suffix}'"
+            )
+    made.update((job.output, job.input) for job in jobs)
 
 
 class _Arrivals:
@@ -151,6 +190,28 @@ class _Seen(Progress):
     def advance(self, outcome: Outcome) -> None:
         self.begun[-1].append(outcome)
         self._inner.advance(outcome)
+
+    def refused(self, picture: Path, reason: str, setups: Sequence[Setup]) -> None:
+        """Note that a picture could not be taken, for each method."""
+        self.start(len(setups))
+        results = []
+        for setup in setups:
+            self.method(setup.title)
+            outcome = Outcome(input=picture, output=picture, status="failed", error=reason)
+            self.advance(outcome)
+            results.append(
+                InferResult(
+                    outcomes=(outcome,),
+                    method=setup.name,
+                    title=setup.title,
+                    weights=setup.weights_name,
+                    device=None,
+                    precision=None,
+                    outputs=(),
+                    seconds=0.0,
+                )
+            )
+        self.rounds.append(MethodsResult(results=tuple(results)))
 
 
 def _kept() -> Callable[[Setup], list[Derainer]]:

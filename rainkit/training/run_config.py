@@ -23,7 +23,7 @@ from rainkit import hyperparameters, plugins
 from rainkit.api import Hyperparameters, ImageSpec, Method, Training, option
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
-from rainkit.files import system_reason, write_json
+from rainkit.files import expanded, system_reason, write_json
 from rainkit.precision import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
@@ -584,7 +584,7 @@ def to_data(request: TrainRequest) -> dict[str, Any]:
 def _absolute(data: dict[str, Any]) -> dict[str, Any]:
     """Make folders absolute, so that a run can be resumed from any working directory."""
     return {
-        name: [os.path.abspath(os.path.expanduser(each)) for each in value]
+        name: [os.path.abspath(expanded(each)) for each in value]
         if isinstance(value, tuple)
         else value
         for name, value in data.items()

@@ -97,10 +97,16 @@ def test_frames_that_keep_what_they_do_not_cover_are_whole_pictures():
 
 
 def test_pictures_that_stand_apart_of_a_png_animation_stay_so():
-    data = animation("PNG", default_image=True, duration=70)
+    data = animation("PNG", default_image=True, duration=[70, 140, 210])
     picture = images.decode(data, "a.png", every_frame=True)
     assert picture.animation.apart
-    assert opened(images.encode(picture, ".png")).info["default_image"]
+    again = opened(images.encode(picture, ".png"))
+    assert again.info["default_image"]
+    shown = []
+    for number in range(1, again.n_frames):
+        again.seek(number)
+        shown.append(again.info["duration"])
+    assert shown == [70, 140, 210]
 
 
 def test_metadata_of_animations_go_along():
@@ -293,6 +299,48 @@ def test_avif_files_go_along_and_lose_no_word_about_bits():
     moving = images.decode(animation("AVIF"), "a.avif", every_frame=True)
     assert (len(moving.following), moving.animation.durations[1]) == (3, 240)
     assert opened(images.encode(moving, ".avif")).n_frames == 4
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_the_colour_space_of_an_avif_file_goes_along(moving: bool):
+    plain = animation("AVIF") if moving else saved(Image.fromarray(RGB), "AVIF", quality=90)
+    p3 = plain.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
+    assert p3 != plain
+    picture = images.decode(p3, "a.avif", every_frame=True)
+    again = images.encode(picture, ".avif")
+    assert b"colrnclx\0\x0c\0\x0d" in again
+    assert b"colrnclx\0\x01\0\x0d" not in again
+    assert images.decode(again, "a.avif").chunks == ((b"cICP", bytes((12, 13, 0, 1))),)
+    assert not images.not_held(picture, ".avif")
+    assert any("colour space left out" in said for said in images.not_held(picture, ".jpg"))
+    same = images.decode(plain, "a.avif")
+    assert not same.chunks
+    assert b"colrnclx\0\x01\0\x0d" in images.encode(same, ".avif")
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description rdf:about="" dc:format="a"
+ hdrgm:Version="1.0" hdrgm:GainMapMax='2.1' GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1">
+ <Container:Directory><rdf:Seq><rdf:li Item:Semantic="GainMap"/></rdf:Seq></Container:Directory>
+ <hdrgm:Gamma><rdf:Seq><rdf:li>1</rdf:li></rdf:Seq></hdrgm:Gamma><dc:title>rain</dc:title>
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def test_a_jpeg_whose_further_pictures_are_left_out_says_so_and_promises_none():
+    frame = Image.fromarray(RGB)
+    data = saved(frame, "MPO", save_all=True, append_images=[frame], xmp=XMP)
+    picture = images.decode(data, "a.jpg")
+    assert picture.notes == (  # Pillow takes Ultra HDR for one picture
+        "the video of the motion photo left out",
+        "the gain map of its bright parts left out",
+    )
+    for kept in (b"dc:format", b"<dc:title>rain</dc:title>", b"</rdf:Description>"):
+        assert kept in picture.xmp
+    for gone in (b"hdrgm", b"Motion", b"Container", b"GainMap"):
+        assert gone not in picture.xmp
+    stereo = images.decode(saved(frame, "MPO", save_all=True, append_images=[frame]), "a.jpg")
+    assert stereo.notes == ("1 further picture of the file left out",)
+    plain = images.decode(saved(frame, "JPEG", xmp=b'<x dc:a="1"/>'), "a.jpg")
+    assert (plain.notes, plain.xmp) == ((), b'<x dc:a="1"/>')
 
 
 @pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])

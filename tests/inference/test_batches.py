@@ -297,3 +297,38 @@ def test_an_event_ends_watching(folder: Path, tiny_weights: Path):
     found = inference.watch(request(tiny_weights, folder), methods, stop=stop)
     assert (found.first.outcomes, found.exit_code) == ((), 0)
     assert os.listdir(folder.parent) == ["many"]
+
+
+def test_a_name_that_is_too_long_loses_that_picture_alone(run, folder: Path, tmp_path: Path):
+    long = folder / f"{'x' * 249}.png"
+    long.write_bytes((folder / "0.png").read_bytes())
+    result = run(folder, output=tmp_path / "out", name="{stem}-derained{suffix}")
+    assert (len(result.done), len(result.failed)) == (7, 1)
+    assert "too long" in result.failed[0].error
+
+
+def test_a_picture_that_cannot_be_taken_does_not_end_watching(
+    folder: Path, tmp_path: Path, tiny_weights: Path
+):
+    (folder / "0.jpg").write_bytes(images.encode(images.read(folder / "0.png"), ".jpg"))
+    stop = threading.Event()
+
+    class Camera(Progress):
+        seen = 0
+
+        def advance(self, outcome: Outcome) -> None:
+            self.seen += 1
+            if self.seen == 8:  # one whose result would replace that of a picture before it
+                (folder / "1.jpg").write_bytes((folder / "0.jpg").read_bytes())
+            elif self.seen == 9:
+                stop.set()
+
+    methods = [MethodToRun(method="tiny", weights=str(tiny_weights))]
+    asked = request(tiny_weights, folder, output=folder / "out" / "{stem}-dry.png", overwrite=True)
+    (folder / "clip.mp4").write_bytes(b"no video")
+    found = inference.watch(asked, methods, Camera(), every=0.01, stop=stop)
+    lost = [each for each in found.first.outcomes if each.status == "failed"]
+    assert [each.input.name for each in lost] in (["0.jpg", "1.jpg"], ["0.png", "1.jpg"])
+    assert all("would both become" in each.error for each in lost)
+    assert len(digests(folder / "out")) == 7
+    assert any("MP4" in line for line in found.notices)

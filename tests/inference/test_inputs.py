@@ -38,6 +38,16 @@ def test_a_list_mirrors_the_tree_that_its_pictures_have_in_common(photos: Path):
     assert relative("@list.txt") == ["@list.txt"]
 
 
+def test_odd_names_in_a_list_do_not_keep_the_others(photos: Path):
+    names = ["photos/a.jpg", "gone[1].png", "~nobody.png", "x" * 300 + ".png"]
+    Path("list.txt").write_bytes(b"\xef\xbb\xbf" + "\n".join(names).encode())
+    assert relative("@list.txt") == names
+    Path("~tmp.png").write_bytes(b"a picture of this name")
+    assert relative("~tmp.png") == ["~tmp.png"]
+    with pytest.raises(UsageError, match="no such file"):
+        find(["~nobody.png"])
+
+
 def test_lists_that_give_nothing_are_refused(photos: Path):
     Path("list.txt").write_text("# nothing\n\n")
     with pytest.raises(UsageError, match=r"list\.txt: the list is empty"):

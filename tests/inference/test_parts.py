@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,26 @@ def test_parts_asked_for_later_are_made_and_the_result_is_left_alone(run, photos
     assert len(tree(photos.with_name("photos-resguidenet-parts"))) == 2 * len(PARTS)
     skipped = run(photos).skipped
     assert [list(each.parts) for each in skipped] == [list(PARTS)] * 2
+
+
+def test_parts_of_another_result_are_not_taken_for_its_own(run, photos: Path):
+    run(photos)
+    place, result = (
+        photos.with_name("photos-resguidenet-parts"),
+        photos.with_name("photos-resguidenet"),
+    )
+    shutil.rmtree(result)
+    before = {name: (place / name).read_bytes() for name in tree(place)}
+    kept = run(photos).kept
+    assert len(kept) == 2
+    assert all("parts of another result" in each.error for each in kept)
+    assert not result.exists() or not tree(result)
+    assert {name: (place / name).read_bytes() for name in tree(place)} == before
+    assert len(run(photos, overwrite=True).done) == 2
+    # Pictures that stand alone share the folder of their stem.
+    images.write(photos / "trip" / "b.jpg", images.read(photos / "a.jpg"))
+    assert len(run(photos / "trip" / "b.png").done) == 1
+    assert len(run(photos / "trip" / "b.jpg").kept) == 1
 
 
 def test_parts_are_on_the_page_below_their_result(run, photos: Path):

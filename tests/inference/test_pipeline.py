@@ -162,6 +162,12 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_result(
 def test_a_report_that_has_no_place_is_refused_before_anything_is_computed(run, photos: Path):
     with pytest.raises(FileError, match=r"the report cannot be written there .* --report-to"):
         run(photos, report_path=photos / "a.jpg" / "report.html")
+    for place, what in (
+        (photos / "a.jpg", "an input"),
+        (photos.parent / "o" / "a.jpg", "a result"),
+    ):
+        with pytest.raises(UsageError, match=rf"--report-to .* is {what} and would be lost"):
+            run(photos, output=photos.parent / "o", report_path=place, overwrite=True)
     with pytest.raises(UsageError, match="is a folder: name a file by --report-to"):
         run(photos, report_path=photos)
     assert not list(photos.with_name("photos-tiny").glob("*"))
