@@ -14,6 +14,7 @@ import numpy as np
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
+from rainkit.datasets.pairing import listed
 from rainkit.datasets.pairs import CLEAN_FOLDERS, RAINY_FOLDERS, find_datasets
 from rainkit.datasets.phash import LIMIT, components, phash, pixel_hash
 from rainkit.engine import Failed, Work, open_engine, paying_workers
@@ -322,6 +323,11 @@ def find_clean(root: Path, *, photos: bool = False) -> CleanImages:
                 "--photos"
             ) from None
         return _all_images(root)
+    if beside := sets[0].beside:
+        raise PairingError(
+            f"{listed([str(path) for path in beside])}: pictures, but no pairs, beside those of"
+            f" {root}; name each dataset by itself, or add --photos"
+        )
     rainy: defaultdict[ImageRef, list[ImageRef]] = defaultdict(list)
     for each in sets:
         for pair in each.pairs:

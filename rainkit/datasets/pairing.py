@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.errors import PairingError, RainkitError
@@ -135,19 +136,30 @@ def match_by_name(
     pairs: list[PairFiles] = []
     unmatched: list[str] = []
     ambiguous: list[str] = []
+    by_name: set[Path] = set()
+    by_part: list[PairFiles] = []
     for path in rainy:
         relative = path.relative_to(rainy_root)
         stem = relative.with_suffix("").as_posix()
         keys = [*_keys(relative), *(_keys(Path(path.name)) if flat else ())]
         if results:
             keys += _keys_of_result(relative)
-        partners = next((index[key] for key in keys if key in index), set())
+        found = next((key for key in keys if key.name in index), None)
+        partners = set() if found is None else index[found.name]
         if not partners:
             unmatched.append(str(path))
         elif len(partners) > 1:
             ambiguous.append(f"{path} ({', '.join(sorted(p.name for p in partners))})")
         else:
             pairs.append(PairFiles(stem, ImageRef(path), ImageRef(next(iter(partners)))))
+            if found is not None and found.part:
+                by_part.append(pairs[-1])
+            else:
+                by_name |= partners
+    # Beside the rainy version of street, street_2 is none of its versions, but another scene.
+    others = {pair.rainy.path for pair in by_part if pair.clean.path in by_name}
+    pairs = [pair for pair in pairs if pair.rainy.path not in others]
+    unmatched += map(str, others)
     left = [str(path) for path in set(clean) - {pair.clean.path for pair in pairs}]
     if ambiguous:
         raise PairingError(f"more than one partner for {listed(ambiguous)}; keep one of each")
@@ -164,31 +176,39 @@ def match_by_name(
     return with_unique_names(pairs)
 
 
-def _keys(rainy: Path) -> Iterable[str]:
+class _Key(NamedTuple):
+    """A name that a clean file may have; a part of the rainy one's name, or all of it."""
+
+    name: str
+    part: bool = False
+
+
+def _keys(rainy: Path) -> Iterable[_Key]:
     """Yield the names that the clean file may have, the likeliest first.
 
     ``901_1`` is a rainy version of ``901``, ``im_0001_s80_a04`` one of ``im_0001``, and
     ``ulm_1_rain_alpha_0.01_beta_0.005`` one of ``ulm_1_leftImg8bit``. ``X2/norain-1x2`` of Rain200
     is one of ``norain-1``.
     """
-    yield rainy.as_posix()
+    yield _Key(rainy.as_posix())
     stem = rainy.with_suffix("").as_posix()
-    yield stem
-    yield _plain(stem)
-    yield _plain(_SCALE.sub("", _SCALE_FOLDER.sub("", stem)))
-    yield _CITYSCAPES.sub("_leftImg8bit", stem)
+    yield _Key(stem)
+    yield _Key(_plain(stem))
+    yield _Key(_plain(_SCALE.sub("", _SCALE_FOLDER.sub("", stem))))
+    yield _Key(_CITYSCAPES.sub("_leftImg8bit", stem))
     while "_" in stem.rpartition("/")[2]:
         stem = stem.rpartition("_")[0]
-        yield stem
-        yield _plain(stem)
+        yield _Key(stem, part=True)
+        yield _Key(_plain(stem), part=True)
 
 
-def _keys_of_result(result: Path) -> Iterable[str]:
+def _keys_of_result(result: Path) -> Iterable[_Key]:
     """Yield the names of the clean file of ``1-METHOD.png``: all that it may be without an end."""
     stem = result.with_suffix("").as_posix()
     for dash in (place for place, letter in enumerate(stem) if letter == "-"):
         if _RESULT.fullmatch(stem, dash):
-            yield from _keys(Path(stem[:dash] + result.suffix))
+            for key in _keys(Path(stem[:dash] + result.suffix)):
+                yield key._replace(part=True)
 
 
 def base_of_clean(stem: str) -> str | None:
@@ -300,7 +320,8 @@ def cropped_to_common(group: Sequence[ImageRef]) -> tuple[ImageRef, ...]:
 
     def crop(each: ImageRef) -> tuple[int, int, int, int]:
         own_width, own_height = sizes.get(each, (width, height)) if centred else (width, height)
-        return (own_height - height) // 2, (own_width - width) // 2, height, width
+        top, left, _, _ = each.crop or (0, 0, 0, 0)  # it may be a part of a picture already
+        return top + (own_height - height) // 2, left + (own_width - width) // 2, height, width
 
     return tuple(replace(each, crop=crop(each)) for each in group)
 

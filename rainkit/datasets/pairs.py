@@ -48,12 +48,14 @@ class Dataset:
         root: the folder.
         pairs: its pairs.
         split: the split that the pairs belong to; None for all pairs of the folder.
+        beside: folders beside it that hold pictures, but no pairs.
     """
 
     name: str
     root: Path
     pairs: tuple[PairFiles, ...]
     split: str | None = None
+    beside: tuple[Path, ...] = ()
 
 
 def find_pairs(
@@ -90,7 +92,8 @@ def find_pairs(
         raise PairingError(
             f"{root} holds {held}{where}; expected manifest.jsonl, two folders such as"
             " rainy/ and clean/ (or input/ and target/), rain-* beside norain-* files, or another"
-            f" of the layouts {', '.join(LAYOUTS)}"
+            f" of the layouts {', '.join(LAYOUTS)}; for photographs without clean versions there is"
+            " rainkit no-target, and rainkit synth makes pairs of clean ones"
         )
     if not found.pairs:
         where = f" of split {split!r}" if split else ""
@@ -133,7 +136,8 @@ def find_datasets(
 ) -> tuple[Dataset, ...]:
     """Return ``root`` as one dataset, or else each sub-folder that is one, in natural order.
 
-    If a preferred split is a folder of datasets, the result holds these and no others.
+    If a preferred split is a folder of datasets, the result holds these and no others. Each knows
+    the sub-folders with pictures that are none.
 
     Raises:
         UsageError, PairingError, DatasetError: as :func:`find_pairs`.
@@ -142,12 +146,20 @@ def find_datasets(
     if whole is not None and whole.pairs:
         return (whole,)
     if root.is_dir() and whole is None:
-        for home in (*(root / name for name in prefer if (root / name).is_dir()), root):
+        for name in (*(name for name in prefer if (root / name).is_dir()), None):
+            home = root if name is None else root / name
             folders = (f for f in home.iterdir() if f.is_dir() and not f.name.startswith("."))
             ordered = sorted(folders, key=lambda folder: natural(folder.name))
-            found = [_find(folder, split, prefer, options) for folder in ordered]
-            if datasets := tuple(each for each in found if each and each.pairs):
-                return datasets
+            found = {folder: _find(folder, split, prefer, options) for folder in ordered}
+            if datasets := [each for each in found.values() if each and each.pairs]:
+                beside = tuple(
+                    folder
+                    for folder, each in found.items()
+                    if not (each and each.pairs) and pictures_in(folder)
+                )
+                return tuple(
+                    replace(each, split=each.split or name, beside=beside) for each in datasets
+                )
     return (Dataset(root.name, root, find_pairs(root, split=split, options=options)),)  # or why not
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 import rainkit
 from rainkit import images, plugins
+from rainkit.api import ENTRY_POINT_GROUP
 from rainkit.datasets.writers import portable
 from rainkit.errors import ImageError, UsageError
 from rainkit.evaluation.scores import versions
@@ -235,6 +238,34 @@ def check_derainers(requests: Iterable[DerainerRequest]) -> tuple[str, ...]:
     return labels
 
 
+_COMPUTING = (
+    "rainkit.backends",
+    "rainkit.images",
+    "rainkit.inference",
+    "rainkit.networks",
+    "rainkit.precision",
+)
+
+
+def _code_of(method: str) -> str:
+    """Return a hash of the sources that compute a method's pictures: its plugin's and rainkit's.
+
+    The version of a plugin under development stays the same.
+    """
+    found = hashlib.sha256()
+    entries = entry_points(group=ENTRY_POINT_GROUP, name=method)
+    packages = sorted({entry.module.partition(".")[0] for entry in entries})
+    for name in (*_COMPUTING, *packages):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        folders = spec.submodule_search_locations or ()
+        files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+        for path in files or [Path(spec.origin)]:
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
 class CachedDerainer:
     """The derainer that a request asks for, and the pictures that it made before.
 
@@ -285,6 +316,7 @@ class CachedDerainer:
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,
                 "plugin": [p.version for p in plugins.installed() if p.name == request.method],
+                "code": _code_of(request.method),
             }
             # Files of one name may hold different weights.
             row = request.method

@@ -270,19 +270,21 @@ def compare(request: CompareRequest) -> Compared:
                     # Further metrics are the same under all protocols.
                     seen.add((pair.other.dataset, quantity))
                     differences.append(_difference(pair, quantity, other.name))
-    if not differences:
+    missed: list[str] = []
+    covered = False
+    if drops:
+        before, *later = results
+        for after in later:
+            worse, told, common = _dropped(before, after, drops)
+            missed += worse
+            notices += told
+            covered = covered or common
+    if not differences and not covered:  # what has lost all its scores is covered, and missed
         raise UsageError(
             f"nothing to compare: {'; '.join([*dict.fromkeys(notices)][:1])}."
             f" {'; '.join(each.described() for each in found[:_DESCRIBED])}"
         )
     notices += [_left_out(each, reference.name) for each in differences if each.found.excluded]
-    missed: list[str] = []
-    if drops:
-        before, *later = results
-        for after in later:
-            worse, told = _dropped(before, after, drops)
-            missed += worse
-            notices += told
     compared = Compared(
         reference=reference.name,
         files={each.name: each.results[0].file for each in found},
@@ -670,8 +672,8 @@ def _dropped(
     before: Sequence[StoredResult],
     after: Sequence[StoredResult],
     drops: Sequence[tuple[str, float]],
-) -> tuple[list[str], list[str]]:
-    """Return what became worse since a baseline, and notices about what it does not cover.
+) -> tuple[list[str], list[str], bool]:
+    """Return what became worse since a baseline, notices, and whether it covers anything.
 
     Worse are means over the pictures that both have, and pictures that have lost their score.
     Results are matched by name, or whatever their names if each file holds a single one.
@@ -704,7 +706,7 @@ def _dropped(
         for each in before
         if (each.restored, each.dataset) not in used
     ]
-    return worse, notices
+    return worse, notices, bool(used)
 
 
 def _check_baseline(

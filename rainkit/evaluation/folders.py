@@ -21,6 +21,7 @@ from rainkit.datasets.pairing import (
     check_sizes,
     cropped_to_common,
     listed,
+    match_by_name,
     notice_of_crops,
     pictures_in,
 )
@@ -52,6 +53,7 @@ from rainkit.evaluation.scoring import (
     Triple,
     attempt,
     collect,
+    dataset_notices,
     oddity_notices,
     scored_datasets,
 )
@@ -203,11 +205,11 @@ def evaluate_folders(request: FoldersRequest, advance: Advance | None = None) ->
         UsageError: a path that does not exist, or a folder against a file.
         PairingError: files without a partner, or of another size than it.
     """
-    rows = _rows(request)
+    rows, notices = _rows(request)
     dataset = _dataset_name(request.target.resolve())
     label = request.label or _result_name(request.restored.resolve())
     known = {dataset: _attributes(request, rows)}
-    return _evaluated(label, {dataset: rows}, request, known, advance)
+    return _evaluated(label, {dataset: rows}, request, known, advance, notices)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -247,7 +249,7 @@ def evaluate_restored(request: RestoredRequest, advance: Advance | None = None) 
     rows = restored_rows(request.restored, datasets, request.reading)
     known = {each.name: rain_attributes(each.root, each.pairs) for each in datasets}
     label = request.label or _result_name(request.restored.resolve())
-    return _evaluated(label, rows, request, known, advance)
+    return _evaluated(label, rows, request, known, advance, dataset_notices(datasets))
 
 
 def restored_rows(
@@ -298,6 +300,7 @@ def _evaluated(
     request: FoldersRequest | RestoredRequest,
     known: Mapping[str, Mapping[str, RainAttributes]],
     advance: Advance | None,
+    found_before: Sequence[str],
 ) -> Comparison:
     """Score the rows of each dataset."""
     check_sizes(tuple(row.roles.values()) for own in rows.values() for row in own)
@@ -322,6 +325,7 @@ def _evaluated(
         scores=tuple(scores),
         about={"versions": versions()} | about_metrics(request.metrics),
         notices=(
+            *found_before,
             *_jpeg_notice(every),
             *notice_of_crops(tuple(row.roles.values()) for row in every),
             *excluded_notices(scores),
@@ -337,20 +341,38 @@ def _evaluated(
     )
 
 
-def _rows(request: FoldersRequest) -> tuple[RestoredFiles, ...]:
+def _rows(request: FoldersRequest) -> tuple[tuple[RestoredFiles, ...], tuple[str, ...]]:
     matches = find_matches(request.restored, request.target)
+    scored = [each.rainy.path for each in matches]
+    aside = [] if request.restored.is_file() else {*pictures_in(request.restored)} - {*scored}
+    notices = (
+        [
+            f"not scored, since they are taken for what the results beside them were made of:"
+            f" {listed([str(path) for path in aside])}"
+        ]
+        if aside
+        else []
+    )
     if request.rainy is None:
         rows = [RestoredFiles(each.name, each.rainy, each.clean, None) for each in matches]
     else:
         # One rainy picture per restored one: matched with each other, not through the target,
         # since several rainy pictures may share a target.
-        before = find_matches(request.restored, request.rainy)
+        before = (
+            match_by_name(
+                request.restored, scored, request.rainy, pictures_in(request.rainy), results=True
+            )
+            if request.restored.is_dir() and request.rainy.is_dir()
+            else find_matches(request.restored, request.rainy)
+        )
         rainy = {each.rainy: each.clean for each in before}
         rows = [
             RestoredFiles(each.name, each.rainy, each.clean, rainy[each.rainy]) for each in matches
         ]
     rows = rows[: request.limit]
-    return tuple(row.cropped() for row in rows) if request.crop_to_common else tuple(rows)
+    if request.crop_to_common:
+        rows = [row.cropped() for row in rows]
+    return tuple(rows), tuple(notices)
 
 
 def _sharing(rows: Sequence[RestoredFiles]) -> list[tuple[RestoredFiles, ...]]:

@@ -31,7 +31,14 @@ from rainkit.evaluation.scores import (
     excluded_notices,
     versions,
 )
-from rainkit.evaluation.scoring import Outcome, Triple, attempt, collect, scored_datasets
+from rainkit.evaluation.scoring import (
+    Outcome,
+    Triple,
+    attempt,
+    collect,
+    dataset_notices,
+    scored_datasets,
+)
 from rainkit.images import RGB8
 
 __all__ = ["AveragesRequest", "check_averages", "evaluate_averages", "parse_average"]
@@ -140,7 +147,7 @@ def evaluate_averages(request: AveragesRequest, advance: Advance | None = None) 
             "versions": versions(),
         }
         | about_metrics(request.metrics),
-        notices=excluded_notices(scores),
+        notices=(*dataset_notices(whole), *excluded_notices(scores)),
         files=tuple(
             SourceFile(name, role, stored, pair.name)
             for name, pairs in scored.items()

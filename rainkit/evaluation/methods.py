@@ -42,6 +42,7 @@ from rainkit.evaluation.scoring import (
     Triple,
     attempt,
     collect,
+    dataset_notices,
     read_pair,
     scored_datasets,
 )
@@ -397,7 +398,7 @@ def _evaluate(
         restored=derainer.label,
         scores=tuple(scores),
         about={**derainer.about, **about_metrics(request.metrics), "versions": derainer.versions},
-        notices=(*_split_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
+        notices=(*dataset_notices(datasets), *_crop_notices(datasets), *excluded_notices(scores)),
         files=tuple(
             SourceFile(each.name, role, stored, pair.name)
             for each in datasets
@@ -475,12 +476,6 @@ def _roles(
     yield "target", pair.clean
     if (kept := derainer.path(dataset.name, pair.name)) is not None:
         yield "restored", ImageRef(kept)
-
-
-def _split_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
-    return tuple(
-        f"{each.name}: its split {each.split!r} alone is scored" for each in datasets if each.split
-    )
 
 
 def _crop_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:

@@ -260,6 +260,8 @@ def run(
         return evaluate(request, advance), ()
     check_folder(output, (*FILES, PAGE) if report else FILES, overwrite=overwrite)
     found = evaluate(request, advance)
+    if overwrite:  # a page that is there would show another run
+        (output / PAGE).unlink(missing_ok=True)
     written = write(found, output, overwrite=overwrite)
     if report:
         no_target_page(found, output / PAGE, overwrite=overwrite)

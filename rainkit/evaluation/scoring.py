@@ -34,6 +34,7 @@ __all__ = [
     "Triple",
     "attempt",
     "collect",
+    "dataset_notices",
     "odd",
     "oddity_notices",
     "read_pair",
@@ -184,6 +185,19 @@ def scored_datasets(
     return tuple(
         replace(each, pairs=_renamed(each)[:limit])
         for each in named_datasets(folders, prefer=("test",), options=reading)
+    )
+
+
+def dataset_notices(datasets: Iterable[Dataset]) -> tuple[str, ...]:
+    """Return a line for each dataset of which a split alone is scored, and for each left out."""
+    datasets = tuple(datasets)
+    return (
+        *(f"{e.name}: its split {e.split!r} alone is scored" for e in datasets if e.split),
+        *dict.fromkeys(
+            f"{path} holds pictures, but no pairs, and is passed over"
+            for each in datasets
+            for path in each.beside
+        ),
     )
 
 

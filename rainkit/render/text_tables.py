@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rainkit.errors import UsageError
+from rainkit.errors import FileError, UsageError
 from rainkit.files import system_reason, write_text
 
 __all__ = [
@@ -160,7 +161,7 @@ class TextTable:
 
 
 def check_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
-    """Refuse a folder that already holds results, before any are computed.
+    """Refuse a folder that holds results, or cannot be written to, before any are computed.
 
     Args:
         folder: folder that the files will be written to.
@@ -169,12 +170,24 @@ def check_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None
 
     Raises:
         UsageError: the folder holds one of the files, or is a file itself.
+        FileError: it cannot be made, or nothing can be written to it.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; give a folder to --output")
     for name in names:
         if not overwrite and (folder / name).exists():
             raise UsageError(f"{folder / name} exists; pass --overwrite, or another --output")
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for path in new:  # it is made again once there is something to put in
+            path.rmdir()
+    except OSError as error:
+        raise FileError(
+            f"{folder}: cannot be written to ({system_reason(error)}); name another --output"
+        ) from error
 
 
 def write_texts(

@@ -40,6 +40,14 @@ def test_layouts_are_found_or_forced(rainkit, folders):
     assert (code, "does not have the layout wds" in err) == (2, True)
 
 
+def test_folders_without_pairs_beside_datasets_are_told(rainkit, folders):
+    (folders.parent / "photos").mkdir()
+    (folders / "ours" / "a.png").rename(folders.parent / "photos" / "a.png")
+    code, out, err = rainkit("eval", "--method", "timelapse", folders.parent)
+    assert (code, "17.41" in out) == (0, True), err
+    assert "photos holds pictures, but no pairs, and is passed over" in " ".join(err.split())
+
+
 def test_a_method_may_run_some_of_its_blocks(rainkit, folders, anytime_weights):
     arguments = ["eval", folders, "-m", f"resguidenet={anytime_weights}"]
     arguments += ["--device", "cpu", "--json"]

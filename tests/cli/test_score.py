@@ -30,6 +30,31 @@ def test_two_folders_with_input(rainkit, folders):
     assert (ours[1], ours[3]) == ("43.43", "+26.02")
 
 
+def test_what_counts_as_an_original_is_told(rainkit, folders):
+    picture = cv2.imread(str(folders / "ours" / "a.png"))
+    assert cv2.imwrite(str(folders / "ours" / "a-night.png"), picture)
+    code, _, err = rainkit("score", folders / "ours", folders / "clean")
+    said = " ".join(err.split())
+    assert code == 0
+    assert "not scored, since they are taken for what the results beside them were made of" in said
+    assert f"{folders}/ours/a.png" in said
+    assert cv2.imwrite(str(folders / "clean" / "a-night.png"), picture)
+    asked = ("score", folders / "ours", folders / "clean", "--input", folders / "rainy")
+    code, _, err = rainkit(*asked)
+    assert (code, "Traceback" in err) == (2, False)
+    assert "a-night.png" in err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files")
+def test_an_output_that_cannot_be_made_is_told_before_anything_is_scored(
+    rainkit, folders, monkeypatch
+):
+    monkeypatch.setattr("rainkit.evaluation.folders._score", None)
+    code, _, err = rainkit("score", folders / "ours", folders / "clean", "-o", "/proc/scores")
+    assert code == 1
+    assert "/proc/scores: cannot be written to" in err
+
+
 @pytest.mark.parametrize("columns", [20, 40, 59, 60, 80])
 def test_no_terminal_is_too_narrow_for_a_figure(rainkit, folders, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -77,6 +77,15 @@ def test_of_pairs_the_clean_pictures_count(tmp_path: Path) -> None:
     assert result.pictures == {"a": 1, "c": 1}
 
 
+def test_pictures_beside_datasets_are_no_clean_bill(tmp_path: Path) -> None:
+    mine = pairs(tmp_path / "mine", "astronaut")
+    pairs(tmp_path / "bench" / "good", "coffee")
+    photos(tmp_path / "bench" / "leak", "astronaut")
+    with pytest.raises(PairingError, match=r"leak: pictures, but no pairs, .* name each dataset"):
+        run(mine, tmp_path / "bench")
+    assert run(mine, tmp_path / "bench" / "leak").leaks == 1
+
+
 def test_every_file_of_a_scene_is_listed(tmp_path: Path) -> None:
     """A set from which the files listed are removed leaks no more."""
     a = pairs(tmp_path / "a", "astronaut", rains=3)

@@ -177,6 +177,16 @@ def test_a_file_without_a_partner_is_named_on_either_side(tmp_path, lonely):
         find_pairs(tmp_path)
 
 
+def test_a_scene_is_no_version_of_another_one_that_has_its_own(tmp_path):
+    """Beside ``street``, ``street_2`` is another scene, whose clean picture is missing."""
+    touch(tmp_path, *(f"rainy/street{n}.png" for n in ("", "_2", "_3")))
+    touch(tmp_path, *(f"clean/street{n}.png" for n in ("", "_3")))
+    with pytest.raises(PairingError, match=r"has no partner for 1 of .*street_2\.png"):
+        find_pairs(tmp_path)
+    (tmp_path / "rainy" / "street_2.png").unlink()
+    assert len(find_pairs(tmp_path)) == 2
+
+
 def test_many_lonely_files_are_counted_not_all_listed(tmp_path):
     touch(tmp_path, "clean/a.png", "rainy/a.png", *(f"rainy/x{n}.png" for n in range(50)))
     with pytest.raises(PairingError, match="and 45 more"):
@@ -222,7 +232,10 @@ def test_a_folder_of_datasets_counts_as_several(tmp_path):
         "b2/norain-1.png",
         "other/x.png",
     )
-    assert [(d.name, len(d.pairs)) for d in find_datasets(tmp_path)] == [("b2", 1), ("b10", 1)]
+    touch(tmp_path, "none/notes.txt", "wrong/rainy/a.png", "wrong/sharp/a.png")
+    found = find_datasets(tmp_path)
+    assert [(d.name, len(d.pairs)) for d in found] == [("b2", 1), ("b10", 1)]
+    assert [d.beside for d in found] == [(tmp_path / "other", tmp_path / "wrong")] * 2
     assert [d.name for d in find_datasets(tmp_path / "b2")] == ["b2"]
 
 
@@ -250,6 +263,7 @@ def test_datasets_in_a_preferred_split_leave_the_other_splits_out(tmp_path):
     touch(tmp_path, *(f"{name}/{side}/1.png" for name in names for side in ("rainy", "clean")))
     found = find_datasets(tmp_path, prefer=("test",))
     assert [each.root.relative_to(tmp_path).as_posix() for each in found] == ["test/a", "test/b"]
+    assert [each.split for each in found] == ["test", "test"]
 
 
 def test_matches_of_two_folders_or_two_files(tmp_path):

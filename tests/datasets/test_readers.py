@@ -13,7 +13,7 @@ from skimage import data
 
 from rainkit import images
 from rainkit.datasets.image_ref import ImageRef
-from rainkit.datasets.pairing import notice_of_crops
+from rainkit.datasets.pairing import cropped_to_common, notice_of_crops
 from rainkit.datasets.pairs import ReadOptions, find_datasets, find_pairs, find_unpaired
 from rainkit.errors import DatasetError, ImageError, PairingError, UsageError
 from rainkit.rain import PRESETS, render
@@ -64,6 +64,15 @@ def test_webdataset(tmp_path: Path) -> None:
     assert find_pairs(tmp_path)[0].rainy.size() == (b.shape[1], b.shape[0])
     with pytest.raises(PairingError, match="val"):
         find_pairs(tmp_path, split="val")
+
+
+def test_keys_of_a_webdataset_may_have_dots(tmp_path: Path) -> None:
+    a, b = PHOTOS
+    sides = {"1.input.png": rainy(a), "1.gt.png": a, "2.5.input.png": rainy(b), "2.5.gt.png": b}
+    tar(tmp_path / "0.tar", {name: png(rgb) for name, rgb in sides.items()})
+    found = shown(find_pairs(tmp_path))
+    assert [name for name, _, _ in found] == ["1", "2.5"]
+    assert np.array_equal(found[1][2], b)
 
 
 def test_a_sample_without_its_target_and_a_file_that_is_no_archive(tmp_path: Path) -> None:
@@ -310,6 +319,11 @@ def test_hazy_pictures_are_the_middle_of_the_clear_ones(tmp_path: Path) -> None:
     assert indoor.clean.size() == indoor.rainy.size() == (44, 40)
     assert np.array_equal(indoor.clean.read(), indoor.rainy.read())
     assert outdoor.clean.crop is None
+    # A crop of a crop is the middle of the middle.
+    save(tmp_path / "restored/1400_1.png", clean[14:-14, 14:-14])
+    restored = ImageRef(tmp_path / "restored/1400_1.png")
+    crops = cropped_to_common((restored, indoor.clean, indoor.rainy))
+    assert all(np.array_equal(each.read(), clean[14:-14, 14:-14]) for each in crops)
     assert notice_of_crops([(indoor.rainy, indoor.clean)]) == (
         "1 pair of two sizes was cut to the common size, from the centre",
     )

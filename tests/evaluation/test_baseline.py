@@ -264,6 +264,15 @@ def test_nothing_in_common_is_refused(tmp_path, before):
         held(before, source(tmp_path, TWO, dataset="snow"))
 
 
+def test_a_result_that_has_lost_all_its_scores_is_a_miss(tmp_path, before):
+    now = source(tmp_path, TWO)
+    for path in (tmp_path / "rain" / "ours").iterdir():
+        path.write_bytes(b"no picture")
+    found = held(before, now)
+    assert found.differences == ()
+    assert found.missed == ("rain: there is no score now for 2 of the baseline's pictures: a, b",)
+
+
 def test_names_that_have_nothing_in_common_are_a_miss(tmp_path):
     before = stored(tmp_path, *(source(tmp_path, TWO, restored=name) for name in "xy"))
     found = held(before, *(source(tmp_path, TWO, restored=name) for name in "vw"))

@@ -1,12 +1,13 @@
 """Methods as evaluations use them: parts in levels, and pictures that are kept."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from rainkit.api import Part
+from rainkit.api import ENTRY_POINT_GROUP, Part
 from rainkit.errors import UsageError
 from rainkit.evaluation.cached_derainer import CachedDerainer, DerainerRequest
 from rainkit.runtime_options import Effort
@@ -121,3 +122,16 @@ def test_a_run_that_was_killed_loses_the_picture_it_was_at(exact, tmp_path):
             for name in "abc":
                 again.restore_with_parts("set", name, CLEAN + RAIN)
     assert exact.runs == 4
+
+
+def test_pictures_of_other_code_are_not_used_again(exact, tmp_path, monkeypatch):
+    package = tmp_path / "code" / "exact_plugin"
+    package.mkdir(parents=True)
+    entry = EntryPoint("exact", "exact_plugin:METHOD", ENTRY_POINT_GROUP)
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setattr("rainkit.evaluation.cached_derainer.entry_points", lambda **_: [entry])
+    request = DerainerRequest(method="exact", keep=tmp_path / "out")
+    for source, runs in (("A = 1", 1), ("A = 1", 1), ("A = 2", 2)):
+        (package / "__init__.py").write_text(source)
+        _restore(request)
+        assert exact.runs == runs

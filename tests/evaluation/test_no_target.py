@@ -312,6 +312,8 @@ def test_the_page_shows_results_in_columns_and_what_failed(tmp_path, photos, der
     assert 'class="best"' in page
     with pytest.raises(UsageError, match=r"no_target\.\w+ exists"):
         run(request, out, report=True)
+    run(request, out, overwrite=True)
+    assert not written[-1].exists(), "it would show another run"
     with pytest.raises(UsageError, match="--report needs --output"):
         run(request, report=True)
 

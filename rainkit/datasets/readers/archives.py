@@ -74,16 +74,24 @@ def lmdb_folders(
 
 
 def _samples(tar: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """Return the rainy and the clean member names by key, the part before the first dot."""
+    """Return the rainy and the clean member names by key.
+
+    That is the part before the first dot; or, where nothing behind it names a side, as in
+    ``2.5.input.png``, before the last two.
+    """
     samples: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for member in image_ref.member_names(tar):
         place = PurePosixPath(member)
         key, _, fields = place.name.partition(".")
-        field, _, suffix = fields.casefold().partition(".")
-        if key and (not suffix or f".{suffix}" in SUFFIXES):
-            for side, usual in enumerate((RAINY_FOLDERS, CLEAN_FOLDERS)):
-                if field in usual:
-                    samples[str(place.with_name(key))][side].append(member)
+        ways = [(key, *fields.casefold().partition(".")[::2])]
+        if fields.count(".") > 1:
+            key, field, suffix = place.name.rsplit(".", 2)
+            ways.append((key, field.casefold(), suffix.casefold()))
+        for key, field, suffix in ways:
+            if key and (not suffix or f".{suffix}" in SUFFIXES):
+                for side, usual in enumerate((RAINY_FOLDERS, CLEAN_FOLDERS)):
+                    if field in usual:
+                        samples[str(place.with_name(key))][side].append(member)
     return samples
 
 
