@@ -133,7 +133,7 @@ KEYS: Mapping[str, Key] = MappingProxyType(
             check=_folder,
         ),
         "offline": Key(
-            doc="whether only rainkit weights get may use the network",
+            doc="whether only rainkit weights get may fetch weights",
             takes="true or false",
             default="true",
             check=_flag,

@@ -36,6 +36,7 @@ __all__ = ["app", "main"]
 
 app = CommandLine(
     name="rainkit",
+    help="Take rain out of photographs. Start with: rainkit infer photos/ --report",
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=False,

@@ -111,12 +111,12 @@ def status(text: str) -> Status:
 
 
 def tell(text: str, *, style: str = "") -> None:
-    """Print a line of a result on standard output; the terminal breaks it if it is long."""
-    output.print(text, style=style, soft_wrap=True)
+    """Print a line of a result on standard output, broken between words on a terminal."""
+    _print(output, Text(text, style))
 
 
 def warn(text: str, *, label: str = "", style: str = "") -> None:
-    """Print a line on standard error; the terminal breaks it if it is long.
+    """Print a line on standard error, broken between words on a terminal.
 
     Args:
         text: the line.
@@ -126,7 +126,14 @@ def warn(text: str, *, label: str = "", style: str = "") -> None:
     if label == "note:" and _level == Verbosity.QUIET:
         return
     line = Text.assemble((label, style), " ", text) if label else Text(text, style)
-    errors.print(line, soft_wrap=True)
+    _print(errors, line)
+
+
+def _print(console: Console, line: Text) -> None:
+    # Commands, which are indented, and words that are longer than a line, such as paths, stay
+    # whole: the terminal breaks them, and they can be copied.
+    whole = not console.is_terminal or line.plain.startswith("  ")
+    console.print(line, soft_wrap=whole, overflow="ignore", crop=False)
 
 
 def progress_bars(*columns: ProgressColumn, quiet: bool = False) -> Progress:

@@ -155,9 +155,9 @@ Strength: TypeAlias = Annotated[
 Effort: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="full|auto|auto:LEVELS|BLOCKS",
+        metavar="full|auto|BLOCKS",
         help="How much of an anytime method runs: all of it; until a block changes the picture by "
-        "less than LEVELS grey levels (auto: 4); or a number of blocks.",
+        "less than 4 grey levels (auto:LEVELS for another number); or a number of blocks.",
         autocompletion=starting(("full", "auto", "auto:2")),
         rich_help_panel=RUNNING,
     ),
@@ -165,9 +165,10 @@ Effort: TypeAlias = Annotated[
 Backend: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="auto|eager|compile|openvino|onnx|cudagraph|FILE",
-        help="What executes the network: torch eager, torch.compile, OpenVINO, ONNX Runtime, or a "
-        "file of rainkit export. auto: the fastest that rainkit bench has measured here, or eager.",
+        metavar="BACKEND",
+        help="What executes the network: auto, the fastest that rainkit bench has measured here, "
+        "or else eager; eager or compile (torch); openvino; onnx (ONNX Runtime); cudagraph; or a "
+        "file of rainkit export.",
         autocompletion=starting(choices.Backend),
         rich_help_panel=RUNNING,
     ),

@@ -104,7 +104,8 @@ def train(
             "--set",
             metavar="SECTION.NAME=VALUE",
             help="One setting, such as training.lr=1e-4, data.jpeg=0.5 or run.workers=2. "
-            "`rainkit methods show NAME` lists the method's; docs/training.md lists the others.",
+            "`rainkit methods show NAME` lists the method's; docs/commands/train.md "
+            "those of data, docs/training.md those of run.",
             autocompletion=completion.hyperparameters,
             rich_help_panel=METHOD,
         ),

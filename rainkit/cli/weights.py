@@ -70,8 +70,10 @@ def _print_listed(found: Sequence[ListedWeights]) -> None:
         "missing": "to be fetched: rainkit weights get",
         "broken": "BROKEN",
     }
+    # Many are of the same data, whose description would leave no room for the names.
+    data = list(dict.fromkeys(each.trained_on for each in found if each.trained_on))
     print_table(
-        ("weights", "variant", "where", "kB", "licence", "trained on"),
+        ("weights", "variant", "where", "kB", "licence", "data"),
         (
             (
                 f"{each.name} (default)" if each.default else each.name,
@@ -79,13 +81,15 @@ def _print_listed(found: Sequence[ListedWeights]) -> None:
                 where[each.where],
                 "" if each.size is None else f"{each.size / 1000:,.0f}",
                 each.licence,
-                each.trained_on,
+                str(data.index(each.trained_on) + 1) if each.trained_on else "",
             )
             for each in found
         ),
-        folded={"weights", "trained on"},
+        folded={"weights"},
         figures={"kB"},
     )
+    for number, trained_on in enumerate(data, 1):
+        tell(f"{number}: trained on {trained_on}")
     for each in found:
         if each.problem:
             warn(each.problem, label="broken:", style="bold red")
@@ -107,8 +111,8 @@ def get(
 ) -> None:
     """Fetch weights that a plugin does not bring itself, once, and check their hash.
 
-    This is the only command that uses the network, unless the setting offline is false. Files
-    come into the cache; --weights takes the name or address that was given here.
+    No other command fetches weights, unless the setting offline is false. Files come into the
+    cache; --weights takes the name or address that was given here.
 
     For example:
 

@@ -208,14 +208,18 @@ class Keeper:
 
 
 def refuse_existing(run: Path) -> None:
-    """Refuse to train into the folder of another run.
+    """Refuse to train into the folder of another run, or of anything else.
 
     A run that stopped before its first checkpoint holds nothing to keep: it may be replaced.
 
     Raises:
-        UsageError: the folder holds a checkpoint already.
+        UsageError: the folder holds a checkpoint already, or other files.
     """
-    if (run / run_config.FILE).exists() and latest(run) is not None:
+    record = (run / run_config.FILE).exists()
+    held = (path for path in run.iterdir() if not path.name.startswith(".")) if run.is_dir() else ()
+    if not record and any(held):
+        raise UsageError(f"{run} is not empty and holds no run: choose another -o")
+    if record and latest(run) is not None:
         raise UsageError(
             f"{run} holds a run already: continue it with --resume, or choose another -o"
         )

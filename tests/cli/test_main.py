@@ -150,6 +150,21 @@ def test_help_fills_eighty_columns_and_breaks_no_example(command: str):
             assert len(line) + 1 + len(following.split()[0]) > 78
 
 
+def test_the_help_says_what_the_program_is_and_how_to_begin():
+    told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).stdout
+    assert "Take rain out of photographs. Start with: rainkit infer photos/ --report" in told
+
+
+@pytest.mark.parametrize("given", ["nothere.jpg", "."])
+def test_a_choice_of_method_is_not_told_of_pictures_that_are_not_there(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["infer", given, "-m", "auto"])
+    assert result.exit_code == 2
+    assert "auto:" not in result.stderr
+
+
 def test_options_that_exclude_each_other_are_named():
     refuse_together("--resume", {"--seed": None, "--config": [], "--dry-run": False})
     with pytest.raises(UsageError, match=r"^--seed cannot be used with --resume; leave it out$"):

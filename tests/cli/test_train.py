@@ -298,6 +298,18 @@ def test_a_dry_run_and_a_profile_write_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_of_other_files_is_no_run_folder(
+    photos: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    mine = Path(shutil.copytree(photos, tmp_path / "photos"))
+    options = ("-m", "tiny", "--clean", mine, "-o", mine, "--device", "cpu")
+    assert _run(monkeypatch, *options, *TINY) == 2
+    assert "photos is not empty and holds no run: choose another -o" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert [path.name for path in mine.iterdir()] == ["astronaut.png"]
+
+
 def test_a_run_folder_that_cannot_be_made_is_named(
     photos: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:

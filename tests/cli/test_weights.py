@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -95,6 +96,20 @@ def test_verify_all(call) -> None:
     code, out, _ = call("verify", "--json")
     assert code == 0
     assert "graspp-gan.rain-v1" in [each["name"] for each in json.loads(out)]
+
+
+def test_a_list_breaks_no_name_and_tells_once_what_was_trained_on(
+    call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = call("list", "granet", "graspp-gan")
+    assert code == 0
+    known = [each for name in ("granet", "graspp-gan") for each in plugins.get(name).weights]
+    for each in known:
+        assert re.search(rf"^(granet|graspp-gan)\.{each.tag} ", out, re.MULTILINE)
+    for trained_on in {each.trained_on for each in known}:
+        assert re.search(rf"^\d: trained on {re.escape(trained_on)}$", out, re.MULTILINE)
+    assert len(re.findall("trained on", out)) == len({each.trained_on for each in known})
 
 
 def test_hidden_methods_are_no_weights(call, monkeypatch: pytest.MonkeyPatch) -> None:
