@@ -99,7 +99,8 @@ def _settings() -> Iterator[Check]:
             yield Check(name=each.key, state="problem", value=each.problem, remedy=remedy)
     told = ", ".join(f"{each.key} = {each.value}" for each in found if each.problem is None)
     yield Check(name="settings", value=f"{told or 'none'}; {config.file_path()}")
-    yield Check(name="cache", value=str(config.cache_folder()))
+    if not any(each.key == "cache" and each.problem is not None for each in found):
+        yield Check(name="cache", value=str(config.cache_folder()))
 
 
 def _dependencies() -> Iterator[Check]:

@@ -83,7 +83,7 @@ def gflop(network: nn.Module, side: int = 64) -> float:
     count.
 
     Args:
-        network: the network in eval mode, on the CPU.
+        network: the network in eval mode, on the CPU or on the device ``meta``.
         side: side in pixels of the picture on which it runs.
     """
     from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -97,7 +97,8 @@ def gflop(network: nn.Module, side: int = 64) -> float:
         torch.inference_mode(),
         FlopCounterMode(display=False, custom_mapping=more) as counter,
     ):
-        network(torch.full((1, 3, side, side), 0.5))
+        device = next((each.device for each in network.parameters()), None)
+        network(torch.full((1, 3, side, side), 0.5, device=device))
     return float(counter.get_total_flops() * (512 / side) ** 2 / 1e9)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from rainkit.backends.cache import Measurement, fastest, folder, place, remember
 from rainkit.backends.convert import Exported, decibels, export
 from rainkit.backends.execute import (
+    Auto,
     attach,
     attach_file,
     converted,
@@ -19,6 +20,7 @@ from rainkit.backends.execute import (
 )
 
 __all__ = [
+    "Auto",
     "Exported",
     "Measurement",
     "attach",

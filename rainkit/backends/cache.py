@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import rainkit
 from rainkit import config
@@ -123,12 +124,25 @@ def place(runtime: Runtime) -> str:
     return f"{device} {name}, {torch.get_num_threads()} threads, {runtime.precision}, {versions}"
 
 
+def code_of(network: nn.Module) -> str:
+    """Return a hash of the sources beside that of a network's class.
+
+    A plugin under development changes them without another version.
+    """
+    found = hashlib.sha256()
+    file = getattr(sys.modules.get(type(network).__module__), "__file__", None)
+    for path in sorted(Path(file).parent.glob("*.py")) if file else ():
+        found.update(path.read_bytes())
+    return found.hexdigest()[:32]
+
+
 def model_key(state: Mapping[str, Tensor], network: str, backend: str) -> str:
     """Return the hash of all that decides a converted network.
 
     Args:
         state: the tensors of the network.
-        network: method, network hyperparameters and what the network requires of pictures.
+        network: method, network hyperparameters, what the network requires of pictures, and a
+            hash of its sources.
         backend: the backend that it is converted for.
     """
     told = (network, backend, version_of(backend), torch.__version__, rainkit.__version__)

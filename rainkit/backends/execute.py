@@ -219,6 +219,11 @@ class Auto:
                 self._thread.start()
         return clean
 
+    def settle(self) -> None:
+        """Take the backend that was measured to be the fastest at once, if there is one."""
+        if self._known and self._ready is None:
+            self._convert_and_open()
+
     def wait(self) -> None:
         """Wait for the preparation, if it has begun."""
         if self._thread is not None:
@@ -492,6 +497,8 @@ def attach_file(network: ImageOnly, path: Path, weights: WeightsFile, method: st
     smallest = int(told) if told.isdecimal() else convert.smallest_side(network.spec)
     run = convert.open_file(path, network.runtime.precision)
     network.runner = Runner(kind, network, run, smallest)
+    if network.runtime.precision != "fp32":  # in which the file was not proven
+        network.runner = _proven(network, kind, run)
     network.backend = kind
     return network
 
@@ -499,11 +506,13 @@ def attach_file(network: ImageOnly, path: Path, weights: WeightsFile, method: st
 def precision_for(backend: str, precision: str) -> str:
     """Return the precision of a network on a backend: float32 for ``auto`` if it knows no other.
 
+    So it is for exported files, which were proven to give torch's pictures in float32.
+
     Args:
         backend: a name of :class:`rainkit.choices.Backend`, or an exported file.
         precision: as in :class:`rainkit.runtime_options.RuntimeOptions`.
     """
-    exact = backend == Backend.ONNX or backend.endswith((".onnx", ".pt2"))
+    exact = backend == Backend.ONNX or backend.endswith(tuple(convert.SUFFIXES.values()))
     return "fp32" if exact and precision == "auto" else precision
 
 
@@ -549,7 +558,8 @@ def _converted_into(place: Path, network: ImageOnly, backend: str) -> Runner:
 def _file(network: ImageOnly, backend: str, told: str) -> Path:
     """Return the file of a converted network in the cache, which need not exist."""
     state = network.network.state_dict()
-    key = cache.model_key(state, f"{told} {network.spec!r}", backend)
+    code = cache.code_of(network.network)
+    key = cache.model_key(state, f"{told} {network.spec!r} {code}", backend)
     return cache.folder() / "models" / key / f"model{convert.SUFFIXES[backend]}"
 
 

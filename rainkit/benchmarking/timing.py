@@ -30,7 +30,7 @@ from rainkit.api import ImageSpec
 from rainkit.benchmarking import foreign, machine
 from rainkit.benchmarking.roofline import LayerCounter, measured_roof, most_of, synchronise
 from rainkit.benchmarking.rows import Job
-from rainkit.choices import PLAIN
+from rainkit.choices import PLAIN, Backend
 from rainkit.errors import RainkitError, UsageError, one_line
 from rainkit.networks import ImageOnly
 from rainkit.precision import Runtime, choose_runtime
@@ -116,6 +116,8 @@ class Subject:
             spec = ImageSpec(half=("bf16", "fp16"))
             self._told = f"{job.source} {job.target}"
         precision = backends.precision_for(job.backend, job.precision)
+        if job.source != "method" and precision == "auto":
+            precision = "fp32"  # such networks run in the precision that they are stored in
         runtime = choose_runtime(job.device, precision, spec)
         self.device = runtime.device
         self.precision = runtime.precision
@@ -141,6 +143,8 @@ class Subject:
         if job.backend != PLAIN:
             started = time.perf_counter()
             backends.attach(network, job.backend, self._told)
+            if isinstance(network.runner, backends.Auto):  # else the times would be torch's
+                network.runner.settle()
             self._setup = time.perf_counter() - started
         self._network = network
         self._run = network
@@ -243,7 +247,8 @@ class Subject:
     def _note_peak(self, base: float) -> None:
         if self.device.type == "cuda":
             rise = torch.cuda.max_memory_allocated(self.device) - base
-            peak: float | None = self._static + rise
+            # ONNX Runtime has an allocator of its own, of which torch does not know.
+            peak: float | None = None if self.job.source == "onnx" else self._static + rise
         else:
             highest = self._highest()
             known = self.device.type == "cpu" and highest is not None and self._before is not None
@@ -275,7 +280,7 @@ class Subject:
     def remember(self, median_ms: float) -> None:
         """Keep the time for ``--backend auto``, with the distance to torch in float32."""
         job, network = self.job, self._network
-        usable = ("eager", *backends.installed())
+        usable = ("eager", Backend.CUDAGRAPH, *backends.installed())
         if network is None or job.source != "method" or job.batch > 1 or job.backend not in usable:
             return
         exact = copy.copy(network)

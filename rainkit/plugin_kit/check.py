@@ -6,11 +6,13 @@ import contextlib
 import importlib.util
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 from rainkit import plugins
 from rainkit.errors import MethodError, UsageError
@@ -70,16 +72,25 @@ def check(
 
     listener = _Listener(done)
     with tempfile.TemporaryDirectory(prefix="rainkit-check-") as folder:
-        file = Path(folder) / "test_contract.py"
+        file = Path(folder) / "test_contract_of_rainkit.py"
         file.write_text(_TEST.format(method=method, large=tuple(large)), encoding="utf-8")
         # Nothing of the folder that the command was called in: no settings, caches or conftest.
         options = ("-s", "-c", os.devnull, "--rootdir", folder, "--import-mode=importlib")
         without = (f"no:{name}" for name in ("terminal", "cacheprovider", "faulthandler", "xdist"))
         plugged = (part for name in without for part in ("-p", name))
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            pytest.main([str(file), *options, *plugged], plugins=[listener])
-    if not listener.results:
-        raise MethodError(f"no test of the conformance kit could run on {method}")
+        said = io.StringIO()
+        with (
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+            mock.patch.dict(os.environ, {"PYTEST_ADDOPTS": ""}),  # which may leave tests out
+        ):
+            # Under this import mode pytest would take the module of another method, or of a user.
+            sys.modules.pop(file.stem, None)
+            code = pytest.main([str(file), *options, *plugged], plugins=[listener])
+            sys.modules.pop(file.stem, None)
+    if not listener.results or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        why = next((line for line in said.getvalue().splitlines() if line.strip()), "")
+        raise MethodError(f"the conformance kit could not run on {method}: {why or code}")
     return listener.results
 
 

@@ -10,7 +10,7 @@ from string import Template
 
 from packaging.version import Version
 
-from rainkit import __version__
+from rainkit import __version__, plugins
 from rainkit.api import API
 from rainkit.errors import UsageError
 from rainkit.files import write_text
@@ -33,6 +33,15 @@ _FILES = {
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
+_RESERVED = frozenset({"all", "auto"})
+"""What ``--method`` takes besides names of methods."""
+
+_IMPORTED = frozenset(
+    {"Derained", "Hyperparameters", "Loss", "Method", "Module", "Objective", "Pair", "Tensor"}
+)
+"""Classes that the templates import."""
+
+
 def create(method: str, folder: Path | None = None) -> list[Path]:
     """Write a plugin for a new method, whose three convolutions are there to be replaced.
 
@@ -53,19 +62,31 @@ def create(method: str, folder: Path | None = None) -> list[Path]:
             f"{method!r} cannot be the name of a method: use lower case, digits and hyphens, and "
             "begin with a letter, as in my-method"
         )
+    if method in _RESERVED:
+        raise UsageError(
+            f"{method!r} cannot be the name of a method: --method {method} means another thing"
+        )
+    if any(each.name == method for each in plugins.installed()):
+        raise UsageError(
+            f"{method!r} is the name of a method that is installed, which the new one would hide: "
+            "choose another"
+        )
     distribution = f"rainkit-{method}"
     project = folder or Path(distribution)
     if project.exists() and (not project.is_dir() or any(project.iterdir())):
         raise UsageError(f"{project} is there already and holds something: name another folder")
     package = distribution.replace("-", "_")
     words = [word.capitalize() for word in method.split("-")]
+    class_name = "".join(words)
+    if class_name in _IMPORTED:
+        class_name += "Network"
     version = Version(__version__)
     values = {
         "method": method,
         "distribution": distribution,
         "package": package,
         "title": " ".join(words),
-        "class_name": "".join(words),
+        "class_name": class_name,
         "api": API,
         "year": datetime.now(UTC).year,
         "series": f"{version.major}.{version.minor}",

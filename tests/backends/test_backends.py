@@ -352,6 +352,56 @@ def test_a_conversion_is_kept_by_the_hash_of_its_weights(pooled, kept: Path, mon
     assert [*(kept / "models").iterdir()] == [model], "nothing half made is left"
 
 
+def test_a_conversion_of_other_code_is_not_taken(
+    pooled, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package = tmp_path / "code"
+    package.mkdir()
+    (package / "network.py").write_text("A = 1")
+    module = SimpleNamespace(__file__=str(package / "network.py"))
+    monkeypatch.setitem(sys.modules, "code_of_pooled", module)
+    monkeypatch.setattr(Pooled, "__module__", "code_of_pooled")
+    rainy = _picture(37, 51)
+    backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")
+    monkeypatch.setattr(
+        Pooled, "forward", lambda self, rainy: Derained(rainy + self.shared.bias.sum(), {})
+    )
+    (package / "network.py").write_text("A = 2")
+    changed = networks.prepare(pooled, SPEC, CPU32)
+    assert torch.allclose(backends.attach(changed, "onnx", "n")(rainy), changed.eager(rainy))
+    assert len([*(kept / "models").iterdir()]) == 2
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
+def test_exported_files_run_in_float32_unless_another_precision_is_asked_for(suffix: str):
+    """In which they were proven, also where a processor has bfloat16."""
+    assert backends.precision_for(f"a{suffix}", "auto") == "fp32"
+    assert backends.precision_for(f"a{suffix}", "bf16") == "bf16"
+    assert backends.precision_for("openvino", "auto") == "auto"
+
+
+def test_a_file_in_another_precision_is_proven_first(
+    tiny_method, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = weights.find(tiny_method, str(tiny_weights))
+    made = backends.export(tiny_method, found, "openvino", tmp_path / "t.xml")
+    built = weights.load(networks.build(tiny_method, found.network), found)
+    runtime = choose_runtime("cpu", "bf16", tiny_method.image(found.network))
+    network = networks.prepare(built, tiny_method.image(found.network), runtime)
+    monkeypatch.setattr(cache, "PROVEN", 500.0)
+    with pytest.raises(MethodError, match="gives other pictures than torch"):
+        backends.attach_file(network, made.path, found, "tiny")
+
+
+def test_what_was_measured_can_be_taken_at_once(pooled, kept: Path):
+    network = networks.prepare(pooled, SPEC, CPU32)
+    cache.remember([_measured("eager", 10), _measured("onnx", 8)])
+    backends.attach(network, "auto", "n")
+    network.runner.settle()
+    network(_picture(37, 51))
+    assert network.ran_on == "onnx"
+
+
 def test_a_damaged_conversion_is_made_again(pooled, kept: Path):
     rainy = _picture(37, 51)
     wanted = backends.attach(networks.prepare(pooled, SPEC, CPU32), "onnx", "n")(rainy)

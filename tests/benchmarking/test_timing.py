@@ -211,6 +211,20 @@ def test_what_a_module_makes_is_timed(process, peers, target, parameters):
     assert process.answer({"id": 1, "do": "time", "rounds": 1, "rest": False})["times"]
 
 
+def test_what_a_module_makes_runs_in_its_own_precision(peers):
+    job = dataclasses.replace(SMALL, source="import", target="peer_networks:Peer", precision="auto")
+    assert Subject(job).precision == "fp32"
+
+
+def test_graphs_that_were_measured_are_remembered(tiny_method, monkeypatch):
+    subject = Subject(SMALL)
+    subject.job = dataclasses.replace(SMALL, backend="cudagraph")
+    kept = []
+    monkeypatch.setattr(timing.backends, "remember", kept.extend)
+    subject.remember(1.0)
+    assert [each.backend for each in kept] == ["cudagraph"]
+
+
 def test_a_peer_that_fails_says_why(peers):
     with pytest.raises(MethodError, match="broken: cannot be built: division by zero"):
         foreign.imported("peer_networks:broken")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,15 @@ def test_a_check_that_fails_itself_is_a_problem_and_the_rest_goes_on(
     failed = [check for check in examined if "driver mismatch" in check.value]
     assert [(check.name, check.state) for check in failed] == [("torch", "problem")]
     assert checks["import cv2"].state == "ok"
+
+
+def test_a_cache_that_cannot_be_used_is_one_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('cache = "relative"')
+    monkeypatch.setenv("RAINKIT_CONFIG", str(file))
+    monkeypatch.delenv("RAINKIT_CACHE", raising=False)
+    problems = [each for each in doctor.examine() if each.state == "problem"]
+    assert [each.name for each in problems if "cache" in each.value] == ["cache"]
+    assert not any("cannot be examined" in each.value for each in problems)

@@ -61,6 +61,37 @@ def test_names_that_no_method_can_have(name: str, rainkit: Run, tmp_path: Path):
     assert not (tmp_path / "project").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("auto", "means another thing"),
+        ("all", "means another thing"),
+        ("granet", "is the name of a method that is installed"),
+    ],
+)
+def test_names_that_are_taken(name: str, said: str, rainkit: Run, tmp_path: Path):
+    code, _, err = rainkit("plugin", "new", name, "-o", tmp_path / "project")
+    assert (code, said in " ".join(err.split())) == (2, True)
+    assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize("name", ["derained", "pair", "tensor"])
+def test_a_name_hides_no_class_of_the_templates(name: str, rainkit: Run, tmp_path: Path):
+    assert rainkit("plugin", "new", name, "-o", tmp_path / "project")[0] == 0
+    text = (tmp_path / "project" / f"rainkit_{name}" / "network.py").read_text()
+    assert f"class {name.capitalize()}Network(nn.Module)" in text
+
+
+@pytest.mark.parametrize("options", ["--color=yes", "-k names_licence"])
+def test_the_kit_heeds_no_options_of_other_tests(
+    options: str, project: Path, rainkit: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PYTEST_ADDOPTS", options)
+    code, out, err = rainkit("plugin", "check", "thin-drizzle", "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["results"]) > 20
+
+
 def test_a_folder_that_holds_something_is_left_alone(rainkit: Run, tmp_path: Path):
     (tmp_path / "mine.txt").write_text("mine")
     code, _, err = rainkit("plugin", "new", "drizzle", "-o", tmp_path)
