@@ -142,8 +142,19 @@ def _kind(values: _Values, path: Path, channels: int) -> str:
         return "metres"
     if disparity:
         return "cityscapes"
+    if _is_own(path):
+        return "kitti"
     millimetres = values.max() <= _HIGHEST_MM and np.median(values) > _MEDIAN_MM
     return ("mm" if millimetres else "kitti") + _GUESSED
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a map lies in the folder ``depth`` of a dataset of ``rainkit synth``."""
+    return any(
+        (parent.parent / "dataset.json").is_file()
+        for parent in path.parents
+        if parent.name == "depth"
+    )
 
 
 def _kitti(values: _Values, path: Path, camera: Path | None) -> _Known:

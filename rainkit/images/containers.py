@@ -236,9 +236,14 @@ class Clip:
             bits = max(each.bits for each in first.format.components)
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             length = None if container.duration is None else container.duration / 1_000_000
-            start = (container.start_time or 0) / 1_000_000
+            # That of Matroska files is the time of their end.
+            begins = 0 if "matroska" in container.format.name else container.start_time or 0
+            start = begins / 1_000_000
             notes = []
-            if any(each.is_alpha for each in first.format.components):
+            # VP9 keeps it in a picture beside each picture, which FFmpeg's decoder leaves out.
+            beside = {name.lower(): value for name, value in stream.metadata.items()}
+            alpha = beside.get("alpha_mode") == "1"
+            if alpha or any(each.is_alpha for each in first.format.components):
                 notes.append("the transparency is not kept")
             if first.interlaced_frame:
                 notes.append("it is interlaced, and both fields were derained as one picture")
@@ -415,6 +420,10 @@ def _log_of_errors() -> Iterator[list[tuple[int, str, str]]]:
         av.logging.set_level(None)
 
 
+_REORDERED = 1
+"""Seconds within which frames are decoded in another order than they are shown in."""
+
+
 def read_frames(clip: Clip, heard: Heard, after: int | None) -> Generator[Frame, None, None]:
     """Yield the frames of a video as RGB arrays.
 
@@ -427,7 +436,9 @@ def read_frames(clip: Clip, heard: Heard, after: int | None) -> Generator[Frame,
     with open_clip(clip.path) as container, av_errors(clip.path):
         stream = _stream(container, clip)
         if after is not None:
-            container.seek(after, stream=stream)
+            # A key frame whose decoding begins before a time may be shown after it.
+            early = round(_REORDERED / clip.time_base)
+            container.seek(max(after - early, min(after, stream.start_time or 0)), stream=stream)
         for frame, damaged in _decoded(container, stream, heard):
             step = frame.duration or max(1, round(1 / clip.rate / clip.time_base))
             pts = frame.pts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -62,7 +62,16 @@ def check_output(path: Path, output: Path) -> None:
         )
 
 
-_STALE = ("BPS", "DURATION", "NUMBER_OF_", "_STATISTICS_", "ENCODER", "VENDOR_ID", "ROTATE")
+_STALE = (
+    "ALPHA_MODE",
+    "BPS",
+    "DURATION",
+    "NUMBER_OF_",
+    "_STATISTICS_",
+    "ENCODER",
+    "VENDOR_ID",
+    "ROTATE",
+)
 _BRANDS = ("MAJOR_BRAND", "MINOR_VERSION", "COMPATIBLE_BRANDS")
 """Beginnings of metadata, in upper case, that describe the source's own coding."""
 
@@ -78,6 +87,7 @@ class Segments:
         self.folder = folder
         self.ledger = ledger
         self.entries: list[dict[str, Any]] = []
+        self.lost: Callable[[], Iterable[int]] = tuple  # timestamps of what cannot be decoded
         for entry in ledger.entries.values():
             file = self._file(len(self.entries))
             size = sum(packet[1] for packet in entry["packets"])
@@ -110,6 +120,7 @@ class Segments:
             "pts": [frame.pts for frame in frames],
             "last": frames[-1].duration,
             "damage": [[frame.pts, frame.damage] for frame in frames if frame.damage],
+            "lost": sorted(self.lost()),
             "packets": [
                 [packet.pts, len(each), bool(packet.is_keyframe)]
                 for packet, each in zip(packets, data, strict=True)
@@ -191,6 +202,11 @@ class Encoding:
             notes.append(f"its {clip.bits} bits per sample became 10")
         pix_fmt = "yuv420p10le" if deep else "yuv420p"
         width, height = clip.width, clip.height
+        if clip.aspect not in (None, 1) and suffix in (".gif", ".webm"):
+            notes.append(
+                f"its pixels are {float(clip.aspect or 1):.3g} times as wide as high, which a "
+                f"{suffix[1:]} file does not tell: it looks narrower or wider"
+            )
         if suffix == ".gif":
             pix_fmt = "yuv444p"
             width, height = clip.shown
@@ -232,13 +248,21 @@ class Encoding:
         context.thread_count = 0
         if clip.aspect is not None:
             context.sample_aspect_ratio = clip.aspect
-        color_range, primaries, transfer, matrix = clip.tags
+        color_range, primaries, transfer, _ = clip.tags
         context.color_range = color_range
         context.color_primaries = primaries
         context.color_trc = transfer
-        context.colorspace = UNKNOWN if matrix == 0 else matrix
+        context.colorspace = self._told_matrix
         if self.tag is not None:
             context.codec_tag = self.tag
+
+    @property
+    def _told_matrix(self) -> int:
+        """The tag of the matrix; a GIF's colours are computed by it, so that it must have one."""
+        matrix = self.clip.tags[3]
+        if matrix not in (0, UNKNOWN):
+            return matrix
+        return assumed_matrix(self.clip) if self.suffix == ".gif" else UNKNOWN
 
     def encoder(self) -> av.VideoCodecContext:
         """Return a new encoder."""
@@ -272,7 +296,7 @@ class Encoding:
             interpolation=EXACT,
         )
         coded.color_range = color_range
-        coded.colorspace = matrix if known else UNKNOWN
+        coded.colorspace = self._told_matrix
         coded.color_primaries = primaries
         coded.color_trc = transfer
         coded.pts = done.pts
@@ -466,6 +490,8 @@ def copied_streams(clip: Clip, output: Path) -> tuple[tuple[int, ...], tuple[str
     Raises:
         UsageError: the format of the output cannot hold the sound or the subtitles.
     """
+    from av.stream import Disposition
+
     suffix = output.suffix.lower()
     copied, notes = [], []
     with open_clip(clip.path) as source:
@@ -481,6 +507,8 @@ def copied_streams(clip: Clip, output: Path) -> tuple[tuple[int, ...], tuple[str
                 notes.append(f"a GIF holds no {what}")
             elif kind == "attachment" or _holds(suffix, stream):
                 copied.append(stream.index)
+                if kind == "video" and not stream.disposition & Disposition.attached_pic:
+                    notes.append("its second stream of pictures is copied with its rain")
             elif kind in ("audio", "subtitle"):
                 raise UsageError(
                     f"{output}: a {suffix[1:]} file cannot hold the {what} ({name}) of "

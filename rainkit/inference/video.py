@@ -193,6 +193,7 @@ def _derain_rest(
     """Derain what is not in the finished segments; return what was wrong, a line each."""
     stamps = parts.stamps
     heard = Heard()
+    parts.lost = lambda: heard.lost
     done = len(stamps)
     after, finished = None, None
     if stamps:
@@ -288,7 +289,8 @@ def _damage(clip: Clip, heard: Heard, parts: Segments) -> tuple[str, ...]:
     for reason, stamps in reasons.items():
         what = f"{counted(len(stamps), 'frame')} passed through as found ({reason})"
         lines.append(f"{what}, at {_listed(map(at, stamps))}")
-    stamps = sorted(heard.lost - set(parts.stamps))
+    before = {pts for entry in parts.entries for pts in entry.get("lost", ())}
+    stamps = sorted((heard.lost | before) - set(parts.stamps))
     if stamps:
         what = f"{counted(len(stamps), 'frame')} cannot be decoded"
         lines.append(f"{what}, at {_listed(map(at, stamps))}: the frame before stays")
@@ -296,9 +298,12 @@ def _damage(clip: Clip, heard: Heard, parts: Segments) -> tuple[str, ...]:
     last = parts.entries[-1] if parts.entries else None
     if last is not None and frames + len(stamps) < clip.count:
         end = float((last["pts"][-1] + last["last"]) * clip.time_base)
-        if clip.counted:
+        # The header counts frames, too, that an edit list hides: then the time is not short.
+        if clip.counted and (clip.end is None or end < clip.end - 1.5 / float(clip.rate)):
             lines.append(f"the file ends early: {frames} of {clip.count} frames are there")
-        elif clip.end is not None and end < clip.end - max(0.5, 0.02 * clip.end):
+        elif (
+            not clip.counted and clip.end is not None and end < clip.end - max(0.5, 0.02 * clip.end)
+        ):
             lines.append(f"the file ends early: {end:.2f} of {clip.end:.2f} s are there")
     if heard.ended is not None and not any(line.startswith("the file") for line in lines):
         lines.append(f"the file ends with an error ({heard.ended})")

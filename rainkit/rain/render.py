@@ -38,6 +38,9 @@ RENDERER = "layered/2"
 
 Map = npt.NDArray[np.float32]
 
+_TALLEST = 20
+"""How many times as high as wide a picture is at most for the focal length to follow its width."""
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -234,7 +237,8 @@ def scene_geometry(
         height=height,
         width=width,
         frame_width=float(frame_width),
-        focal_px=settings.focal_px(frame_width),
+        # Of a strip that is hardly a picture, the width would mean millions of drops.
+        focal_px=settings.focal_px(max(frame_width, height / _TALLEST)),
         distance=distance,
         depth=None if depth is None else _checked_depth(depth, height, width),
     )

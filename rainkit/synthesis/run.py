@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS, splits_to_data
 from rainkit.datasets.writers import LAYOUTS, write_card
 from rainkit.engine import Engine, Work, open_engine, paying_workers
-from rainkit.files import alone_in, remove_temporary, write_json
+from rainkit.files import alone_in, counted, remove_temporary, write_json
 from rainkit.images import left_out
 from rainkit.ledger import Ledger
 from rainkit.synthesis.request import OnProgress, SynthRequest, SynthResult
@@ -71,9 +71,28 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
         out=request.out,
         manifest=path,
         resumed=resumed,
-        notes=(*filter(None, (plan.note,)), *left_out(request.inputs)),
+        notes=(
+            *filter(None, (plan.note, _note_of_units(records))),
+            *left_out(request.inputs),
+        ),
         failures=tuple((photo.path, failed[photo]) for photo in photos if photo in failed),
         seconds=time.monotonic() - started,
+    )
+
+
+def _note_of_units(records: Iterable[Record]) -> str | None:
+    """Return which units depth maps of 16 bits were taken to have, if that was guessed."""
+    kinds = {record.scene: record.depth.kind for record in records if record.depth is not None}
+    guessed = Counter(kind.partition(" ")[0] for kind in kinds.values() if " (guessed)" in kind)
+    if not guessed:
+        return None
+    units = {"mm": "millimetres", "kitti": "1/256 m"}
+    told = ", ".join(
+        f"{counted(count, 'map')} in {units.get(kind, kind)}" for kind, count in guessed.items()
+    )
+    return (
+        f"the unit of 16-bit depth was guessed from its values ({told}): if it is another one, say"
+        " --set depth_format=mm or =kitti"
     )
 
 

@@ -341,6 +341,126 @@ def test_a_truncated_file_gives_what_can_be_read(tmp_path: Path):
         assert len(frames(tmp_path / f"out-{name}")) == result.frames
 
 
+def shifted(source: Path, target: Path, by: int) -> Path:
+    """Copy the packets of a clip at other times: before 0, an edit list hides them in an MP4."""
+    with av.open(str(source)) as clip, av.open(str(target), "w") as made:
+        stream = made.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.dts is not None:
+                ticks = round(Fraction(by, 1000) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                packet.stream = stream
+                made.mux(packet)
+    return target
+
+
+def test_clips_that_were_cut_without_being_coded_again_are_whole(tmp_path: Path):
+    source = make(tmp_path / "in.mp4")
+    trimmed = shifted(source, tmp_path / "trimmed.mp4", -300)
+    with av.open(str(trimmed)) as clip:
+        assert clip.streams.video[0].frames == 10
+    shown = len(frames(trimmed))
+    late = shifted(source, tmp_path / "late.mkv", 5000)
+    for clip, count in ((trimmed, shown), (late, 10)):
+        result = run(clip, tmp_path / f"out-{clip.name}")
+        assert (result.frames, result.damage) == (count, ())
+    assert shown < 10
+
+
+def test_a_stopped_run_loses_no_frame_that_is_shown_before_its_key_frame(tmp_path: Path):
+    source = tmp_path / "open.mp4"
+    options = "keyint=20:min-keyint=1:scenecut=0:bframes=4:b-adapt=0:open-gop=1:rc-lookahead=10"
+    with av.open(str(source), "w") as made:
+        stream = made.add_stream("libx264", rate=25, options={"x264-params": options})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(50):
+            rgb = np.full((48, 64, 3), number * 4, np.uint8)
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+    with av.open(str(source)) as clip:
+        keys = [
+            packet.pts * packet.time_base * 25
+            for packet in clip.demux(video=0)
+            if packet.is_keyframe
+        ]
+    assert len(keys) > 2
+
+    def stop(done: int, _: int) -> None:
+        if done == segment + 4:
+            raise KeyboardInterrupt
+
+    for segment in (round(keys[1]) - 1, round(keys[1])):
+        out = tmp_path / f"out{segment}.mp4"
+        with pytest.raises(KeyboardInterrupt):
+            run(source, out, segment=segment, on_frame=stop)
+        result = run(source, out, segment=segment)
+        assert result.ready > 0
+        assert (result.frames, result.damage) == (50, ())
+
+
+def test_what_was_lost_before_a_stop_is_told(tmp_path: Path):
+    with av.open(str(tmp_path / "in.mp4"), "w") as made:
+        stream = made.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(picture(number), "rgb24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in stream.encode(frame):
+                if number == 1:
+                    lost = av.Packet(b"\0" * 40)
+                    lost.pts, lost.dts, lost.time_base = packet.pts, packet.dts, packet.time_base
+                    lost.stream, lost.is_keyframe = packet.stream, True
+                    packet = lost
+                made.mux(packet)
+        made.mux(stream.encode(None))
+
+    def stop(done: int, _: int) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    whole = run(tmp_path / "in.mp4", tmp_path / "whole.mp4", segment=3)
+    assert "1 frame cannot be decoded, at 0.04 s" in whole.damage[0]
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in.mp4", tmp_path / "out.mp4", segment=3, on_frame=stop)
+    again = run(tmp_path / "in.mp4", tmp_path / "out.mp4", segment=3)
+    assert again.ready > 0
+    assert again.damage == whole.damage
+
+
+def test_colours_of_an_untagged_gif_are_those_of_the_other_formats(tmp_path: Path):
+    source = make(tmp_path / "in.mkv", size=(96, 720), tags=(1, 2, 2, 2), stamps=(0, 100))
+    run(source, tmp_path / "out.gif")
+    run(source, tmp_path / "out.mp4")
+    shown = frames(tmp_path / "out.gif")[0].to_ndarray(format="rgb24")
+    other = frames(tmp_path / "out.mp4")[0]
+    other.colorspace = 1  # BT.709, as players take it from 720 rows on
+    other = other.to_ndarray(format="rgb24")
+    assert np.abs(shown[300, 20].astype(int) - other[300, 20]).max() <= 4
+
+
+def test_what_a_format_cannot_tell_of_a_clip_is_a_note(tmp_path: Path):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as made:
+        streams = [made.add_stream("libx264", rate=10) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
+        for number in range(3):
+            for stream in streams:
+                frame = av.VideoFrame.from_ndarray(picture(number), "rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 10)
+                made.mux(stream.encode(frame))
+        for stream in streams:
+            made.mux(stream.encode(None))
+    assert run(source, tmp_path / "out.mkv").notes == (
+        "its second stream of pictures is copied with its rain",
+    )
+    notes = run(source, tmp_path / "out.webm").notes
+    assert any("1.45 times as wide as high" in note for note in notes)
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path):
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "empty.mp4").touch()

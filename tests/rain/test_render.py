@@ -13,6 +13,7 @@ from skimage import data
 
 from rainkit.errors import ImageError, UsageError
 from rainkit.rain import PRESETS, RainSettings, physics, render
+from rainkit.rain.render import sample_rain
 
 GREY = np.full((256, 256, 3), 90, np.uint8)
 STILL = RainSettings(wind_sd_m_s=0.0, gust_rad=0.0, streak_grey=200.0)
@@ -393,3 +394,12 @@ def test_bad_depth_maps_are_refused() -> None:
             render(GREY, STILL, (0,), depth=depth)
     with pytest.raises(UsageError, match="not both"):
         render(GREY, STILL, (0,), distance=5.0, depth=np.ones((256, 256), np.float32))
+
+
+def test_a_strip_hardly_wider_than_a_line_holds_no_flood_of_drops() -> None:
+    """The focal length follows the width; of a strip that would be millions of near drops."""
+    drops = {}
+    for width in (1, 15):
+        sampled = sample_rain(np.full((300, width, 3), 60, np.uint8), RainSettings(), (1,))
+        drops[width] = sampled.drops.x.size
+    assert drops[1] < 4 * drops[15]

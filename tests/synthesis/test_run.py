@@ -240,6 +240,30 @@ def test_depth_is_stored_and_hides_what_is_behind(request_: SynthRequest, tmp_pa
     assert verify(request.out).findings == ()
 
 
+def test_a_unit_that_is_guessed_is_told_and_that_of_own_maps_is_known(
+    request_: SynthRequest, tmp_path: Path
+) -> None:
+    for name, (height, width) in SIZES.items():
+        z = np.linspace(3, 60, height * width, dtype=np.float32).reshape(height, width)
+        path = (tmp_path / "maps" / name).with_suffix(".npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, z)
+    first = replace(request_, depth=DepthChoice(name=str(tmp_path / "maps")), variants=1)
+    made = synthesise(first)
+    assert not made.notes
+    stored = first.out / "depth"
+    again = replace(first, depth=DepthChoice(name=str(stored)), out=tmp_path / "again")
+    assert not synthesise(again).notes
+    for name in ("a.png", "b.png"):
+        same = images.read(tmp_path / "again" / "depth" / name).rgb
+        assert np.array_equal(images.read(stored / name).rgb, same)
+    (first.out / "dataset.json").unlink()
+    other = replace(first, depth=DepthChoice(name=str(stored)), out=tmp_path / "other")
+    (note,) = synthesise(other).notes
+    assert " maps in millimetres" in note
+    assert "--set depth_format=" in note
+
+
 def test_a_photograph_without_its_map_is_left_out(request_: SynthRequest, tmp_path: Path) -> None:
     maps = tmp_path / "maps"
     images.write(maps / "b.png", images.Picture(np.full((33, 21, 3), 2560, np.uint16), grey=True))
