@@ -17,7 +17,6 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client import generate_latest as metrics_text
 from pydantic import BaseModel, Field
-from starlette.background import BackgroundTask
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,7 +58,8 @@ _HEADERS = {
     "x-frame-options": "DENY",
 }
 
-_OPEN = ("/", "/health")
+_OPEN = ("/", "/health", "/openapi.json")
+_PIECE = 1 << 16
 """Paths that need no token: the page asks for it, and monitors have none."""
 
 _ABOUT = """Takes rain out of photographs and clips.
@@ -212,6 +212,7 @@ def create_app(
     memory = Memory(limits.memory_bytes)
     jobs = Jobs(pool, memory, limits)
     receiver = Receiver(pool, memory, most_bytes=limits.upload_bytes, seconds=limits.seconds)
+    receivers = [receiver]
     disk = Memory(limits.disk_bytes, "the disk space for clips")
     clips = Clips(clip_pool, disk, limits) if clip_pool is not None else None
     names = [offer.name for offer in offers]
@@ -230,6 +231,8 @@ def create_app(
         """Give jobs up and take nothing more; what is being answered goes on."""
         nonlocal stopping
         stopping = True
+        for each in receivers:
+            each.stop()
         jobs.cancel_all()
         if clips is not None:
             clips.cancel_all()
@@ -302,17 +305,14 @@ def create_app(
         return answer
 
     def sent(answer: Answer, name: str) -> Response:
-        async def over() -> None:  # not in a thread, since the memory is not locked
-            memory.give(len(answer.data))
-
-        return Response(
+        return _Held(
             answer.data,
             media_type=answer.media_type,
             headers={
                 "content-disposition": f"attachment; filename*=UTF-8''{quote(name)}",
                 "server-timing": f"derain;dur={1e3 * answer.seconds:.0f}",
             },
-            background=BackgroundTask(over),
+            over=lambda: memory.give(len(answer.data)),
         )
 
     @app.get("/", include_in_schema=False)
@@ -469,7 +469,9 @@ def create_app(
             raise HTTPException(501, _NO_CLIPS)
 
     else:
-        _add_clips(app, clip_pool, clips, limits, chosen, refuse_if_stopping, metrics)
+        receivers.append(
+            _add_clips(app, clip_pool, clips, limits, chosen, refuse_if_stopping, metrics)
+        )
     return app
 
 
@@ -481,8 +483,8 @@ def _add_clips(
     chosen: Callable[[str | None], str],
     refuse_if_stopping: Callable[[], None],
     metrics: Metrics,
-) -> None:
-    """Add what answers requests about clips."""
+) -> Receiver:
+    """Add what answers requests about clips; return what receives them."""
     receiver = Receiver(
         pool,
         clips.held,
@@ -552,6 +554,8 @@ def _add_clips(
         if job.answer is None:
             raise HTTPException(409, f"{job.name} is not done yet", {"retry-after": "1"})
         return FileResponse(job.result, media_type=job.answer.media_type, filename=job.result_name)
+
+    return receiver
 
 
 _Method = Annotated[
@@ -702,6 +706,28 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(StoppedError, stopped)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, unexpected)
+
+
+class _Held(Response):
+    """An answer that is sent piece by piece, so that it is over when the client has taken it.
+
+    A server takes a whole body at once into its buffer, however slowly the client reads it.
+    """
+
+    def __init__(self, content: bytes, *, over: Callable[[], None], **more: Any) -> None:
+        super().__init__(content, **more)
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            start = {"status": self.status_code, "headers": self.raw_headers}
+            await send({"type": "http.response.start", **start})
+            for place in range(0, len(self.body), _PIECE):
+                piece = bytes(self.body[place : place + _PIECE])
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._over()
 
 
 class _Guard:

@@ -314,6 +314,10 @@ class WorkerSettings:
     threads: int | None = None
 
 
+class _IdleError(WorkerError):
+    """A worker process ended before it began with what it was sent."""
+
+
 class ProcessWorker:
     """A worker process, which is started again when it was lost.
 
@@ -368,18 +372,25 @@ class ProcessWorker:
 
     def work(self, task: Task, ticket: Ticket) -> Answer:
         """Send a picture to the process and wait for its answer; see :class:`Worker`."""
+        self._tasks += 1
+        try:
+            return self._work(task, ticket)
+        except _IdleError:  # it had died while it was idle, which costs no picture
+            return self._work(task, ticket)
+
+    def _work(self, task: Task, ticket: Ticket) -> Answer:
         self.start()
         connection = self._connection
         if connection is None:
             raise StoppedError
-        self._tasks += 1
         try:
             connection.send((self._tasks, task))
-        except OSError as error:  # it died while it was idle
+        except OSError as error:
             self._lost()
-            raise WorkerError("the worker process had ended; send the picture again") from error
+            raise _IdleError("the worker process had ended; send the picture again") from error
         deadline = time.monotonic() + _STARTING
         patience: float | None = None
+        begun = False
         while True:
             now = time.monotonic()
             if patience is None and (ticket.stopped or now > deadline):
@@ -393,6 +404,7 @@ class ProcessWorker:
                 continue
             kind, value = self._receive(connection, now)
             if kind == "begun":
+                begun = True
                 deadline = time.monotonic() + self._seconds
             elif kind == "progress":
                 ticket.progress = value
@@ -405,6 +417,8 @@ class ProcessWorker:
                     self._lost()
                     if ticket.stopped:
                         raise StoppedError
+                    if not begun:
+                        raise _IdleError(str(value))
                 raise value
 
     def close(self) -> None:

@@ -82,8 +82,12 @@ def serve(request: ServeRequest, started: Callable[[str], None]) -> str:
         RainkitError: the network cannot be loaded.
     """
     token, told = request.token, ""
-    if token is not None and len(token) < _SHORTEST_TOKEN:
-        raise UsageError(f"--token: give at least {_SHORTEST_TOKEN} characters")
+    if token is not None:
+        token = token.strip()  # files of secrets end with a line end
+        if len(token) < _SHORTEST_TOKEN:
+            raise UsageError(f"--token: give at least {_SHORTEST_TOKEN} characters")
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise UsageError("--token: give letters, digits and signs of ASCII, without spaces")
     if token is None and not is_loopback(request.host):
         token = secrets.token_urlsafe(24)
         told = f"#token={token}"

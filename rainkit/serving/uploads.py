@@ -73,6 +73,9 @@ class Receiver:
         self._held = held
         self._most_bytes = most_bytes
         self._seconds = seconds
+        self._running: set[asyncio.Timeout] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
         self._folder = folder
         self._what = "picture" if folder is None else "clip"
 
@@ -100,11 +103,16 @@ class Receiver:
             raise HTTPException(400, "the form has no boundary: send multipart/form-data")
         body = _Body(self._pool, self._held, self._most_bytes, most, self._what, self._folder)
         received = 0
+        limit_of_time: asyncio.Timeout | None = None
         try:
             parser = MultipartParser(options[b"boundary"], body.callbacks()) if form else None
             if parser is None:
                 body.begin(self._what)
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds) as limit_of_time:
+                self._running.add(limit_of_time)
+                self._loop = asyncio.get_running_loop()
+                if self._stopped:
+                    raise TimeoutError
                 async for chunk in request.stream():
                     received += len(chunk)
                     if received > limit:
@@ -123,13 +131,29 @@ class Receiver:
         except FormParserError as error:
             raise HTTPException(400, "the form is damaged: send multipart/form-data") from error
         except TimeoutError as error:
+            if self._stopped:
+                raise HTTPException(503, "the server is about to end; try again later") from error
             limit_s = f"{self._seconds:g} s"
             raise HTTPException(408, f"the {self._what} did not arrive in {limit_s}") from error
         except OSError as error:  # after TimeoutError, which is one
             text = f"the {self._what} cannot be written ({system_reason(error)})"
             raise HTTPException(500, text) from error
         finally:
+            if limit_of_time is not None:
+                self._running.discard(limit_of_time)
             body.give_back()
+
+    def stop(self) -> None:
+        """Give up what is arriving, and take nothing more; a handler of signals may call it."""
+        self._stopped = True
+        if (loop := self._loop) is None or loop.is_closed():
+            return
+
+        def give_up() -> None:
+            for each in self._running:
+                each.reschedule(loop.time())
+
+        loop.call_soon_threadsafe(give_up)
 
     def _told(self) -> str:
         return f"a {self._what} may have {self._most_bytes:,}"
@@ -218,6 +242,10 @@ class _Body:
             return
         self._size += len(chunk)
         if self._size <= self._most_bytes:
+            if self._bytes + len(chunk) > self._held.most:
+                raise HTTPException(
+                    413, f"more than the {self._held.most:,} bytes of {self._held.what}: send less"
+                )
             self._held.take(len(chunk))
             self._bytes += len(chunk)
             self._data.extend(chunk)

@@ -372,6 +372,9 @@ def _kind(task: Task) -> tuple[str, str]:
     """Return suffix and media type of a picture, whatever its name is."""
     if not task.data:
         raise ImageError(f"{task.name}: is empty (0 bytes)")
+    # By all the brands that it names, of which the first may be that of another format.
+    if (heif := images.heif.kind_of(task.data)) is not None:
+        return (".avif", "image/avif") if heif == "AVIF" else (".heic", "image/heic")
     for head, place, suffix, media_type in _KINDS:
         if task.data.startswith(head, place):
             return suffix, media_type

@@ -27,6 +27,8 @@ def test_what_cannot_be_served_is_one_line(rainkit, tiny_method, tiny_weights: P
             (("--port", port), f"--port {port}: cannot listen there"),
             (("--host", "no.such.host.invalid"), "no such address"),
             (("--token", "short"), "--token: give at least 16 characters"),
+            (("--token", "short" + " " * 20), "--token: give at least 16 characters"),
+            (("--token", "für-niemanden-als-mich"), "signs of ASCII, without spaces"),
             (("-m", f"tiny={tiny_weights}@a", "-m", f"tiny={tiny_weights}@a"), "two are called a"),
             (("-m", "tinny"), "tinny"),
         ):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 import threading
 import time
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
+from starlette.types import Message
 
 import rainkit
 from rainkit import images
@@ -21,6 +24,7 @@ from rainkit.errors import UsageError
 from rainkit.images import Picture
 from rainkit.runtime_options import RuntimeOptions
 from rainkit.serving import offers
+from rainkit.serving.app import _Held
 from rainkit.serving.pool import Ticket
 from rainkit.serving.uploads import plain_name
 from rainkit.serving.work import Answer, StoppedError, Task
@@ -233,7 +237,8 @@ def test_a_token_is_asked_for(serve):
     client = serve(token="a-secret-of-many-letters")  # noqa: S106
     assert "a-secret" not in client.get("/").text
     assert client.get("/health").status_code == 200
-    for path in ("/api/methods", "/metrics", "/openapi.json", "/api/jobs/x", "/nothing"):
+    assert client.get("/openapi.json").status_code == 200  # which the page links to
+    for path in ("/api/methods", "/metrics", "/api/jobs/x", "/nothing"):
         for header in ({}, {"authorization": "Bearer wrong"}, {"authorization": b"Bearer \xff"}):
             answer = client.get(path, headers=header)
             assert answer.status_code == 401
@@ -269,6 +274,48 @@ def test_a_full_memory_answers_429_until_jobs_are_deleted(serve):
     assert client.delete(f"/api/jobs/{jobs[0]['id']}").status_code == 204
     assert client.get(f"/api/jobs/{jobs[0]['id']}").status_code == 404
     assert client.post("/api/jobs", content=png()).status_code == 202
+
+
+def test_what_can_never_fit_is_told_so(serve):
+    client = serve(Gate(opened=True), memory_bytes=int(1.5 * len(png())))
+    files = [("files", (f"{number}.png", png(number))) for number in range(3)]
+    answer = client.post("/api/jobs", files=files)
+    assert answer.status_code == 413
+    assert "the memory for pictures: send less" in answer.json()["detail"]
+    assert client.post("/api/derain", content=png()).status_code == 200
+    assert "rainkit_memory_bytes 0.0" in client.get("/metrics").text
+
+
+def test_an_answer_is_held_until_its_last_piece_was_taken():
+    held: list[str] = []
+
+    async def send(message: Message) -> None:
+        held.append(f"{message['type']}: {len(message.get('body', b''))}")
+        if len(held) == 3:
+            raise ConnectionError
+
+    for gone in (True, False):
+        held[:] = [] if gone else [""] * 4
+        answer = _Held(bytes(150_000), over=lambda: held.append("over"))
+        with suppress(ConnectionError):
+            asyncio.run(answer({"type": "http"}, None, send))  # type: ignore[arg-type]
+        assert held[-1] == "over"
+        assert held.count("over") == 1
+    assert held[4:-1] == [
+        "http.response.start: 0",
+        "http.response.body: 65536",
+        "http.response.body: 65536",
+        "http.response.body: 18928",
+        "http.response.body: 0",
+    ]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow cannot write AVIF")
+def test_an_avif_file_stays_one_whatever_brand_comes_first(serve):
+    data = images.encode(photograph(), ".avif")
+    assert data[8:12] == b"avif"
+    answer = serve().post("/api/derain", content=data[:8] + b"mif1" + data[12:])
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/avif")
 
 
 def test_an_answer_may_fill_the_place_of_what_was_sent(serve):

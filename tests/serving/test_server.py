@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import save_file
 
@@ -61,6 +64,16 @@ def bomb() -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     )
+
+
+def worker_of(pid: int) -> psutil.Process:
+    """Return the process that derains, once it is there."""
+    while True:
+        for each in psutil.Process(pid).children():
+            with suppress(psutil.Error):
+                if "spawn_main" in " ".join(each.cmdline()):
+                    return each
+        time.sleep(0.05)
 
 
 class Served:
@@ -153,7 +166,19 @@ def test_a_server_bears_what_is_thrown_at_it_and_ends_cleanly(served):
     assert "rainkit_workers_lost_total 2.0" in metrics
     assert "rainkit_memory_bytes 0.0" in metrics
 
-    # SIGTERM: what is in hand is finished.
+    # One that died while it was idle costs no picture.
+    worker = worker_of(server.process.pid)
+    worker.kill()
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
+    answered = server.ask("POST", "/api/derain", good)
+    assert answered[0] == 200, answered[1]
+
+    # SIGTERM: what is in hand is finished, and what is arriving is not waited for.
+    half = socket.create_connection(("127.0.0.1", server.port))
+    half.sendall(
+        b"POST /api/derain HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nhalf"
+    )
     answer: list[tuple[int, bytes]] = []
     asking = threading.Thread(
         target=lambda: answer.append(server.ask("POST", "/api/derain", png(103)))
@@ -165,7 +190,9 @@ def test_a_server_bears_what_is_thrown_at_it_and_ends_cleanly(served):
     said, _ = server.process.communicate(timeout=300)
     asking.join()
     assert answer[0][0] == 200
+    assert b" 503 " in half.recv(1000)
+    half.close()
     assert server.process.returncode == 0, said
-    assert "ended: 12 pictures derained, 32 failed" in said
+    assert "ended: 13 pictures derained, 32 failed" in said
     assert "Traceback" not in said
     assert not list(folder.iterdir())
