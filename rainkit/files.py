@@ -19,6 +19,7 @@ __all__ = [
     "alone_in",
     "atomic_path",
     "counted",
+    "expanded",
     "fault_of_name",
     "flush_folder",
     "is_device",

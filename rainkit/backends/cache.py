@@ -32,6 +32,7 @@ __all__ = [
     "PROVEN",
     "UNFINISHED",
     "Measurement",
+    "code_of",
     "fastest",
     "folder",
     "model_key",

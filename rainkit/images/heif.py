@@ -25,6 +25,7 @@ __all__ = [
     "open_heic",
     "readable",
     "remedy",
+    "with_colour_codes",
 ]
 
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})

@@ -47,7 +47,7 @@ wider ones are measured too narrow, since the layer's local mean is taken off.""
 _FINER = 1.5
 """Factor between a look and the next finer one, and between a picture and its enlargement."""
 
-_TOO_FINE = 1.75
+_TOO_FINE = 1.9
 """Width in pixels below which streaks are finer than those that networks know."""
 
 _LITTLE, _MUCH = 0.4, 12.0

@@ -47,6 +47,7 @@ __all__ = [
     "make_scene",
     "measure",
     "save_depth",
+    "save_sides",
 ]
 
 

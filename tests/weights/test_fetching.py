@@ -202,16 +202,16 @@ def test_an_at_sign_in_an_address_begins_no_label():
 def test_commands_list_and_get(network: Network, content: bytes, rainkit, tiny_method: Method):
     network.files[HUB] = content
     code, out, _ = rainkit("weights", "get", HUB, "granet")
-    assert (code, f"{HUB}: fetched" in out, "granet.rain-v4: is here" in out) == (0, True, True)
+    assert (code, f"{HUB}: fetched" in out, "granet.rain-v5: is here" in out) == (0, True, True)
     code, out, err = rainkit("weights", "list")
     assert code == 0, err
     row = next(line for line in out.splitlines() if line.startswith(HUB))
     assert "fetched" in row
-    assert "granet.rain-v4 (default)" in out
+    assert "granet.rain-v5 (default)" in out
     code, out, _ = rainkit("weights", "list", "granet", "--json")
     assert (code, HUB in out, '"where": "package"' in out) == (0, False, True)
     code, _, err = rainkit("weights", "get", "granet.rain-v9")
-    assert (code, "it has: rain-v4, rain-v2, rain-v1" in err) == (2, True)
+    assert (code, "it has: rain-v5, rain-v2, rain-v1" in err) == (2, True)
     weights.get(HUB)[0].path.write_bytes(b"something else")
     for how in ((), ("--json",)):
         code, out, err = rainkit("weights", "list", *how)

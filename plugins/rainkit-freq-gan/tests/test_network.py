@@ -206,6 +206,7 @@ def test_one_stage_equals_the_first_of_six() -> None:
         ("rain-v1", "blocks-state", "blocks"),
         ("rain-v2", "blocks-state", "blocks"),
         ("rain-v9", "blocks-state", "blocks"),
+        ("rain-v10", "wide", "blocks"),
         ("rain-v6", "default", "lstm"),
     ],
 )
@@ -217,7 +218,7 @@ def test_weights_run_in_their_own_recurrence(tag: str, variant: str, recurrence:
     state = network.state_dict()
     y = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
     layers = decompose(y)
-    x, h, c = y, *torch.zeros(2, 1, 32, 24, 24)
+    x, h, c = y, *torch.zeros(2, 1, file.network.width, 24, 24)
     with torch.no_grad():
         for _ in range(6):
             seen = torch.cat([layers["base"], layers["detail"], x], 1)
