@@ -126,6 +126,35 @@ def test_photographs_are_compared_and_downloaded(browser, address, check, tmp_pa
     assert [each for each in browser.errors if "422" not in each] == []
 
 
+def test_a_result_that_the_browser_cannot_show_is_downloaded_all_the_same(
+    browser, address, check, tmp_path: Path
+):
+    tif = Picture(check.painting(2, 64, 48).astype(np.uint16) * 257)
+    (tmp_path / "deep.tif").write_bytes(images.encode(tif, ".tif"))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    browser.open(f"{address}?#token={TOKEN}", *check.WINDOWS["desktop"])
+    browser.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(saved))
+    # The second picture that is asked for in a format of browsers is the result.
+    browser.value(
+        "(known => { let views = 0; window.fetch = (path, ...more) =>"
+        " String(path).includes('/api/view') && (views += 1) > 1"
+        " ? Promise.resolve(new Response('{}', { status: 413 })) : known(path, ...more); })"
+        "(window.fetch), 1"
+    )
+    choose(browser, tmp_path / "deep.tif")
+    browser.wait("document.querySelector('.strip li')?.className === 'done'")
+    assert "cannot show the result" in browser.value(
+        "document.getElementById('message').textContent"
+    )
+    press(browser, "one")
+    end = time.monotonic() + 30
+    while not (found := [*saved.glob("*.tif")]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert images.read(found[0]).rgb.dtype == np.uint16
+
+
 def test_a_clip_is_played_before_and_after_and_downloaded(
     browser, address, check, clip, tmp_path: Path
 ):
