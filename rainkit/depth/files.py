@@ -33,7 +33,7 @@ from rainkit.errors import DatasetError, RainkitError, UsageError, one_line
 from rainkit.files import system_reason
 from rainkit.images import RGB8
 
-__all__ = ["FORMATS", "SUFFIXES", "read_map"]
+__all__ = ["FORMATS", "GUESSED", "SUFFIXES", "read_map"]
 
 SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 """Suffixes, in lower case, of files that may be depth maps."""
@@ -41,7 +41,8 @@ SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 _Values: TypeAlias = npt.NDArray[Any]
 """uint8, uint16 or float32 [H, W]."""
 
-_GUESSED = " (guessed)"
+GUESSED = " (guessed)"
+"""End of the kind of a map whose unit was told from its values."""
 
 _HIGHEST_MM, _MEDIAN_MM = 20_000, 500  # highest value and least median of maps in millimetres
 _SPECKLE = 0.001  # share of the picture; smaller patches of disparity are mismatches
@@ -98,7 +99,7 @@ def read_map(
             f"{clean.shape[1]}x{clean.shape[0]}; make both the same size"
         )
     kind = form or _kind(values, path, channels)
-    meaning = kind.removesuffix(_GUESSED)
+    meaning = kind.removesuffix(GUESSED)
     if meaning in _SIXTEEN_BIT and values.dtype != np.uint16:
         raise DatasetError(f"{path}: holds {values.dtype}; depth_format {kind} is for uint16")
     known = _CONVERTERS[meaning](values, path, camera)
@@ -145,7 +146,7 @@ def _kind(values: _Values, path: Path, channels: int) -> str:
     if _is_own(path):
         return "kitti"
     millimetres = values.max() <= _HIGHEST_MM and np.median(values) > _MEDIAN_MM
-    return ("mm" if millimetres else "kitti") + _GUESSED
+    return ("mm" if millimetres else "kitti") + GUESSED
 
 
 def _is_own(path: Path) -> bool:

@@ -344,15 +344,12 @@ def _evaluated(
 def _rows(request: FoldersRequest) -> tuple[tuple[RestoredFiles, ...], tuple[str, ...]]:
     matches = find_matches(request.restored, request.target)
     scored = [each.rainy.path for each in matches]
-    aside = [] if request.restored.is_file() else {*pictures_in(request.restored)} - {*scored}
-    notices = (
-        [
-            f"not scored, since they are taken for what the results beside them were made of:"
-            f" {listed([str(path) for path in aside])}"
-        ]
-        if aside
-        else []
-    )
+    notices: tuple[str, ...] = ()
+    if request.restored.is_dir() and (aside := {*pictures_in(request.restored)} - {*scored}):
+        notices = (
+            "not scored, since they are taken for what the results beside them were made of:"
+            f" {listed([str(path) for path in aside])}",
+        )
     if request.rainy is None:
         rows = [RestoredFiles(each.name, each.rainy, each.clean, None) for each in matches]
     else:
@@ -372,7 +369,7 @@ def _rows(request: FoldersRequest) -> tuple[tuple[RestoredFiles, ...], tuple[str
     rows = rows[: request.limit]
     if request.crop_to_common:
         rows = [row.cropped() for row in rows]
-    return tuple(rows), tuple(notices)
+    return tuple(rows), notices
 
 
 def _sharing(rows: Sequence[RestoredFiles]) -> list[tuple[RestoredFiles, ...]]:

@@ -7,6 +7,7 @@ import math
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,12 +183,13 @@ def check_folder(folder: Path, names: Iterable[str], *, overwrite: bool) -> None
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        for path in new:  # it is made again once there is something to put in
-            path.rmdir()
     except OSError as error:
         raise FileError(
             f"{folder}: cannot be written to ({system_reason(error)}); name another --output"
         ) from error
+    with suppress(OSError):  # another process may have begun to write there
+        for path in new:  # it is made again once there is something to put in
+            path.rmdir()
 
 
 def write_texts(

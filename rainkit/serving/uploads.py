@@ -151,7 +151,8 @@ class Receiver:
 
         def give_up() -> None:
             for each in self._running:
-                each.reschedule(loop.time())
+                if not each.expired():  # whose time cannot be changed any more
+                    each.reschedule(loop.time())
 
         loop.call_soon_threadsafe(give_up)
 

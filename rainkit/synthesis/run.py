@@ -13,6 +13,7 @@ from rainkit.datasets import manifest, output_folder
 from rainkit.datasets.manifest import Record
 from rainkit.datasets.splits import SPLITS, splits_to_data
 from rainkit.datasets.writers import LAYOUTS, write_card
+from rainkit.depth.files import GUESSED
 from rainkit.engine import Engine, Work, open_engine, paying_workers
 from rainkit.files import alone_in, counted, remove_temporary, write_json
 from rainkit.images import left_out
@@ -83,7 +84,7 @@ def synthesise(request: SynthRequest, on_progress: OnProgress | None = None) -> 
 def _note_of_units(records: Iterable[Record]) -> str | None:
     """Return which units depth maps of 16 bits were taken to have, if that was guessed."""
     kinds = {record.scene: record.depth.kind for record in records if record.depth is not None}
-    guessed = Counter(kind.partition(" ")[0] for kind in kinds.values() if " (guessed)" in kind)
+    guessed = Counter(kind.removesuffix(GUESSED) for kind in kinds.values() if GUESSED in kind)
     if not guessed:
         return None
     units = {"mm": "millimetres", "kitti": "1/256 m"}

@@ -272,5 +272,5 @@ def _work(network: nn.Module, side: int) -> float:
     """Count on tensors without values, if the network can take such; else on a picture."""
     try:
         return networks.gflop(copy.deepcopy(network).to("meta"), side)
-    except (RuntimeError, NotImplementedError):
+    except RuntimeError:
         return networks.gflop(network, side)
