@@ -137,3 +137,22 @@ def test_figures_of_other_weights_are_measured_anew(results, tiny_method, tmp_pa
     assert results.wanted([slow, quick], given) == [slow]
     given.no_measure = True
     assert results.wanted([slow, quick], given) == []
+
+
+def test_what_is_not_measured_stays_as_the_page_has_it(results, tiny_method):
+    rows = [results.Row(f"tiny.{tag}", tiny_method, f"tiny={tag}", "1", card()) for tag in "ab"]
+    head = "| weights | photographs | left |\n|---|--:|--:|\n"
+    old = head + (
+        "| `tiny.gone` | 9 | 0.5 |\n| `tiny.a` | 9 | 0.4 |\n| `tiny.b` | 9 | 0.3 |\n"
+        "| `mine, 100 steps` | 9 | **0.2** |"
+    )
+    new = head + "| `tiny.a` | 9 | 0.1 |\n| `tiny.b` | - | - |"
+    assert results.carried(new, old, rows) == head + (
+        "| `tiny.a` | 9 | 0.1 |\n| `tiny.b` | 9 | 0.3 |\n| `mine, 100 steps` | 9 | 0.2 |"
+    )
+    only_b = head + "| `tiny.b` | 9 | 0.7 |"
+    assert "| `tiny.a` | 9 | 0.4 |\n| `tiny.b` | 9 | 0.7 |" in results.carried(only_b, old, rows)
+    assert results.carried("Not measured yet.", old, rows).startswith(head + "| `tiny.a` | 9 | 0.4")
+    of_other_sets = new.replace("left", "right")
+    assert results.carried(of_other_sets, old, rows) == of_other_sets
+    assert results.carried(new, "", rows) == new

@@ -19,7 +19,9 @@ The second form trains the variants that a paper's claims are about, with the sa
 each, by ``rainkit train --ablation``; the next call of the first form shows what came out.
 
 All that was measured stays in WORK: a run that was stopped goes on, and one that was finished
-writes the same page at once. Rows are measured anew where the weights are others.
+writes the same page at once. Rows are measured anew where the weights are others. Where WORK has
+been lost, what it would say stays as the page has it: cells of rows that nobody measures now, rows
+that -m added, and the tables of trainings. So new weights need no measurement of the old ones.
 """
 
 from __future__ import annotations
@@ -61,6 +63,10 @@ BLOCKS = {
     "papers": "## All published tables",
 }
 """The tables of the page, and the headings of a page that does not exist yet."""
+
+BLOCK = r"<!-- results: (?P<name>[\w-]+) -->\n(?P<text>.*?)\n?<!-- /results -->"
+ROWS_OF_WEIGHTS = ("scores", "tone", "photographs", "dry")
+TRAINED = ("claims", "ablations")
 
 
 @dataclass(frozen=True)
@@ -211,6 +217,12 @@ def main() -> None:
     page = given.page or given.output / "results.md"
     page.parent.mkdir(parents=True, exist_ok=True)
     before = page.read_text(encoding="utf-8") if page.exists() else skeleton()
+    trained = any((given.output / "ablations").glob("*/ablation.json"))
+    for name, old in old_blocks(before).items():
+        if name in ROWS_OF_WEIGHTS:
+            blocks[name] = carried(blocks[name], old, rows)
+        elif name in TRAINED and old and not trained:
+            blocks[name] = old
     page.write_text(filled(before, blocks), encoding="utf-8")
     print(f"wrote {page}")
 
@@ -647,6 +659,47 @@ def skeleton() -> str:
     return "\n".join(["# Results\n", *parts])
 
 
+def old_blocks(page: str) -> dict[str, str]:
+    """Return the text of each block of a page."""
+    return {match["name"]: match["text"] for match in re.finditer(BLOCK, page, re.DOTALL)}
+
+
+def carried(new: str, old: str, rows: Sequence[Row]) -> str:
+    """Return a table in which what was not measured is as the page has it.
+
+    That is, cells with a dash, rows that are missing, and rows of weights that ``-m`` named. Rows
+    of weights that ship no more go, and so does a table with other columns: its sets are others.
+    """
+    head, now = table(new)
+    old_head, before = table(old)
+    if not before or (now and head != old_head):
+        return new
+    names = [f"`{row.label}`" for row in rows]
+    shipping = {row.method.name for row in rows if row.shipped}
+    own_rows = [
+        name
+        for name in before
+        if name not in (*names, "input") and name.strip("`").split(".")[0] not in shipping
+    ]
+    lines = []
+    for name in ("input", *names, *own_rows):
+        known = [cell.replace("**", "") for cell in before.get(name, ())]
+        cells = now.get(name, known)
+        if known:
+            cells = [k if cell == "-" else cell for cell, k in zip(cells, known, strict=True)]
+        if cells:
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*(head if now else old_head), *lines])
+
+
+def table(text: str) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the lines up to a Markdown table's rule, and the cells of its rows by the first."""
+    lines = text.splitlines()
+    rule = next((i for i, line in enumerate(lines) if line.startswith("|--")), len(lines) - 1)
+    rows = [line.strip("| ").split(" | ") for line in lines[rule + 1 :]]
+    return lines[: rule + 1], {cells[0]: cells for cells in rows}
+
+
 def filled(page: str, blocks: dict[str, str]) -> str:
     """Return the page with its blocks renewed.
 
@@ -659,8 +712,7 @@ def filled(page: str, blocks: dict[str, str]) -> str:
             sys.exit(f"the page has a block {match['name']}; there are {', '.join(blocks)}")
         return f"<!-- results: {match['name']} -->\n{blocks[match['name']]}\n<!-- /results -->"
 
-    pattern = r"<!-- results: (?P<name>[\w-]+) -->\n.*?<!-- /results -->"
-    return re.sub(pattern, renewed, page, flags=re.DOTALL)
+    return re.sub(BLOCK, renewed, page, flags=re.DOTALL)
 
 
 def file_name(row: Row) -> str:

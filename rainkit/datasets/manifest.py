@@ -337,11 +337,14 @@ def _names(folder: Path) -> list[str]:
 
 def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
     """Refuse paths that lead out of the dataset: a manifest may come from an unknown source."""
-    named = {"input": record.input, "target": record.target}
+    # Side outputs are called like the pair, and a split is a folder of some layouts.
+    named = {"input": record.input, "target": record.target, "id": record.id}
+    named |= {} if record.split is None else {"split": record.split}
     if record.depth is not None:
         named["depth.path"] = record.depth.path
     for column, locator in named.items():
-        path = locator.partition("::")[0]
+        names_files = column not in ("id", "split")
+        path = locator.partition("::")[0] if names_files else locator
         pure = PurePosixPath(path)
         plain = pure.as_posix() == path and ".." not in pure.parts and path not in ("", ".")
         if not plain or pure.is_absolute() or re.search(r"[\\\0]|^[A-Za-z]:", path):
@@ -349,7 +352,9 @@ def _check_paths(where: str, record: Record, root: Path, leaves: Any) -> None:
                 f"{where}: {column} {locator!r} is not a plain path below the dataset's folder; "
                 f"{_REMEDY}"
             )
-        if leaves(root, pure.parent) or ((root / path).is_symlink() and _leaves(root, pure)):
+        if names_files and (
+            leaves(root, pure.parent) or ((root / path).is_symlink() and _leaves(root, pure))
+        ):
             raise DatasetError(
                 f"{where}: {column} {locator!r} is a link that leaves the dataset's folder; "
                 "copy what it points to into the dataset"

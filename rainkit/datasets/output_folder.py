@@ -208,9 +208,20 @@ def _files(held: Held[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*held.about.get("former", ()), *made)))
 
 
-def remove_former(out: Path, former: Iterable[str], records: Iterable[Record]) -> None:
-    """Delete files of an overwritten dataset that are not in the new one, and nothing else."""
-    kept = {name for record in records for name in record.files}
+def remove_former(
+    out: Path, former: Iterable[str], records: Iterable[Record], sides: Iterable[str]
+) -> None:
+    """Delete files of an overwritten dataset that are not in the new one, and nothing else.
+
+    ``sides`` are the side outputs that the new dataset has, of ``manifest.SIDES``.
+    """
+    gone_sides = {f"{side}/" for side in manifest.SIDES} - {f"{side}/" for side in sides}
+    kept = {
+        name
+        for record in records
+        for name in record.files
+        if not name.startswith(tuple(gone_sides))
+    }
     stale = set(former) - kept
     # Splits that are gone leave their list or table, which would name pictures that are gone.
     gone = {PurePosixPath(name).parts[0] for name in stale}

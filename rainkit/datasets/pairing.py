@@ -6,7 +6,7 @@ If files were matched by position, one missing file would shift every later pair
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,16 +123,20 @@ def match_by_name(
     Raises:
         PairingError: a file on either side has no partner, or a rainy one has more than one.
     """
-    index: defaultdict[str, set[Path]] = defaultdict(set)
+    exact: defaultdict[str, set[Path]] = defaultdict(set)
+    alike: defaultdict[str, set[Path]] = defaultdict(set)
     flat = in_parts and len({path.parent for path in clean}) == 1
     for path in clean:
         relative = path.relative_to(clean_root)
         stem = relative.with_suffix("").as_posix()
-        bare = (path.name, path.stem, _plain(path.stem)) if flat else ()
         base = base_of_clean(stem)
         based = () if base is None else (base, _plain(base))
-        for key in (relative.as_posix(), stem, _plain(stem), *based, *bare):
-            index[key].add(path)
+        for key in (relative.as_posix(), stem, *((path.name, path.stem) if flat else ())):
+            exact[key].add(path)
+        for key in (_plain(stem), *based, *((_plain(path.stem),) if flat else ())):
+            alike[key].add(path)
+    # Beside 01.png, 1.png is a scene of its own: a name that is a file's own is no other's.
+    index = alike | exact
     pairs: list[PairFiles] = []
     unmatched: list[str] = []
     ambiguous: list[str] = []
@@ -261,17 +265,19 @@ def _plain(stem: str) -> str:
 def with_unique_names(pairs: Sequence[PairFiles]) -> tuple[PairFiles, ...]:
     """Return pairs in natural order of their names, each with a name of its own.
 
-    If two rainy files have the same stem, their suffixes become part of the names.
+    If two rainy files have the same stem, their suffixes become part of the names, and a number
+    where that is another pair's name.
     """
-    count: defaultdict[str, int] = defaultdict(int)
+    count = Counter(pair.name for pair in pairs)
+    taken = {name for name, times in count.items() if times == 1}
+    renamed = []
     for pair in pairs:
-        count[pair.name] += 1
-    renamed = (
-        pair
-        if count[pair.name] == 1
-        else replace(pair, name=pair.name + pair.rainy.path.suffix.replace(".", "-"))
-        for pair in pairs
-    )
+        if count[pair.name] > 1:
+            longer = pair.name + pair.rainy.path.suffix.replace(".", "-")
+            names = (longer, *(f"{longer}-{number}" for number in range(2, len(pairs) + 2)))
+            pair = replace(pair, name=next(name for name in names if name not in taken))
+            taken.add(pair.name)
+        renamed.append(pair)
     return tuple(sorted(renamed, key=lambda pair: natural(pair.name)))
 
 

@@ -170,10 +170,11 @@ def _files(folder: Path, names: Iterable[str], photo: Path) -> Iterator[Path]:
     """Yield the files with one of the names and a suffix of maps, except the photograph itself."""
     if not folder.is_dir():
         return
+    # os.path.isfile, since Path.is_file raises where a name is too long for the system.
     for name in names:
         for suffix in SUFFIXES:
             spelled = (folder / f"{name}{end}" for end in (suffix, suffix.upper()))
-            path = next((each for each in spelled if each.is_file()), None)
+            path = next((each for each in spelled if os.path.isfile(each)), None)
             if path is not None and os.path.abspath(path) != os.path.abspath(photo):
                 yield path
 

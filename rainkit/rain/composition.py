@@ -190,9 +190,12 @@ def transmission(
 ) -> npt.NDArray[np.float32]:
     """Return the share of light that crosses ``distance_m`` of rain, [H, W] in and out.
 
-    It is exp(-β d) with β = fog_gain 0.312e-3 R^0.67. Infinite distances give 0.
+    It is exp(-β d) with β = fog_gain 0.312e-3 R^0.67. Infinite distances give 0, unless there is no
+    fog at all.
     """
     beta = fog_gain * physics.extinction(rate_mm_h)
+    if beta == 0:
+        return np.ones_like(distance_m)
     depth = np.multiply(distance_m, np.float32(-beta))
     # OpenCV's exponential, unlike numpy's, gives the same bits on every processor.
     return np.asarray(cv2.exp(depth, dst=depth), np.float32)

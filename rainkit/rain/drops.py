@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rainkit.errors import UsageError
 from rainkit.rain import physics
 from rainkit.rain.settings import RainSettings
 from rainkit.rain.weather import Weather
@@ -20,6 +21,7 @@ __all__ = ["Drops", "Population", "Shell", "expose", "populate", "sample"]
 Floats = npt.NDArray[np.float64]
 
 _FAINTEST = 1 / 255  # peak optical thickness below which a drop joins the uniform veil
+_MOST_DROPS = 2e7  # about 3 GB while they are drawn
 _SHELLS = 3  # nearer shells have longer streaks, which may begin in a wider margin
 _GUSTS = 4.0  # standard deviations of the gusts for which the margin is wide enough
 
@@ -173,6 +175,7 @@ def populate(
     edges = settings.near_m * (settings.far_m / settings.near_m) ** (
         np.arange(_SHELLS + 1) / _SHELLS
     )
+    _refuse_too_many(settings, weather, density, edges, (width, height), focal_px)
     shells: list[Shell] = []
     places: list[tuple[Floats, Floats, Floats]] = []
     first = 0
@@ -198,6 +201,28 @@ def populate(
         height=height,
         shells=tuple(shells),
     )
+
+
+def _refuse_too_many(
+    settings: RainSettings,
+    weather: Weather,
+    density: float,
+    edges: Floats,
+    size: tuple[int, int],
+    focal_px: float,
+) -> None:
+    """Refuse what would take gigabytes: far drops are many, and nearly all too faint to see."""
+    expected = 0.0
+    for near, far in itertools.pairwise(edges):
+        margin_x, margin_y = _margins(settings, weather, near, focal_px)
+        area = (size[0] + 2 * margin_x) * (size[1] + 2 * margin_y)
+        expected += density * area / focal_px**2 * (far**3 - near**3) / 3
+    if expected > _MOST_DROPS:
+        raise UsageError(
+            f"rain: {expected:.2g} drops from near_m {settings.near_m:g} to far_m "
+            f"{settings.far_m:g} are too many, of at most {_MOST_DROPS:.0e}; take a smaller far_m, "
+            "a shorter exposure or a wider view"
+        )
 
 
 def expose(

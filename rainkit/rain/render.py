@@ -42,7 +42,7 @@ _TALLEST = 20
 """How many times as high as wide a picture is at most for the focal length to follow its width."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rendered:
     """A rainy picture and the rain in it.
 
@@ -229,7 +229,7 @@ def scene_geometry(
     if distance is not None:
         if depth is not None:
             raise UsageError("rain: give a distance or a depth map, not both")
-        if not distance >= 0:
+        if not (hasattr(distance, "__float__") and distance >= 0):
             raise UsageError(
                 f"rain: distance must be a number of metres from 0 up, not {distance!r}"
             )
@@ -239,7 +239,7 @@ def scene_geometry(
         frame_width=float(frame_width),
         # Of a strip that is hardly a picture, the width would mean millions of drops.
         focal_px=settings.focal_px(max(frame_width, height / _TALLEST)),
-        distance=distance,
+        distance=None if distance is None else float(distance),
         depth=None if depth is None else _checked_depth(depth, height, width),
     )
 

@@ -134,8 +134,14 @@ class RainSettings:
     def __post_init__(self) -> None:
         for name, low, high in _bounds():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and low <= value <= high):
-                self.check(name, value, called=f"rain: {name}")
+            if value is None and name in _OPTIONAL:
+                continue
+            if not hasattr(value, "__float__"):
+                raise UsageError(f"rain: {name} must be a number, not {value!r}")
+            if not (math.isfinite(value) and low <= value <= high):
+                self.check(name, float(value), called=f"rain: {name}")
+            if not isinstance(value, int | float):  # numpy's would not go into JSON
+                object.__setattr__(self, name, float(value))
         if (self.rate_mm_h is None) == (self.level is None):
             raise UsageError("rain: set exactly one of rate_mm_h and level")
         if self.level is not None and self.level not in LEVELS:
@@ -151,8 +157,9 @@ class RainSettings:
         if self.focal_mm / 1000 >= self.focus_m:
             raise UsageError("rain: focus_m must be beyond the focal length")
         cuts = self.cuts_m
-        if not cuts or cuts[0] != 0 or any(a >= b for a, b in itertools.pairwise(cuts)):
-            raise UsageError(f"rain: cuts_m must rise from 0, not {cuts}")
+        rising = all(a < b < math.inf for a, b in itertools.pairwise(cuts))  # NaN is refused, too
+        if not cuts or cuts[0] != 0 or not rising:
+            raise UsageError(f"rain: cuts_m must be finite and rise from 0, not {cuts}")
 
     @classmethod
     def check(cls, name: str, value: float, *, called: str) -> None:
@@ -188,6 +195,9 @@ class RainSettings:
     def focal_px(self, frame_width: float) -> float:
         """Return the focal length in px of a camera whose pictures are ``frame_width`` px wide."""
         return frame_width / (2 * math.tan(math.radians(self.fov_deg) / 2))
+
+
+_OPTIONAL = ("rate_mm_h", "streak_grey", "airlight_grey")
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,11 +45,15 @@ def generator(seed: Sequence[int]) -> np.random.Generator:
     Raises:
         UsageError: The seed is empty, negative or a single number.
     """
-    if isinstance(seed, int) or not seed or any(part < 0 for part in seed):
+    try:
+        parts = [operator.index(part) for part in seed]
+    except TypeError:
+        parts = []
+    if not parts or min(parts) < 0:
         raise UsageError(
             f"rain: a seed must be a sequence of whole numbers from 0 up, not {seed!r}"
         )
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(p) for p in seed])))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(parts)))
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +88,15 @@ class _Rebuilder:
     """The state of a worker: sources of clean pictures and depth, and a layout to write."""
 
     def __init__(
-        self, request: RebuildRequest, root: Path, layout: str, sides: tuple[str, ...]
+        self,
+        request: RebuildRequest,
+        root: Path,
+        layout: str,
+        former_layout: str | None,
+        sides: tuple[str, ...],
     ) -> None:
         self.request, self.root, self.layout = request, root, LAYOUTS[layout]
+        self.same_layout = layout == former_layout
         self.sides = sides
         choice = request.depth
         self.source = depths.open_source(
@@ -141,12 +148,11 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
     started = time.monotonic()
     records = manifest.read(request.manifest)
     root = manifest.find(request.manifest)[0].parent
-    about = output_folder.read_json(root / output_folder.DATASET)
-    asked = about.get("request", {}) if isinstance(about, dict) else {}
+    about, asked = _about(root / output_folder.DATASET)
     layout = request.layout or asked.get("layout", "restormer")
     _check(request, records, layout)
     tasks = list(_tasks(records))
-    build = (request, root, layout, tuple(asked.get("save", ())))
+    build = (request, root, layout, asked.get("layout"), tuple(asked.get("save", ())))
     _Rebuilder(*build)  # says what is wrong with photographs and depth before anything is written
     request.out.mkdir(parents=True, exist_ok=True)
     count = paying_workers(len(records), request.workers, len(tasks))
@@ -194,6 +200,25 @@ def rebuild(request: RebuildRequest, on_progress: OnProgress | None = None) -> S
         failures=tuple(failures.items()),
         seconds=time.monotonic() - started,
     )
+
+
+def _about(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a dataset's own file says, and the request in it; both empty without a file.
+
+    Raises:
+        DatasetError: The file says something else than a request.
+    """
+    about = output_folder.read_json(path)
+    if about is None:
+        return {}, {}
+    asked = about.get("request") if isinstance(about, dict) else None
+    sides = asked.get("save", []) if isinstance(asked, dict) else None
+    known = isinstance(sides, list) and {*map(str, sides)} <= {*manifest.SIDES}
+    if not (isinstance(asked, dict) and known):
+        raise DatasetError(
+            f"{path}: does not say how rainkit synth made the dataset; get it again, or remove it"
+        )
+    return about, asked
 
 
 def _check(request: RebuildRequest, records: Sequence[Record], layout: str) -> None:
@@ -291,6 +316,8 @@ def _write(
         suffix=f".{form}",
         frame=record.frame,
     )
+    if maker.same_layout:
+        entry = maker.layout.renumbered(entry, record.input)
     maker.layout.write(maker.request.out, entry, rendered.rainy, target, overwrite=True)
     save_sides(maker.request.out, maker.sides, record.id, rendered)
     place = maker.layout.place(entry)

@@ -176,6 +176,12 @@ class SynthRequest:
             raise UsageError("a distance replaces the depth of a scene: give one of them")
         if self.noise is not None and (self.sequence or self.distance or self.save):
             raise UsageError("--noise adds noise alone: leave out --sequence, a distance and save")
+        longest = self.settings.exposure_s * self.settings.exposure_spread
+        if self.fps is not None and self.fps * longest > 1 + 1e-9:
+            raise UsageError(
+                f"fps: {self.fps:g} frames a second leave no time for exposures of up to "
+                f"{longest:.3g} s (exposure_s x exposure_spread); take up to {1 / longest:.4g}"
+            )
         check_layout(self.layout, self.format, sequences=self.sequence is not None)
         if self.shard is not None and self.overwrite:
             raise UsageError("--shard needs an empty folder: leave out --overwrite")

@@ -179,6 +179,7 @@ def _write_lists(request: SynthRequest, records: Sequence[Record], former: Seque
         split=None if request.test_scenes is None else split,
         command=request.command,
         former=former,
+        sides=request.save,
     )
 
 
@@ -191,6 +192,7 @@ def write_lists(
     split: Mapping[str, Any] | None,
     command: str = "",
     former: Sequence[str] = (),
+    sides: Sequence[str] = (),
 ) -> None:
     """Write what lists the pairs; the manifest comes last, since it marks a finished folder.
 
@@ -202,6 +204,7 @@ def write_lists(
         split: settings of the split; None for a dataset without one.
         command: the command line, for the card.
         former: files of an overwritten dataset, which are deleted unless they belong to this one.
+        sides: the side outputs that this dataset has.
 
     Raises:
         FileError, DatasetError: The system refuses to write.
@@ -213,6 +216,6 @@ def write_lists(
         write_card(out, records, command, layout=LAYOUTS[layout], overwrite=True)
     if parquet:
         manifest.write_parquet(out / manifest.PARQUET, records, overwrite=True)
-    output_folder.remove_former(out, former, records)
+    output_folder.remove_former(out, former, records, sides)
     remove_temporary(out)
     manifest.write(out / manifest.MANIFEST, records, overwrite=True)

@@ -114,7 +114,7 @@ def test_parts_are_read_in_order_and_none_may_lack(
         "../x.tar::a.png",
     ],
 )
-@pytest.mark.parametrize("field", ["input", "target", "depth"])
+@pytest.mark.parametrize("field", ["input", "target", "depth", "id", "split"])
 def test_paths_that_lead_elsewhere_are_refused(
     tmp_path: Path,
     field: str,

@@ -333,3 +333,27 @@ def test_results_of_infer_pair_beside_their_pictures_and_without_them(tmp_path):
     touch(tmp_path, "set/rainy/0.png", "set/rainy/0-granet.png", "set/clean/0.png")
     with pytest.raises(PairingError, match="no partner for 1 of"):  # a result is no rainy picture
         find_pairs(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("rainy", "clean"),
+    [
+        (("1.jpg", "01.jpg"), ("1.png", "01.png")),
+        (("forest.jpg", "rain_forest.jpg"), ("forest.png", "rain_forest.png")),
+        (("a.jpg", "a_gt.jpg"), ("a.png", "a_gt.png")),
+        (("1_1.png", "01_1.png"), ("1.png", "01.png")),
+    ],
+)
+def test_a_name_that_is_a_files_own_is_no_other_ones(tmp_path, rainy, clean):
+    touch(tmp_path, *(f"input/{name}" for name in rainy), *(f"target/{name}" for name in clean))
+    assert pairing(tmp_path) == {
+        f"input/{one}": f"target/{other}" for one, other in zip(rainy, clean, strict=True)
+    }
+
+
+def test_names_made_of_suffixes_are_no_other_pairs(tmp_path):
+    names = ("a.png", "a.jpg", "a-png.png")
+    touch(tmp_path, *(f"{side}/{name}" for side in ("rainy", "clean") for name in names))
+    pairs = find_pairs(tmp_path)
+    assert len({pair.name for pair in pairs}) == 3
+    assert {pair.name for pair in pairs if pair.rainy.path.name == "a-png.png"} == {"a-png"}

@@ -227,6 +227,13 @@ def test_lmdb(tmp_path: Path) -> None:
     assert name == "0001"
     assert np.array_equal(seen, rainy(PHOTOS[0]))
     assert np.array_equal(clean, PHOTOS[0])
+    for name in ("lq", "gt"):
+        database = lmdb.open(str(tmp_path / f"{name}.lmdb"), map_size=1 << 20)
+        with database, database.begin(write=True) as transaction:
+            transaction.put(b"0001 (2)", png(PHOTOS[0]))
+        with (tmp_path / f"{name}.lmdb/meta_info.txt").open("a") as lines:
+            lines.write("0001 (2).png (64,64,3) 1\n")
+    assert [name for name, _, _ in shown(find_pairs(tmp_path))] == ["0001", "0001 (2)"]
     (tmp_path / "gt.lmdb/meta_info.txt").write_text("0001.png (64,64,3) 1\n0002.png (64,64,3) 1\n")
     with pytest.raises(DatasetError, match=r"gt\.lmdb/meta_info\.txt, line 2: 0002"):
         find_pairs(tmp_path)

@@ -49,7 +49,7 @@ def test_a_picture_with_few_levels_keeps_the_others_too() -> None:
     assert np.abs(tone_curve(flat, flat).astype(int) - np.arange(256)).max() <= 1
 
 
-@pytest.mark.parametrize("gammas", [(1.0, 1.0, 1.0), (1.8, 1.8, 1.8), (1.2, 1.5, 0.8)])
+@pytest.mark.parametrize("gammas", [(1.0, 1.0, 1.0), (1.8, 1.8, 1.8), (1.2, 1.5, 1.1)])
 def test_a_tone_is_found_through_streaks(gammas: tuple[float, float, float]) -> None:
     toned = darkened(gammas)
     curve = tone_curve(CLEAN, rained(toned))
@@ -59,6 +59,18 @@ def test_a_tone_is_found_through_streaks(gammas: tuple[float, float, float]) -> 
     assert (np.diff(curve.astype(int)) >= 0).all(), "monotone"
     before = np.abs(CLEAN.astype(int) - toned).mean()
     assert before > 10 or gammas == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("covered", [0.5, 0.95])
+def test_the_light_of_rain_that_covers_nearly_everything_stays_out_of_the_target(
+    covered: float,
+) -> None:
+    rng = np.random.default_rng(5)
+    light = rng.uniform(30, 90, CLEAN.shape[:2]) * (rng.random(CLEAN.shape[:2]) < covered)
+    rainy = np.clip(CLEAN + light[..., None], 0, 255).astype(np.uint8)
+    target = apply_curve(CLEAN, tone_curve(CLEAN, rainy)).astype(int)
+    assert (target <= CLEAN).all(), "rain adds light, so what is brighter is rain"
+    assert np.abs(target - CLEAN).mean() < 0.7
 
 
 def test_pictures_of_two_sizes_are_refused() -> None:

@@ -179,3 +179,10 @@ def test_a_full_disk_is_one_error_and_leaves_nothing_behind(entries, files, tmp_
     with pytest.raises(FileError, match="train"):
         LAYOUTS["restormer"].write(tmp_path, entry, rainy, clean, overwrite=False)
     assert list(files(tmp_path)) == ["train"]
+
+
+def test_lists_hold_names_with_any_kind_of_space(entries) -> None:
+    entry, _, _ = next(entries())
+    for space in (" ", "\u202f", "\u3000", "\u00a0"):
+        path = LAYOUTS["spa"].place(replace(entry, scene=f"Shot 1{space}PM")).input
+        assert len(path.split()) == 1

@@ -296,6 +296,17 @@ def test_fog_gain_multiplies_extinction() -> None:
     np.testing.assert_allclose(np.log(thick), 2.5 * np.log(thin), rtol=1e-4)
 
 
+def test_without_fog_even_infinity_is_clear() -> None:
+    clear = render(GREY, STILL.changed({"fog_gain": 0.0}), (0,), distance=math.inf)
+    assert clear.transmission is None or (clear.transmission == 1).all()
+    assert clear.rainy.mean() > 85
+
+
+def test_more_drops_than_memory_holds_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"far_m 200 are too many.*smaller far_m"):
+        render(GREY, PRESETS["default"].at_rate(100.0).changed({"far_m": 200.0}), (1,))
+
+
 def test_a_flat_scene_is_a_map_of_one_range() -> None:
     flat = render(GREY, STILL, (0,), distance=60.0)
     secant = ranges(np.ones((256, 256)), STILL)

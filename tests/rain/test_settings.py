@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 
+import numpy as np
 import pytest
 
 from rainkit.errors import UsageError
-from rainkit.rain import LEVELS, PRESETS, RainSettings
+from rainkit.rain import LEVELS, PRESETS, RainSettings, render
+
+GREY = np.full((32, 32, 3), 90, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,8 @@ from rainkit.rain import LEVELS, PRESETS, RainSettings
         ({"cuts_m": (1.0, 2.0)}, "cuts_m"),
         ({"cuts_m": (0.0, 2.0, 2.0)}, "cuts_m"),
         ({"cuts_m": ()}, "cuts_m"),
+        ({"cuts_m": (0.0, float("nan"))}, "cuts_m"),
+        ({"cuts_m": (0.0, float("inf"))}, "cuts_m"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict, named: str) -> None:
@@ -60,3 +66,24 @@ def test_levels_follow_on_one_another() -> None:
 
 def test_focal_length_in_px() -> None:
     assert RainSettings(fov_deg=60.0).focal_px(512) == pytest.approx(443.4, abs=0.1)
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    settings = RainSettings(rate_mm_h=np.float32(7.5))
+    record = render(GREY, settings, np.array([1, 2]), distance=np.float32(9)).record
+    assert json.loads(json.dumps(record))["settings"]["rate_mm_h"] == 7.5
+    assert np.array_equal(
+        render(GREY, settings, [1, 2]).rainy, render(GREY, settings, np.array([1, 2])).rainy
+    )
+
+
+@pytest.mark.parametrize("values", [{"rate_mm_h": "7"}, {"streak_gain": None}])
+def test_what_is_no_number_is_refused(values) -> None:
+    with pytest.raises(UsageError, match=rf"{next(iter(values))} must be a number"):
+        RainSettings(**values)
+
+
+@pytest.mark.parametrize("seed", [[1.5], ["1"], (), 3, [-1]])
+def test_what_is_no_seed_is_refused(seed) -> None:
+    with pytest.raises(UsageError, match="a seed must be a sequence of whole numbers"):
+        render(GREY, RainSettings(), seed)

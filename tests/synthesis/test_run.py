@@ -17,6 +17,7 @@ from rainkit.datasets.phash import pixel_hash
 from rainkit.datasets.writers import LAYOUTS
 from rainkit.errors import DatasetError, FileError, UsageError
 from rainkit.rain import RainSettings, render
+from rainkit.synthesis.rebuild import RebuildRequest, rebuild
 from rainkit.synthesis.request import DepthChoice, SynthRequest
 from rainkit.synthesis.run import synthesise
 from rainkit.synthesis.verify import verify
@@ -383,3 +384,61 @@ def test_a_split_that_is_gone_leaves_no_list(files, request_: SynthRequest, layo
     assert any("test" in path for path in listed)
     synthesise(replace(split, test_scenes=None, overwrite=True))
     assert not any("test" in path for path in files(request_.out))
+
+
+def test_side_outputs_of_former_rain_go_when_it_is_overwritten(request_: SynthRequest) -> None:
+    synthesise(replace(request_, save=("mask",)))
+    assert len(list((request_.out / "mask").iterdir())) == 6
+    heavier = request_.settings.at_rate(80.0)
+    synthesise(replace(request_, settings=heavier, overwrite=True))
+    assert not list(request_.out.glob("mask/*")), "they would show other rain than the pictures"
+    synthesise(replace(request_, settings=heavier, save=("trans",), overwrite=True))
+    assert len(list((request_.out / "trans").iterdir())) == 6
+
+
+def test_exposures_that_are_longer_than_a_frame_are_refused_before_anything_is_written(
+    request_: SynthRequest,
+) -> None:
+    spread = request_.settings.changed({"exposure_s": 0.02, "exposure_spread": 2.0})
+    for settings, fps in ((spread, 26.0), (request_.settings.changed({"exposure_s": 0.02}), 51.0)):
+        with pytest.raises(UsageError, match=r"fps: .* take up to (25|50)$"):
+            replace(request_, settings=settings, sequence=3, fps=fps)
+    replace(request_, settings=spread, sequence=3, fps=25.0)
+
+
+def test_names_that_are_too_long_for_the_system_are_cut(
+    request_: SynthRequest, photos: Path
+) -> None:
+    for index in range(2):
+        folder = photos / ("d" * 90) / ("e" * 90) / ("f" * 90)
+        folder.mkdir(parents=True, exist_ok=True)
+        images.write(folder / f"{index}.png", images.read(photos / "b.png"))
+    images.write(photos / ("g" * 251 + ".png"), images.read(photos / "b.png"))
+    result = synthesise(replace(request_, depth=DepthChoice(name="auto"), save=("mask",)))
+    assert (result.scenes, result.failures) == (6, ())
+    records = manifest.read(result.manifest)
+    assert len({record.input for record in records}) == 12
+    assert all((request_.out / name).is_file() for r in records for name in (r.input, r.target))
+
+
+@pytest.mark.parametrize("layout", ["rain100", "ddn"])
+def test_numbers_keep_the_gaps_of_photographs_that_were_left_out(
+    request_: SynthRequest, photos: Path, tmp_path: Path, layout: str, files
+) -> None:
+    (photos / "b.png").write_bytes(b"no picture")
+    synthesise(replace(request_, layout=layout))
+    rebuild(RebuildRequest(manifest=request_.out, out=tmp_path / "again", workers=1))
+    assert files(tmp_path / "again") == files(request_.out)
+
+
+def test_what_a_dataset_says_of_itself_leads_nowhere_else(
+    request_: SynthRequest, tmp_path: Path
+) -> None:
+    synthesise(request_)
+    path = request_.out / "dataset.json"
+    whole = json.loads(path.read_text())
+    for request in ([], {"save": 3}, {"save": ["../../elsewhere"]}):
+        path.write_text(json.dumps(whole | {"request": request}))
+        with pytest.raises(DatasetError, match=r"dataset\.json: does not say how"):
+            rebuild(RebuildRequest(manifest=request_.out, out=tmp_path / "again", workers=1))
+    assert not (tmp_path / "again").exists()

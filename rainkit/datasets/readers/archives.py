@@ -15,6 +15,7 @@ from rainkit.datasets.pairing import (
     listed,
     with_unique_names,
 )
+from rainkit.datasets.readers.lists import SHAPE
 from rainkit.datasets.readers.rows import ReadOptions
 from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
@@ -113,7 +114,7 @@ def _keys(folder: Path) -> set[str]:
     keys = set()
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            name = line.split(" (")[0].strip()
+            name = SHAPE.sub("", line.strip())
             key = name.removesuffix(PurePosixPath(name).suffix)
             if key not in held:
                 raise DatasetError(f"{path}, line {number}: {key} is not in the LMDB; get it again")

@@ -23,6 +23,7 @@ from rainkit.errors import DatasetError, PairingError
 from rainkit.images import SUFFIXES
 
 __all__ = [
+    "SHAPE",
     "meta_info",
     "metadata_table",
     "path_list",
@@ -32,7 +33,7 @@ __all__ = [
 _TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 _FILE = "file_name"
 
-_SHAPE = re.compile(r"\s+\(\d+(?:\s*,\s*\d+)*,?\)(?:\s+\d+)?$")
+SHAPE = re.compile(r"\s+\(\d+(?:\s*,\s*\d+)*,?\)(?:\s+\d+)?$")
 """BasicSR's note after a name: the shape ``(480,320,3)`` and perhaps the compression level."""
 
 
@@ -68,7 +69,7 @@ def meta_info(root: Path, split: str | None, _options: ReadOptions) -> tuple[Pai
     def rows() -> Iterator[Row]:
         for path in lists:
             for number, text in _lines(path):
-                line = _SHAPE.sub("", text)
+                line = SHAPE.sub("", text)
                 names = [name.strip() for name in line.split(",")]
                 if len(names) == 2 and all(map(_is_picture, names)):
                     yield swap_if_reversed(Row(path, number, names[1], names[0]))

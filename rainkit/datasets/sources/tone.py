@@ -13,7 +13,7 @@ __all__ = ["apply_curve", "tone_curve"]
 _Curve = NDArray[np.uint8]
 
 _BINS = 32
-_PERCENTILE = 25.0
+_PERCENTILE = 15.0
 _SMALLEST_BIN = 1 / 2000
 """Bins with a smaller fraction of the picture's pixels are joined with the next one."""
 
@@ -27,8 +27,10 @@ def tone_curve(clean: RGB8, rainy: RGB8) -> _Curve:
     the clean picture, the two pictures differ by the rain alone.
 
     Since rain adds light, the dry pixels are the darker ones among those with the same clean value:
-    the curve leads from the 25th percentile of each bin of clean values to the 25th percentile of
+    the curve leads from the 15th percentile of each bin of clean values to the 15th percentile of
     the rainy values of the same pixels. It continues beyond the outermost bins with their slope.
+    Where streaks cover nearly everything, even these pixels are brighter than the scene. So the
+    curve never brightens: what makes a picture brighter is rain, and has no place in the target.
 
     Args:
         clean: the clean picture, uint8 [H,W,3].
@@ -69,6 +71,7 @@ def _curve(clean: NDArray[np.uint8], rainy: NDArray[np.uint8]) -> NDArray[np.uin
     above = np.arange(256) > before[-1]
     curve[below] = levels[0] - low * (before[0] - np.arange(256)[below])
     curve[above] = levels[-1] + high * (np.arange(256)[above] - before[-1])
+    curve = np.minimum(curve, np.arange(256))
     return np.asarray(np.rint(np.clip(curve, 0, 255)), np.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
@@ -96,6 +97,14 @@ class Layout(ABC):
             )
         return self._place(entry)
 
+    def renumbered(self, entry: Entry, path: str) -> Entry:
+        """Return a pair with the numbers that it has in ``path``, its place in this layout.
+
+        Scenes that could not be made leave gaps in the numbers, which are to stay where the dataset
+        is made again. Layouts that do not number their files return the pair as it is.
+        """
+        return entry
+
     def write(self, out: Path, entry: Entry, rainy: RGB8, clean: RGB8, *, overwrite: bool) -> None:
         """Write both pictures, the rainy one last; no file is ever written in part.
 
@@ -165,13 +174,21 @@ def portable(name: str, *, also: str = "") -> str:
     Characters that a system or ``also`` forbids, control characters, bytes that are not UTF-8 and
     a leading dot become ``%`` and two hex digits per byte, and so do the first letter of what is a
     device on Windows (``aux``) and a dot or space at the end. The percent sign is replaced too, so
-    that different names stay different. All other characters of any alphabet are kept.
+    that different names stay different. All other characters of any alphabet are kept. What would
+    be too long for a file with a number and a suffix is cut, and ends in a hash of the whole name.
     """
     odd = rf"[{_FORBIDDEN}{re.escape(also)}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|^\.|[. ]$"
     if is_device(name):
         odd = f"^.|{odd}"
-    return re.sub(odd, lambda found: "".join(f"%{b:02X}" for b in os.fsencode(found[0])), name)
+    safe = re.sub(odd, lambda found: "".join(f"%{b:02X}" for b in os.fsencode(found[0])), name)
+    if len(safe.encode()) <= _LONGEST:
+        return safe
+    whole = hashlib.sha256(safe.encode()).hexdigest()[:8]
+    return f"{safe.encode()[: _LONGEST - 9].decode(errors='ignore')}-{whole}"
 
+
+_LONGEST = 200
+"""Bytes of a scene's name in a file name. Systems take 255, temporary names included."""
 
 _JPEG_QUALITY = 95
 

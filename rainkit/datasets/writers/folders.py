@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,14 @@ class Rain100(Layout):
         folder, name = _folder(entry.split), f"rain-{entry.number:0{digits}d}{entry.suffix}"
         return Place(f"{folder}{name}", f"{folder}no{name}")
 
+    def renumbered(self, entry: Entry, path: str) -> Entry:
+        """Return a pair with its number in ``rain-001.png``; see :meth:`Layout.renumbered`."""
+        digits = re.search(r"rain-(\d+)\.\w+$", path)
+        if digits is None:
+            return entry
+        least = 10 ** (len(digits[1]) - 1) if len(digits[1]) > 3 else 1
+        return replace(entry, number=int(digits[1]), count=max(entry.count, least))
+
 
 class Ddn(Layout):
     """Many rainy pictures to one clean one, matched by the number before the last underscore."""
@@ -76,6 +86,11 @@ class Ddn(Layout):
             f"{folder}rainy_image/{scene}_{entry.variant}{entry.suffix}",
             f"{folder}ground_truth/{scene}{entry.suffix}",
         )
+
+    def renumbered(self, entry: Entry, path: str) -> Entry:
+        """Return a pair with the scene's number in ``901_1.png``; see :meth:`Layout.renumbered`."""
+        digits = re.search(r"(\d+)_\d+\.\w+$", path)
+        return entry if digits is None else replace(entry, scene_number=int(digits[1]))
 
 
 class Did(Layout):
@@ -96,13 +111,18 @@ class Did(Layout):
 
 
 class Spa(Layout):
-    """Lists of pairs. Spaces in names become ``%20``, since readers split lines at spaces."""
+    """Lists of pairs. Spaces in names become ``%20``, since readers split lines at spaces.
+
+    Some readers split at the spaces of Unicode, too, such as the narrow one that macOS puts into
+    the names of screenshots.
+    """
 
     name = "spa"
     doc = "lists of rainy and clean paths (train.txt, test.txt or pairs.txt), as SPA-Data"
 
     def _place(self, entry: Entry) -> Place:
-        scene = portable(entry.scene, also=" ")
+        spaces = {letter for letter in entry.scene if letter.isspace()}
+        scene = portable(entry.scene, also="".join(sorted(spaces)))
         folder = _folder(entry.split)
         return Place(
             f"{folder}rain/{scene}_{entry.variant:02d}{entry.suffix}",
