@@ -381,7 +381,11 @@ def _jobs(request: BenchRequest) -> Iterator[Job | Row]:
                 if request.every:
                     continue
                 raise UsageError(f"--method {name}: name a file, {method}=FILE")
-            variants = tuple(loaded.variants) if request.variants and not equals else variants
+            if request.variants and not equals:
+                variants = tuple(loaded.variants)
+            elif loaded.weights and not weights:
+                shipped = loaded.weights[0]  # what infer takes, which may be another variant
+                weights, variants = shipped.tag if shipped.file else "", (shipped.variant,)
         except MethodError as error:
             problem = str(error)
         for variant in variants:

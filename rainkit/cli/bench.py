@@ -33,7 +33,7 @@ def bench(
             "--method",
             "-m",
             metavar="NAME[=WEIGHTS]",
-            help="Time this method, or the network of its weights; repeatable.",
+            help="Time this method with its default weights, or the network of others; repeatable.",
             autocompletion=completion.methods,
             show_default=False,
             rich_help_panel=_ROWS,
@@ -46,7 +46,7 @@ def bench(
         bool,
         typer.Option(
             "--variants",
-            help="Time every variant of the methods; without it only the default.",
+            help="Time every variant of the methods; without it only that of the default weights.",
             rich_help_panel=_ROWS,
         ),
     ] = False,
