@@ -12,6 +12,9 @@ PYTHON := $(or $(shell for each in python3 python3.14 python3.13 python3.12 pyth
   $(call suits,$$each) && echo $$each && break; done),python3)
 endif
 VENV ?= .venv
+ifneq ($(words $(VENV)),1)
+$(error VENV=$(VENV): make cannot handle names with a space; name another folder)
+endif
 DEMO ?= demo
 JOBS ?= 2
 
@@ -91,9 +94,19 @@ define too_old
   echo 'Install one, or name one that is there: make PYTHON=/path/to/python3.12'; exit 1; } >&2
 endef
 
+define not_there
+{ echo '$(PYTHON): there is no such program. Install Python 3.11 or newer, or name one:'; \
+  echo 'make PYTHON=/path/to/python3.12'; exit 1; } >&2
+endef
+
+define gone
+{ echo '$(VENV) was made with a Python that is gone. Remove it, then run make again:'; \
+  echo "    rm -rf '$(VENV)'"; exit 1; } >&2
+endef
+
 define no_venv
 { test -n "$$existed" || rm -rf '$(VENV)'; \
-  version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+  version=$$('$(PYTHON)' -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
   echo "$(PYTHON) cannot make the environment $(VENV). On Debian and Ubuntu a package is missing:"; \
   echo "    sudo apt-get install python$$version-venv"; \
   echo 'Elsewhere install the venv and ensurepip modules, or name another Python: make PYTHON=...'; \
@@ -121,9 +134,11 @@ $(BIN)/python -m pip install $$quiet -e '.[$(1)]' $(PLUGINS)
 endef
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || $(call too_old,$(PYTHON))
+	@! test -L '$@' || $(gone)
+	@command -v '$(PYTHON)' >/dev/null || $(not_there)
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || $(call too_old,'$(PYTHON)')
 	@existed=$$(test -e '$(VENV)' && echo yes); \
-	$(PYTHON) -m venv '$(VENV)' || $(no_venv)
+	'$(PYTHON)' -m venv '$(VENV)' || $(no_venv)
 
 $(FOR_DEMO): $(PROJECTS) | $(BIN)/python
 	$(call install,demo)

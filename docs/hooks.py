@@ -383,8 +383,9 @@ def shown(path: str) -> str:
 
 
 def changes() -> str:
-    """Return the page of changes."""
-    return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    """Return the page of changes, whose links into docs/ are those of a page there."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    return text.replace("](docs/", "](")
 
 
 def inlined(found: re.Match[str], page: Page) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit import images
+from rainkit.errors import exiting
 
 GAP = 4
 """White pixels between pictures."""
@@ -61,4 +62,5 @@ def cut(picture: Pixels, height: int) -> Pixels:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

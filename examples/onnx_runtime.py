@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime  # noqa: TID253
 from PIL import Image
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python examples/onnx_runtime.py MODEL.onnx RAINY CLEAN")
 model, source, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 rainy = np.asarray(Image.open(source).convert("RGB"), np.float32) / 255

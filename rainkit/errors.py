@@ -20,6 +20,10 @@ Messages are one line that names the file or option at fault and the remedy.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "BAR_MISSED",
     "INTERRUPTED",
@@ -34,6 +38,7 @@ __all__ = [
     "WeightsError",
     "WorkerError",
     "described",
+    "exiting",
     "one_line",
 ]
 
@@ -92,6 +97,20 @@ class WorkerError(RainkitError):
 def one_line(error: BaseException) -> str:
     """Return another library's message in one line of at most 200 characters, or its class."""
     return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+@contextmanager
+def exiting() -> Iterator[None]:
+    """End a script with one line and an exit code, as commands end, if rainkit raises an error.
+
+    Raises:
+        SystemExit: a :class:`RainkitError` was raised inside, whose message stderr has got.
+    """
+    try:
+        yield
+    except RainkitError as error:
+        sys.stderr.write(f"error: {described(error)}\n")
+        raise SystemExit(error.exit_code) from None
 
 
 def described(error: Exception) -> str:

@@ -111,9 +111,10 @@ INSTALLS = re.compile(r"pip install ([^\n`#|,;]+)")
 def test_the_install_line_of_the_readme_brings_all_methods_of_the_extra_all():
     page = ROOT / "README.md"
     (line,) = [
-        text.replace("\\\n", " ").splitlines()[0]
+        line
         for _, text in blocks(page, "console")
-        if "pip install . " in text
+        for line in text.replace("\\\n", " ").splitlines()
+        if "pip install . " in line
     ]
     named = {Path(word).name for word in shlex.split(line) if "plugins/" in word}
     wanted = {re.split(r"[<>=]", each)[0] for each in ABOUT["optional-dependencies"]["all"]}
@@ -238,7 +239,11 @@ def test_troubleshooting_quotes_messages_as_they_are():
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
-    of_others = {"libGL.so.1: cannot open shared object file", "python3 -m venv"}
+    of_others = {
+        "libGL.so.1: cannot open shared object file",
+        "python3 -m venv",
+        "error: externally-managed-environment",
+    }
     parts = [part.strip() for each in quoted for part in each.split("…") if each not in of_others]
     assert len(parts) > 20
     assert not [part for part in parts if part not in texts]

@@ -92,6 +92,7 @@ class Reader:
             "card import PAPER", "card import PAPER, WEIGHTS"
         )
         module.write_text(text.replace("paper=PAPER,", "paper=PAPER, weights=WEIGHTS,"), "utf-8")
+        self.run(f"pytest {PLUGIN}")  # the contract holds with what the page declares
 
     def _install(self, project: Path) -> None:
         """Give the sources the metadata of their wheel, and put them on the path."""

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from rainkit import inference
 from rainkit.datasets.pairs import named_datasets
+from rainkit.errors import exiting
 from rainkit.evaluation import PairArrays, protocol, read_pair
 from rainkit.images import Picture
 from rainkit.inference import Derainer
@@ -149,4 +150,5 @@ def plot(drawn: dict[str, list[Row]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

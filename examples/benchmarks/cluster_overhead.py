@@ -19,6 +19,7 @@ import psutil
 
 from rainkit.choices import Engine
 from rainkit.engine import Work, here, open_engine
+from rainkit.errors import exiting
 from rainkit.images import PictureFile
 from rainkit.inference.outcomes import Outcome
 from rainkit.inference.outputs import Job, plan
@@ -91,4 +92,5 @@ def _memory() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rainkit import training
+from rainkit.errors import exiting
 from rainkit.training import TrainRequest
 from rainkit.training.schedules import Plateau
 from rainkit.training.setup import Setup
@@ -146,4 +147,5 @@ def _cells(names: list[str], found: list[dict[str, float]], prefix: str = "") ->
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

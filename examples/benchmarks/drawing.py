@@ -25,7 +25,7 @@ from torch import Tensor
 
 from rainkit.datasets.sources import open_sources
 from rainkit.environment import keep_large_blocks
-from rainkit.errors import RainkitError
+from rainkit.errors import RainkitError, exiting
 from rainkit.training import run_config
 
 PACE = "steps per second"  # in the logs of runs
@@ -82,4 +82,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

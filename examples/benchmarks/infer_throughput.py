@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from rainkit import images, inference
+from rainkit.errors import exiting
 from rainkit.inference import InferRequest, loading
 from rainkit.inference.setup import set_up
 from rainkit.runtime_options import RuntimeOptions
@@ -94,4 +95,5 @@ def network_alone(derainer: inference.Derainer, batches: list[torch.Tensor]) -> 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

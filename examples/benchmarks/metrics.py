@@ -28,6 +28,7 @@ from skimage import data, metrics
 
 from rainkit import evaluation, images
 from rainkit.environment import keep_large_blocks
+from rainkit.errors import exiting
 from rainkit.evaluation.metrics.protocols import PROTOCOLS
 from rainkit.evaluation.metrics.registry import METRICS, load_metrics
 from rainkit.images import RGB8
@@ -111,4 +112,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

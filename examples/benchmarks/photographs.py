@@ -27,6 +27,7 @@ from typing import Any
 
 from rainkit import images, networks, plugins
 from rainkit import weights as weight_files
+from rainkit.errors import exiting
 from rainkit.render.text_tables import markdown
 
 FIGURES = {"streak_energy": "left", "rain_removed": "darkened"}
@@ -105,4 +106,5 @@ def _gflop(name: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

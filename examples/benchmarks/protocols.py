@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rainkit.errors import exiting
 from rainkit.evaluation import Summary
 from rainkit.evaluation.result_files import StoredResult, read
 from rainkit.render.text_tables import markdown
@@ -54,4 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

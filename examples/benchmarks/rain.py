@@ -27,6 +27,7 @@ import numpy as np
 from skimage import data
 
 from rainkit.environment import keep_large_blocks
+from rainkit.errors import exiting
 from rainkit.rain import PRESETS, Bank, render
 
 SIDE = 512
@@ -102,4 +103,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

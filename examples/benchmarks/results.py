@@ -41,6 +41,7 @@ from rainkit import evaluation, networks, plugins
 from rainkit import weights as weight_files
 from rainkit.api import Method, PublishedResult, Weights
 from rainkit.datasets.pairs import Dataset, ReadOptions
+from rainkit.errors import exiting
 from rainkit.evaluation.scoring import scored_datasets
 from rainkit.files import write_json
 from rainkit.published import paper_tables, published_rows, rows_on, same_dataset
@@ -471,13 +472,9 @@ def cost_table(rows: Sequence[Row]) -> str:
         file = weight_files.find(row.method, row.which.partition("=")[2] or None)
         network = networks.build(row.method, file.network)
         work = row.shipped.gflop if row.shipped and row.shipped.gflop else networks.gflop(network)
-        all_times = row.method.timings
-        times = [each for each in all_times if each.variant == file.variant] or list(all_times)
+        times = [each for each in row.method.timings if each.variant == file.variant]
         machines |= {f"{each.size}, {each.precision}, {each.machine}" for each in times}
-        timed = ", ".join(
-            f"{each.seconds:.2f}" + ("" if each.variant == file.variant else f" ({each.variant})")
-            for each in times
-        )
+        timed = ", ".join(f"{each.seconds:.2f}" for each in times)
         size = f"{file.path.stat().st_size / 1e6:.2f}"
         lines.append(
             [
@@ -758,4 +755,5 @@ def rainkit(*arguments: object) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

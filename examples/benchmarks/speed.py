@@ -38,7 +38,7 @@ from rich.table import Table
 from rainkit import backends, images, networks, plugins
 from rainkit import weights as weight_files
 from rainkit.environment import calm_openmp, keep_large_blocks
-from rainkit.errors import RainkitError, one_line
+from rainkit.errors import RainkitError, exiting, one_line
 from rainkit.precision import choose_runtime
 from rainkit.rain import PRESETS, render
 
@@ -270,4 +270,5 @@ def processor() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

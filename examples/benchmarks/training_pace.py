@@ -45,6 +45,7 @@ from rainkit import hyperparameters, images, networks, plugins
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest
 from rainkit.environment import keep_large_blocks
+from rainkit.errors import exiting
 from rainkit.images import Picture
 from rainkit.objective import Derained, Frames, Objective, Pair, Phase, Progress, weighted_sum
 from rainkit.rain import PRESETS, render
@@ -413,4 +414,5 @@ def _detached(outputs: Derained) -> Derained:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 
 from rainkit import inference
+from rainkit.errors import exiting
 from rainkit.images import LUMA_WEIGHTS, Pixels, shrink
 from rainkit.images.video import read_frames
 from rainkit.inference.steady import STILL, measure_flicker, steadied
@@ -117,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

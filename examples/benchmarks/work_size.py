@@ -36,6 +36,7 @@ from rich.table import Table
 
 from rainkit import images, inference
 from rainkit.datasets.pairs import named_datasets
+from rainkit.errors import exiting
 from rainkit.evaluation import protocol, read_pair
 from rainkit.images import RGB8, Picture, shrink
 from rainkit.inference import Derainer
@@ -204,4 +205,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

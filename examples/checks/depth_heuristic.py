@@ -19,7 +19,7 @@ import numpy.typing as npt
 from rainkit import images
 from rainkit.depth import FORMATS, open_source
 from rainkit.depth.heuristic import estimate_depth
-from rainkit.errors import RainkitError
+from rainkit.errors import RainkitError, exiting
 
 FARTHEST_M = 200.0
 
@@ -73,4 +73,5 @@ def row(name: str, score: tuple[float, ...]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

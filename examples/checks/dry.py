@@ -29,6 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 from rainkit import images, inference, plugins
+from rainkit.errors import exiting
 from rainkit.images import RGB8, Picture, shrink
 from rainkit.inference import Derainer
 from rainkit.inference.setup import set_up
@@ -155,4 +156,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

@@ -33,6 +33,7 @@ import numpy as np
 
 from rainkit import images
 from rainkit.api import PublishedResult
+from rainkit.errors import exiting
 from rainkit.evaluation import Score, Scores, protocol
 from rainkit.evaluation.report.data import (
     EvalReport,
@@ -350,4 +351,5 @@ def painting(seed: int, width: int = 321, height: int = 241) -> RGB8:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

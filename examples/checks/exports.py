@@ -31,6 +31,7 @@ from rainkit import images, networks, plugins, weights
 from rainkit.api import Method
 from rainkit.backends import convert, decibels
 from rainkit.choices import ExportFormat
+from rainkit.errors import exiting
 from rainkit.precision import choose_runtime
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "onnx_runtime.py"
@@ -168,4 +169,5 @@ def apart(one: Path, other: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rainkit import images, inference
+from rainkit.errors import exiting
 from rainkit.images import Picture
 from rainkit.inference import Derainer
 from rainkit.inference.choice import measure, small
@@ -178,4 +179,5 @@ def divided(x: Values, rain: NDArray[np.bool_], names: NDArray[np.str_]) -> Valu
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

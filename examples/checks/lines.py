@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import track
 
 from rainkit import images, inference, plugins
+from rainkit.errors import exiting
 from rainkit.files import write_text
 from rainkit.images import LUMA_WEIGHTS, RGB8, Picture
 from rainkit.render import text_tables
@@ -281,4 +282,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

@@ -27,6 +27,7 @@ from typing import Any
 import skimage.data
 
 from rainkit import images, plugins
+from rainkit.errors import exiting
 
 PIECES = {"astronaut": (60, 170), "chelsea": (70, 120), "coffee": (120, 240), "rocket": (180, 260)}
 """Photographs, and the row and column where their piece starts; credits are in the demo."""
@@ -124,4 +125,5 @@ def show(result: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

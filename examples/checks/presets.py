@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rainkit import images
+from rainkit.errors import exiting
 from rainkit.evaluation.metrics.protocols import protocol
 from rainkit.rain import PRESETS, RainSettings, render
 
@@ -100,4 +101,5 @@ def strength(pictures: list[np.ndarray], settings: RainSettings) -> tuple[float,
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from rainkit import images, plugins
-from rainkit.errors import RainkitError
+from rainkit.errors import RainkitError, exiting
 from rainkit.inference.choice import SETS, choose, gain, kind_of, measure
 from rainkit.inference.setup import set_up
 from rainkit.runtime_options import RuntimeOptions
@@ -44,4 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

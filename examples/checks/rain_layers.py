@@ -30,6 +30,7 @@ from rainkit.api import Training
 from rainkit.datasets.pairs import find_pairs
 from rainkit.datasets.sources import open_sources
 from rainkit.datasets.sources.mixed import Batch, collate
+from rainkit.errors import exiting
 from rainkit.images import LUMA_WEIGHTS, RGB8
 from rainkit.training import run_config
 
@@ -164,4 +165,5 @@ def of_layer(layer: Plane, seen: npt.NDArray[np.bool_]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

@@ -29,6 +29,7 @@ from rainkit import images
 from rainkit.api import Training
 from rainkit.datasets.sources import DataRequest, open_sources
 from rainkit.datasets.sources.mixed import Batch, collate
+from rainkit.errors import exiting
 from rainkit.images import RGB8
 from rainkit.rain.realism import Streaks, segment
 from rainkit.training import run_config
@@ -213,4 +214,5 @@ def sheet(kind: Found, side: int = 256, count: int = 20) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

@@ -45,6 +45,7 @@ from rich.table import Table
 from safetensors import safe_open
 
 from rainkit import images, plugins
+from rainkit.errors import exiting
 from rainkit.images import Picture
 from rainkit.rain import PRESETS, render
 from rainkit.training import checkpointing
@@ -375,4 +376,5 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

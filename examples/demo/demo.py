@@ -18,6 +18,7 @@ from pathlib import Path
 import skimage.data
 
 from rainkit import images
+from rainkit.errors import exiting
 
 PHOTOGRAPHS = {
     "astronaut": "Eileen Collins, NASA, public domain",
@@ -60,4 +61,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with exiting():
+        sys.exit(main())

@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from rainkit import plugins, weights
+from rainkit.errors import exiting
 from rainkit.weights.store import read
 
 KEPT = ("method", "variant", "api", "network")
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()

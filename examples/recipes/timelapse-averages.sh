@@ -28,12 +28,16 @@ for by in mean median; do
 done
 
 test=$out/mean-1 # each scene's first frame in rainy/, the scene without rain in clean/
-[ -e "$out/run-mean/run.json" ] ||
-  rainkit train --method resguidenet --scenes "$out/scenes" -o "$out/run-mean" --seed 1 \
-    --set training.steps="$steps" "$@"
-[ -e "$out/run-frames/run.json" ] ||
-  rainkit train --method timelapse --scenes "$out/scenes" -o "$out/run-frames" --seed 1 \
-    --set training.steps="$steps" "$@"
+trained() { # method and run folder; a run that was stopped goes on
+  if [ -e "$2/run.json" ]; then
+    rainkit train --resume "$2"
+  else
+    rainkit train --method "$1" --scenes "$out/scenes" -o "$2" --seed 1 \
+      --set training.steps="$steps" "${@:3}"
+  fi
+}
+trained resguidenet "$out/run-mean" "$@"
+trained timelapse "$out/run-frames" "$@"
 rainkit eval "$test" --method "resguidenet=$out/run-mean/last.safetensors" \
   -o "$out/scores/learnt-from-means" --overwrite
 rainkit eval "$test" --method "timelapse=$out/run-frames/last.safetensors" \

@@ -25,6 +25,7 @@ from rainkit_graspp_gan.network import RATES
 from torch import Tensor
 
 from rainkit import networks, plugins, weights
+from rainkit.errors import exiting
 
 KEPT = ("method", "variant", "api", "network")
 
@@ -150,4 +151,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with exiting():
+        main()
