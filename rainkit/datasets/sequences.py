@@ -52,7 +52,7 @@ class FrameScene:
 
 
 def find_scenes(
-    root: Path, *, split: str | None = None, leave_unreadable: bool = False
+    root: Path, *, split: str | None = None, leave_unreadable: bool = False, check: bool = True
 ) -> tuple[FrameScene, ...]:
     """Return the scenes of a dataset, folders with two or more pictures, in natural order.
 
@@ -64,6 +64,7 @@ def find_scenes(
         root: the dataset's folder.
         split: the split to take, such as ``train``, if the dataset has splits.
         leave_unreadable: pass over frames that cannot be opened; they are reported when read.
+        check: open the frames; False if the caller checks scene by scene.
 
     Raises:
         UsageError: ``root`` is not a folder.
@@ -73,11 +74,9 @@ def find_scenes(
     if not root.is_dir():
         raise UsageError(f"{root} is not a folder; give a folder of scenes")
     part = root / split if split and (root / split).is_dir() else root
-    # In a dataset with such folders, all other folders hold maps and pictures of other kinds.
-    homes = [path for path in (part / "seq", *sorted(part.glob("*/seq"))) if path.is_dir()]
-    scenes = [
-        scene for home in homes or [part] for scene in _scenes_in(home, root, leave_unreadable)
-    ]
+    scenes = [scene for home in _homes(part) for scene in _scenes_in(home, root)]
+    for scene in scenes if check else ():
+        _refuse_sizes(scene.frames, leave_unreadable)
     if not scenes:
         raise DatasetError(
             f"{part}: holds no scenes; put two frames or more of each into a folder of its own"
@@ -96,7 +95,14 @@ def pair_of_frames(scene: FrameScene, rng: np.random.Generator) -> tuple[int, in
     return first, second + (second >= first)
 
 
-def _scenes_in(home: Path, root: Path, leave_unreadable: bool) -> Iterator[FrameScene]:
+def _homes(part: Path) -> list[Path]:
+    """Return the folders that are searched for scenes."""
+    # In a dataset with such folders, all other folders hold maps and pictures of other kinds.
+    homes = [path for path in (part / "seq", *sorted(part.glob("*/seq"))) if path.is_dir()]
+    return homes or [part]
+
+
+def _scenes_in(home: Path, root: Path) -> Iterator[FrameScene]:
     for parent, folders, names in os.walk(home):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = [Path(parent, name) for name in names if _is_picture(name)]
@@ -104,7 +110,6 @@ def _scenes_in(home: Path, root: Path, leave_unreadable: bool) -> Iterator[Frame
         if len(frames) < 2:
             continue
         frames.sort(key=lambda path: (natural(path.name), path.name))
-        _refuse_sizes(frames, leave_unreadable)
         clean = next((path for path in paths if path.stem.casefold() == _CLEAN), None)
         name = Path(parent).relative_to(root).as_posix()
         yield FrameScene(root.resolve().name if name == "." else name, tuple(frames), clean)
@@ -247,7 +252,8 @@ class AverageResult:
         scenes: number of scenes that were averaged.
         pictures: number of averages written; with ``pairs`` one for each frame.
         frames: smallest and largest number of frames in an average.
-        failures: scenes left out because a frame cannot be read, each with the reason.
+        failures: scenes left out because a frame cannot be read or differs in size, each with the
+            reason.
     """
 
     out: Path
@@ -283,31 +289,34 @@ def average_scenes(
         on_scene: called after each scene with the number of scenes done and of all scenes.
 
     Raises:
-        UsageError: the folder does not exist, or a scene has fewer frames than asked for.
+        UsageError: the folder does not exist, a scene has fewer frames than asked for, or the
+            output folder lies where scenes are searched for.
         DatasetError: the folder holds no scenes.
         ImageError: a result cannot be written, or exists already.
     """
-    found = find_scenes(request.scenes)
+    found = find_scenes(request.scenes, check=False)
+    _refuse_inside(request)
     counts = [_count(scene, request) for scene in found]
-    names = _names(found)
+    names = _names(found, pairs=request.pairs)
+    if not request.overwrite:
+        _refuse_existing(request, found, names)
     failures: list[tuple[str, str]] = []
     pictures = 0
-    for done, (scene, name, count) in enumerate(zip(found, names, counts, strict=True), 1):
+    for done, (scene, own, count) in enumerate(zip(found, names, counts, strict=True), 1):
         try:
-            frames = [images.read(path).rgb for path in scene.frames]
-            clean = None if scene.clean is None else images.read(scene.clean).rgb
-        except ImageError as error:
+            frames, clean = _read(scene)
+        except (DatasetError, ImageError) as error:
             failures.append((scene.name, str(error)))
-            continue
-        made = (
-            _pairs(scene, name, frames, count, request.by)
-            if request.pairs
-            else _still(name, frames[:count], clean, request.by)
-        )
-        for place, rgb in made.items():
-            picture = images.Picture(rgb)
-            images.write(request.out / f"{place}.png", picture, overwrite=request.overwrite)
-            pictures += place.startswith(("average/", "target/"))
+        else:
+            made = (
+                _pairs(own, frames, count, request.by)
+                if request.pairs
+                else _still(own[0], frames[:count], clean, request.by)
+            )
+            for place, rgb in made.items():
+                picture = images.Picture(rgb)
+                images.write(request.out / f"{place}.png", picture, overwrite=request.overwrite)
+                pictures += place.startswith(("average/", "target/"))
         if on_scene is not None:
             on_scene(done, len(found))
     return AverageResult(
@@ -320,12 +329,15 @@ def average_scenes(
 
 
 def average_frames(frames: Sequence[images.Pixels], by: str) -> images.Pixels:
-    """Return the mean or the median of frames, rounded, in their dtype.
+    """Return the mean or the median of frames, rounded, in the dtype of the deepest one.
 
     Args:
-        frames: one or more frames of one size and dtype, uint8 or uint16 [H,W,3].
+        frames: one or more frames of one size, uint8 or uint16 [H,W,3].
         by: ``mean`` or ``median``.
     """
+    if len({frame.dtype for frame in frames}) > 1:
+        # 65535 = 255 * 257, so that white stays white.
+        frames = [f.astype(np.uint16) * 257 if f.dtype == np.uint8 else f for f in frames]
     first = frames[0]
     merged: NDArray[Any] = np.empty_like(first)
     for top in range(0, first.shape[0], _STRIP):
@@ -333,6 +345,36 @@ def average_frames(frames: Sequence[images.Pixels], by: str) -> images.Pixels:
         middle = np.median(rows, axis=0) if by == "median" else rows.mean(axis=0)
         merged[top : top + _STRIP] = np.floor(middle + 0.5)
     return merged
+
+
+def _refuse_inside(request: AverageRequest) -> None:
+    """Refuse an output folder whose averages would be frames of a scene the next time."""
+    for home in _homes(request.scenes):
+        if request.out.resolve().is_relative_to(home.resolve()):
+            raise UsageError(
+                f"--output {request.out}: lies in {home}, which is searched for scenes; name a"
+                " folder outside of it"
+            )
+
+
+def _refuse_existing(
+    request: AverageRequest, scenes: Sequence[FrameScene], names: Sequence[Sequence[str]]
+) -> None:
+    """Refuse files of an earlier call before a part of them is written."""
+    for scene, own in zip(scenes, names, strict=True):
+        kinds = ("input", "target") if request.pairs else ("average",)
+        if scene.clean is not None and not request.pairs:
+            kinds = ("average", "clean", "rainy")
+        for place in (request.out / kind / f"{name}.png" for name in own for kind in kinds):
+            if place.exists():
+                raise ImageError(f"{place}: exists; pass --overwrite, or write somewhere else")
+
+
+def _read(scene: FrameScene) -> tuple[list[images.Pixels], images.Pixels | None]:
+    """Return the frames of a scene and its clean picture, if there is one."""
+    _refuse_sizes(scene.frames, leave_unreadable=False)
+    clean = None if scene.clean is None else images.read(scene.clean).rgb
+    return [images.read(path).rgb for path in scene.frames], clean
 
 
 def _still(
@@ -345,13 +387,13 @@ def _still(
 
 
 def _pairs(
-    scene: FrameScene, name: str, frames: list[images.Pixels], count: int, by: str
+    names: Sequence[str], frames: list[images.Pixels], count: int, by: str
 ) -> dict[str, images.Pixels]:
     made = {}
-    for place, path in enumerate(scene.frames):
+    for place, name in enumerate(names):
         others = [frames[(place + step) % len(frames)] for step in range(1, count + 1)]
-        made[f"input/{name}_{path.stem}"] = frames[place]
-        made[f"target/{name}_{path.stem}"] = average_frames(others, by)
+        made[f"input/{name}"] = frames[place]
+        made[f"target/{name}"] = average_frames(others, by)
     return made
 
 
@@ -366,9 +408,27 @@ def _count(scene: FrameScene, request: AverageRequest) -> int:
     return request.frames or there
 
 
-def _names(scenes: Sequence[FrameScene]) -> list[str]:
-    """Return a file name for each scene: the last part of its name, or all if that is ambiguous."""
+def _names(scenes: Sequence[FrameScene], *, pairs: bool) -> list[list[str]]:
+    """Return the names of the files of each scene, all different: one, or one for each frame.
+
+    A scene goes by the last part of its name, or by all of it if that is ambiguous. Names that are
+    still equal, on systems that ignore case too, are numbered.
+    """
     names = [scene.name.rsplit("/", 1)[-1] for scene in scenes]
     if len({name.casefold() for name in names}) < len(names):
         names = [scene.name for scene in scenes]
-    return [portable(name) for name in names]
+    wanted = [
+        [f"{portable(name)}_{path.stem}" for path in scene.frames] if pairs else [portable(name)]
+        for scene, name in zip(scenes, names, strict=True)
+    ]
+    # A number must not make the name of another file.
+    taken = {name.casefold() for own in wanted for name in own}
+    used: set[str] = set()
+    for own in wanted:
+        for place, name in enumerate(own):
+            number = 1
+            while own[place].casefold() in (used if number == 1 else used | taken):
+                number += 1
+                own[place] = f"{name}_{number}"
+            used.add(own[place].casefold())
+    return wanted

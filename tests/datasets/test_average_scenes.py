@@ -82,6 +82,13 @@ def test_merging_rounds_halves_up_and_keeps_the_depth(dtype: type, by: str) -> N
     assert (merged == top).all()
 
 
+def test_frames_of_8_and_16_bits_are_averaged_at_one_depth() -> None:
+    frames = [np.full((3, 3, 3), 100, np.uint8), np.full((3, 3, 3), 102 * 257, np.uint16)]
+    for order in (frames, frames[::-1]):
+        merged = average_frames(order, "mean")
+        assert (merged.dtype, (merged == 101 * 257).all()) == (np.uint16, True)
+
+
 def test_wrong_use_is_one_line(rainkit, scenes, tmp_path):
     for arguments, told in (
         ((scenes, "--frames", "6"), "has 5 frames"),
@@ -99,6 +106,9 @@ def test_averages_that_are_there_are_not_replaced_unasked(rainkit, scenes, tmp_p
     assert rainkit(*command)[0] == 0
     code, _, err = rainkit(*command)
     assert (code, "average/a_01.png" in err) == (1, True)
+    (tmp_path / "out/average/a_01.png").unlink()
+    assert rainkit(*command)[0] == 1
+    assert not (tmp_path / "out/average/a_01.png").exists(), "nothing is written before the check"
     assert rainkit(*command, "--overwrite")[0] == 0
 
 
@@ -123,3 +133,35 @@ def test_scenes_of_one_name_in_two_folders_stay_apart(rainkit, tmp_path):
     assert code == 0, err
     made = list((tmp_path / "out/average").rglob("*.png"))
     assert sorted(int(_read(path)[0, 0, 0]) for path in made) == [10, 90, 170]
+
+
+def test_a_scene_that_is_no_scene_does_not_end_the_run(rainkit, tmp_path):
+    for scene in "abc":
+        for frame in range(3):
+            height = 30 if (scene, frame) == ("b", 1) else 20
+            path = tmp_path / "scenes" / scene / f"{frame}.png"
+            images.write(path, Picture(rgb=np.full((height, 20, 3), 50 * frame, np.uint8)))
+    (tmp_path / "scenes/a/1.png").write_bytes(b"rain")
+    code, out, err = rainkit("data", "average", tmp_path / "scenes", "-o", tmp_path / "out")
+    assert (code, "1 scene," in out) == (1, True), err
+    assert "a/1.png: cannot be read as a picture" in err
+    assert "b/1.png differ in size" in err
+    assert [path.name for path in (tmp_path / "out/average").iterdir()] == ["c.png"]
+
+
+def test_no_pair_is_lost_to_another_of_its_name(rainkit, tmp_path):
+    levels = {"a/b_1.png": 10, "a/2.png": 20, "a_b/1.png": 30, "a_b/1.bmp": 40, "a_b/1_2.png": 50}
+    for place, level in levels.items():
+        path = tmp_path / "scenes" / place
+        images.write(path, Picture(rgb=np.full((20, 20, 3), level, np.uint8)))
+    command = ("data", "average", tmp_path / "scenes", "-o", tmp_path / "out", "--pairs", "--json")
+    code, out, err = rainkit(*command)
+    assert (code, json.loads(out)["pictures"]) == (0, 5), err
+    made = [int(_read(path)[0, 0, 0]) for path in (tmp_path / "out/input").iterdir()]
+    assert sorted(made) == [10, 20, 30, 40, 50]
+
+
+def test_averages_are_not_written_among_the_scenes(rainkit, scenes, tmp_path):
+    for folder in (scenes / "seq", scenes / "seq/out"):
+        code, _, err = rainkit("data", "average", scenes, "-o", folder)
+        assert (code, "searched for scenes" in err, err.count("\n")) == (2, True, 1), err
