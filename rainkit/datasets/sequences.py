@@ -362,9 +362,9 @@ def _refuse_existing(
 ) -> None:
     """Refuse files of an earlier call before a part of them is written."""
     for scene, own in zip(scenes, names, strict=True):
-        kinds = ("input", "target") if request.pairs else ("average",)
+        kinds = ["input", "target"] if request.pairs else ["average"]
         if scene.clean is not None and not request.pairs:
-            kinds = ("average", "clean", "rainy")
+            kinds += ["clean", "rainy"]
         for place in (request.out / kind / f"{name}.png" for name in own for kind in kinds):
             if place.exists():
                 raise ImageError(f"{place}: exists; pass --overwrite, or write somewhere else")

@@ -56,9 +56,13 @@ CONFIDENCE = 0.95
 RESAMPLES = 9999
 """Number of bootstrap samples behind an interval."""
 
+FEW = 25
+"""Number of pictures below which the interval is Student's, since a bootstrap's is too narrow."""
+
 METHOD = (
     f"Differences are the result's figure minus the reference's. Interval: {CONFIDENCE:.0%} "
-    f"bootstrap (BCa, {RESAMPLES} resamples of the pictures) of the mean difference. "
+    f"bootstrap (BCa, {RESAMPLES} resamples of the pictures) of the mean difference, or "
+    f"Student's t for fewer than {FEW} pictures. "
     "p: Wilcoxon's signed-rank test, two-sided, ties left out, adjusted by Holm over the rows "
     "of a table"
 )
@@ -116,7 +120,7 @@ class PairedDifference:
         reference: mean of the reference; NaN without pictures.
         other: mean of the other result.
         mean: mean difference, other minus reference.
-        low: lower end of the mean's 95 % bootstrap interval; NaN for fewer than two pictures.
+        low: lower end of the mean's 95 % interval; NaN for fewer than two pictures.
         high: upper end of the interval.
         higher: number of pictures for which the other result's figure is higher.
         ties: number of pictures for which both are equal within the tolerance.
@@ -557,8 +561,9 @@ def paired(
     """Compare two results on the same pictures; the same figures always give the same answer.
 
     The interval is a bias-corrected and accelerated bootstrap of the mean over pictures, or of
-    plain percentiles if that correction is undefined. Ties are left out of the test (Wilcoxon's
-    own way, and that of most programs): they say nothing about the direction.
+    plain percentiles if that correction is undefined. For fewer than :data:`FEW` pictures, which
+    say too little about their own spread, it is Student's t interval. Ties are left out of the
+    test (Wilcoxon's own way, and that of most programs): they say nothing about the direction.
 
     Args:
         reference: one figure per picture, which may be infinite or NaN.
@@ -614,6 +619,11 @@ def _interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
     if np.ptp(differences) == 0:
         same = float(differences[0])
         return same, same
+    if differences.size < FEW:
+        error = float(differences.std(ddof=1)) / math.sqrt(differences.size)
+        reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, differences.size - 1)) * error
+        mean = float(differences.mean())
+        return mean - reach, mean + reach
     for method in ("BCa", "percentile"):
         with warnings.catch_warnings():
             # It warns of a NaN, which is checked below.

@@ -12,7 +12,7 @@ from rainkit.choices import unknown
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.pairs import PairFiles
 from rainkit.datasets.readers.manifests import has_manifest
-from rainkit.errors import RainkitError
+from rainkit.errors import RainkitError, described
 from rainkit.evaluation.metrics.protocols import Protocol
 from rainkit.evaluation.report.data import EvalReport, EvalResult
 from rainkit.evaluation.report.means import summary
@@ -31,6 +31,7 @@ __all__ = [
     "check_groups",
     "groups",
     "rain_attributes",
+    "unreadable_manifests",
     "with_attributes",
     "write_groups",
 ]
@@ -52,8 +53,8 @@ def rain_attributes(root: Path, pairs: Iterable[PairFiles]) -> dict[str, RainAtt
     """Return what a manifest in ``root`` says of the rain in pairs, by the pairs' names.
 
     Each value holds the rate in mm/h as ``rate_mm_h`` and the texts of :data:`ATTRIBUTES`. The
-    result is empty if there is no manifest or if it cannot be read, which is reported where the
-    pictures are found.
+    result is empty if there is no manifest or if it cannot be read, of which
+    :func:`unreadable_manifests` tells.
     """
     if not has_manifest(root):
         return {}
@@ -67,6 +68,19 @@ def rain_attributes(root: Path, pairs: Iterable[PairFiles]) -> dict[str, RainAtt
         return {}
     found = {pair.name: records.get(_key(pair.rainy)) for pair in pairs}
     return {name: _of(record) for name, record in found.items() if record is not None}
+
+
+def unreadable_manifests(roots: Iterable[Path]) -> tuple[str, ...]:
+    """Return a line for each manifest in ``roots`` that cannot be read."""
+    from rainkit.datasets import manifest
+
+    lines = []
+    for root in filter(has_manifest, roots):
+        try:
+            manifest.read(root)
+        except RainkitError as error:
+            lines.append(f"--by: the rain in {root} is not known: {described(error)}")
+    return tuple(lines)
 
 
 def with_attributes(
@@ -101,6 +115,8 @@ def _of(record: Record) -> RainAttributes:
 
 def _strength(rate: float) -> str:
     """Return the name of the strength that a rate in mm/h falls into."""
+    if rate < _LEAST:
+        return "trace"
     return next((name for name, level in LEVELS.items() if rate < level.high), "extreme")
 
 
@@ -113,7 +129,8 @@ GROUPS_FILE = "groups.md"
 """The file that :func:`write_groups` makes."""
 
 _UNKNOWN = "not known"
-_ORDER = {name: place for place, name in enumerate([*LEVELS, "extreme"])}
+_LEAST = min(level.low for level in LEVELS.values())
+_ORDER = {name: place for place, name in enumerate(["trace", *LEVELS, "extreme"])}
 
 
 def check_groups(names: Sequence[str]) -> None:
@@ -194,6 +211,8 @@ def _order(group: str) -> tuple[int, tuple[str | int, ...]]:
 
 def _shown(name: str, group: str) -> str:
     """Return a group's name as tables show it: a strength with its rates."""
+    if name == "rate" and group == "trace":
+        return f"trace, less than {_LEAST:g} mm/h"
     if name != "rate" or group not in LEVELS:
         return group
     return f"{group}, {LEVELS[group].low:g} to {LEVELS[group].high:g} mm/h"

@@ -32,7 +32,13 @@ from rainkit.evaluation.frame_averages import (
 )
 from rainkit.evaluation.methods import MethodRequest, evaluate_method
 from rainkit.evaluation.metrics.registry import load_metrics, metric
-from rainkit.evaluation.rain_attributes import GROUPS_FILE, check_groups, groups, write_groups
+from rainkit.evaluation.rain_attributes import (
+    GROUPS_FILE,
+    check_groups,
+    groups,
+    unreadable_manifests,
+    write_groups,
+)
 from rainkit.evaluation.report.data import report_of
 from rainkit.evaluation.report.page import REPORT_FILES, write_report
 from rainkit.evaluation.result_files import FILES, write
@@ -174,7 +180,9 @@ def run(request: EvalRequest, advance: Advance | None = None) -> Evaluation:
     _check(request)
     sources, skipped = _with_metrics(request)
     passed_over = left_out(dict.fromkeys(f for source in sources for f in _folders(source)))
-    request = replace(request, notices=(*skipped, *request.notices, *passed_over))
+    manifests = dict.fromkeys(f for source in sources if request.by for f in _manifests(source))
+    unread = unreadable_manifests(manifests)
+    request = replace(request, notices=(*skipped, *request.notices, *passed_over, *unread))
     with _opened(request) as engine:
         comparisons = tuple(
             each
@@ -239,7 +247,7 @@ def _check(request: EvalRequest) -> None:
         check_folder(request.output, names, overwrite=request.overwrite)
     for source in request.sources:
         _check_pictures(source)
-    if request.by and not any(map(_has_manifest, request.sources)):
+    if request.by and not any(map(_manifests, request.sources)):
         raise UsageError(
             "--by: none of the datasets has a manifest of rainkit synth that says how its rain was"
             " made"
@@ -312,14 +320,14 @@ def _with_metrics(request: EvalRequest) -> tuple[list[Source], tuple[str, ...]]:
     return sources, skipped
 
 
-def _has_manifest(source: Source) -> bool:
-    """Return whether a manifest may tell of the rain in some of the pictures."""
+def _manifests(source: Source) -> tuple[Path, ...]:
+    """Return the folders whose manifests may tell of the rain in some of the pictures."""
     if isinstance(source, FoldersRequest):
         rainy = None if source.rainy is None else source.rainy.absolute()
         near = () if rainy is None else (rainy, rainy.parent, rainy.parent.parent)
-        return any(map(has_manifest, near))
+        return tuple(filter(has_manifest, near))
     datasets = scored_datasets(source.datasets, source.reading)
-    return any(has_manifest(each.root) for each in datasets)
+    return tuple(each.root for each in datasets if has_manifest(each.root))
 
 
 def _opened(request: EvalRequest) -> AbstractContextManager[Engine | None]:

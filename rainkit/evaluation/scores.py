@@ -372,11 +372,16 @@ def excluded_notices(scores: Iterable[Scores]) -> tuple[str, ...]:
                 " of its mean"
             )
         for name, _ in each.rows[0].extras if each.rows else ():
-            if count := each.summary(name).excluded:
+            values = [value for row in each.rows if (value := row.value(name)) is not None]
+            if count := sum(map(math.isnan, values)):
                 are = "picture is" if count == 1 else "pictures are"
                 notices.append(
                     f"{each.dataset}: {count} {are} without {name}, and left out of its mean"
                 )
+            if count := sum(map(math.isinf, values)):
+                of = "1 picture" if count == 1 else f"{count} pictures"
+                left = "" if count == len(values) else ", and left out of its mean"
+                notices.append(f"{each.dataset}: {name} of {of} is infinite{left}")
     return tuple(dict.fromkeys(notices))
 
 

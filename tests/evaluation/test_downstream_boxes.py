@@ -12,12 +12,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor, nn
 
+from rainkit.datasets.readers import ReadOptions
 from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, FoldersRequest, evaluate_folders
 from rainkit.evaluation import downstream as d
 from rainkit.evaluation.downstream import DownstreamRequest
-from rainkit.evaluation.downstream.accuracy import Detections, Precision
-from rainkit.evaluation.downstream.labels import Boxes
+from rainkit.evaluation.downstream.accuracy import Detections, Precision, detections
+from rainkit.evaluation.downstream.labels import Boxes, Wanted, read_boxes
+from rainkit.evaluation.folders import RestoredRequest, evaluate_restored
 
 SIDE = 48
 CAR, TRAM = [4.0, 6.0, 20.0, 16.0], [24.0, 20.0, 44.0, 40.0]
@@ -191,6 +193,15 @@ def label_files(coco, root: Path) -> None:
     (root / "text.json").write_text("{")
     (root / "other.json").write_text('{"images": []}')
     coco(root / "alien.json", {"p1": []}, annotations=[{"image_id": 7, "category_id": 1}])
+    coco(root / "letter.json", {"p1": []}, categories=[{"id": "b", "name": "Car"}])
+    coco(root / "null.json", {"p1": []}, categories=[{"id": 1, "name": None}])
+    (root / "deep.json").write_text("[" * 100_000)
+    for name, box in {"negative": [4, 6, -16, 10], "infinite": [4, 6, math.inf, 10]}.items():
+        boxes = [{"id": 31, "image_id": 1, "category_id": 1, "bbox": box}]
+        coco(root / f"{name}.json", {"p1": []}, annotations=boxes)
+    boxes = [{"image_id": 1, "category_id": 10**40, "bbox": [4, 6, 16, 10]}]
+    coco(root / "big.json", {"p1": []}, annotations=boxes)
+    coco(root / "wide.json", {"p1": []}, annotations=[boxes[0] | {"bbox": [4, 6, 10**400, 10]}])
     (root / "labels.csv").write_text("")
 
 
@@ -205,6 +216,13 @@ LABELS = [
     ("detection", "text.json", (), DatasetError, "cannot be read as JSON"),
     ("detection", "other.json", (), DatasetError, "is not a COCO file"),
     ("detection", "alien.json", (), DatasetError, "is not a COCO file"),
+    ("detection", "letter.json", (), DatasetError, "is not a COCO file"),
+    ("detection", "null.json", ("Car",), UsageError, "has none of these classes"),
+    ("detection", "deep.json", (), DatasetError, "cannot be read as JSON"),
+    ("detection", "negative.json", (), DatasetError, "annotation 31 has the bbox [4, 6, -16, 10]"),
+    ("detection", "infinite.json", (), DatasetError, "annotation 31 has the bbox"),
+    ("detection", "big.json", (), DatasetError, "is not a COCO file"),
+    ("detection", "wide.json", (), DatasetError, "is not a COCO file"),
     ("detection", None, ("Car",), UsageError, "--class"),
     ("segmentation", "labels.csv", (), UsageError, "give a folder of PNG files"),
     ("segmentation", "empty", (), UsageError, "holds no .png file"),
@@ -236,3 +254,62 @@ def test_coco_labels_of_another_size_are_refused(script, coco, root):
     labels = coco(root / "labels.json", {"p1": [(1, CAR)], "p2": []}, images=images)
     with pytest.raises(PairingError, match=r"p1\.png is for 96x96 px, but .*/p1 has 48x48"):
         measured(root, "detection", script(OneBox(), root / "m.pt"), labels)
+
+
+def test_classes_that_the_labels_lack_are_told_with_the_nearest(script, coco, root):
+    model = script(OneBox(), root / "m.pt")
+    labels = coco(root / "labels.json", {"p1": [(1, CAR)], "p2": [(2, TRAM)]})
+    found = measured(root, "detection", model, labels, classes=("Car", "tram", "Bus"))
+    told = f"--class Bus, tram: {labels} has no such class; the nearest that it has: Tram for tram"
+    assert told in found.notices
+
+
+def test_kitti_files_of_notepad_lose_no_box(tmp_path):
+    path = kitti(tmp_path / "kitti", "p1", ("Car", CAR)) / "p1.txt"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(read_boxes(tmp_path / "kitti", ("Car",)).read(0).corners) == 1
+
+
+def test_labels_of_one_dataset_are_not_those_of_another(coco, tmp_path):
+    labels = read_boxes(coco(tmp_path / "labels.json", {"A/two": [(1, CAR)], "all/one": []}))
+    one, two, other = (
+        Wanted(shown=f"{dataset}/{name}", dataset=dataset, names=(f"{dataset}/{name}", name))
+        for dataset, name in (("B", "one"), ("B", "two"), ("A", "two"))
+    )
+    assert labels.find_some([one, two, other]) == (1, None, 0)
+    assert labels.find_some([two]) == (0,), "no dataset A is scored: it is any folder"
+    with pytest.raises(PairingError, match="no labels for B/two;"):
+        labels.find([one, two, other])
+
+
+def test_boxes_without_area_are_not_wrong_detections():
+    boxes = torch.tensor([[4.0, 6.0, 20.0, 16.0], [5.0, 5.0, 5.0, 9.0]])
+    found = detections((boxes, torch.tensor([0.9, 0.95]), torch.tensor([1, 1])), "m")
+    assert found.corners.tolist() == [CAR]
+    assert (len(found.scores), found.classes.tolist()) == (1, [1])
+
+
+@pytest.mark.parametrize("told", [{}, {"width": SIDE + 8, "height": SIDE + 4}])
+def test_boxes_move_with_a_crop_from_the_centre(script, coco, tmp_path, told):
+    root = tmp_path / "RESIDE"
+    for folder, (width, height) in {"clear": (SIDE + 8, SIDE + 4), "hazy": (SIDE, SIDE)}.items():
+        (root / folder).mkdir(parents=True)
+        picture = np.full((height, width, 3), 20, np.uint8)
+        assert cv2.imwrite(str(root / f"{folder}/p1.png"), picture)
+    (tmp_path / "out/RESIDE").mkdir(parents=True)
+    (tmp_path / "out/RESIDE/p1.png").write_bytes((root / "hazy/p1.png").read_bytes())
+    restored = evaluate_restored(
+        RestoredRequest(
+            restored=tmp_path / "out",
+            datasets=(root,),
+            protocols=(PROTOCOLS["rgb"],),
+            reading=ReadOptions(crop_to_common=True),
+        )
+    )
+    # Of the clear picture 4 columns on either side and 2 rows above and below are cut.
+    moved = [CAR[0] + 4, CAR[1] + 2, CAR[2] + 4, CAR[3] + 2]
+    images = [{"id": 1, "file_name": "p1.png"} | told]
+    labels = coco(tmp_path / "labels.json", {"p1": [(1, moved)]}, images=images)
+    model = script(OneBox(), tmp_path / "m.pt")
+    request = DownstreamRequest(task="detection", model=model, labels=labels, device="cpu")
+    assert d.measure([restored], request).rows[-1].figures["AP"] == pytest.approx(1)

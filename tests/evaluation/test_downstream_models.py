@@ -361,7 +361,8 @@ def test_answers_that_are_not_the_tasks_are_refused(script, root, task, module, 
 
 def test_label_maps_in_colour_are_refused(script, root):
     picture = (root / "clean/p1.png").read_bytes()
-    (root / "maps/p1.png").write_bytes(picture)
+    for name in ("p1", "p2"):
+        (root / f"maps/{name}.png").write_bytes(picture)
     with pytest.raises(DatasetError, match=r"p1\.png: has the mode RGB; class ids are PNG files"):
         measured(root, "segmentation", script(Plain(), root / "m.pt"), root / "maps")
 

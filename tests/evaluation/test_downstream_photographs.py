@@ -43,6 +43,13 @@ class Brightness(nn.Module):
         return boxes, torch.stack([car, tram, pit]), torch.tensor([1, 2, 1])
 
 
+class Level(nn.Module):
+    """A box with a score of 0.9, as float32 holds it."""
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.tensor([[4.0, 6.0, 20.0, 16.0]]), torch.tensor([0.9]), torch.tensor([1])
+
+
 class Bright(nn.Module):
     """Class 1 where a picture is bright, else 0; surer the farther from grey."""
 
@@ -225,6 +232,26 @@ def test_a_photograph_that_cannot_be_read_is_left_out_and_named(photos, darker, 
     ((dataset, failure),) = found.failures
     assert (dataset, failure.name, found.exit_code) == ("photos", "p0", 1)
     assert "Left out: photos/p0: " in written[0].read_text()
+
+
+def test_a_photograph_whose_label_is_cut_off_is_left_out(photos, darker, script, tmp_path):
+    for name in ("p1", "p2"):
+        save(tmp_path / f"maps/{name}.png", np.eye(SIDE, dtype=np.uint8))
+    path = tmp_path / "maps/p2.png"
+    path.write_bytes(path.read_bytes()[:60])
+    model = script(Bright(), tmp_path / "segmenter.pt")
+    request = asked(photos, darker, "segmentation", model, labels=tmp_path / "maps")
+    found = d.measure_photographs(request)
+    assert [row.images for row in found.rows] == [1, 1]
+    ((_, failure),) = found.failures
+    assert (failure.name, "p2.png: cannot be read as PNG" in failure.reason) == ("p2", True)
+
+
+def test_a_score_of_a_level_reaches_it(photos, darker, script, tmp_path):
+    found = d.measure_photographs(
+        asked(photos, darker, "detection", script(Level(), tmp_path / "level.pt"))
+    )
+    assert found.rows[0].figures["boxes_0.9"] == 2, "one in each photograph"
 
 
 def test_pairs_have_a_page_too(photos, detector):

@@ -3,6 +3,7 @@
 import json
 import math
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from rainkit.errors import PairingError, UsageError
+from rainkit.errors import MethodError, PairingError, UsageError
 from rainkit.evaluation import PROTOCOLS, Comparison, FoldersRequest, evaluate_folders
 from rainkit.evaluation import downstream as d
 from rainkit.evaluation.downstream import DownstreamRequest
@@ -37,6 +38,15 @@ class Counter(nn.Module):
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         return torch.full_like(picture[:, 0], self.calls, dtype=torch.long)
+
+
+class Fussy(Bright):
+    """Fails on pictures with a white corner."""
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        if bool(picture[0, 0, 0, 0] == 1):
+            raise ValueError("a white corner")
+        return (picture.mean(1) > 0.5).long()
 
 
 def write(path: Path, picture: np.ndarray) -> None:
@@ -119,6 +129,26 @@ def test_an_unreadable_picture_is_left_out_of_all_rows(root, request_):
     assert "Left out: pairs/2: " in d.markdown(found)
     assert found.to_data()["failed"][0]["name"] == "2"
     assert found.rows[1].figures["accuracy"] == pytest.approx(22 / 24)
+
+
+def test_a_picture_on_which_the_model_fails_or_without_a_whole_label_is_left_out(
+    script, root, request_
+):
+    picture = bright(14)
+    picture[0, 0] = 255
+    write(root / "pairs/a/2.png", picture)
+    path = root / "maps/3.png"
+    path.write_bytes(path.read_bytes()[:60])
+    request = replace(request_, model=script(Fussy(), root / "fussy.pt"))
+    found = d.measure([compared(root, "a")], request)
+    assert [failure.name for _, failure in found.failures] == ["2", "3"]
+    assert "fussy.pt" in found.failures[0][1].reason
+    assert "3.png: cannot be read as PNG" in found.failures[1][1].reason
+    assert {row.images for row in found.rows} == {1}
+    for i in (1, 3):
+        write(root / f"pairs/a/{i}.png", picture)
+    with pytest.raises(MethodError, match=r"fussy\.pt"):
+        d.measure([compared(root, "a")], request)
 
 
 def test_a_picture_that_one_result_lacks_is_left_out_of_all_rows(root, request_):

@@ -126,6 +126,8 @@ def test_wrong_requests_are_refused(pictures, metrics):
     target = pictures["target"]
     with pytest.raises(UsageError, match="choose from mae"):
         metric("psnr")
+    with pytest.raises(UsageError, match="--metric mae=weights: mae needs no weights"):
+        load_metrics(["mae=weights"])
     with pytest.raises(UsageError, match="gmsd needs the target"):
         metrics["gmsd"].measure(target)
     with pytest.raises(PairingError, match="180x169 against 180x170"):

@@ -47,7 +47,15 @@ def test_ties_among_many_leave_the_test_exact():
     assert found.p == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("count", [8, 40, 200])
+@pytest.mark.parametrize("count", [2, 5, 24])
+def test_the_interval_of_few_pictures_is_students(count):
+    before, after = raised(tuple(np.random.default_rng(count).normal(1, 2, count)))
+    found = paired(before, after)
+    expected = stats.ttest_rel(after, before).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("count", [25, 40, 200])
 def test_interval_and_p_are_those_of_scipy(count):
     generator = np.random.default_rng(count)
     before = generator.normal(30, 3, count)

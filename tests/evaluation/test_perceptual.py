@@ -145,6 +145,14 @@ def test_a_file_that_differs_is_not_loaded(listed):
     assert "is not that of SHA256SUMS" in line
 
 
+def test_a_list_that_is_no_text_is_told(listed):
+    sums = listed / "SHA256SUMS"
+    sums.write_text(sums.read_text(), encoding="utf-16")
+    found, (line,) = load_metrics(["brisque"], weights_dir=listed)
+    assert not found
+    assert "SHA256SUMS: cannot be read as text; save it as UTF-8" in line
+
+
 def test_torchvisions_own_hash_holds_without_a_list(folder):
     (line,) = load_metrics(["lpips"], weights_dir=folder).skipped
     assert "does not begin with 397923af" in line

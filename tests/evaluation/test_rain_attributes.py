@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +120,20 @@ def test_datasets_without_manifests_cannot_be_grouped(made, tmp_path):
         (tmp_path / "light" / side).symlink_to(made / "light" / side)
     with pytest.raises(UsageError, match="--by: none of the datasets has a manifest"):
         score(tmp_path, "light", by=("rate",))
+
+
+def test_an_unreadable_manifest_is_told(made, tmp_path):
+    shutil.copytree(made / "light", tmp_path / "light")
+    (tmp_path / "light/manifest.jsonl").write_text("{}\n")
+    (notice,) = score(tmp_path, "light", by=("rate",)).notices
+    assert "light is not known" in notice
+    assert "manifest.jsonl" in notice
+    assert not score(tmp_path, "light").notices
+
+
+def test_less_rain_than_drizzle_is_not_drizzle(made, tmp_path):
+    shutil.copytree(made / "light", tmp_path / "light")
+    path = tmp_path / "light/manifest.jsonl"
+    path.write_text(re.sub(r'("rate_mm_h": ?)[0-9.]+', r"\g<1>0.05", path.read_text()))
+    (table,) = score(tmp_path, "light", by=("rate",)).groups
+    assert table.rows[0][0] == "trace, less than 0.1 mm/h"

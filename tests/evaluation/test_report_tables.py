@@ -87,6 +87,12 @@ def test_several_datasets_end_in_their_mean_each_counting_alike(result, report):
     assert means[1].cells[0].value == pytest.approx((25.5 + 30.5) / 2)
 
 
+def test_a_dataset_called_mean_is_not_the_mean(result, report):
+    table = summary(report(result("a", 5, "mean", n=2), result("a", 7, n=8)), LABEL)
+    assert table.datasets == ("mean", "set a", "mean over datasets")
+    assert [row.count for row in table.rows if row.dataset == "mean"] == [2, 2]
+
+
 def test_published_rows_are_not_ranked(report):
     row = printed("Set-A", method="JORDER", psnr="99.0125", ssim="0.990", note="RGB")
     table = summary(report(published=(row, printed("set b", psnr="88.0"))), LABEL)

@@ -8,6 +8,7 @@ import pytest
 
 from rainkit.errors import ImageError, PairingError
 from rainkit.evaluation import PROTOCOLS, PairArrays, Score, Scores, Summary, score
+from rainkit.evaluation.scores import excluded_notices
 
 PRENET = PROTOCOLS["prenet"]
 
@@ -104,3 +105,16 @@ def test_without_input_there_are_no_gains():
     assert row.psnr_gain is None
     assert not scores.has_input
     assert set(scores.to_data()["summary"]) == {"psnr", "ssim"}
+
+
+def test_perfect_figures_of_a_metric_are_told_from_undefined_ones():
+    rows = tuple(
+        Score(name=str(i), width=9, height=9, psnr=30, ssim=0.9, extras=(("tone_psnr", figure),))
+        for i, figure in enumerate((math.inf, math.inf, math.nan, 40.0))
+    )
+    assert excluded_notices([Scores(dataset="d", protocol=PRENET, rows=rows)]) == (
+        "d: 1 picture is without tone_psnr, and left out of its mean",
+        "d: tone_psnr of 2 pictures is infinite, and left out of its mean",
+    )
+    (alone,) = excluded_notices([Scores(dataset="d", protocol=PRENET, rows=rows[:1])])
+    assert alone == "d: tone_psnr of 1 picture is infinite"

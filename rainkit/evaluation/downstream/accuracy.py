@@ -69,7 +69,7 @@ def detections(answer: Any, model: str) -> Detections:
 
     The answer consists of boxes, scores and labels, as a tuple in this order or a dict. It may also
     be what torchvision's detectors return: a list of one such dict, or a tuple of losses and such a
-    list.
+    list. Boxes without area are left out, as they are of labels.
 
     Raises:
         MethodError: the answer is something else; the message names ``model``.
@@ -95,7 +95,8 @@ def detections(answer: Any, model: str) -> Detections:
     corners, values = (each.detach().cpu().double().numpy() for each in (boxes, scores))
     if not (np.isfinite(corners).all() and np.isfinite(values).all()):
         raise MethodError(f"--model {model}: gives boxes or scores that are nan or infinite")
-    return Detections(corners, values, labels.cpu().numpy().astype(np.int64))
+    kept = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    return Detections(corners[kept], values[kept], labels.cpu().numpy().astype(np.int64)[kept])
 
 
 def certain(found: Detections) -> Boxes:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from rainkit.errors import (
     described,
 )
 from rainkit.evaluation.downstream import accuracy, models
-from rainkit.evaluation.downstream.labels import Labels, Wanted, read_boxes, read_maps
+from rainkit.evaluation.downstream.labels import Boxes, Labels, Wanted, read_boxes, read_maps
 from rainkit.evaluation.downstream.page import Looked, Page, Sheet, Sheets, page
 from rainkit.evaluation.scores import Advance, Comparison, Failure, versions
 from rainkit.images import RGB8
@@ -378,7 +378,8 @@ def measure(
     """Run the model on the input, on each result and on the clean pictures, and compare.
 
     The model runs on every file once, whatever the number of comparisons that share it. If a file
-    of a picture cannot be read, the picture is left out of all rows of its dataset.
+    or the labels of a picture cannot be read, or the model fails on it, the picture is left out of
+    all rows of its dataset.
 
     Args:
         comparisons: results with the files of their restored pictures.
@@ -388,8 +389,9 @@ def measure(
     Raises:
         UsageError: as in :func:`check`, or the restored pictures of a comparison were not kept.
         PairingError: a picture has no labels, or labels of another size.
-        MethodError: the model fails, or its answer is not that of the task.
-        WeightsError, DatasetError: as in :func:`check`.
+        MethodError: for no picture the model gives an answer of the task.
+        DatasetError: as in :func:`check`, or the labels of no picture can be read.
+        WeightsError: as in :func:`check`.
     """
     datasets, failures = _grouped(comparisons)
     model, labels = prepared(request)
@@ -401,8 +403,9 @@ def measure(
         (stored for files in every for stored in files.values()),
     )
     done = 0
+    fault: MethodError | DatasetError | None = None
     rows: list[Row] = []
-    notices: list[str] = []
+    notices: list[str] = list(labels.notices) if labels is not None else []
     versions_of_each = max((len(files) for files in every), default=0)
     sheets = Sheets(
         class_names(model, labels, request), len(every), versions_of_each, request.ignore
@@ -414,15 +417,17 @@ def measure(
         for name, files in pictures.items():
             try:
                 found = {key: seen(stored) for key, stored in files.items()}
-            except (UsageError, MethodError):  # of the model, for every picture
-                raise
-            except Exception as error:  # whatever it is, the others can be measured
-                failures.append((dataset, Failure(name, described(error))))
-            else:
                 if labels is None:
                     truth = task.believe(found[_CLEAN])
                 else:
-                    truth = labels.read(truths[dataset, name])
+                    truth = _truth(labels, truths[dataset, name], files)
+            except UsageError:
+                raise
+            except Exception as error:  # whatever it is, the others can be measured
+                if fault is None and isinstance(error, MethodError | DatasetError):
+                    fault = error
+                failures.append((dataset, Failure(name, described(error))))
+            else:
                 _add(tallies, truth, found, f"{dataset}/{name}")
                 count += 1
                 if request.report and not sheets.full:
@@ -436,6 +441,8 @@ def measure(
                 advance(done, len(every))
         rows += _rows(dataset, count, {key: tally.figures() for key, tally in tallies.items()})
         notices += _notices(request, [row for row in rows if row.dataset == dataset])
+    if fault is not None and not any(row.images for row in rows):
+        raise fault
     if labels is None:
         notices.insert(0, _agreement(request.task))
     return Downstream(
@@ -578,9 +585,36 @@ def _wanted(dataset: str, name: str, files: Files) -> Wanted:
             size = files[_CLEAN].size()
     return Wanted(
         shown=f"{dataset}/{name}",
+        dataset=dataset,
         names=(f"{dataset}/{name}", name, *(each.member or each.path.name for each in stored)),
         size=size,
     )
+
+
+def _truth(labels: Labels[Any], number: int, files: Files) -> Any:
+    """Return what is true in a picture; if it is a crop, the labels are cropped with it.
+
+    Labels that do not tell their size are those of the whole clean picture.
+
+    Raises:
+        DatasetError: the label cannot be read, or is for a picture of another size.
+    """
+    truth = labels.read(number)
+    crops = [files[key] for key in (_CLEAN, _INPUT) if key in files and files[key].crop]
+    size = labels.size(number)
+    for stored in crops:
+        if stored.crop and size in (None, replace(stored, crop=None).size()):
+            top, left, height, width = stored.crop
+            if isinstance(truth, Boxes):
+                return truth.cropped(stored.crop)
+            return truth[top : top + height, left : left + width]
+    if crops and size is not None and size != crops[0].size():
+        (w, h), (pw, ph) = size, crops[0].size()
+        raise DatasetError(
+            f"--labels {labels.path}: {labels.names[number]} is for {w}x{h} px, but the picture"
+            f" is cropped to {pw}x{ph}"
+        )
+    return truth
 
 
 def _add(tallies: Mapping[Key, Tally], truth: Any, found: Mapping[Key, Any], shown: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rainkit.choices import nearest
 from rainkit.datasets.pairing import listed
 from rainkit.errors import DatasetError, PairingError, UsageError
 from rainkit.images import SUFFIXES
@@ -54,6 +56,14 @@ class Boxes:
             np.array([each[2] for each in kept], np.bool_),
         )
 
+    def cropped(self, crop: tuple[int, int, int, int]) -> Boxes:
+        """Return the boxes of a part of the picture: its top, left, height and width."""
+        top, left, height, width = crop
+        corners = np.clip(
+            self.corners - (left, top, left, top), 0, (width, height, width, height)
+        ).tolist()
+        return Boxes.of(zip(corners, self.classes.tolist(), self.ignored.tolist(), strict=True))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
@@ -61,11 +71,13 @@ class Wanted:
 
     Attributes:
         shown: its name in messages.
+        dataset: name of its dataset.
         names: names that its labels may have, the most certain first.
         size: width and height in pixels; None if it cannot be compared.
     """
 
     shown: str
+    dataset: str
     names: tuple[str, ...]
     size: tuple[int, int] | None = None
 
@@ -81,6 +93,7 @@ class Labels(Generic[Truth]):
             are not known.
         read: returns a label by its number.
         classes: names of classes by their ids, if the labels tell.
+        notices: what a reader of the figures must know of the labels.
     """
 
     path: Path
@@ -88,13 +101,13 @@ class Labels(Generic[Truth]):
     size: Callable[[int], tuple[int, int] | None]
     read: Callable[[int], Truth]
     classes: Mapping[int, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def find(self, pictures: Sequence[Wanted]) -> tuple[int, ...]:
         """Return the number of each picture's label; labels of other pictures are passed over.
 
         Raises:
             PairingError: a picture has no label, more than one, or one for another size.
-            DatasetError: a label cannot be read.
         """
         found = self.find_some(pictures)
         without = [p.shown for p, number in zip(pictures, found, strict=True) if number is None]
@@ -108,15 +121,18 @@ class Labels(Generic[Truth]):
     def find_some(self, pictures: Sequence[Wanted]) -> tuple[int | None, ...]:
         """Return the number of each picture's label, or None for a picture without one.
 
+        A label whose path begins with the name of one dataset is not one of another dataset.
+
         Raises:
             PairingError: a picture has more than one label, or one for another size.
-            DatasetError: a label cannot be read.
         """
         tables: list[dict[str, list[int]]] = [defaultdict(list), defaultdict(list)]
         for number, name in enumerate(self.names):
             for table, key in zip(tables, _keys(name), strict=True):
                 table[key].append(number)
-        hits = [self._hits(picture, tables) for picture in pictures]
+        datasets = {picture.dataset for picture in pictures}
+        homes = [_home(name, datasets) for name in self.names]
+        hits = [self._hits(picture, tables, homes) for picture in pictures]
         for picture, hit in zip(pictures, hits, strict=True):
             if not hit:
                 continue
@@ -126,7 +142,9 @@ class Labels(Generic[Truth]):
                     f"--labels {self.path}: {picture.shown} may be any of {several}; name labels"
                     " DATASET/PICTURE"
                 )
-            size = self.size(hit[0])
+            size = None
+            with suppress(DatasetError):  # reported when the label is read
+                size = self.size(hit[0])
             if None not in (size, picture.size) and size != picture.size:
                 (w, h), (pw, ph) = size or (0, 0), picture.size or (0, 0)
                 raise PairingError(
@@ -135,11 +153,18 @@ class Labels(Generic[Truth]):
                 )
         return tuple(hit[0] if hit else None for hit in hits)
 
-    def _hits(self, picture: Wanted, tables: Sequence[dict[str, list[int]]]) -> list[int]:
-        for part, table in enumerate(tables):  # paths come before bare names
-            for name in picture.names:
-                if (key := _keys(name)[part]) in table:
-                    return table[key]
+    @staticmethod
+    def _hits(
+        picture: Wanted, tables: Sequence[dict[str, list[int]]], homes: Sequence[str | None]
+    ) -> list[int]:
+        paths, bare = tables
+        for name in picture.names:
+            if (key := _keys(name)[0]) in paths:
+                return paths[key]
+        for name in picture.names:
+            found = bare.get(_keys(name)[1], [])
+            if own := [each for each in found if homes[each] in (None, picture.dataset)]:
+                return own
         return []
 
 
@@ -200,6 +225,12 @@ def _keys(name: str) -> tuple[str, str]:
     return bare.as_posix(), bare.name
 
 
+def _home(name: str, datasets: Iterable[str]) -> str | None:
+    """Return the dataset with whose name a label's path begins; None if there is none."""
+    found = (each for each in datasets if name.startswith(f"{each}/"))
+    return max(found, key=len, default=None)
+
+
 def _kitti(folder: Path, ids: dict[str, int]) -> Labels[Boxes]:
     names = _files(folder, ".txt", "KITTI files, one per picture")
     if not ids:
@@ -219,19 +250,20 @@ def _kitti(folder: Path, ids: dict[str, int]) -> Labels[Boxes]:
                 if kind in ids or kind == _DONT_CARE
             )
         )
-    _refuse_strangers(folder, ids, found - {_DONT_CARE})
     return Labels(
         path=folder,
         names=names,
         size=lambda _: None,
         read=all_boxes.__getitem__,
         classes={number: name for name, number in ids.items()},
+        notices=_strangers(folder, ids, found - {_DONT_CARE}),
     )
 
 
 def _kitti_rows(path: Path) -> Iterable[tuple[str, list[float]]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Notepad's mark at the start would be a part of the first class.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as text") from error
     for number, line in enumerate(lines, 1):
@@ -251,39 +283,57 @@ def _kitti_rows(path: Path) -> Iterable[tuple[str, list[float]]]:
 
 def _coco(path: Path, ids: dict[str, int]) -> Labels[Boxes]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DatasetError(f"--labels {path}: cannot be read as JSON ({error})") from error
     try:
-        categories = {each["id"]: each.get("name", "") for each in content["categories"]}
+        categories = {each["id"]: str(each.get("name") or "") for each in content["categories"]}
+        named = {n: name for name, n in ids.items()} if ids else _named(categories)
         pictures = [(each["id"], str(each["file_name"]), _side(each)) for each in content["images"]]
         boxes: dict[Any, list[tuple[Sequence[float], int, bool]]] = {i: [] for i, _, _ in pictures}
-        for each in content["annotations"]:
+        for place, each in enumerate(content["annotations"]):
             category = each["category_id"]
-            own = ids.get(categories[category]) if ids else int(category)
+            own = ids.get(categories[category]) if ids else _class_id(category)
             if own is not None:
                 x, y, width, height = map(float, each["bbox"])
                 box = (x, y, x + width, y + height)
+                if not np.isfinite(box).all() or width < 0 or height < 0:
+                    raise DatasetError(
+                        f"--labels {path}: annotation {each.get('id', place)} has the bbox"
+                        f" {each['bbox']}; it must be left, top, width and height in pixels, not"
+                        " negative or infinite sizes"
+                    )
                 boxes[each["image_id"]].append((box, own, bool(each.get("iscrowd", 0))))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DatasetError(
             f"--labels {path}: is not a COCO file, which lists images (id, file_name), categories"
             " (id, name) and annotations (image_id, category_id, bbox)"
             f" ({type(error).__name__}: {error})"
         ) from error
-    if ids:
-        _refuse_strangers(path, ids, set(categories.values()))
     return Labels(
         path=path,
         names=tuple(name for _, name, _ in pictures),
         size=lambda number: pictures[number][2],
         read=lambda number: Boxes.of(boxes[pictures[number][0]]),
-        classes={n: name for name, n in ids.items()} if ids else _named(categories),
+        classes=named,
+        notices=_strangers(path, ids, set(categories.values()) - {""}) if ids else (),
     )
 
 
 def _named(categories: Mapping[Any, Any]) -> dict[int, str]:
-    return {int(number): str(name) for number, name in categories.items() if name}
+    return {_class_id(number): name for number, name in categories.items() if name}
+
+
+def _class_id(number: Any) -> int:
+    """Return a category's id as that of a class, which is a small number from 0 on.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = int(number)
+    if not 0 <= found < 1 << 31:
+        raise ValueError(f"the category id {number} is not one of a class")
+    return found
 
 
 def _side(picture: Any) -> tuple[int, int] | None:
@@ -292,13 +342,24 @@ def _side(picture: Any) -> tuple[int, int] | None:
     return int(picture["width"]), int(picture["height"])
 
 
-def _refuse_strangers(path: Path, ids: dict[str, int], found: set[str]) -> None:
-    """Refuse names of which the labels have none: every detection would be wrong."""
+def _strangers(path: Path, ids: dict[str, int], found: set[str]) -> tuple[str, ...]:
+    """Return a line about names that the labels do not have, with the nearest that they have.
+
+    Raises:
+        UsageError: the labels have none of the names: every detection would be wrong.
+    """
     if not found & ids.keys():
         raise UsageError(
             f"--class {', '.join(ids)}: {path} has none of these classes, but"
             f" {listed(sorted(found)) or 'no classes'}"
         )
+    if not (lacking := [name for name in ids if name not in found]):
+        return ()
+    folded = {name.casefold(): name for name in sorted(found - ids.keys())}
+    near = {name: nearest(name, folded) for name in lacking}
+    hints = [f"{folded[like]} for {name}" for name, like in near.items() if like is not None]
+    meant = f"; the nearest that it has: {listed(hints)}" if hints else ""
+    return (f"--class {listed(lacking)}: {path} has no such class{meant}",)
 
 
 def _map_image(path: Path) -> Image.Image:

@@ -155,7 +155,8 @@ def measure_photographs(request: PhotographsRequest, advance: Advance | None = N
     """Derain photographs, run the model on them before and after, and compare its answers.
 
     Model and labels are loaded before anything is derained. A photograph that cannot be read or
-    derained is left out of all rows. Derained pictures are kept, and used again the next time.
+    derained, on which the model fails, or whose labels cannot be read, is left out of all rows.
+    Derained pictures are kept, and used again the next time.
 
     Args:
         request: the photographs, the methods and the model.
@@ -193,13 +194,13 @@ def measure_photographs(request: PhotographsRequest, advance: Advance | None = N
             shown = f"{dataset}/{photograph.name}"
             try:
                 answers = {name: looks(stored) for name, stored in files[photograph].items()}
+                truth = looks.truth(truths.get(photograph))
             except UsageError:
                 raise
             except Exception as error:  # whatever it is, the others can be measured
                 failed[photograph] = described(error)
                 progress.tick()
                 continue
-            truth = looks.truth(truths.get(photograph))
             labelled += truth is not None
             for name, tally in tallies.items():
                 try:
@@ -227,7 +228,11 @@ def measure_photographs(request: PhotographsRequest, advance: Advance | None = N
         shown=_shown(request.model.task, with_labels=labels is not None),
         meaning=_meaning(request.model.task, with_labels=labels is not None),
         failures=tuple((each.dataset, Failure(each.name, why)) for each, why in failed.items()),
-        notices=(*request.notices, *_notices(labels, labelled, measured)),
+        notices=(
+            *request.notices,
+            *(labels.notices if labels is not None else ()),
+            *_notices(labels, labelled, measured),
+        ),
         about=benefit.about(request.model) | {"methods": made},
         sheets=sheets.made,
         left_out=measured - len(sheets.made),
@@ -334,7 +339,9 @@ class _Boxes:
     def figures(self) -> dict[str, float]:
         scores = np.concatenate(self.scores) if self.scores else np.zeros(0)
         certain = scores[scores >= accuracy.CERTAIN]
-        found = {f"boxes_{level}": float((scores >= level).sum()) for level in _LEVELS}
+        # Models give float32, in which 0.9 is less than 0.9 in float64.
+        single = scores.astype(np.float32)
+        found = {f"boxes_{n}": float((single >= np.float32(n)).sum()) for n in _LEVELS}
         found["score"] = float(certain.mean()) if certain.size else math.nan
         if not self.is_input:
             same, boxes = len(self.gains), self.before + len(certain)
@@ -393,7 +400,10 @@ def _wanted(photograph: Photograph) -> Wanted:
         size = photograph.rainy.size()
     named = f"{photograph.dataset}/{photograph.name}"
     return Wanted(
-        shown=named, names=(named, photograph.name, photograph.rainy.path.name), size=size
+        shown=named,
+        dataset=photograph.dataset,
+        names=(named, photograph.name, photograph.rainy.path.name),
+        size=size,
     )
 
 

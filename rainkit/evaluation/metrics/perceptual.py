@@ -221,8 +221,16 @@ def _load(path: Path) -> Any:
 
 
 def _listed(sums: Path) -> dict[str, str]:
-    """Return names and hashes of ``sha256sum``'s output; empty if there is no such file."""
+    """Return names and hashes of ``sha256sum``'s output; empty if there is no such file.
+
+    Raises:
+        WeightsError: it cannot be read as text.
+    """
     if not sums.is_file():
         return {}
-    lines = (line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8").splitlines())
+    try:
+        text = sums.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise WeightsError(f"{sums}: cannot be read as text; save it as UTF-8") from error
+    lines = (line.split(maxsplit=1) for line in text.splitlines())
     return {line[1].removeprefix("*"): line[0].lower() for line in lines if len(line) == 2}

@@ -170,13 +170,15 @@ def load_metrics(
         have: pictures that there will be beside the restored ones.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: an unknown name, or a folder for a metric without weights.
     """
     there = set(have)
     found, skipped = [], []
     folders: dict[str, Path | None] = {}
     for text in names:
         name, given, folder = text.partition("=")
+        if given and not metric(name).weights:
+            raise UsageError(f"--metric {text}: {name} needs no weights; write --metric {name}")
         folders.setdefault(name, Path(folder) if given else weights_dir)
     for each, place in [(metric(name), place) for name, place in folders.items()]:
         if lacking := [need for need in each.needs if need not in there]:

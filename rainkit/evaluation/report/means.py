@@ -114,7 +114,9 @@ def summary(report: EvalReport, protocol: str) -> SummaryTable:
             notes.append(f"{dataset}: the methods were not scored on the same pictures")
         groups.append(_summary_rows(own, columns))
     if len(groups) > 1:
-        groups.append(_means(groups, columns))
+        # A dataset may be called so, too.
+        taken = any(each.dataset == MEAN for each in results)
+        groups.append(_means(groups, columns, f"{MEAN} over datasets" if taken else MEAN))
     rows: list[SummaryRow] = []
     for group in groups:
         rows += marked(group, columns)
@@ -178,7 +180,9 @@ def _summary_rows(results: Sequence[EvalResult], columns: Sequence[Column]) -> l
     return rows
 
 
-def _means(groups: Sequence[Sequence[SummaryRow]], columns: Sequence[Column]) -> list[SummaryRow]:
+def _means(
+    groups: Sequence[Sequence[SummaryRow]], columns: Sequence[Column], name: str
+) -> list[SummaryRow]:
     """Return the means over datasets, of methods that were measured on every dataset."""
     methods = dict.fromkeys((row.method, row.kind) for group in groups for row in group)
     means = []
@@ -189,7 +193,7 @@ def _means(groups: Sequence[Sequence[SummaryRow]], columns: Sequence[Column]) ->
                 None if any(cell.value is None for cell in cells) else mean(c.value for c in cells)
                 for cells in zip(*(row.cells for row in own), strict=True)
             ]
-            means.append(_row(method, MEAN, kind, columns, values))
+            means.append(_row(method, name, kind, columns, values))
     return means
 
 
