@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -344,7 +345,11 @@ def _rewrite(key: str, line: str | None) -> None:
         after |= tomllib.loads(line)
     if _parsed(text) != after:  # such as a value of several lines, which a hand must have written
         raise UsageError(f"{path}: {key} cannot be changed there; edit the file by hand")
-    write_text(path, text, overwrite=True)
+    real = path.resolve()  # a link, as of people who keep their settings elsewhere, stays one
+    mode = stat.S_IMODE(real.stat().st_mode) if real.exists() else None
+    write_text(real, text, overwrite=True)
+    if mode is not None:
+        real.chmod(mode)
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
@@ -368,9 +373,9 @@ def _read(path: Path, *, strict: bool = True) -> dict[str, Any]:
         if key not in KEYS:
             near = nearest(key, KEYS)
             hint = f"did you mean {near}?" if near else f"there are {', '.join(KEYS)};"
-            raise UsageError(
-                f"{path}: {key}: no such setting; {hint} `rainkit config unset {key}` removes it"
-            )
+            table = isinstance(content[key], dict)
+            remedy = "remove that table" if table else f"`rainkit config unset {key}` removes it"
+            raise UsageError(f"{path}: {key}: no such setting; {hint} {remedy}")
     return content
 
 

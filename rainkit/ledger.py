@@ -85,8 +85,8 @@ class Ledger(Generic[Entry]):
     ) -> Ledger[Entry]:
         """Open the ledger of a run, or begin it.
 
-        A last line that was cut off by a kill is removed, and so is everything from the first
-        damaged line on: that work is done again.
+        A last line that was cut off by a kill is removed. Other damaged lines are passed over: that
+        work is done again. A file whose first line is damaged is put aside under another name.
 
         Args:
             path: the file; its folder is made if it is missing.
@@ -101,7 +101,8 @@ class Ledger(Generic[Entry]):
             other: the message if the ledger there is of other settings and ``restart`` is False.
 
         Raises:
-            UsageError: another process is writing the ledger, or it is of other settings.
+            UsageError: another process is writing the ledger, or it is of other settings, or of a
+                version that this rainkit does not know.
             FileError: the file cannot be opened or written.
         """
         settings = _plain(settings)
@@ -112,7 +113,15 @@ class Ledger(Generic[Entry]):
             raise _failed(path, error) from error
         try:
             file.seek(0)
-            held, size = _parse(BytesIO(file.readall()), decode)
+            held, size, version = _parse(content := BytesIO(file.readall()), decode)
+            if version not in (None, _VERSION):
+                raise UsageError(
+                    f"{path}: is a record of version {version!r}, and this rainkit knows "
+                    f"{_VERSION}; use the rainkit that wrote it, or move the file away"
+                )
+            if held is None and content.getvalue().count(b"\n") > 1:
+                aside = path.with_name(f"{path.name}.damaged")
+                aside.write_bytes(content.getvalue())
             if held is not None and held.is_of(settings):
                 file.truncate(size)
                 return cls(path, file, dict(held.about), dict(held.done), encode)
@@ -197,6 +206,9 @@ class Ledger(Generic[Entry]):
     def _append(self, data: dict[str, Any]) -> None:
         line = json.dumps(data, allow_nan=False).encode() + b"\n"
         try:
+            # Else the next run would not know what this one has made.
+            if not os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             if self._file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
@@ -234,23 +246,31 @@ def _failed(path: Path, error: OSError) -> FileError:
     return FileError(f"{path}: cannot be written ({system_reason(error)})")
 
 
-def _parse(file: BinaryIO, decode: Callable[[Any], Entry]) -> tuple[Held[Entry] | None, int]:
-    """Read up to the first damaged line; return what was read, and how many bytes that is."""
+def _parse(
+    file: BinaryIO, decode: Callable[[Any], Entry]
+) -> tuple[Held[Entry] | None, int, int | None]:
+    """Return what the whole lines say, how many bytes these are, and the version of the file.
+
+    The version is None if the first line is damaged.
+    """
     head: dict[str, Any] | None = None
     done: dict[str, Entry] = {}
     size = 0
     for line in file:
+        if not line.endswith(b"\n"):
+            break
         try:
-            if not line.endswith(b"\n"):
-                break
             data = json.loads(line)
             if head is None:
                 if data["ledger"] != _VERSION:
-                    return None, 0
+                    return None, 0, data["ledger"]
                 head = {"settings": data["settings"], "about": dict(data["about"])}
             else:
                 done[str(data["key"])] = decode(data["entry"])
-        except (ValueError, KeyError, TypeError, RainkitError):
-            break
+        except (ValueError, KeyError, TypeError, RecursionError, RainkitError):
+            if head is None:
+                break
         size += len(line)
-    return (None, 0) if head is None else (Held(head["settings"], head["about"], done), size)
+    if head is None:
+        return None, 0, None
+    return Held(head["settings"], head["about"], done), size, _VERSION

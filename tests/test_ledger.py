@@ -71,12 +71,30 @@ def _strict(data: Any) -> Any:
 @pytest.mark.parametrize(
     "damage", [b"\0" * 40, b"{}\n", b"[]\n", b'{"key": "b", "entry": {}}\n', b"\xff\n"]
 )
-def test_everything_from_a_damaged_line_on_is_cut_off(path: Path, damage: bytes) -> None:
+def test_a_damaged_line_hides_no_other(path: Path, damage: bytes) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join((*lines[:2], damage, lines[2])))
+    path.write_bytes(b"".join((*lines[:2], damage.rstrip() + b"\n", lines[2], b'{"key": "c"')))
     with Ledger[Any].open(path, settings=SETTINGS, decode=_strict) as ledger:
-        assert list(ledger.entries) == ["a"]
-    assert path.read_bytes() == b"".join(lines[:2])
+        assert list(ledger.entries) == ["a", "b"]
+        ledger.record("d", {"files": []})
+    with Ledger[Any].open(path, settings=SETTINGS, decode=_strict) as ledger:
+        assert list(ledger.entries) == ["a", "b", "d"], "half a line at the end is cut off"
+
+
+def test_a_record_whose_first_line_is_damaged_is_put_aside(path: Path) -> None:
+    before = b"\xff" + path.read_bytes()
+    path.write_bytes(before)
+    with Ledger[Any].open(path, settings=SETTINGS) as ledger:
+        assert not ledger.entries
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the system keeps open files where they are")
+def test_a_record_that_somebody_removed_is_not_written_on(path: Path) -> None:
+    with Ledger[Any].open(path, settings=SETTINGS) as ledger:
+        path.rename(path.with_name("elsewhere"))
+        with pytest.raises(FileError, match=r"ledger\.jsonl: cannot be written"):
+            ledger.record("c", {"files": []})
 
 
 def test_other_settings_are_refused_or_replaced(path: Path) -> None:
@@ -99,12 +117,14 @@ def test_other_settings_are_refused_or_replaced(path: Path) -> None:
         pass
 
 
-def test_a_ledger_of_another_version_begins_anew(path: Path) -> None:
+def test_a_ledger_of_another_version_is_kept(path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     head = json.loads(lines[0]) | {"ledger": 99}
-    path.write_bytes(json.dumps(head).encode() + b"\n" + lines[1])
-    with Ledger[Any].open(path, settings=SETTINGS) as ledger:
-        assert not ledger.entries
+    content = json.dumps(head).encode() + b"\n" + lines[1]
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="record of version 99, and this rainkit knows 1"):
+        Ledger[Any].open(path, settings=SETTINGS)
+    assert path.read_bytes() == content
 
 
 def test_one_process_at_a_time(path: Path) -> None:

@@ -18,7 +18,7 @@ from rainkit import images
 from rainkit.datasets.duplicates import common_names, find_clean, hash_images, near_hashes
 from rainkit.datasets.image_ref import ImageRef
 from rainkit.datasets.manifest import MANIFEST
-from rainkit.datasets.output_folder import read_json
+from rainkit.datasets.output_folder import names_in, read_json
 from rainkit.datasets.pairs import PairFiles, find_pairs
 from rainkit.datasets.phash import LIMIT, pixel_hash
 from rainkit.datasets.sampling_spec import SampledFolder, choose
@@ -40,6 +40,7 @@ __all__ = [
     "take_pair",
 ]
 
+_SIDES = ("input", "target")
 _RECORD = "mix.json"
 """Name of the file that says what a merged dataset was made of."""
 
@@ -356,11 +357,11 @@ def _open_ledger(
     are deleted at the end.
     """
     files = {name for each in chosen for name in (each.input, each.target)}
-    files |= {pair[side] for pair in _pairs_in_record(out) for side in ("input", "target")}
+    files |= {pair[side] for pair in _pairs_in_record(out) for side in _SIDES}
     ledger = Ledger[PairHashes].open(
         out / _UNFINISHED,
         settings=_settings(about, chosen),
-        about=lambda held: {"files": sorted(files.union(held.about["files"] if held else ()))},
+        about=lambda held: {"files": sorted(files.union(names_in(held, "files")))},
         decode=lambda hashes: (str(hashes[0]), str(hashes[1])),
         restart=True,
         writer="rainkit data merge",
@@ -378,7 +379,9 @@ def _settings(about: Mapping[str, Any], chosen: Sequence[ChosenPair]) -> str:
 def _pairs_in_record(out: Path) -> list[Mapping[str, str]]:
     """Return the pairs that ``mix.json`` lists."""
     held = read_json(out / _RECORD)
-    return list(held.get("pairs", [])) if isinstance(held, dict) else []
+    pairs = held.get("pairs") if isinstance(held, dict) else None
+    known = [each for each in pairs if isinstance(each, dict)] if isinstance(pairs, list) else []
+    return [each for each in known if all(isinstance(each.get(s), str) for s in _SIDES)]
 
 
 def take_pair(out: Path, copy: bool, chosen: ChosenPair) -> PairHashes | str:

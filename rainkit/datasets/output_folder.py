@@ -26,6 +26,7 @@ __all__ = [
     "journal_files",
     "journal_path",
     "manifest_path",
+    "names_in",
     "open_journal",
     "read_json",
     "remove_former",
@@ -205,7 +206,13 @@ def journal_files(path: Path) -> tuple[str, ...]:
 
 def _files(held: Held[Any]) -> tuple[str, ...]:
     made = (name for records in held.done.values() for each in records for name in each.files)
-    return tuple(dict.fromkeys((*held.about.get("former", ()), *made)))
+    return tuple(dict.fromkeys((*names_in(held, "former"), *made)))
+
+
+def names_in(held: Held[Any] | None, key: str) -> list[str]:
+    """Return the names of files that a journal notes about its run; none if they are damaged."""
+    names = None if held is None else held.about.get(key)
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def remove_former(

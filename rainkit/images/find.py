@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rainkit.errors import UsageError
-from rainkit.files import counted, expanded, natural
+from rainkit.files import counted, expanded, natural, system_reason
 from rainkit.images import heif
 
 __all__ = ["SUFFIXES", "VIDEO_SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
@@ -150,7 +150,7 @@ def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
 
 
 def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str, ...]:
-    """Return a line for what :func:`find` leaves out of folders, and for links it cannot follow.
+    """Return a line for what :func:`find` leaves out of folders, and for what it cannot follow.
 
     Such a line is ``5 files passed over (4 HEIC, 1 MOV)``. Hidden files, and files that nobody
     takes for pictures, such as text, are not mentioned.
@@ -162,12 +162,14 @@ def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str
     taken = SUFFIXES | (_VIDEOS if videos else frozenset())
     passed: Counter[str] = Counter()
     loops: list[Path] = []
+    refused: list[str] = []
     for folder in dict.fromkeys(expanded(each) for each in inputs if each != ""):
         if folder.is_dir():
             walked = _walk(folder)
             suffixes = (path.suffix.lower() for path in walked.files)
             passed.update(s for s in suffixes if s and s not in taken | _COMPANIONS)
             loops += walked.loops
+            refused += walked.refused
     lines = []
     if passed:
         kinds = [(suffix[1:].upper(), count) for suffix, count in passed.most_common()]
@@ -183,15 +185,19 @@ def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str
         line = f"{counted(passed.total(), 'file')} passed over ({only})"
         lines.append(line + "".join(remedies))
     lines += [f"{path}: not followed, since it links to a folder that holds it" for path in loops]
-    return tuple(lines)
+    return (*lines, *refused)
 
 
 @dataclass(frozen=True, slots=True)
 class _Walked:
-    """All files in and below a folder that are not hidden, and links that lead to a loop."""
+    """All files in and below a folder that are not hidden, and links that lead to a loop.
+
+    ``refused`` are lines about folders that cannot be listed.
+    """
 
     files: list[Path]
     loops: list[Path]
+    refused: list[str]
 
 
 def _walk(folder: Path) -> _Walked:
@@ -199,12 +205,15 @@ def _walk(folder: Path) -> _Walked:
 
     A link to a folder that is found without it, or by another link, adds nothing.
     """
-    walked = _Walked([], [])
+    walked = _Walked([], [], [])
     seen: set[str] = set()
     links: list[Path] = []
 
+    def refused(error: OSError) -> None:
+        walked.refused.append(f"{error.filename}: cannot be listed ({system_reason(error)})")
+
     def search(top: Path) -> None:
-        for parent, folders, names in os.walk(top):
+        for parent, folders, names in os.walk(top, onerror=refused):
             seen.add(os.path.realpath(parent))
             folders[:] = sorted((f for f in folders if not f.startswith(".")), key=natural)
             links.extend(path for f in folders if (path := Path(parent, f)).is_symlink())

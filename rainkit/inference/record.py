@@ -66,35 +66,41 @@ def compared(plan: Plan, settings: Mapping[str, Any]) -> Plan:
     def one(job: Job) -> Job:
         if job.piped:
             return job
-        entry = read(job.home).get(job.key)
+        entries = read(job.home).get(job.key, [])
+        newest = entries[0] if entries else None
         if job.other is not None:
             return dataclasses.replace(job, exists=True)
         if not job.made:
-            failed = isinstance(entry, dict) and entry.get("status") == "failed"
+            failed = newest is not None and newest.get("status") == "failed"
             return dataclasses.replace(job, failed=failed)
-        reason = _difference(job, entry, settings)
-        if reason:
-            return dataclasses.replace(job, exists=True, other=reason)
+        # The clocks of machines that share a folder differ: what fits the file is what made it.
+        reasons = [_difference(job, each, settings) for each in entries or [None]]
+        if None not in reasons:
+            return dataclasses.replace(job, exists=True, other=reasons[0])
+        entry = entries[reasons.index(None)]
         there = job.exists and all(job.part(name).exists() for name in _parts(job, entry))
         return dataclasses.replace(job, exists=there)
 
     return dataclasses.replace(plan, jobs=tuple(map(one, plan.jobs)))
 
 
-def _entries(home: Path) -> dict[str, Any]:
-    """Return the newest entries of all records in a folder, with their settings written out."""
-    found: dict[str, Any] = {}
+def _entries(home: Path) -> dict[str, list[Any]]:
+    """Return the entries of all records in a folder, with their settings written out.
+
+    Of one output, that which was written last by the clock of its machine comes first.
+    """
+    found: dict[str, list[Any]] = {}
     for path in (home / _RECORD, *sorted(home.glob(_SHARDS))):
         held = Ledger[Any].read(path)
         done = {} if held is None else held.done
         for key, entry in done.items():
             if key.startswith(_SETTINGS) or not isinstance(entry, dict):
                 continue
-            other = found.get(key)
-            if other is None or str(entry.get("time", "")) >= str(other.get("time", "")):
-                named = entry.get("settings")
-                known = done.get(f"{_SETTINGS}{named}") if isinstance(named, str) else named
-                found[key] = {**entry, "settings": known}
+            named = entry.get("settings")
+            known = done.get(f"{_SETTINGS}{named}") if isinstance(named, str) else named
+            found.setdefault(key, []).insert(0, {**entry, "settings": known})
+    for entries in found.values():
+        entries.sort(key=lambda entry: str(entry.get("time", "")), reverse=True)
     return found
 
 
@@ -271,7 +277,7 @@ class Records:
                 record.record(named, self._settings)
             known = record.done(key) if more else None
             if more and known is None:  # another record has what the result was made with
-                known = _entries(record.path.parent).get(key)
+                known = next(iter(_entries(record.path.parent).get(key, ())), None)
             record.record(key, {**(known or {}), "settings": self._hash, **entry, "time": now})
 
     def __enter__(self) -> Records:

@@ -287,3 +287,21 @@ def test_no_color_holds_even_where_colour_is_forced(plugin_folder):
     plain = plugin_folder.python("-m", "rainkit", "methods", "show", "x", **forced)
     assert "\x1b[1merror:" in plain.stderr or "\x1b" not in plain.stderr
     assert "[1;31m" not in plain.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_settings_that_are_linked_stay_linked(file: Path):
+    real = file.with_name("dotfiles.toml")
+    _write(real, "workers = 2\n")
+    real.chmod(0o600)
+    file.symlink_to(real)
+    config.store("device", "cpu")
+    assert file.is_symlink()
+    assert real.read_text() == 'workers = 2\ndevice = "cpu"\n'
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_table_has_a_remedy_that_works(file: Path, rainkit: Run):
+    _write(file, "workers = 2\n[a]\nb = 1\n")
+    code, _, err = rainkit("config")
+    assert (code, "a: no such setting" in err, "remove that table" in err) == (2, True, True)

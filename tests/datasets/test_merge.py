@@ -192,6 +192,15 @@ def test_overwriting_deletes_what_the_former_merge_listed_and_nothing_else(tmp_p
     assert "input/mine.txt" in files(tmp_path / "m")
 
 
+@pytest.mark.parametrize("held", [{"pairs": 5}, {"pairs": [5, {"input": 3}]}, [], "x"])
+def test_a_damaged_list_of_a_former_merge_is_no_obstacle(tmp_path: Path, held: object) -> None:
+    a = pairs(tmp_path / "a", 3)
+    run(tmp_path / "m", str(a))
+    (tmp_path / "m" / "mix.json").write_text(json.dumps(held))
+    run(tmp_path / "m", str(a), overwrite=True)
+    assert len(about(tmp_path / "m")["pairs"]) == 3
+
+
 def test_a_merge_that_was_interrupted_continues(tmp_path: Path, monkeypatch) -> None:
     a = pairs(tmp_path / "a", 5)
     run(tmp_path / "whole", f"{a}:4")

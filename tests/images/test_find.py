@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rainkit import images
 from rainkit.errors import UsageError
+from rainkit.images import Picture
 
 
 @pytest.fixture
@@ -106,3 +110,20 @@ def test_links_to_folders_are_followed_once_and_what_is_passed_over_is_said(
     (tmp_path / "only" / "clip.mov").write_bytes(b"")
     with pytest.raises(UsageError, match=r"holds no picture .*; 1 file passed over \(MOV\)"):
         images.find([tmp_path / "only"])
+
+
+def test_folders_that_cannot_be_listed_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The tests may run with all rights, so that the system's refusal is stood in for."""
+    for name in ("ok", "shut"):
+        images.write(tmp_path / name / "a.png", Picture(np.zeros((4, 4, 3), np.uint8)))
+    listed = os.scandir
+
+    def refusing(path: str | Path):
+        if Path(path).name == "shut":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [each.path for each in images.find([tmp_path])] == [tmp_path / "ok" / "a.png"]
+    (line,) = images.left_out([tmp_path])
+    assert line == f"{tmp_path / 'shut'}: cannot be listed (Permission denied)"

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,6 +150,23 @@ def test_the_record_says_how_each_result_was_made(run, folder: Path, tmp_path: P
     assert [each.error for each in kept] == [
         "is there, and its part rain was changed since it was made"
     ]
+
+
+def test_of_several_records_that_which_fits_the_result_counts(
+    run, tiny_weights: Path, folder: Path, tmp_path: Path
+):
+    """The clock of the machine that wrote the other record was fast."""
+    out = tmp_path / "out"
+    run(folder, output=out)
+    record = out / ".rainkit-infer.jsonl"
+    ahead = re.sub(r'"time": "20\d\d', '"time": "2099', record.read_text())
+    record.with_name(".rainkit-infer-00001-of-00002.jsonl").write_text(ahead)
+    record.unlink()
+    half = RuntimeOptions.parse(device="cpu", precision="fp32", strength=0.5)
+    again = request(tiny_weights, folder, output=out)
+    inference.infer(dataclasses.replace(again, options=half, overwrite=True))
+    done = inference.infer(dataclasses.replace(again, options=half))
+    assert (len(done.skipped), done.kept) == (7, ())
 
 
 def test_only_what_failed_is_tried_again_and_the_page_shows_all(run, folder: Path, tmp_path: Path):
