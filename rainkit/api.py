@@ -220,7 +220,8 @@ class ImageSpec:
         tiling: ``exact`` if tiles with a halo of ``receptive_radius`` give the same result as the
             whole picture, ``approximate`` if they differ a little, ``never`` if they must not be
             used.
-        half: half precisions whose result stays within 1/255 of float32.
+        half: half precisions whose result stays within 1/255 of float32 where there is no rain.
+            Where rain is taken off, single values may differ by more; a card says by how much.
         fp32_modules: names of sub-modules that stay in float32 when the rest is half precision.
         tile_step: number whose multiples tiles start at, for networks that pool. Pictures are not
             padded to it, unlike to ``multiple_of``.

@@ -87,13 +87,16 @@ def _band(side: int, weights: Tensor) -> Tensor:
     return torch.where(inside, weights[apart.clamp(0, WINDOW - 1)], 0.0)
 
 
+_SMALLEST = 32
+
+
 class ConditionalCritic(nn.Module):
     """A network that judges a picture beside the rainy picture that it is said to belong to.
 
     It has four 4x4 convolutions of stride 2, all but the first with batch normalisation, global
     average pooling and one logit; 2,761,025 parameters. It follows pix2pix (Isola et al., CVPR
-    2017), which judges patches where this one judges the whole picture. Sides must have at least
-    16 px.
+    2017), which judges patches where this one judges the whole picture. Smaller pictures than 32 px
+    are continued by their border: a single value in a map would have no statistics.
     """
 
     def __init__(self, slope: float = 0.2) -> None:
@@ -110,7 +113,11 @@ class ConditionalCritic(nn.Module):
 
     def forward(self, candidate: Tensor, rainy: Tensor) -> Tensor:
         """Take two batches [B,3,H,W] and return logits [B,1]; positive means real."""
-        features = self.features(torch.cat([candidate, rainy], dim=1))
+        both = torch.cat([candidate, rainy], dim=1)
+        down, right = (max(0, _SMALLEST - side) for side in both.shape[-2:])
+        if down or right:
+            both = F.pad(both, (0, right, 0, down), mode="replicate")
+        features = self.features(both)
         logits: Tensor = self.score(features.mean(dim=(2, 3)))
         return logits
 

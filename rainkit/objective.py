@@ -148,5 +148,13 @@ class Objective(nn.Module, Generic[BatchT]):
 
 
 def weighted_sum(losses: Mapping[str, Loss]) -> Tensor:
-    """Return the scalar that a phase minimises."""
+    """Return the scalar that a phase minimises.
+
+    Raises:
+        MethodError: there is no loss.
+    """
+    if not losses:
+        raise MethodError(
+            "the objective has no loss, since all of its weights are 0: there is nothing to train"
+        )
     return torch.stack([loss.value.float() * loss.weight for loss in losses.values()]).sum()

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
+from rainkit.errors import MethodError
 from rainkit.losses import ConditionalCritic, cross_entropy, ssim
+from rainkit.objective import weighted_sum
 
 
 def _pair(height: int = 15, width: int = 22, low: float = 0.0, high: float = 1.0) -> list[Tensor]:
@@ -115,9 +117,14 @@ def test_a_step_up_its_gradient_makes_pictures_more_alike() -> None:
 def test_the_conditional_critic_gives_one_logit_for_any_size() -> None:
     critic = ConditionalCritic()
     assert sum(p.numel() for p in critic.parameters()) == 2_761_025
-    for size in ((16, 16), (33, 70)):
-        pictures = torch.rand(2, 3, *size)
-        assert critic(pictures, pictures).shape == (2, 1)
+    for batch, size in ((2, (16, 16)), (2, (33, 70)), (1, (16, 31)), (1, (3, 90))):
+        pictures = torch.rand(batch, 3, *size)
+        assert critic(pictures, pictures).shape == (batch, 1)
+
+
+def test_an_objective_without_a_loss_says_so() -> None:
+    with pytest.raises(MethodError, match="all of its weights are 0"):
+        weighted_sum({})
 
 
 def test_the_critic_looks_at_both_pictures() -> None:

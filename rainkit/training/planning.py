@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rainkit import networks
 from rainkit.errors import UsageError
-from rainkit.objective import DivergedError, Pair, Progress
+from rainkit.objective import DivergedError, Frames, Pair, Progress
 from rainkit.training.run_config import TrainRequest
 from rainkit.training.schedules import Plateau, learning_rate
 from rainkit.training.setup import Setup
@@ -300,7 +300,9 @@ def _saved_bytes(setup: Setup, side: int) -> int:
         setup.runtime.autocast(),
     ):
         # Outputs are held until the count is complete, so that no address is used twice.
-        outputs = setup.phases.objective.outputs(setup.network, Pair(picture, picture))
+        of_frames = setup.request.method.training_data == "frames"
+        batch = (Frames if of_frames else Pair)(picture, picture)
+        outputs = setup.phases.objective.outputs(setup.network, batch)
     total = sum(seen.values())
     del outputs
     return total

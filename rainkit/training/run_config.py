@@ -118,10 +118,11 @@ def refuse_impossible(request: TrainRequest, spec: ImageSpec, runtime: Runtime) 
     method, training = request.method, request.hyperparameters.training
     patch = training.patch
     _refuse_other_data(method, request.data)
-    if training.whole and training.whole < max(spec.min_size, spec.multiple_of):
+    # The longer side is given; the shorter one of most pictures is more than a quarter of it.
+    least = 4 * max(spec.min_size, spec.multiple_of)
+    if training.whole and training.whole < least:
         raise UsageError(
-            f"training.whole = {training.whole}: {method.name} takes pictures from "
-            f"{max(spec.min_size, spec.multiple_of)} on"
+            f"training.whole = {training.whole}: {method.name} takes whole pictures from {least} on"
         )
     if not training.whole and (patch < spec.min_size or patch % spec.multiple_of):
         raise UsageError(

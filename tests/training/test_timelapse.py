@@ -32,6 +32,10 @@ class FromFrames(Objective):
         assert isinstance(batch, Frames)
         assert not (batch.first == batch.second).flatten(1).all(1).any()
         return {"loss": Loss((outputs.image - batch.second).abs().mean())}
+
+    def outputs(self, network, batch):
+        assert isinstance(batch, Frames)
+        return super().outputs(network, batch)
 """
 
 Make = Callable[..., TrainRequest]
@@ -191,3 +195,8 @@ def test_a_method_of_pairs_learns_from_frames_and_the_mean_of_the_others(
     request_for, scenes: Path
 ) -> None:
     assert training.train(request_for(data=DataRequest(scenes=(str(scenes),)))).steps == 6
+
+
+def test_a_plan_counts_the_pass_of_two_frames(timelapse: Make) -> None:
+    plan = training.plan(timelapse())
+    assert plan.memory_mib["activations"] > 0

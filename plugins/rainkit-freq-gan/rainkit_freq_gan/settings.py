@@ -26,7 +26,7 @@ class Network:
     )
     attention: Literal["none", "se", "eca"] = option("se", "channel attention of residual blocks")
     stages: int = option(6, "passes through the network (T)", ge=1, le=50)
-    width: int = option(32, "feature maps, a multiple of 4", ge=4)
+    width: int = option(32, "feature maps", ge=4)
     blocks: int = option(5, "residual blocks of a pass", ge=1)
     residual: bool = option(
         True, "add the rainy picture to each stage's output (equation 5 does not)"

@@ -13,7 +13,7 @@ __all__ = ["VARIANTS", "Network", "Objective", "image"]
 class Network:
     """Settings of the coarse stage (section 3.2) and the fine stage (section 3.3)."""
 
-    width: int = option(64, "feature maps, a multiple of the 4 groups of the merging block", ge=4)
+    width: int = option(64, "feature maps", ge=4)
     growth: int = option(32, "maps that each layer of a dense block adds", ge=1)
     layers: int = option(4, "layers of a dense block", ge=1)
     region_aware: bool = option(True, "attend within the regions of a 1x1, 2x2 and 4x4 grid")

@@ -87,7 +87,8 @@ class TimeLapseObjective(Objective[Frames]):
         if phase == "directions":
             return {"direction": Loss(self.directions(streaks))}
         rainy = torch.cat([batch.first, batch.second])
-        if settings.guard and progress.step % GUARD_EVERY == 0:
+        # Fresh weights say nothing: before a dark scene their streaks may be half of all light.
+        if settings.guard and progress.step and progress.step % GUARD_EVERY == 0:
             self._refuse_collapse(streaks, rainy)
         derained = outputs.image.float()
         first, second = derained.chunk(2)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rainkit.api import Hyperparameters, ImageSpec, Training, option, replace
 
-__all__ = ["ABLATION", "OWN_ABLATION", "VARIANTS", "Network", "Objective", "image"]
+__all__ = ["ABLATION", "OWN_ABLATION", "VARIANTS", "Network", "Objective", "Odd", "image"]
+
+Odd: TypeAlias = Literal[1, 3, 5, 7, 9, 11, 13, 15]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """Encoders, fusion and decoder (section III-B, Tables I, II and VII)."""
 
-    kernels: tuple[int, int, int] = option((1, 3, 5), "kernel sizes of the encoders, all odd")
+    kernels: tuple[Odd, Odd, Odd] = option((1, 3, 5), "kernel sizes of the encoders, all odd")
     widths: tuple[int, int, int] = option((16, 32, 64), "feature maps at full, half, quarter size")
     fusion: Literal["sum", "prod", "concat", "dyn_full", "dyn_lowrank"] = option(
         "dyn_lowrank", "how the encoders' features become one; dyn: by a generated filter"

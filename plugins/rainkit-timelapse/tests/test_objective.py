@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from rainkit_timelapse import METHOD, Objective
 from rainkit_timelapse.network import TimeLapse
-from rainkit_timelapse.objective import DirectionNetwork, TimeLapseObjective
+from rainkit_timelapse.objective import GUARD_EVERY, DirectionNetwork, TimeLapseObjective
 
 from rainkit.objective import Derained, DivergedError, Frames, Progress, weighted_sum
 
@@ -129,9 +130,11 @@ def test_as_printed_black_pictures_win_and_by_default_they_do_not() -> None:
 def test_the_guard_stops_a_collapse() -> None:
     frames = _frames()
     answer = _answer(frames, torch.cat(frames))
+    later = replace(START, step=GUARD_EVERY)
     with pytest.raises(DivergedError, match="100% of all light"):
-        TimeLapseObjective(Objective()).losses("network", answer, frames, START)
-    TimeLapseObjective(Objective(guard=0.0)).losses("network", answer, frames, START)
+        TimeLapseObjective(Objective()).losses("network", answer, frames, later)
+    TimeLapseObjective(Objective(guard=0.0)).losses("network", answer, frames, later)
+    TimeLapseObjective(Objective()).losses("network", answer, frames, START)  # fresh weights
 
 
 def test_both_frames_pass_at_once_and_no_clean_picture_enters() -> None:
