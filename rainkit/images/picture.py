@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rainkit.errors import ImageError
+
 if TYPE_CHECKING:
     from torch import Tensor, device
 
@@ -22,6 +24,7 @@ __all__ = [
     "Encoding",
     "Picture",
     "Pixels",
+    "check_samples",
     "shrink",
     "to_array",
     "to_tensor",
@@ -118,6 +121,16 @@ class Picture:
         return self.rgb.shape[1], self.rgb.shape[0]
 
 
+def check_samples(pixels: Pixels) -> None:
+    """Refuse samples whose range of values is not known.
+
+    Raises:
+        ImageError: they are neither uint8 nor uint16.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"samples of {pixels.dtype} are not taken: give uint8 or uint16")
+
+
 # torch is imported inside the functions, so that finding and reading files need not wait for it.
 
 
@@ -130,9 +143,13 @@ def to_tensor(rgb: Pixels, device: device | None = None) -> Tensor:
         rgb: the samples.
         device: where the tensor is, to which uint8 samples are moved before they are converted;
             None for the CPU.
+
+    Raises:
+        ImageError: the samples are neither uint8 nor uint16.
     """
     import torch
 
+    check_samples(rgb)
     if rgb.dtype != np.uint8:
         scaled = rgb.astype(np.float32)
         scaled /= np.iinfo(rgb.dtype).max
@@ -159,7 +176,12 @@ def to_array(picture: Tensor, dtype: type[_Sample]) -> NDArray[_Sample]:
 
 
 def to_uint8(rgb: Pixels) -> NDArray[np.uint8]:
-    """Return uint8 as it is, and uint16 scaled by 255 / 65535 and rounded to the nearest level."""
+    """Return uint8 as it is, and uint16 scaled by 255 / 65535 and rounded to the nearest level.
+
+    Raises:
+        ImageError: the samples are neither uint8 nor uint16.
+    """
+    check_samples(rgb)
     if rgb.dtype == np.uint8:
         return rgb.astype(np.uint8, copy=False)
     # 65535 = 255 * 257, so that adding half of 257 rounds exactly.

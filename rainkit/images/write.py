@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,18 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from rainkit.errors import FileError, ImageError
+from rainkit.errors import FileError, ImageError, UsageError
 from rainkit.files import atomic_path
 from rainkit.images import heif, tags
 from rainkit.images.metadata import exif_tree, profile_fits
-from rainkit.images.picture import Animation, Encoding, Picture, Pixels, to_uint8
+from rainkit.images.picture import (
+    Animation,
+    Encoding,
+    Picture,
+    Pixels,
+    check_samples,
+    to_uint8,
+)
 from rainkit.images.tags import Entry
 
 __all__ = ["encode", "not_held", "write"]
@@ -75,7 +83,9 @@ def write(
             picture was read from a JPEG or lossless WebP file and is written as such, or else 95.
 
     Raises:
-        ImageError: The suffix is unknown, the file exists, or the system refuses to write.
+        ImageError: The suffix is unknown, the file exists, the system refuses to write, or the pixels
+            are not those of a :class:`Picture`.
+        UsageError: The quality is not a whole number from 1 to 100.
     """
     data = encode(picture, path.suffix, quality=quality)
     try:
@@ -91,6 +101,10 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     if kind is None:
         what = f"a {suffix} file" if suffix else "a file without a suffix"
         raise ImageError(f"rainkit cannot write {what}: use {', '.join(_FORMATS)}")
+    if quality is not None and not (isinstance(quality, Integral) and 1 <= quality <= 100):
+        raise UsageError(f"quality={quality}: give a whole number from 1 to 100")
+    for each in (picture, *picture.following):
+        _check(each)
     if kind == "AVIF" and not heif.readable(kind):
         raise ImageError(f"AVIF files cannot be written here: {heif.remedy(kind)}")
     if picture.animation is not None and kind in _ANIMATED:
@@ -113,6 +127,19 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     if kind == "JPEG" and picture.dpi:
         return _with_density(data, picture.dpi)
     return _with_colours(data, picture, kind)
+
+
+def _check(picture: Picture) -> None:
+    """Refuse pixels that no encoder takes, or that some of them would take for others."""
+    rgb, alpha = picture.rgb, picture.alpha
+    check_samples(rgb)
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
+        raise ImageError(f"cannot write pixels of {list(rgb.shape)}: give [height, width, 3]")
+    if alpha is not None and (alpha.shape, alpha.dtype) != (rgb.shape[:2], rgb.dtype):
+        raise ImageError(
+            f"cannot write alpha of {alpha.dtype} {list(alpha.shape)}: give {rgb.dtype} "
+            f"{list(rgb.shape[:2])}, as the pixels have"
+        )
 
 
 def not_held(picture: Picture, suffix: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rainkit import images
+from rainkit.errors import ImageError
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -44,6 +45,13 @@ def test_to_uint8_rounds_to_nearest():
     np.testing.assert_array_equal(images.to_uint8(deep), np.round(deep / 257.0).astype(np.uint8))
     shallow = np.arange(256, dtype=np.uint8)
     assert images.to_uint8(shallow) is shallow
+
+
+@pytest.mark.parametrize("convert", [images.to_tensor, images.to_uint8])
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_samples_of_no_known_range_are_refused(convert, dtype):
+    with pytest.raises(ImageError, match=f"samples of {np.dtype(dtype)} are not taken"):
+        convert(np.ones((4, 5, 3), dtype))
 
 
 @pytest.mark.parametrize(

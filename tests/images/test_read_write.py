@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from skimage import data
 
 from rainkit import images
-from rainkit.errors import ImageError
+from rainkit.errors import ImageError, UsageError
 from rainkit.images import Picture
 
 RGB = np.ascontiguousarray(data.astronaut()[100:164, 150:246])  # 64 x 96
@@ -344,3 +344,29 @@ def test_unknown_suffixes_are_not_written(tmp_path: Path):
     with pytest.raises(ImageError, match=r"\.xcf"):
         images.write(tmp_path / "a.xcf", Picture(RGB))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp", ".gif", ".webp"])
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        (Picture(RGB / np.float32(255)), "samples of float32 are not taken: give uint8 or uint16"),
+        (Picture(RGB.astype(np.int64)), "samples of int64"),
+        (Picture(np.dstack([RGB, GREY])), r"pixels of \[64, 96, 4\]: give \[height, width, 3\]"),
+        (Picture(GREY), r"pixels of \[64, 96\]"),
+        (Picture(RGB[:0]), r"pixels of \[0, 96, 3\]"),
+        (Picture(RGB, alpha=GREY[1:]), r"alpha of uint8 \[63, 96\]: give uint8 \[64, 96\]"),
+        (Picture(RGB, alpha=deep(GREY)), "alpha of uint16"),
+        (Picture(RGB, following=(Picture(RGB > 0),)), "samples of bool"),
+    ],
+)  # fmt: skip
+def test_pixels_that_are_none_are_not_written(suffix: str, picture: Picture, reason: str):
+    with pytest.raises(ImageError, match=reason):
+        images.encode(picture, suffix)
+
+
+@pytest.mark.parametrize("quality", [0, 101, -1, 90.5])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_a_quality_out_of_range_is_refused(suffix: str, quality: float):
+    with pytest.raises(UsageError, match=f"quality={quality}: give a whole number from 1 to 100"):
+        images.encode(Picture(RGB), suffix, quality=quality)
