@@ -54,7 +54,8 @@ def build(method: Method, settings: Any) -> nn.Module:
         raise MethodError(f"the network of {method.name} cannot be built: {error}") from error
     if not isinstance(network, nn.Module):
         raise MethodError(f"{method.network} gives a {type(network).__name__}, not an nn.Module")
-    return network.eval()
+    # Layers have torch's default dtype, which the program may have set to another.
+    return network.float().eval()
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -341,7 +342,8 @@ class ImageOnly(nn.Module):
                 "ImageSpec.multiple_of"
             )
         if before is not None:
-            if not torch.equal(before, padded):
+            # nan is equal to nothing, so that an input that holds some would seem changed.
+            if not torch.equal(before.nan_to_num(), padded.nan_to_num()):
                 raise MethodError(
                     f"{_name(self.network)} changes the rainy picture that it is given: do not "
                     "use in-place operations on the input, or clone it first"

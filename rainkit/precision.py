@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,9 +47,19 @@ class Runtime:
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context that a forward pass runs in."""
         if self.dtype == torch.float32:
-            cuda = self.device.type == "cuda"
-            return _tf32(allowed=self.precision == "tf32") if cuda else nullcontext()
+            return self._float32()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+    @contextmanager
+    def _float32(self) -> Iterator[None]:
+        """Compute in float32, even under an autocast of the program that calls."""
+        with ExitStack() as stack:
+            # Entered only then, since it would be part of a network that is exported.
+            if torch.is_autocast_enabled(self.device.type):
+                stack.enter_context(torch.autocast(self.device.type, enabled=False))
+            if self.device.type == "cuda":
+                stack.enter_context(_tf32(allowed=self.precision == "tf32"))
+            yield
 
     def place(self, pictures: Tensor) -> Tensor:
         """Move pictures [B,C,H,W] to the device, in the memory format."""

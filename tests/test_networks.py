@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rainkit import networks
-from rainkit.api import ImageSpec
+from rainkit.api import ImageSpec, Method
 from rainkit.errors import MethodError, UsageError
 from rainkit.objective import Derained
 from rainkit.precision import Runtime, choose_runtime
@@ -150,6 +150,25 @@ def test_a_network_that_breaks_the_contract_is_named_in_one_line(
     assert "tests.test_networks" in str(caught.value) or "test_networks" in str(caught.value)
     assert "Odd" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_input_that_holds_nan_is_not_called_changed() -> None:
+    network = networks.prepare(_Echo(), ImageSpec(), CPU32)
+    assert network(torch.full((1, 3, 8, 8), torch.nan)).isnan().all()
+
+
+def test_float32_stays_whatever_the_program_set(tiny_method: Method) -> None:
+    settings, rainy = tiny_method.default.network, torch.rand(1, 3, 16, 16)
+    torch.set_default_dtype(torch.float64)
+    try:
+        network = networks.build(tiny_method, settings)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    prepared = networks.prepare(network, tiny_method.image(settings), CPU32)
+    clean = prepared(rainy)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(prepared(rainy), clean)
 
 
 def test_the_wrapped_network_can_be_exported() -> None:

@@ -207,7 +207,8 @@ def export(
         if each.exists() and not overwrite:
             raise FileError(f"{each}: exists; pass --overwrite, or name another --output")
     spec = method.image(weights.network)
-    network = weight_files.load(networks.build(method, weights.network), weights)
+    with torch.random.fork_rng(devices=[]):
+        network = weight_files.load(networks.build(method, weights.network), weights)
     about = {
         "method": method.name,
         "variant": weights.variant,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,6 +58,8 @@ _BAND = 512
 """Rows that are converted at a time where a large picture is handled as a whole."""
 _BATCH_PIXELS = 2**21
 """Largest number of pixels of pictures that run together: eight of 512 x 512."""
+_RANGE = -0.5, 1.5
+"""Values of tensors that may be meant for [0,1]: bicubic resizing overshoots by less."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,8 +212,12 @@ class Derainer:
 
         >>> derainer.derain("rainy.jpg")  # the array of the upright picture  # doctest: +SKIP
 
+        Values of tensors may leave [0,1] a little, as after resizing; those below -0.5 or above 1.5
+        are refused, since such a tensor has another range.
+
         Raises:
-            UsageError: the image is not of one of these kinds.
+            UsageError: the image is not of one of these kinds, or values of a tensor are not finite
+                or out of range.
             ImageError: the file cannot be read.
             MethodError: the network gave nan or infinity.
         """
@@ -359,7 +366,11 @@ class Derainer:
             width: width in pixels.
             height: height in pixels.
             wanted: another number; None for one that suits the device.
+
+        Raises:
+            UsageError: the pictures have no pixel.
         """
+        _check_size(height, width)
         longest, side = max(width, height), self._tiles.side
         whole = side == 0 or longest <= side
         full = stays_full(longest) if self.work_size is None else longest <= self.work_size
@@ -376,12 +387,24 @@ class Derainer:
     def derain_batch(self, pictures: Sequence[Picture]) -> list[Result]:
         """Take the rain out of decoded files of one size, for which :meth:`batch_size` is above 1.
 
-        The network sees them at once. Samples are converted on its device.
+        The network sees them at once. Samples are converted on its device. Files with further
+        frames or pages run one by one, as :meth:`derain_picture` does.
 
         Raises:
+            UsageError: they differ in size, or one is not [H,W,3] of uint8 or uint16.
             MethodError: the network gave nan or infinity for one of them.
             RuntimeError: there is too little memory for all of them at a time.
         """
+        for each in pictures:
+            check_array(each.rgb)
+        single = [each for each in pictures if not each.following]
+        if len(sizes := {each.size for each in single}) > 1:
+            told = ", ".join(f"{width}x{height}" for width, height in sorted(sizes))
+            raise UsageError(f"cannot derain pictures of {told} together: give one size")
+        together = iter(self._derain_together(single) if single else ())
+        return [self.derain_picture(e) if e.following else next(together) for e in pictures]
+
+    def _derain_together(self, pictures: Sequence[Picture]) -> list[Result]:
         device = self.runtime.device
         batch = torch.cat([images.to_tensor(each.rgb, device) for each in pictures])
         output = tiles.run_network(
@@ -837,8 +860,11 @@ def check_array(rgb: NDArray[Any]) -> None:
 def as_batch(rainy: Tensor) -> Tensor:
     """Return a tensor [3,H,W] or [B,3,H,W] of floats as [B,3,H,W].
 
+    Values are meant to be in [0,1]. Those from -0.5 to 1.5 are taken, since resizing overshoots.
+
     Raises:
-        UsageError: it is anything else, or it has no pixel.
+        UsageError: it is anything else, it has no pixel, or values that are not finite or that are
+            further off.
     """
     batch = rainy[None] if rainy.dim() == 3 else rainy
     if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
@@ -846,7 +872,20 @@ def as_batch(rainy: Tensor) -> Tensor:
             f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
             "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
         )
+    if not len(batch):
+        raise UsageError(f"cannot derain a tensor of {list(rainy.shape)}: it holds no picture")
     _check_size(*batch.shape[2:])
+    low, high = (float(each) for each in batch.detach().aminmax())
+    if not math.isfinite(high - low):
+        raise UsageError(
+            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)} that holds nan or "
+            "infinity: give finite values in [0,1]"
+        )
+    if low < _RANGE[0] or high > _RANGE[1]:
+        raise UsageError(
+            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)} with values from "
+            f"{low:.4g} to {high:.4g}: give values in [0,1]; divide 8-bit samples by 255"
+        )
     return batch
 
 

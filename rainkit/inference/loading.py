@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import logging
 import threading
@@ -100,6 +101,22 @@ class AutoDerainer(Derainer):
         """Return the derainer for the kind of rain that most of the frames have."""
         kinds = () if self._one else Counter(map(rain_kind, frames)).most_common(1)
         return self._of(kinds[0][0] if kinds else None)
+
+    def at_work_size(self, longest: int) -> Derainer:
+        """Return a derainer with the same networks that sees all pictures at one size."""
+        fixed = copy.copy(self)
+        fixed.work_size = longest
+        setups: dict[RainKind, Setup] = {
+            kind: dataclasses.replace(
+                each, options=dataclasses.replace(each.options, work_size=longest)
+            )
+            for kind, each in self._setup.by_kind.items()
+        }
+        fixed._setup = dataclasses.replace(self._setup, by_kind=setups)
+        with self._building:
+            fixed._built = {name: each.at_work_size(longest) for name, each in self._built.items()}
+        fixed._building = threading.Lock()
+        return fixed
 
     def _of(self, kind: RainKind | None) -> Derainer:
         setup = self._setup.by_kind[kind or "sparse"]
@@ -256,7 +273,9 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
     runtime = choose_runtime(options.device, precision, setup.spec)
 
     def prepare(compiled: bool) -> networks.ImageOnly:
-        network = weight_files.load(networks.build(method, file.network), file)
+        # Initial values draw random numbers, which the program's own must not depend on.
+        with torch.random.fork_rng(devices=[]):
+            network = weight_files.load(networks.build(method, file.network), file)
         return networks.prepare(network, setup.spec, runtime, compiled=compiled, folded=folded)
 
     compiled = compiled or options.backend == Backend.COMPILE

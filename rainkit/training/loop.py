@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
@@ -155,6 +159,8 @@ RESERVE = 1.5
 def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
     """Train as requested, from the start or from the run's latest checkpoint.
 
+    The global random generators of Python, numpy and torch are as before when it returns.
+
     Raises:
         UsageError: settings or folders cannot work, or the run folder holds a run already.
         ImageError: a picture cannot be read.
@@ -162,12 +168,27 @@ def train(request: TrainRequest, console: Console | None = None) -> TrainResult:
         TrainingError: the run cannot be continued, or diverges.
     """
     try:
-        return _train(request, console)
+        with _generators_kept():
+            return _train(request, console)
     except OSError as error:
         raise TrainingError(
             f"{error.filename or request.run}: {system_reason(error)}; "
             f"remove the cause, then continue with --resume {request.run}"
         ) from error
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """Give the program back the states of the random generators that a training seeds."""
+    python, array = random.getstate(), np.random.get_state()
+    # Asking CUDA for its states would start it, even for a training on the CPU.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(array)
 
 
 def leave_group() -> None:

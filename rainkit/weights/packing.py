@@ -110,7 +110,8 @@ def pack(
 
     state = read(file.path)
     # Weights that do not fit their network are refused here.
-    built = load(networks.build(method, file.network), file)
+    with torch.random.fork_rng(devices=[]):
+        built = load(networks.build(method, file.network), file)
     if broken := not_finite(state):
         raise WeightsError(f"{file.path}: {', '.join(broken[:3])} hold nan or infinity")
     about = dict(file.header) | {"tag": tag, "licence": licence}

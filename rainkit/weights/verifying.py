@@ -122,7 +122,8 @@ def _network(method: Method, file: WeightsFile) -> Iterator[str]:
     from rainkit import networks
     from rainkit.precision import choose_runtime
 
-    network = load(networks.build(method, file.network), file)
+    with torch.random.fork_rng(devices=[]):
+        network = load(networks.build(method, file.network), file)
     yield "fits"
     broken = not_finite(network.state_dict())
     if broken:

@@ -308,6 +308,18 @@ def test_each_picture_takes_the_method_for_its_rain(install: Callable[..., None]
     assert kept[0].error == "is there, made by auto with a.v1 and b.v1"
 
 
+def test_the_work_size_reaches_every_method(install: Callable[..., None]):
+    install({"a": LIGHT | DENSE, "b": {"rain100l": 31.0, **HEAVY}})
+    auto = inference.load("auto", device="cpu", precision="fp32", work_size="full")
+    whole = auto.derain(SPARSE_RAIN)
+    fixed = auto.at_work_size(64)
+    for name, picture in (("a", SPARSE_RAIN), ("b", HEAVY_RAIN)):
+        one = inference.load(name, device="cpu", precision="fp32", work_size=64)
+        np.testing.assert_array_equal(fixed.derain(picture), one.derain(picture))
+        assert fixed.derain_picture(images.Picture(picture)).work_size == (64, 64)
+    np.testing.assert_array_equal(auto.derain(SPARSE_RAIN), whole)  # it keeps its own
+
+
 def test_the_choice_is_told_in_a_line(install: Callable[..., None], tmp_path: Path):
     install({"a": LIGHT, "b": HEAVY})
     images.write(tmp_path / "few.png", images.Picture(SPARSE_RAIN))

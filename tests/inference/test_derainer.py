@@ -182,6 +182,7 @@ def test_any_size(derainer: inference.Derainer, size: tuple[int, int]):
         RGB[:0],
         torch.zeros(1, 80, 80),
         torch.zeros(3, 8, 8, dtype=torch.uint8),
+        torch.zeros(0, 3, 8, 8),
         42,
         None,
     ],
@@ -189,6 +190,30 @@ def test_any_size(derainer: inference.Derainer, size: tuple[int, int]):
 def test_what_is_no_picture_is_refused(derainer: inference.Derainer, wrong: object):
     with pytest.raises(UsageError, match="cannot derain"):
         derainer.derain(wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (torch.nan, r"\[3, 8, 8\] that holds nan or infinity: give finite values in \[0,1\]"),
+        (torch.inf, "nan or infinity"),
+        (200.0, r"with values from 0 to 200: give values in \[0,1\]; divide 8-bit samples by 255"),
+        (-1.0, "with values from -1 to 0"),
+    ],
+)
+def test_tensors_of_another_range_are_refused(
+    derainer: inference.Derainer, value: float, reason: str, dtype: torch.dtype
+):
+    rainy = torch.zeros(3, 8, 8, dtype=dtype)
+    rainy[1, 2, 3] = value
+    with pytest.raises(UsageError, match=f"cannot derain a tensor of {dtype} .*{reason}"):
+        derainer.derain(rainy)
+
+
+def test_tensors_may_overshoot_a_little(derainer: inference.Derainer):
+    rainy = images.to_tensor(RGB) * 1.6 - 0.3
+    assert derainer.derain(rainy).shape == rainy.shape
 
 
 @pytest.mark.parametrize("tile", [64, 75])
@@ -262,6 +287,29 @@ def test_numbers_that_are_none_are_no_picture(derainer: inference.Derainer):
     )
     with pytest.raises(MethodError, match="--precision fp32"):
         broken.derain(RGB)
+
+
+def test_loading_draws_no_random_numbers(tiny_weights: Path):
+    before = torch.random.get_rng_state()
+    inference.load("tiny", weights=tiny_weights, device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_pictures_of_a_batch_are_checked_and_keep_their_pages(derainer: inference.Derainer):
+    first, second = images.Picture(RGB), images.Picture(RGB[::-1].copy())
+    paged = dataclasses.replace(first, following=(second, images.Picture(RGB[:40])))
+    assert derainer.derain_batch([]) == []
+    done = derainer.derain_batch([second, paged, first])
+    pages = done[1].picture.following
+    assert [each.size for each in pages] == [(110, 80), (110, 40)]
+    for got, wanted in ((done[0].picture, second), (done[2].picture, first), (pages[0], second)):
+        np.testing.assert_array_equal(got.rgb, derainer.derain(wanted.rgb))
+    with pytest.raises(UsageError, match="pictures of 110x40, 110x80 together: give one size"):
+        derainer.derain_batch([first, images.Picture(RGB[:40])])
+    with pytest.raises(UsageError, match="cannot derain an array of float32"):
+        derainer.derain_batch([images.Picture(RGB.astype(np.float32))])
+    with pytest.raises(UsageError, match="empty picture of 0x0"):
+        derainer.batch_size(0, 0)
 
 
 def test_load_refuses_what_cannot_be(tiny_weights: Path):

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import multiprocessing
+import random
 import shutil
 import warnings
 from pathlib import Path
@@ -167,6 +168,20 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_anew(request_for) -> N
     shutil.copy(request.run / "run.json", cut)
     training.train(training.reopen(cut))
     assert _equal(request.run / "last.safetensors", cut / "last.safetensors")
+
+
+def test_a_training_leaves_the_random_generators_as_they_were(request_for) -> None:
+    def drawn() -> list[float]:
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        torch.manual_seed(1)
+        if wanted:
+            training.train(request_for())
+        return [random.random(), np.random.rand(), float(torch.rand(1))]  # noqa: NPY002
+
+    wanted: list[float] = []
+    wanted = drawn()
+    assert drawn() == wanted
 
 
 def test_another_seed_gives_other_weights(request_for) -> None:
