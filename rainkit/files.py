@@ -8,7 +8,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ __all__ = [
     "alone_in",
     "atomic_path",
     "counted",
+    "each_of",
     "expanded",
     "fault_of_name",
     "flush_folder",
@@ -322,6 +323,11 @@ def lock_holder(path: Path) -> int | None:
             if "->" not in words and words[1] == "FLOCK" and words[5].endswith(f":{inode}"):
                 return int(words[4]) or None
     return None
+
+
+def each_of(given: Iterable[Path | str] | Path | str) -> tuple[Path | str, ...]:
+    """Return several names as they are, and a lone one, which is no list of letters, as one."""
+    return (given,) if isinstance(given, (str, Path)) else tuple(given)
 
 
 def natural(text: str) -> tuple[str | int, ...]:

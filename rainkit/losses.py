@@ -43,7 +43,15 @@ def ssim(pictures: Tensor, reference: Tensor) -> Tensor:
 
     Returns:
         [..., B], at most 1; negative where a picture's structure is the inverse.
+
+    Raises:
+        ValueError: the pictures have another shape than the reference.
     """
+    if reference.dim() != 4 or pictures.shape[-4:] != reference.shape:
+        raise ValueError(
+            f"pictures of {list(pictures.shape)} cannot be compared with a reference of "
+            f"{list(reference.shape)}: give [..., B, C, H, W] and [B, C, H, W]"
+        )
     with torch.autocast(pictures.device.type, enabled=False):
         x = pictures.float().flatten(0, -5) if pictures.dim() > 4 else pictures.float()[None]
         x = x.reshape(-1, *reference.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -156,18 +157,32 @@ def _device(name: str) -> torch.device:
     return device
 
 
+_switching = threading.Lock()
+_wanted: list[bool] = []
+"""Settings of the passes that are running, the latest last."""
+_found: list[bool] = []
+"""Settings of the program, while a pass is running."""
+
+
 @contextmanager
 def _tf32(*, allowed: bool) -> Iterator[None]:
     """Allow or forbid TF32 in convolutions and matrix products on CUDA."""
     places: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [place.allow_tf32 for place in places]
-    try:
+    # The switches are the process's own. Threads that end in another order than they began must
+    # not take each other's setting for that of the program.
+    with _switching:
+        if not _wanted:
+            _found[:] = [place.allow_tf32 for place in places]
+        _wanted.append(allowed)
         for place in places:
             place.allow_tf32 = allowed
+    try:
         yield
     finally:
-        for place, was in zip(places, before, strict=True):
-            place.allow_tf32 = was
+        with _switching:
+            _wanted.remove(allowed)
+            for place, was in zip(places, _found, strict=True):
+                place.allow_tf32 = _wanted[-1] if _wanted else was
 
 
 def _tf32_is_native(device: torch.device) -> bool:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from numbers import Integral
-from typing import Any
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 from rainkit.choices import Backend, Precision, choose, unknown
 from rainkit.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["EXPORTED", "SMALLEST_TILE", "STOP_BELOW", "STRONGEST", "Effort", "RuntimeOptions"]
 
@@ -134,9 +137,9 @@ class RuntimeOptions:
             raise UsageError(
                 f"--work-size {self.work_size}: give at least {SMALLEST_TILE}, auto or full"
             )
-        if not 0 <= self.strength <= STRONGEST:
+        if not (isinstance(self.strength, Real) and 0 <= self.strength <= STRONGEST):
             raise UsageError(
-                f"--strength {self.strength:g}: give 0 to {STRONGEST:g}; 1 takes off as much rain "
+                f"--strength {self.strength}: give 0 to {STRONGEST:g}; 1 takes off as much rain "
                 "as the network finds"
             )
         if self.backend not in set(Backend) and not self.backend.endswith(EXPORTED):
@@ -146,7 +149,7 @@ class RuntimeOptions:
     def parse(
         cls,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         tile: int | str | None = "auto",
         work_size: int | str | None = "full",
@@ -158,7 +161,7 @@ class RuntimeOptions:
         """Read the options as a user writes them on the command line or in Python.
 
         Args:
-            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, or a device of torch.
             precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
             tile: ``auto`` or None, or the side of tiles in pixels; 0 for whole pictures.
             work_size: ``full``, ``auto`` or None, or a longest side in pixels.
@@ -172,8 +175,8 @@ class RuntimeOptions:
             UsageError: one of them is not of these.
         """
         return cls(
-            device=device,
-            precision=choose(Precision, precision, "--precision"),
+            device=str(device),
+            precision=choose(Precision, str(precision), "--precision"),
             tile=_pixels(tile, "--tile", "auto, 0, or the side of tiles in pixels"),
             work_size=_pixels(
                 0 if work_size == "full" else work_size,
@@ -183,7 +186,7 @@ class RuntimeOptions:
             effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
             strength=strength,
             spare_traces=spare_traces,
-            backend=backend,
+            backend=str(backend),
         )
 
 

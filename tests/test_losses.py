@@ -80,6 +80,15 @@ def test_leading_dimensions_are_several_answers_to_one_reference() -> None:
     torch.testing.assert_close(stacked.flatten(0, 1), each)
 
 
+def test_pictures_of_another_shape_are_refused() -> None:
+    _, clean = _pair()
+    for wrong in (clean[..., 1:], clean[:1], clean.transpose(2, 3), clean[0]):
+        with pytest.raises(ValueError, match="cannot be compared with a reference of"):
+            ssim(wrong, clean)
+    with pytest.raises(ValueError, match="cannot be compared"):
+        ssim(clean[0], clean[0])
+
+
 def test_autocast_does_not_lower_its_precision() -> None:
     noisy, clean = _pair()
     exact = ssim(noisy, clean)

@@ -82,6 +82,20 @@ def test_float32_on_cuda_is_exact_and_tf32_is_not() -> None:
         assert allowed() == before
 
 
+def test_passes_that_overlap_give_tf32_back_as_it_was() -> None:
+    switch = torch.backends.cuda.matmul
+    before = switch.allow_tf32
+    cuda = torch.device("cuda")
+    first = Runtime(cuda, "tf32", channels_last=True).autocast()
+    second = Runtime(cuda, "tf32", channels_last=True).autocast()
+    first.__enter__()
+    second.__enter__()  # of another thread
+    first.__exit__(None, None, None)
+    assert switch.allow_tf32 is not before
+    second.__exit__(None, None, None)
+    assert switch.allow_tf32 is before
+
+
 def test_auto_precision_is_fp32_unless_the_method_allows_less() -> None:
     assert choose_runtime("cpu", "auto", ImageSpec()).precision == "fp32"
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rainkit.errors import UsageError
-from rainkit.files import counted, expanded, natural, system_reason
+from rainkit.files import counted, each_of, expanded, natural, system_reason
 from rainkit.images import heif
 
 __all__ = ["SUFFIXES", "VIDEO_SUFFIXES", "PictureFile", "find", "left_out", "pictures_below"]
@@ -59,7 +59,7 @@ class PictureFile:
     root: Path | None = None
 
 
-def find(inputs: Sequence[Path | str], *, videos: bool = False) -> list[PictureFile]:
+def find(inputs: Sequence[Path | str] | Path | str, *, videos: bool = False) -> list[PictureFile]:
     """Return the picture files of all inputs, each once.
 
     Folders are searched with their sub-folders, in natural order (2 before 10) and without hidden
@@ -70,7 +70,7 @@ def find(inputs: Sequence[Path | str], *, videos: bool = False) -> list[PictureF
     folders.
 
     Args:
-        inputs: files, folders and patterns.
+        inputs: files, folders and patterns; a lone one need not be in a list.
         videos: take videos, too, if they can be read here.
 
     Raises:
@@ -79,7 +79,7 @@ def find(inputs: Sequence[Path | str], *, videos: bool = False) -> list[PictureF
     if not inputs:
         raise UsageError("no input given: name a picture, a folder or a pattern")
     unique: dict[Path, PictureFile] = {}
-    for each in inputs:
+    for each in each_of(inputs):
         found = list(_find(each, SUFFIXES | _VIDEOS if videos else SUFFIXES))
         if not found:
             more = "".join(f"; {line}" for line in left_out([each], videos=videos))
@@ -149,21 +149,21 @@ def _below(folder: Path, suffixes: frozenset[str]) -> list[Path]:
     return sorted(found, key=_natural)
 
 
-def left_out(inputs: Iterable[Path | str], *, videos: bool = False) -> tuple[str, ...]:
+def left_out(inputs: Iterable[Path | str] | Path | str, *, videos: bool = False) -> tuple[str, ...]:
     """Return a line for what :func:`find` leaves out of folders, and for what it cannot follow.
 
     Such a line is ``5 files passed over (4 HEIC, 1 MOV)``. Hidden files, and files that nobody
     takes for pictures, such as text, are not mentioned.
 
     Args:
-        inputs: files, folders and patterns.
+        inputs: files, folders and patterns; a lone one need not be in a list.
         videos: whether :func:`find` took videos, too.
     """
     taken = SUFFIXES | (_VIDEOS if videos else frozenset())
     passed: Counter[str] = Counter()
     loops: list[Path] = []
     refused: list[str] = []
-    for folder in dict.fromkeys(expanded(each) for each in inputs if each != ""):
+    for folder in dict.fromkeys(expanded(each) for each in each_of(inputs) if each != ""):
         if folder.is_dir():
             walked = _walk(folder)
             suffixes = (path.suffix.lower() for path in walked.files)

@@ -83,8 +83,8 @@ def write(
             picture was read from a JPEG or lossless WebP file and is written as such, or else 95.
 
     Raises:
-        ImageError: The suffix is unknown, the file exists, the system refuses to write, or the pixels
-            are not those of a :class:`Picture`.
+        ImageError: The suffix is unknown, the file exists, the system refuses to write, or the
+            pixels are not those of a :class:`Picture`.
         UsageError: The quality is not a whole number from 1 to 100.
     """
     data = encode(picture, path.suffix, quality=quality)

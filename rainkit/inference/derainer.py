@@ -21,7 +21,7 @@ from torch import Tensor
 
 from rainkit import images, networks
 from rainkit.api import RAIN, Method, Part
-from rainkit.errors import MethodError, RainkitError, UsageError
+from rainkit.errors import ImageError, MethodError, RainkitError, UsageError, one_line
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
 from rainkit.inference.choice import RainKind
@@ -218,7 +218,7 @@ class Derainer:
         Raises:
             UsageError: the image is not of one of these kinds, or values of a tensor are not finite
                 or out of range.
-            ImageError: the file cannot be read.
+            ImageError: the file, or that of the PIL image, cannot be read.
             MethodError: the network gave nan or infinity.
         """
         if isinstance(image, (str, Path)):
@@ -709,6 +709,11 @@ class Derainer:
 
     def _derain_pil(self, given: Image.Image) -> Image.Image:
         """Derain the upright picture; keep the EXIF data and colour profile that still apply."""
+        try:
+            given.load()
+        except Exception as error:  # of a damaged file, for which Pillow may raise anything
+            name = getattr(given, "filename", "") or "the PIL image"
+            raise ImageError(f"{name}: cannot be decoded ({one_line(error)})") from error
         exif, _ = images.metadata(given)
         clean = self._derain_pixels(_upright(given))
         if exif is not None:
@@ -806,8 +811,6 @@ class Derainer:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except OSError:  # a truncated file
-        raise
     except Exception:  # broken metadata, for which Pillow may raise anything, does no harm here
         return image
 
@@ -843,12 +846,16 @@ def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
     return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
 
 
-def check_array(rgb: NDArray[Any]) -> None:
-    """Refuse an array that is not [H,W,3] of uint8 or uint16.
+def check_array(rgb: Any) -> None:
+    """Refuse what is not an array [H,W,3] of uint8 or uint16.
 
     Raises:
         UsageError: it is anything else, or it has no pixel.
     """
+    if not isinstance(rgb, np.ndarray):
+        raise UsageError(
+            f"cannot derain a {type(rgb).__name__} here: give a path or an [H,W,3] array"
+        )
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
         raise UsageError(
             f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "

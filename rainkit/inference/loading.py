@@ -173,7 +173,7 @@ def load(
     *,
     weights: str | Path | None = None,
     variant: str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     precision: str = "auto",
     tile: int | str | None = "auto",
     work_size: int | str | None = "auto",
@@ -194,7 +194,7 @@ def load(
         weights: a tag of the method or a ``.safetensors`` file; None for the method's first
             weights, or its first of the variant.
         variant: the variant that the weights must be of; None for any.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, or a device of torch.
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
             ``auto`` or None for a side that suits the device.

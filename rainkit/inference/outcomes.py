@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from rainkit.choices import Engine, ResultFormat
+from rainkit.files import each_of
 from rainkit.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -33,7 +34,7 @@ class InferRequest:
 
     Attributes:
         inputs: files, folders (with their subfolders), glob patterns, lists, URLs and standard
-            input, see :mod:`rainkit.inference.inputs`.
+            input, see :mod:`rainkit.inference.inputs`; a lone one becomes a tuple.
         method: an installed method, or ``auto``; None for the method of the weights, or the only
             one that is installed, or else ``auto``.
         output: a folder, or a file for a single picture, or :data:`STDOUT` for a single picture on
@@ -83,6 +84,9 @@ class InferRequest:
     steady: bool = False
     report: bool = False
     report_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", each_of(self.inputs))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

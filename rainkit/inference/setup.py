@@ -104,6 +104,10 @@ def set_up(
         from rainkit.inference.choice import choose
 
         return choose(options)
+    if not isinstance(name, (str, Method)):
+        raise UsageError(
+            f"cannot load a {type(name).__name__}: give the name of an installed method, or auto"
+        )
     method = plugins.get(name) if isinstance(name, str) else name
     file = _find_weights(method, None if weights is None else str(weights), variant)
     spec = method.image(file.network)

@@ -21,9 +21,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from rainkit import hyperparameters, plugins
 from rainkit.api import Hyperparameters, ImageSpec, Method, Training, option
+from rainkit.choices import unknown
 from rainkit.datasets.sources import DataRequest
 from rainkit.errors import TrainingError, UsageError
-from rainkit.files import expanded, system_reason, write_json
+from rainkit.files import each_of, expanded, system_reason, write_json
 from rainkit.precision import Runtime
 from rainkit.rain import RainDistribution
 from rainkit.rain.noise import Noise
@@ -279,7 +280,7 @@ def read(path: Path) -> Recipe:
 def make_request(
     *,
     method: str | None,
-    folders: Mapping[str, Sequence[str]],
+    folders: Mapping[str, Sequence[str] | str],
     run: Path | None = None,
     config: Path | None = None,
     variant: str | None = None,
@@ -295,7 +296,8 @@ def make_request(
 
     Args:
         method: name of the method; None for the recipe's.
-        folders: inputs by field of :class:`rainkit.datasets.sources.DataRequest`.
+        folders: inputs, one or several, by field of
+            :class:`rainkit.datasets.sources.DataRequest`.
         run: the run folder; None for ``runs/METHOD-VARIANT``.
         config: path of the recipe; None for no recipe.
         variant: name of the variant to start from; None for the recipe's, or else ``default``.
@@ -399,12 +401,18 @@ def run_settings(
     return checked.run
 
 
-def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) -> DataRequest:
+def data_request(
+    data: Mapping[str, Any], folders: Mapping[str, Sequence[str] | str]
+) -> DataRequest:
     """Check a recipe's ``[data]`` and add the folders that the command line names.
 
     Raises:
         UsageError: a key is unknown or a value has the wrong type.
     """
+    known = [each.name for each in fields(DataRequest) if each.default == ()]
+    for name in folders:
+        if name not in known:
+            raise unknown("folders", name, known)
     _refuse_unknown(data, DataRequest, "data")
     for name, kind in _TABLES.items():
         _refuse_unknown(data.get(name, {}), kind, f"data.{name}")
@@ -414,7 +422,9 @@ def data_request(data: Mapping[str, Any], folders: Mapping[str, Sequence[str]]) 
         first = error.errors(include_url=False)[0]
         path = ".".join(("data", *map(str, first["loc"])))
         raise UsageError(f"{path}: {first['msg']}") from error
-    named: dict[str, Any] = {name: tuple(given) for name, given in folders.items() if given}
+    named: dict[str, Any] = {
+        n: tuple(map(str, each_of(given))) for n, given in folders.items() if given
+    }
     return replace(request, **named)
 
 

@@ -106,7 +106,9 @@ def pack(
         if each.exists() and not overwrite:
             raise UsageError(f"{each} exists; pass --overwrite, or another -o or --tag")
     file = open_file(method, _choose(run, which))
-    from rainkit import networks  # imports torch
+    import torch
+
+    from rainkit import networks
 
     state = read(file.path)
     # Weights that do not fit their network are refused here.

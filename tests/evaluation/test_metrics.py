@@ -113,6 +113,7 @@ def test_what_is_missing_is_said_in_one_line(tmp_path):
     assert "pyiqa" in skipped[2]
     assert not any("\n" in line for line in skipped)
     (line,) = load_metrics(["dists"]).skipped
+    assert load_metrics("dists").skipped == (line,)
     assert "the folder of its weights is not given" in line
 
 

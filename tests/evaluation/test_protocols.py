@@ -129,8 +129,13 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(PairingError, match="30x20 against 20x30"):
         PRENET.psnr(a, a.transpose(1, 0, 2))
     for wrong in (a.astype(np.float32), a[..., 0], np.zeros((20, 30, 4), np.uint8)):
-        with pytest.raises(ValueError, match="HWC uint8 RGB"):
-            PRENET.ssim(wrong, wrong)
+        with pytest.raises(
+            UsageError, match=r"cannot score .*: give \[height, width, 3\] of uint8"
+        ):
+            PRENET.ssim(wrong, a)
+        for each in (PRENET, PROTOCOLS["pil-y"]):
+            with pytest.raises(UsageError, match="cannot score an array"):
+                each.luma(wrong)
 
 
 def test_protocols_are_named_and_versioned():

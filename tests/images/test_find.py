@@ -73,6 +73,13 @@ def test_what_holds_nothing_is_named(tree: Path, given: str):
         images.find([tree, str(tree.parent / given)])
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_lone_input_is_one(tree: Path, kind: type):
+    assert images.find(kind(tree / "a")) == images.find([tree / "a"])
+    (tree / "a" / "clip.mov").write_bytes(b"")
+    assert images.left_out(kind(tree / "a")) == images.left_out([tree / "a"]) != ()
+
+
 def test_an_empty_name_is_not_the_working_folder(tree: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tree)
     with pytest.raises(UsageError, match="an empty name"):

@@ -16,7 +16,7 @@ from skimage import data
 import rainkit
 from rainkit import images, inference, networks
 from rainkit.api import Method
-from rainkit.errors import MethodError, RainkitError, UsageError, WeightsError
+from rainkit.errors import ImageError, MethodError, RainkitError, UsageError, WeightsError
 
 RGB = np.ascontiguousarray(data.chelsea()[40:120, 60:170])
 
@@ -331,6 +331,29 @@ def test_load_refuses_what_cannot_be(tiny_weights: Path):
         load(weights=None, variant="paper")
     with pytest.raises(UsageError, match="did you mean tiny"):
         inference.load("tinny")
+    with pytest.raises(UsageError, match="cannot load a NoneType: give the name of an installed"):
+        inference.load(None)
+
+
+def test_a_device_of_torch_is_taken(tiny_weights: Path):
+    derainer = inference.load("tiny", weights=tiny_weights, device=torch.device("cpu"))
+    assert derainer.runtime.device.type == "cpu"
+
+
+@pytest.mark.parametrize("wrong", [None, Image.fromarray(RGB), images.to_tensor(RGB)])
+def test_parts_of_what_has_none_are_refused(derainer: inference.Derainer, wrong: object):
+    with pytest.raises(UsageError, match=r"cannot derain a .* here: give a path or an"):
+        derainer.parts(wrong)
+
+
+def test_a_truncated_pil_image_is_named(derainer: inference.Derainer, tmp_path: Path):
+    whole = images.encode(images.Picture(RGB), ".png")
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with (
+        Image.open(tmp_path / "cut.png") as cut,
+        pytest.raises(ImageError, match=r"cut\.png: cannot be decoded \(.*truncated"),
+    ):
+        derainer.derain(cut)
 
 
 def test_methods_that_need_whole_pictures_are_never_tiled(tiny_method: Method, tiny_weights: Path):

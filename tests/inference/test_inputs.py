@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from rainkit.errors import FileError, ImageError, UsageError
-from rainkit.inference import inputs
+from rainkit.inference import InferRequest, inputs
 from rainkit.inference.inputs import Shard, find, fingerprint, read_bytes
 
 
@@ -36,6 +36,12 @@ def test_a_list_mirrors_the_tree_that_its_pictures_have_in_common(photos: Path):
     assert relative("@list.txt", photos / "a.jpg") == ["a.jpg", "trip/#c.png", "trip/b.png"]
     Path("@list.txt").write_bytes(b"a file of this name")
     assert relative("@list.txt") == ["@list.txt"]
+
+
+def test_a_lone_input_of_a_request_is_one(photos: Path):
+    assert InferRequest(inputs="photos").inputs == ("photos",)
+    assert InferRequest(inputs=photos).inputs == (photos,)
+    assert InferRequest(inputs=["photos", photos]).inputs == ("photos", photos)
 
 
 def test_odd_names_in_a_list_do_not_keep_the_others(photos: Path):

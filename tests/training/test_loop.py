@@ -173,11 +173,11 @@ def test_a_run_stopped_before_its_first_checkpoint_starts_anew(request_for) -> N
 def test_a_training_leaves_the_random_generators_as_they_were(request_for) -> None:
     def drawn() -> list[float]:
         random.seed(1)
-        np.random.seed(1)  # noqa: NPY002
+        np.random.seed(1)
         torch.manual_seed(1)
         if wanted:
             training.train(request_for())
-        return [random.random(), np.random.rand(), float(torch.rand(1))]  # noqa: NPY002
+        return [random.random(), np.random.rand(), float(torch.rand(1))]
 
     wanted: list[float] = []
     wanted = drawn()

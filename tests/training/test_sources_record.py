@@ -38,6 +38,12 @@ def test_counts_and_weights_come_back_from_anywhere(
         assert all((one == other).all() for one, other in zip(sample, after[k], strict=True))
 
 
+def test_a_lone_folder_is_one_and_other_names_are_refused() -> None:
+    assert run_config.data_request({}, {"clean": "/x"}) == DataRequest(clean=("/x",))
+    with pytest.raises(UsageError, match=r"folders nope: unknown; .*clean, pairs, scenes"):
+        run_config.data_request({}, {"nope": ["/x"]})
+
+
 def test_streak_textures_come_back_from_anywhere(
     request_for, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -113,7 +113,12 @@ class Protocol:
         }
 
     def luma(self, rgb: RGB8) -> npt.NDArray[np.float64]:
-        """Return Y [H,W], float64 in grey levels, of an HWC uint8 RGB picture, as it is scored."""
+        """Return Y [H,W], float64 in grey levels, of an HWC uint8 RGB picture, as it is scored.
+
+        Raises:
+            UsageError: the picture is not uint8 [H,W,3].
+        """
+        _refuse_other_than_rgb8(rgb)
         return self._luma(rgb, True)
 
     def psnr(self, restored: RGB8, target: RGB8, *, exact: bool = False) -> float:
@@ -121,6 +126,7 @@ class Protocol:
 
         Raises:
             PairingError: the pictures differ in size.
+            UsageError: one is not uint8 [H,W,3].
         """
         pair = self._checked(restored, target)
         return self._psnr(pair, self._planes(pair, exact))
@@ -130,6 +136,7 @@ class Protocol:
 
         Raises:
             PairingError: the pictures differ in size.
+            UsageError: one is not uint8 [H,W,3].
         """
         return self.scores(restored, target, exact)[1]
 
@@ -138,6 +145,7 @@ class Protocol:
 
         Raises:
             PairingError: the pictures differ in size.
+            UsageError: one is not uint8 [H,W,3].
         """
         pair = self._checked(restored, target)
         planes = self._planes(pair, exact)
@@ -148,8 +156,7 @@ class Protocol:
 
     def _checked(self, *pair: RGB8) -> tuple[RGB8, RGB8]:
         for picture in pair:
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-                raise ValueError(f"expected HWC uint8 RGB, got {picture.dtype} {picture.shape}")
+            _refuse_other_than_rgb8(picture)
         restored, target = pair
         (h, w), (th, tw) = restored.shape[:2], target.shape[:2]
         if (h, w) != (th, tw):
@@ -191,6 +198,14 @@ class Protocol:
         if self.padded:
             x, y = psnr_ssim.padded(x, self.window), psnr_ssim.padded(y, self.window)
         return psnr_ssim.ssim(x, y, self.window)
+
+
+def _refuse_other_than_rgb8(picture: RGB8) -> None:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise UsageError(
+            f"cannot score an array of {picture.dtype} {list(picture.shape)}: "
+            "give [height, width, 3] of uint8"
+        )
 
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(

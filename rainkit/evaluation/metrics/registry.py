@@ -156,7 +156,7 @@ def _load_again(name: str, weights_dir: Path | None) -> LoadedMetric:
 
 
 def load_metrics(
-    names: Iterable[str],
+    names: Iterable[str] | str,
     *,
     weights_dir: Path | None = None,
     have: Iterable[str] = ("target", "input"),
@@ -164,8 +164,8 @@ def load_metrics(
     """Load metrics, and return them with a line for each that cannot be computed.
 
     Args:
-        names: names of :data:`METRICS`, each taken once; ``lpips=FOLDER`` names the folder of the
-            metric's weights, too.
+        names: a name of :data:`METRICS` or several, each taken once; ``lpips=FOLDER`` names the
+            folder of the metric's weights, too.
         weights_dir: folder of the weights of all other metrics; None if there is none.
         have: pictures that there will be beside the restored ones.
 
@@ -175,7 +175,7 @@ def load_metrics(
     there = set(have)
     found, skipped = [], []
     folders: dict[str, Path | None] = {}
-    for text in names:
+    for text in (names,) if isinstance(names, str) else names:
         name, given, folder = text.partition("=")
         if given and not metric(name).weights:
             raise UsageError(f"--metric {text}: {name} needs no weights; write --metric {name}")
