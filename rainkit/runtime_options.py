@@ -137,7 +137,8 @@ class RuntimeOptions:
             raise UsageError(
                 f"--work-size {self.work_size}: give at least {SMALLEST_TILE}, auto or full"
             )
-        if not (isinstance(self.strength, Real) and 0 <= self.strength <= STRONGEST):
+        given: Any = self.strength  # None, for example
+        if not isinstance(given, Real) or not 0 <= self.strength <= STRONGEST:
             raise UsageError(
                 f"--strength {self.strength}: give 0 to {STRONGEST:g}; 1 takes off as much rain "
                 "as the network finds"

@@ -101,7 +101,8 @@ def encode(picture: Picture, suffix: str, *, quality: int | None = None) -> byte
     if kind is None:
         what = f"a {suffix} file" if suffix else "a file without a suffix"
         raise ImageError(f"rainkit cannot write {what}: use {', '.join(_FORMATS)}")
-    if quality is not None and not (isinstance(quality, Integral) and 1 <= quality <= 100):
+    given: Any = quality  # a fraction, for example
+    if quality is not None and (not isinstance(given, Integral) or not 1 <= quality <= 100):
         raise UsageError(f"quality={quality}: give a whole number from 1 to 100")
     for each in (picture, *picture.following):
         _check(each)

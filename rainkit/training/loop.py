@@ -182,7 +182,8 @@ def _generators_kept() -> Iterator[None]:
     """Give the program back the states of the random generators that a training seeds."""
     python, array = random.getstate(), np.random.get_state()
     # Asking CUDA for its states would start it, even for a training on the CPU.
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if started else ()
     try:
         with torch.random.fork_rng(devices=devices):
             yield
