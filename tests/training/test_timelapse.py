@@ -34,7 +34,7 @@ class FromFrames(Objective):
         return {"loss": Loss((outputs.image - batch.second).abs().mean())}
 
     def outputs(self, network, batch):
-        assert isinstance(batch, Frames)
+        assert type(batch) is Frames
         return super().outputs(network, batch)
 """
 
