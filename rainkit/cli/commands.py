@@ -196,7 +196,8 @@ class RainkitGroup(TyperGroup):
             warn(line, label="error:", style="bold red")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as stop:
-            warn("stopped by Ctrl-C; files already written are whole")
+            by = "SIGTERM" if isinstance(stop, Terminated) else "Ctrl-C"
+            warn(f"stopped by {by}; files already written are whole")
             raise typer.Exit(INTERRUPTED) from stop
 
 

@@ -9,6 +9,7 @@ import typer
 
 from rainkit import choices
 from rainkit.cli import scoring as o
+from rainkit.cli.commands import terminable
 from rainkit.cli.options import (
     CropToCommon,
     Device,
@@ -166,7 +167,7 @@ def evaluate(
         by=tuple(dict.fromkeys(by or ())),
         notices=chosen.notices,
     )
-    with o.progress(quiet=quiet) as advance:
+    with terminable(), o.progress(quiet=quiet) as advance:
         result = evaluation.run(request, advance)
     o.show(result, as_json=as_json, quiet=quiet)
     raise typer.Exit(result.exit_code)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rainkit import choices
+from rainkit.cli.commands import terminable
 from rainkit.cli.console import print_json, progress_bars, tell, warn
 from rainkit.cli.options import OUTPUT, Json, Quiet, choice, local_workers
 from rainkit.files import counted
@@ -240,7 +241,7 @@ def synth(
     if request.workers is None:  # neither the command line nor the recipe says
         here = local_workers(None, choices.Engine(request.engine))
         request = dataclasses.replace(request, workers=here)
-    with recipe.named_in_errors(), progress(quiet) as advance:
+    with terminable(), recipe.named_in_errors(), progress(quiet) as advance:
         result = synthesise(request, advance)
     page = write_page(result, request.workers, quiet=quiet) if report or recipe.report else None
     show_dataset(result, page, as_json=as_json, quiet=quiet)
