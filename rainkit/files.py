@@ -41,7 +41,7 @@ __all__ = [
 _FAR = 0x7FFF_FFF0
 _LOCK = ".rainkit.lock"
 """File in a folder that stands for the folder where folders themselves cannot be locked."""
-_TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12}(\.\w+)?")
+_TEMPORARY = re.compile(r"\.rainkit-[0-9a-f]{12,}(\.\w+)?")
 
 
 @contextmanager
@@ -65,13 +65,18 @@ def atomic_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_path(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def staged_path(path: Path, *, overwrite: bool, mark: str = "") -> Iterator[Path]:
     """Do as :func:`atomic_path`, but leave the last step, :func:`put_in_place`, to the caller.
+
+    Args:
+        path: the file to make.
+        overwrite: replace an existing file.
+        mark: hexadecimal digits in the temporary name by which the caller finds it again.
 
     Raises:
         FileError: as there.
     """
-    temporary = path.with_name(f".rainkit-{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(f".rainkit-{mark}{secrets.token_hex(6)}{path.suffix}")
     try:
         _refuse_existing(path, overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,9 @@ a run that is killed at any moment goes on as one in a single process does.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,8 +50,9 @@ class Elsewhere:
         self, engine: Engine, request: InferRequest, method: MethodToRun, setup: Setup
     ) -> None:
         self._engine = engine
+        self._mark = secrets.token_hex(6)  # in the names of files that have none of their own yet
         asked = replace(request, method=method.method, weights=method.weights, inputs=())
-        self._work: Work[Any, Any] = Work.holding(_do, _Worker, asked, setup.sha256)
+        self._work: Work[Any, Any] = Work.holding(_do, _Worker, asked, setup.sha256, self._mark)
         self._overwrite = request.overwrite
         self.runtime: Runtime = next(iter(engine.run(self._work, [None]))).get()
 
@@ -63,6 +66,17 @@ class Elsewhere:
             records: the open records of how results are made.
             finish: called with each picture's end, in the order of the jobs.
         """
+        try:
+            self._derain_all(jobs, records, finish)
+        except BaseException:  # Ctrl-C, perhaps
+            self._engine.close()  # else workers would go on writing
+            raise
+        finally:
+            self._remove_unplaced(jobs)
+
+    def _derain_all(
+        self, jobs: Sequence[Job], records: Records, finish: Callable[[Finished], None]
+    ) -> None:
         outcomes = self._engine.run(self._work, (job for job in jobs if not job.exists))
         hopeless: str | None = None
         for job in jobs:
@@ -73,6 +87,21 @@ class Elsewhere:
             if finished.hopeless:
                 hopeless = finished.outcome.error
             finish(finished)
+
+    def _remove_unplaced(self, jobs: Sequence[Job]) -> None:
+        """Delete what workers have written, or half written, and the record does not know.
+
+        Other shards may be writing to the same folders.
+        """
+        written = [job for job in jobs if not job.exists]
+        pattern = f".rainkit-{self._mark}*"
+        with suppress(OSError):
+            for folder in {job.output.parent for job in written}:
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
+            for folder in {job.parts for job in written if job.parts is not None}:
+                for path in folder.rglob(pattern):
+                    path.unlink(missing_ok=True)
 
     def _placed(
         self,
@@ -107,7 +136,7 @@ class _Answer:
 class _Worker:
     """A network in a worker."""
 
-    def __init__(self, asked: InferRequest, sha256: str) -> None:
+    def __init__(self, asked: InferRequest, sha256: str, mark: str) -> None:
         from rainkit.inference import loading  # imports torch
 
         setup = set_up(
@@ -119,9 +148,10 @@ class _Worker:
             )
         self._derainer = loading.build(setup)
         self._asked = asked
+        self._mark = mark
 
     def derain(self, job: Job) -> _Answer:
-        notes = Notes()
+        notes = Notes(self._mark)
         finished = derain_one(
             job,
             self._derainer,

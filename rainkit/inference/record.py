@@ -291,9 +291,13 @@ class Notes:
     """What a worker in another process would add to records, and the files that it has written.
 
     The process that holds the records adds it to them, and gives the files their names.
+
+    Args:
+        mark: what the temporary names of the files have in common, in hexadecimal digits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
         self._steps: list[tuple[str, Any]] = []
 
     def done(self, job: Job, **known: Any) -> None:
@@ -311,7 +315,7 @@ class Notes:
     @contextmanager
     def file(self, path: Path, *, overwrite: bool) -> Iterator[Path]:
         """Give a temporary file to write to, which is given its name by :meth:`add_to`."""
-        with staged_path(path, overwrite=overwrite) as temporary:
+        with staged_path(path, overwrite=overwrite, mark=self._mark) as temporary:
             yield temporary
         self._steps.append(("file", (temporary, path)))
 
