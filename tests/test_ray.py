@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,17 +23,18 @@ from rainkit import images, inference
 from rainkit.api import Method
 from rainkit.choices import Engine as Place
 from rainkit.engine import Done, Engine, Failed, Work, open_engine
-from rainkit.errors import ImageError, UsageError
+from rainkit.errors import ImageError, UsageError, WorkerError
 from rainkit.evaluation.methods import MethodRequest
 from rainkit.evaluation.metrics.protocols import protocol
 from rainkit.evaluation.run import EvalRequest, Evaluation
 from rainkit.evaluation.run import run as evaluation_run
-from rainkit.inference import InferRequest, InferResult
+from rainkit.inference import InferRequest, InferResult, Outcome, Progress
 from rainkit.runtime_options import RuntimeOptions
 from rainkit.synthesis.request import SynthRequest
 from rainkit.synthesis.run import synthesise
 
 ray = pytest.importorskip("ray", reason="needs rainkit[ray]")
+ray_cluster = importlib.import_module("rainkit.engine.ray_cluster")
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="Ray's test cluster needs POSIX"),
     pytest.mark.filterwarnings("default"),  # Ray's own are not ours to mend
@@ -57,6 +61,75 @@ def test_an_address_without_a_cluster_is_refused(
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UsageError, match=f"RAY_ADDRESS={address}.*{told}"):
         open_engine("ray", workers=1)
+
+
+class _Stopped(KeyboardInterrupt):
+    """What a handler of SIGTERM raises."""
+
+
+def test_a_stop_while_ray_starts_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(number: int, frame: Any) -> None:
+        raise _Stopped
+
+    def init(**options: Any) -> None:
+        (Path(options["_temp_dir"]) / "session").mkdir()
+        ray._private.utils.set_sigterm_handler(signal.SIG_DFL)  # as Ray does
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    made: list[Path] = []
+    make = tempfile.mkdtemp
+
+    def noted(**options: Any) -> str:
+        made.append(Path(make(**options)))
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", noted)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(_Stopped):
+            open_engine("ray", workers=1)
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(made) == 1
+    assert not made[0].exists()
+
+
+class _Unborn:
+    """A worker that no machine has begun to start."""
+
+    def __init__(self, *asked: Any) -> None:
+        self.about = self
+
+    def future(self) -> Future[dict[str, str]]:
+        return Future()
+
+    def kill(self) -> None:
+        """There is nothing to end."""
+
+
+class _NoConnection:
+    def close(self) -> None:
+        """There is nothing to leave."""
+
+
+@pytest.mark.parametrize(
+    ("machines", "told"),
+    [([{"Alive": False}], "Ray has ended"), ([{"Alive": False}, {"Alive": True}], "no room")],
+)
+def test_workers_are_not_awaited_from_a_cluster_without_machines(
+    monkeypatch: pytest.MonkeyPatch, machines: list[dict[str, bool]], told: str
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_Worker", _Unborn)
+    monkeypatch.setattr(ray_cluster, "_GLANCE", 0.01)
+    monkeypatch.setattr(ray_cluster, "_ROOM", 0.05)
+    monkeypatch.setattr(ray, "nodes", lambda: machines)
+    workers = ray_cluster.RayWorkers(_NoConnection(), 1, 8, None, {})
+    with workers as engine, pytest.raises(WorkerError, match=told):
+        list(engine.run(Work.calling(abs), [1]))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +192,14 @@ def test_outcomes_are_those_of_the_local_engine(two: Engine, tmp_path: Path) -> 
     assert str(os.getpid()) not in processes
 
 
+def test_ray_prints_nothing_where_results_go(
+    two: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"lines": ["A worker died"], "pid": "raylet", "is_err": False}
+    ray._private.worker.print_to_stdstream(told, ignore_prefix=False)
+    assert capsys.readouterr().out == ""
+
+
 def _refuse() -> Callable[[int], int]:
     raise UsageError("--depth nothing: no such network")
 
@@ -149,8 +230,6 @@ class _Lent(Engine):
 
 @pytest.fixture
 def lent(two: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rainkit.engine import ray_cluster
-
     monkeypatch.setattr(ray_cluster, "connect", lambda *asked: _Lent(two))
 
 
@@ -159,6 +238,49 @@ def _bytes(folder: Path) -> dict[str, bytes]:
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*.png"))
     }
+
+
+def _interrupted(outputs: Path) -> Progress:
+    class Interrupted(Progress):
+        """Ctrl-C when the first picture is done and the worker has written the second one."""
+
+        def advance(self, outcome: Outcome) -> None:
+            deadline = time.monotonic() + 60
+            while not list(outputs.glob(".rainkit-*.png")) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert list(outputs.glob(".rainkit-*.png"))
+            raise KeyboardInterrupt
+
+    return Interrupted()
+
+
+@pytest.mark.parametrize("shard", [None, "1/1"])
+def test_a_run_that_is_stopped_leaves_no_temporary_file(
+    monkeypatch: pytest.MonkeyPatch,
+    photos: Path,
+    tiny_weights: Path,
+    tmp_path: Path,
+    shard: str | None,
+) -> None:
+    def local_workers(*asked: Any) -> Engine:
+        return open_engine("processes", workers=1)
+
+    monkeypatch.setattr(ray_cluster, "connect", local_workers)
+    out = tmp_path / "out"
+    request = InferRequest(
+        inputs=(photos,),
+        method="tiny",
+        weights=str(tiny_weights),
+        output=out,
+        parts=True,
+        options=RuntimeOptions(device="cpu"),
+        engine=Place.RAY,
+        shard=shard,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        inference.infer(request, _interrupted(out))
+    assert len(list(out.glob("[0-9]*.png"))) == 1
+    assert not [*tmp_path.rglob(".rainkit-*.png")]
 
 
 @pytest.fixture

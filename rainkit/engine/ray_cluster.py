@@ -8,13 +8,13 @@ else starts one that ends with it; a process that is connected to Ray already st
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
 import platform
 import secrets
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import utils as ray_utils
+from ray._private import worker as ray_worker
 from ray.exceptions import ActorDiedError, RayError
 
 import rainkit
@@ -49,6 +51,7 @@ _STARTS = 4  # of a cluster of our own, whose parts must all be there within 15 
 _STILLBORN = 3  # workers that may die in a row before they can be asked anything
 _KNOCK = 10.0  # seconds in which the head of a cluster answers
 _ROOM = 600.0  # seconds in which a cluster without a single worker may find room for one
+_GLANCE = 10.0  # seconds after which a thread that waits for a worker looks whether Ray lives
 _OBJECT_STORE = 100 * 2**20  # bytes; Ray wants 75 MiB at least, and only paths travel
 _TEMPORARY = 60  # characters of a folder for sockets, whose paths the system limits to 107
 
@@ -135,17 +138,24 @@ class RayWorkers(RemoteWorkers["_Worker"]):
         with self._changed:
             if not self._idle and self._count() < self._most:
                 self._start()
-            while not self._idle:
+        waited = 0.0
+        while True:
+            with self._changed:
                 self._check()
-                if not self._changed.wait(_ROOM) and self._count() == len(self._starting):
-                    raise WorkerError(
-                        "the Ray cluster had no room for a worker in 10 minutes; ray status says "
-                        "what it has and what takes it"
-                    )
-            self._check()
-            worker = self._idle.pop()
-            self._busy.add(worker)
-            return worker
+                if self._idle:
+                    worker = self._idle.pop()
+                    self._busy.add(worker)
+                    return worker
+                waited = 0.0 if self._changed.wait(_GLANCE) else waited + _GLANCE
+                no_room = waited >= _ROOM and self._count() == len(self._starting)
+            # Not under the lock, which Ray's own thread takes.
+            if waited and not _lives():
+                raise WorkerError("Ray has ended; repeat the command")
+            if no_room:
+                raise WorkerError(
+                    "the Ray cluster had no room for a worker in 10 minutes; ray status says "
+                    "what it has and what takes it"
+                )
 
     def _check(self) -> None:
         if self._closing:
@@ -251,7 +261,8 @@ class _Worker(RemoteWorker):
     def kill(self) -> None:
         """End the process; nothing happens if it has ended."""
         with suppress(Exception):
-            ray.kill(self._actor)
+            if ray.is_initialized():  # else Ray would start again
+                ray.kill(self._actor)
 
 
 class _Actor:
@@ -336,25 +347,25 @@ class _Connection:
                 f"{source}={address}: a Ray client cannot follow its workers; run the command on a "
                 "machine of the cluster, with RAY_ADDRESS=HOST:6379"
             )
-        with _same_sigterm():
+        # Ray would print to standard output, where results go, that a worker died.
+        ray_worker._worker_logs_enabled = False
+        try:
             if address == "local":
                 self._start(cores)
-                return
-            try:
-                _knock(address)
-                _init(address=address)
-            except (RayError, OSError, RuntimeError, ValueError) as error:
-                ray.shutdown()
-                raise UsageError(
-                    f"{source}={address}: no Ray cluster lets us in there ({one_line(error)}); set "
-                    "RAY_ADDRESS=local to use this machine alone"
-                ) from error
+            else:
+                _join(address, source)
+        except BaseException:  # Ctrl-C, perhaps
+            self.close()
+            raise
 
     def _start(self, cores: int) -> None:
         """Start a cluster on this machine that nobody else can use."""
         place = tempfile.gettempdir()
         place = place if len(place) < _TEMPORARY else "/tmp"  # noqa: S108
         self._temporary = Path(tempfile.mkdtemp(prefix="rainkit-ray-", dir=place))
+        # After Ctrl-C, Ray ends processes that had just started when this process ends, and they
+        # write there until then. Functions that are registered later are called earlier.
+        atexit.register(self._clear)
         # Ray asks for it, and would write one to the user's home otherwise.
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         for attempt in range(_STARTS):
@@ -371,7 +382,6 @@ class _Connection:
             except Exception as error:
                 ray.shutdown()
                 if attempt + 1 == _STARTS:
-                    self.close()
                     raise WorkerError(
                         f"Ray cannot be started here ({one_line(error)}); if the machine is very "
                         "busy, try again later, or leave out --engine ray"
@@ -380,10 +390,29 @@ class _Connection:
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
         if self._ours:
-            with _same_sigterm():
-                ray.shutdown()
+            ray.shutdown()
+            ray_worker._worker_logs_enabled = True
+        self._clear()
+
+    def _clear(self) -> None:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _join(address: str, source: str) -> None:
+    """Connect to a cluster.
+
+    Raises:
+        UsageError: none answers at the address.
+    """
+    try:
+        _knock(address)
+        _init(address=address)
+    except (RayError, OSError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"{source}={address}: no Ray cluster lets us in there ({one_line(error)}); set "
+            "RAY_ADDRESS=local to use this machine alone"
+        ) from error
 
 
 def _address() -> tuple[str, str]:
@@ -411,7 +440,19 @@ def _knock(address: str) -> None:
 
 
 def _init(**options: Any) -> None:
-    ray.init(logging_level=logging.CRITICAL, log_to_driver=False, namespace="rainkit", **options)
+    with _same_sigterm():
+        ray.init(
+            logging_level=logging.CRITICAL, log_to_driver=False, namespace="rainkit", **options
+        )
+
+
+def _lives() -> bool:
+    """Return whether the cluster still has a machine."""
+    api: Any = ray
+    try:
+        return any(node["Alive"] for node in api.nodes())
+    except Exception:  # its head does not answer
+        return False
 
 
 def _cores() -> int:
@@ -422,12 +463,10 @@ def _cores() -> int:
 
 @contextmanager
 def _same_sigterm() -> Iterator[None]:
-    """Keep the handler of SIGTERM, which Ray replaces."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGTERM)
+    """Keep the handler of SIGTERM, which Ray would replace by one that ends the process at once."""
+    replace = ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        ray_utils.set_sigterm_handler = replace
