@@ -66,7 +66,7 @@ BLOCKS = {
 """The tables of the page, and the headings of a page that does not exist yet."""
 
 BLOCK = r"<!-- results: (?P<name>[\w-]+) -->\n(?P<text>.*?)\n?<!-- /results -->"
-ROWS_OF_WEIGHTS = ("scores", "tone", "photographs", "dry")
+ROWS_OF_WEIGHTS = ("scores", "tone", "photographs", "dry", "cost")
 TRAINED = ("claims", "ablations")
 
 

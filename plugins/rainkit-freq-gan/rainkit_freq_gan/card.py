@@ -52,25 +52,25 @@ WEIGHTS = (
         gflop=532.7,
     ),
     Weights(
-        tag="rain-v10",
+        tag="rain-v11",
         variant="wide",
         spare_traces=True,
-        sha256="927c3c0fe57eea06614c5ea2357af0675fd6131818f61e8f9e44ebddee5990c3",
-        file="weights/rain-v10.safetensors",
+        sha256="ce52432efc4be0a073d6d13ef38ebd03be305f55508fd7f49ac6e1a772d3f1cc",
+        file="weights/rain-v11.safetensors",
         licence="Apache-2.0",
         trained_on=f"{_PHOTOGRAPHS}, {_PAIRS}",
         recipe="examples/recipes/real-rain-3.sh",
         results=measured_table(
             """
                      | pictures | PSNR/SSIM   | input
-            rain100l | 25       | 34.93/.9612 | 26.23/.8204
-            rain100h | 25       | 27.55/.8584 | 13.83/.3598
-            rain200h | 15       | 27.06/.8516 | 14.06/.3873
-            rain800  | 15       | 21.54/.8263 | 21.67/.665
-            misc     | 7        | 21.71/.7485 | 18.85/.6574
+            rain100l | 25       | 34.82/.9624 | 26.23/.8204
+            rain100h | 25       | 27.74/.8614 | 13.83/.3598
+            rain200h | 15       | 27.13/.8519 | 14.06/.3873
+            rain800  | 15       | 21.35/.8271 | 21.67/.665
+            misc     | 7        | 21.88/.7521 | 18.85/.6574
             """
         ),
-        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.679),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.713),
         gflop=2109.1,
     ),
     Weights(

@@ -206,7 +206,7 @@ def test_one_stage_equals_the_first_of_six() -> None:
         ("rain-v1", "blocks-state", "blocks"),
         ("rain-v2", "blocks-state", "blocks"),
         ("rain-v9", "blocks-state", "blocks"),
-        ("rain-v10", "wide", "blocks"),
+        ("rain-v11", "wide", "blocks"),
         ("rain-v6", "default", "lstm"),
     ],
 )
