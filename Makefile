@@ -90,7 +90,7 @@ clean:
 # The environment. A pyproject.toml that changed is newer than the stamps: it is installed again.
 
 define too_old
-{ echo "rainkit needs Python 3.11 or newer; $(1) is $$($(1) --version 2>&1 || true)."; \
+{ echo "rainkit needs Python 3.11 or newer; $(1) is $$('$(1)' --version 2>&1 || true)."; \
   echo 'Install one, or name one that is there: make PYTHON=/path/to/python3.12'; exit 1; } >&2
 endef
 
@@ -136,7 +136,7 @@ endef
 $(BIN)/python:
 	@! test -L '$@' || $(gone)
 	@command -v '$(PYTHON)' >/dev/null || $(not_there)
-	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || $(call too_old,'$(PYTHON)')
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || $(call too_old,$(PYTHON))
 	@existed=$$(test -e '$(VENV)' && echo yes); \
 	'$(PYTHON)' -m venv '$(VENV)' || $(no_venv)
 

@@ -136,6 +136,18 @@ def test_an_old_python_is_refused_before_anything_is_made(tmp_path: Path):
     assert "pip install" not in done.stdout
 
 
+def test_what_is_not_there_is_told_from_what_is_too_old(tmp_path: Path):
+    done = make("demo", "PYTHON=/nowhere/a python", f"VENV={tmp_path / 'venv'}")
+    assert "/nowhere/a python: there is no such program" in done.stderr
+    (tmp_path / "gone" / "bin").mkdir(parents=True)
+    (tmp_path / "gone" / "bin" / "python").symlink_to(tmp_path / "nowhere")
+    done = make("demo", f"VENV={tmp_path / 'gone'}")
+    assert "was made with a Python that is gone" in done.stderr
+    assert "rm -rf" in done.stderr
+    done = make("-n", "demo", "VENV=my venv")
+    assert "VENV=my venv: make cannot handle names with a space" in done.stderr
+
+
 def test_a_newer_python_beside_an_old_one_is_found(tmp_path: Path):
     script(tmp_path / "python3", "exit 1")
     script(tmp_path / "python3.12", "exit 0")
@@ -143,7 +155,7 @@ def test_a_newer_python_beside_an_old_one_is_found(tmp_path: Path):
         script(tmp_path / name, "exit 1")
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     done = make("-n", "demo", f"VENV={tmp_path / 'venv'}", PATH=path)
-    assert re.search(r"^python3\.12 -m venv", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^'python3\.12' -m venv", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_a_python_without_ensurepip_names_the_package_to_install(tmp_path: Path):
