@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import shutil
@@ -28,7 +29,7 @@ from rainkit.evaluation.methods import MethodRequest
 from rainkit.evaluation.metrics.protocols import protocol
 from rainkit.evaluation.run import EvalRequest, Evaluation
 from rainkit.evaluation.run import run as evaluation_run
-from rainkit.inference import InferRequest, InferResult, Outcome, Progress
+from rainkit.inference import InferRequest, Outcome, Progress
 from rainkit.runtime_options import RuntimeOptions
 from rainkit.synthesis.request import SynthRequest
 from rainkit.synthesis.run import synthesise
@@ -267,20 +268,23 @@ def test_a_run_that_is_stopped_leaves_no_temporary_file(
 
     monkeypatch.setattr(ray_cluster, "connect", local_workers)
     out = tmp_path / "out"
-    request = InferRequest(
+    request = with_parts(photos, tiny_weights, out, Place.RAY)
+    with pytest.raises(KeyboardInterrupt):
+        inference.infer(dataclasses.replace(request, shard=shard), _interrupted(out))
+    assert len(list(out.glob("[0-9]*.png"))) == 1
+    assert not [*tmp_path.rglob(".rainkit-*.png")]
+
+
+def with_parts(photos: Path, weights: Path, out: Path, engine: Place) -> InferRequest:
+    return InferRequest(
         inputs=(photos,),
         method="tiny",
-        weights=str(tiny_weights),
+        weights=str(weights),
         output=out,
         parts=True,
         options=RuntimeOptions(device="cpu"),
-        engine=Place.RAY,
-        shard=shard,
+        engine=engine,
     )
-    with pytest.raises(KeyboardInterrupt):
-        inference.infer(request, _interrupted(out))
-    assert len(list(out.glob("[0-9]*.png"))) == 1
-    assert not [*tmp_path.rglob(".rainkit-*.png")]
 
 
 @pytest.fixture
@@ -297,20 +301,8 @@ def photos(tmp_path: Path) -> Path:
 def test_infer_writes_and_records_what_this_process_would(
     lent: None, photos: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
-    def infer(out: Path, engine: Place) -> InferResult:
-        return inference.infer(
-            InferRequest(
-                inputs=(photos,),
-                method="tiny",
-                weights=str(tiny_weights),
-                output=out,
-                parts=True,
-                options=RuntimeOptions(device="cpu"),
-                engine=engine,
-            )
-        )
-
-    ours, theirs = infer(tmp_path / "ours", Place.LOCAL), infer(tmp_path / "theirs", Place.RAY)
+    ours = inference.infer(with_parts(photos, tiny_weights, tmp_path / "ours", Place.LOCAL))
+    theirs = inference.infer(with_parts(photos, tiny_weights, tmp_path / "theirs", Place.RAY))
     assert [each.status for each in theirs.outcomes] == ["done", "done", "done", "failed", "done"]
     assert [each.error for each in theirs.outcomes] == [each.error for each in ours.outcomes]
     assert str(theirs.device).endswith("on Ray")
@@ -318,7 +310,8 @@ def test_infer_writes_and_records_what_this_process_would(
         made = _bytes(tmp_path / f"theirs{suffix}")
         assert len(made) == 4
         assert made == _bytes(tmp_path / f"ours{suffix}")
-    again = infer(tmp_path / "theirs", Place.LOCAL)  # the record tells how they were made
+    # The record tells how they were made.
+    again = inference.infer(with_parts(photos, tiny_weights, tmp_path / "theirs", Place.LOCAL))
     assert [each.status for each in again.outcomes].count("skipped") == 4
 
 

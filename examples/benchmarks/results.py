@@ -693,7 +693,7 @@ def table(text: str) -> tuple[list[str], dict[str, list[str]]]:
     """Return the lines up to a Markdown table's rule, and the cells of its rows by the first."""
     lines = text.splitlines()
     rule = next((i for i, line in enumerate(lines) if line.startswith("|--")), len(lines) - 1)
-    rows = [line.strip("| ").split(" | ") for line in lines[rule + 1 :]]
+    rows = [line[2:-2].split(" | ") for line in lines[rule + 1 :]]
     return lines[: rule + 1], {cells[0]: cells for cells in rows}
 
 
