@@ -318,3 +318,6 @@ def test_the_site_shows_every_option_and_every_card():
         assert part in granet
     moved = hooks.relinked("[a](../examples/demo/demo.py) and [b](../README.md#methods)", "")
     assert moved == "[a](files/examples/demo/demo.py.md) and [b](methods/README.md)"
+    linked = re.findall(r"\]\(([\w/.-]+\.md)", hooks.changes())
+    assert linked, "the page of changes links to other pages"
+    assert all((ROOT / "docs" / each).is_file() for each in linked)
