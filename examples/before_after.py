@@ -33,7 +33,10 @@ def main() -> None:
     given = parser.parse_args()
     rows = []
     for name in given.show:
-        (rainy,) = sorted((given.demo / "pairs" / "input").glob(f"{name}*.png"))
+        found = sorted((given.demo / "pairs" / "input").glob(f"{name}*.png"))
+        if len(found) != 1:
+            parser.error(f"{given.demo}: has {len(found)} pictures {name}*.png in pairs/input")
+        (rainy,) = found
         before, after = images.read(rainy), images.read(given.demo / "derained" / rainy.name)
         rows.append(
             np.hstack(

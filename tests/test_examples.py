@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from rainkit import networks, plugins, weights
+from rainkit.errors import UsageError, exiting
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples" / "notebooks").glob("*.py"))
@@ -97,3 +100,31 @@ def test_plain_pictures_are_plain_and_some_are_white(
     assert [n for n, each in enumerate(pictures) if each.min() == 255] == [0, 3, 6]
     assert len({each.mean().round() for each in pictures}) == 7
     assert all(np.ptp(each, axis=(0, 1)).max() <= 60 for each in pictures)
+
+
+def test_scripts_end_in_one_line_where_rainkit_refuses_something(capsys) -> None:
+    with pytest.raises(SystemExit) as ended, exiting():
+        raise UsageError("nix: no such\nfile")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: nix: no such file\n"
+    with exiting():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "said"),
+    [
+        ("checks/dry.py", ("nix", "-m", "timelapse"), "nix: no such file or folder"),
+        ("before_after.py", ("nix", "x.jpg"), "nix: has 0 pictures"),
+        ("benchmarks/cluster_cost.py", ("--machine", "x", "a", "1"), "is no number"),
+        ("benchmarks/training_pace.py", ("--method", "nix"), "no method 'nix'"),
+    ],
+)
+def test_bad_input_of_scripts_is_one_line(script: str, arguments: tuple, said: str) -> None:
+    path = ROOT / "examples" / script
+    done = subprocess.run(
+        [sys.executable, path, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -64,7 +64,10 @@ def main() -> None:
     parser.add_argument("--days", type=float)
     parser.add_argument("--lost", type=float, default=0.0)
     asked = parser.parse_args()
-    machines = [Machine(name, float(rate), float(price)) for name, rate, price in asked.machine]
+    try:
+        machines = [Machine(name, float(rate), float(price)) for name, rate, price in asked.machine]
+    except ValueError as error:
+        parser.error(f"--machine: a rate or a price is no number ({error})")
     if any(each.rate <= 0 or each.price < 0 for each in machines) or not 0 <= asked.lost < 1:
         parser.error("pictures a second must be above 0, prices 0 or more, and --lost below 1")
     print(table(machines, asked.pictures, asked.days, asked.lost))

@@ -236,6 +236,8 @@ def main() -> int:
     names = given.method or USUAL
     if given.all:
         names = [row.name for row in plugins.installed() if not row.problem]
+    for name in names:
+        plugins.get(name)  # says now, not in another process, what is not installed
     console, rows = Console(), []
     with tempfile.TemporaryDirectory(prefix="training-pace-") as folder:
         pictures = make_data(Path(folder))

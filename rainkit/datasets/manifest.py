@@ -48,7 +48,7 @@ SIDES = ("mask", "trans")
 """Folders of side outputs: ``mask/<id>.png`` holds the streaks' opacity as uint8, and
 ``trans/<id>.png`` the veil's transmission as uint16."""
 
-_NO_OTHERS = ConfigDict(extra="forbid")
+_NO_OTHERS = ConfigDict(extra="forbid", allow_inf_nan=False)
 _PART = re.compile(r"manifest-(\d{5})-of-(\d{5})\.jsonl")
 _REMEDY = "put the original manifest back, or make the dataset again"
 
@@ -321,6 +321,8 @@ def _validated(line: str, where: str) -> Record:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise DatasetError(f"{where}: {field or 'record'}: {first['msg']}; {_REMEDY}") from error
+    if not isinstance(record.encode.get("fmt"), str):
+        raise DatasetError(f"{where}: encode.fmt: names no format; {_REMEDY}")
     if not 1 <= record.v <= VERSION:
         raise DatasetError(
             f"{where}: has version {record.v}, but this rainkit reads versions up to {VERSION}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,14 @@ from rainkit.api import RAIN, Method, Part
 from rainkit.errors import ImageError, MethodError, RainkitError, UsageError, one_line
 from rainkit.images import LUMA_WEIGHTS, Picture, shrink
 from rainkit.inference import tiles
+from rainkit.inference.arrays import (
+    as_batch,
+    check_array,
+    check_size,
+    to_array,
+    to_floats,
+    to_tensor,
+)
 from rainkit.inference.choice import RainKind
 from rainkit.inference.dryness import can_tell
 from rainkit.inference.memory import bytes_per_pixel, largest_side
@@ -45,8 +52,6 @@ __all__ = [
     "DerainedItem",
     "Derainer",
     "Result",
-    "as_batch",
-    "check_array",
 ]
 
 
@@ -58,8 +63,6 @@ _BAND = 512
 """Rows that are converted at a time where a large picture is handled as a whole."""
 _BATCH_PIXELS = 2**21
 """Largest number of pixels of pictures that run together: eight of 512 x 512."""
-_RANGE = -0.5, 1.5
-"""Values of tensors that may be meant for [0,1]: bicubic resizing overshoots by less."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -370,7 +373,7 @@ class Derainer:
         Raises:
             UsageError: the pictures have no pixel.
         """
-        _check_size(height, width)
+        check_size(height, width)
         longest, side = max(width, height), self._tiles.side
         whole = side == 0 or longest <= side
         full = stays_full(longest) if self.work_size is None else longest <= self.work_size
@@ -441,7 +444,7 @@ class Derainer:
                 signed.add(RAIN)
             for name, part in layers.items():
                 visible = part / 2 + 0.5 if name in signed else part
-                shown[name] = Picture(_to_array(visible.expand(-1, 3, -1, -1), picture.rgb))
+                shown[name] = Picture(to_array(visible.expand(-1, 3, -1, -1), picture.rgb))
         clean_picture = dataclasses.replace(picture, rgb=clean)
         height_and_width = output.work_size
         return Result(
@@ -558,7 +561,7 @@ class Derainer:
             rgb: the picture.
             into: the result without scaling; None if the output has it.
         """
-        clean = _to_array(output.image, rgb) if into is None else into
+        clean = to_array(output.image, rgb) if into is None else into
         if self.strength == 1:
             return clean
         return np.asarray(cv2.addWeighted(clean, self.strength, rgb, 1 - self.strength, 0))
@@ -607,8 +610,8 @@ class Derainer:
         """Run the network once more, on the enlarged picture, if its rain was too fine for it."""
         if self.work_size is not None or not can_be_enlarged(rgb.shape[0], rgb.shape[1]):
             return output
-        clean = output.image.clamp(0, 1) if into is None else _to_tensor(into)
-        larger = enlarge_fine(rgb, 255 * _luma(_to_tensor(rgb) - clean.cpu()))
+        clean = output.image.clamp(0, 1) if into is None else to_tensor(into)
+        larger = enlarge_fine(rgb, 255 * _luma(to_tensor(rgb) - clean.cpu()))
         return output if larger is None else self._run_through(larger, rgb, parts=parts, into=into)
 
     def _run_through(
@@ -623,7 +626,7 @@ class Derainer:
         """Take the rain that the network finds in a picture off the same one of another size."""
         full = (rgb.shape[0], rgb.shape[1])
         output = self._run_at_full_size(seen, on_tile, parts=parts)
-        rain = _to_tensor(seen) - output.image.clamp(0, 1)
+        rain = to_tensor(seen) - output.image.clamp(0, 1)
         work_size = (seen.shape[0], seen.shape[1])
         if into is not None:
             for place, plane in enumerate(rain[0]):
@@ -631,7 +634,7 @@ class Derainer:
             empty = torch.empty(1, 0, *full)
             return dataclasses.replace(output, layers=empty, work_size=work_size)
         layers = _resized(torch.cat([rain, output.layers[:, 3:]], dim=1), full)
-        layers[:, :3] = _to_tensor(rgb) - layers[:, :3]
+        layers[:, :3] = to_tensor(rgb) - layers[:, :3]
         return dataclasses.replace(output, layers=layers, work_size=work_size)
 
     def _run_at_full_size(
@@ -643,7 +646,7 @@ class Derainer:
         into: NDArray[Any] | None = None,
     ) -> NetworkOutput:
         output = self._run(
-            lambda rows, columns: _to_tensor(rgb[rows, columns]),
+            lambda rows, columns: to_tensor(rgb[rows, columns]),
             (rgb.shape[0], rgb.shape[1]),
             torch.device("cpu"),
             parts=parts,
@@ -665,14 +668,14 @@ class Derainer:
         if into is not None:
             spare_traces(rgb, into)
             return output
-        clean = _to_array(output.image, rgb)
+        clean = to_array(output.image, rgb)
         spare_traces(rgb, clean)
-        image = _to_tensor(clean).to(output.layers.device)
+        image = to_tensor(clean).to(output.layers.device)
         return dataclasses.replace(output, layers=torch.cat([image, output.layers[:, 3:]], dim=1))
 
     def _find_rain(self, rgb: NDArray[Any]) -> NDArray[np.float32]:
         """Return the luma [H,W] of the light that the network takes off a picture."""
-        return _luma(_to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1))
+        return _luma(to_tensor(rgb) - self._run_at_full_size(rgb).image.clamp(0, 1))
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = as_batch(rainy)
@@ -690,7 +693,7 @@ class Derainer:
 
     def _derain_shrunk(self, batch: Tensor) -> Tensor:
         """Derain the pictures of a batch one by one, each at its own work size."""
-        arrays = _to_floats(batch)
+        arrays = to_floats(batch)
         return torch.cat([self._run_at_work_size(each).image for each in arrays]).clamp_(0, 1)
 
     def _derain_batch(self, batch: Tensor) -> Tensor:
@@ -702,9 +705,9 @@ class Derainer:
         if not self.spare_traces:
             return image
         every = []
-        for rainy, clean in zip(_to_floats(batch), _to_floats(image), strict=True):
+        for rainy, clean in zip(to_floats(batch), to_floats(image), strict=True):
             spare_traces(rainy, clean)
-            every.append(_to_tensor(clean))
+            every.append(to_tensor(clean))
         return torch.cat(every).to(image.device)
 
     def _derain_pil(self, given: Image.Image) -> Image.Image:
@@ -815,18 +818,6 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _to_tensor(rgb: NDArray[Any]) -> Tensor:
-    """Convert [H,W,3] uint8, uint16, or float32 in [0,1] to [1,3,H,W] float32 in [0,1]."""
-    if np.issubdtype(rgb.dtype, np.floating):
-        return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
-    return images.to_tensor(rgb)
-
-
-def _to_floats(batch: Tensor) -> NDArray[np.float32]:
-    """Convert [B,3,H,W] of floats to float32 [B,H,W,3], clipped to [0,1]."""
-    return batch.detach().float().clamp(0, 1).cpu().permute(0, 2, 3, 1).contiguous().clone().numpy()
-
-
 def _resized(layers: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize layers [1,C,h,w] to a height and width."""
     planes = [resized(plane, size) for plane in layers[0].float().contiguous().numpy()]
@@ -839,63 +830,6 @@ def _luma(rain: Tensor) -> NDArray[np.float32]:
     return np.asarray(cv2.transform(layer, LUMA_WEIGHTS), np.float32)
 
 
-def _to_array(picture: Tensor, like: NDArray[Any]) -> NDArray[Any]:
-    """Convert a picture to an array of the same dtype as another."""
-    if np.issubdtype(like.dtype, np.floating):
-        return np.ascontiguousarray(_to_floats(picture)[0])
-    return images.to_array(picture, np.uint8 if like.dtype == np.uint8 else np.uint16)
-
-
-def check_array(rgb: Any) -> None:
-    """Refuse what is not an array [H,W,3] of uint8 or uint16.
-
-    Raises:
-        UsageError: it is anything else, or it has no pixel.
-    """
-    if not isinstance(rgb, np.ndarray):
-        raise UsageError(
-            f"cannot derain a {type(rgb).__name__} here: give a path or an [H,W,3] array"
-        )
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16):
-        raise UsageError(
-            f"cannot derain an array of {rgb.dtype} {list(rgb.shape)}: "
-            "give [height, width, 3] of uint8 or uint16"
-        )
-    _check_size(*rgb.shape[:2])
-
-
-def as_batch(rainy: Tensor) -> Tensor:
-    """Return a tensor [3,H,W] or [B,3,H,W] of floats as [B,3,H,W].
-
-    Values are meant to be in [0,1]. Those from -0.5 to 1.5 are taken, since resizing overshoots.
-
-    Raises:
-        UsageError: it is anything else, it has no pixel, or values that are not finite or that are
-            further off.
-    """
-    batch = rainy[None] if rainy.dim() == 3 else rainy
-    if batch.dim() != 4 or batch.shape[1] != 3 or not batch.is_floating_point():
-        raise UsageError(
-            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)}: "
-            "give [3,H,W] or [B,3,H,W] of floats in [0,1]"
-        )
-    if not len(batch):
-        raise UsageError(f"cannot derain a tensor of {list(rainy.shape)}: it holds no picture")
-    _check_size(*batch.shape[2:])
-    low, high = (float(each) for each in batch.detach().aminmax())
-    if not math.isfinite(high - low):
-        raise UsageError(
-            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)} that holds nan or "
-            "infinity: give finite values in [0,1]"
-        )
-    if low < _RANGE[0] or high > _RANGE[1]:
-        raise UsageError(
-            f"cannot derain a tensor of {rainy.dtype} {list(rainy.shape)} with values from "
-            f"{low:.4g} to {high:.4g}: give values in [0,1]; divide 8-bit samples by 255"
-        )
-    return batch
-
-
 def _decoded(image: Any) -> Any:
     return images.read(image).rgb if isinstance(image, (str, Path)) else image
 
@@ -906,8 +840,8 @@ def _take_off(
     """Round a channel of a picture [H,W,3] without its rain [H,W] into an array, row by row."""
     for top in range(0, rgb.shape[0], _BAND):
         rows, one = slice(top, top + _BAND), slice(channel, channel + 1)
-        clean = _to_tensor(rgb[rows, :, one]) - torch.from_numpy(rain[rows])
-        into[rows, :, one] = _to_array(clean, into)
+        clean = to_tensor(rgb[rows, :, one]) - torch.from_numpy(rain[rows])
+        into[rows, :, one] = to_array(clean, into)
 
 
 def _about_tiles(before: int, after: int) -> tuple[str, ...]:
@@ -915,8 +849,3 @@ def _about_tiles(before: int, after: int) -> tuple[str, ...]:
         return ()
     usual = f"{before} px" if before else "a single one"
     return (f"cut into tiles of {after} px instead of {usual}, for lack of memory",)
-
-
-def _check_size(height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise UsageError(f"cannot derain an empty picture of {width}x{height}")

@@ -24,8 +24,9 @@ from rainkit.choices import Backend
 from rainkit.errors import one_line
 from rainkit.images import Picture
 from rainkit.inference import tiles
+from rainkit.inference.arrays import as_batch, check_array
 from rainkit.inference.choice import AutoSetup, RainKind, rain_kind
-from rainkit.inference.derainer import Derainer, Result, as_batch, check_array
+from rainkit.inference.derainer import Derainer, Result
 from rainkit.inference.dryness import can_tell
 from rainkit.inference.setup import Setup, default_method, set_up
 from rainkit.inference.tiles import Grid

@@ -168,6 +168,8 @@ def test_the_same_picture_twice_is_refused(
         ('"variant": 1', '"varaint": 1', "line 2"),
         ('"y_psnr"', '"psnr"', "line 2: stats"),
         ('"v": 2', '"v": 9', "version 9"),
+        ('"fmt"', '"form"', "line 2: encode.fmt: names no format"),
+        ('"coverage": 0.0', '"coverage": NaN', "line 2: stats.coverage"),
         ("{", "", "line 2"),
     ],
 )

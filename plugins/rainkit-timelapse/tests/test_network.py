@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from rainkit_timelapse import METHOD, Network
 from rainkit_timelapse.network import DynFull, DynLowRank, TimeLapse, Upsample
 
+from rainkit import hyperparameters
+from rainkit.errors import UsageError
+
 PAPER = METHOD.variants["paper"].network
 LIGHT = Network(fusion="dyn_full")
 
@@ -114,3 +117,9 @@ def test_one_channel_sees_luma_alone() -> None:
         coloured = network(colour).parts["streaks"]
         grey = network(luma.expand(-1, 3, -1, -1)).parts["streaks"]
     torch.testing.assert_close(coloured, grey)
+
+
+@pytest.mark.parametrize("kernels", ["2,4,6", "0,1,3"])
+def test_kernels_without_a_middle_are_refused(kernels: str) -> None:
+    with pytest.raises(UsageError, match=r"network\.kernels"):
+        hyperparameters.resolve(METHOD, settings=(f"network.kernels={kernels}",))
