@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, overload
+from pickle import PicklingError
+from typing import Any, Generic, Self, TypeVar, overload
 
 import cv2
 import numpy as np
@@ -115,7 +116,9 @@ class DerainedItem(Generic[_Image]):
 class Derainer:
     """A network with its weights on a device.
 
-    It keeps nothing of pictures, so that threads may share it.
+    It keeps nothing of pictures, so that threads may share it. Pickled, as for the workers of a
+    ``DataLoader`` that are spawned, it is how it was loaded: the other process reads the weights
+    itself.
 
     Attributes:
         method: the method.
@@ -144,7 +147,9 @@ class Derainer:
         strength: float = 1.0,
         spare_traces: bool = False,
         fit: bool = False,
+        remake: Callable[[], Derainer] | None = None,
     ) -> None:
+        self._remake = remake
         self.method = method
         self.weights = weights
         self.network = network
@@ -159,6 +164,17 @@ class Derainer:
         self.spare_traces = spare_traces
         blocks = method.blocks and method.blocks(weights.network)
         self._plan = tiles.Plan(effort=effort, blocks=blocks)
+
+    def __reduce__(self) -> tuple[Callable[..., Derainer], tuple[Any, ...]]:
+        if self._remake is None:
+            raise PicklingError("a Derainer that rainkit.load did not make cannot be pickled")
+        changed = {name: getattr(self, name) for name in ("work_size", "strength", "spare_traces")}
+        return _unpickled, (self._remake, changed)
+
+    def __copy__(self) -> Self:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     @property
     def effort(self) -> Effort:
@@ -842,6 +858,12 @@ def _take_off(
         rows, one = slice(top, top + _BAND), slice(channel, channel + 1)
         clean = to_tensor(rgb[rows, :, one]) - torch.from_numpy(rain[rows])
         into[rows, :, one] = to_array(clean, into)
+
+
+def _unpickled(remake: Callable[[], Derainer], changed: Mapping[str, Any]) -> Derainer:
+    derainer = remake()
+    vars(derainer).update(changed)
+    return derainer
 
 
 def _about_tiles(before: int, after: int) -> tuple[str, ...]:

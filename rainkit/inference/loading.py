@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import logging
 import threading
 import warnings
@@ -68,6 +69,7 @@ class AutoDerainer(Derainer):
             work_size=first.work_size,
             strength=first.strength,
             spare_traces=first.spare_traces,
+            remake=functools.partial(AutoDerainer, setup, compiled=compiled),
         )
         self._setup, self._compiled = setup, compiled
         self._built = {first.weights.name: first}
@@ -114,6 +116,7 @@ class AutoDerainer(Derainer):
             for kind, each in self._setup.by_kind.items()
         }
         fixed._setup = dataclasses.replace(self._setup, by_kind=setups)
+        fixed._remake = functools.partial(AutoDerainer, fixed._setup, compiled=self._compiled)
         with self._building:
             fixed._built = {name: each.at_work_size(longest) for name, each in self._built.items()}
         fixed._building = threading.Lock()
@@ -307,6 +310,7 @@ def build(setup: Setup, *, compiled: bool = False, folded: bool = True) -> Derai
         strength=options.strength,
         spare_traces=setup.spare_traces,
         fit=options.tile is None and not compiled,
+        remake=functools.partial(build, setup, compiled=compiled, folded=folded),
     )
 
 

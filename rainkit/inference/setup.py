@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from rainkit import plugins
 from rainkit import weights as weight_files
 from rainkit.api import ImageSpec, Method
-from rainkit.errors import UsageError, WeightsError
+from rainkit.errors import RainkitError, UsageError, WeightsError
 from rainkit.runtime_options import Effort, RuntimeOptions
 from rainkit.weights import WeightsFile
 
@@ -71,6 +73,25 @@ class Setup:
         return any(
             each.spare_traces for each in self.method.weights if each.sha256 == self.weights.sha256
         )
+
+    def __reduce__(self) -> tuple[Callable[..., Setup], tuple[type[Setup], dict[str, Any]]]:
+        # An installed method goes by its name: what it consists of may hold lambdas.
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        if _is_installed(self.method):
+            values["method"] = self.method.name
+        return _unpickled, (type(self), values)
+
+
+def _is_installed(method: Method) -> bool:
+    try:
+        return plugins.get(method.name) is method
+    except RainkitError:  # made by a program, or two packages claim the name
+        return False
+
+
+def _unpickled(kind: type[Setup], values: dict[str, Any]) -> Setup:
+    method = values["method"]
+    return kind(**values | {"method": plugins.get(method) if isinstance(method, str) else method})
 
 
 def set_up(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -313,9 +314,11 @@ def test_the_work_size_reaches_every_method(install: Callable[..., None]):
     auto = inference.load("auto", device="cpu", precision="fp32", work_size="full")
     whole = auto.derain(SPARSE_RAIN)
     fixed = auto.at_work_size(64)
+    unpickled = pickle.loads(pickle.dumps(fixed))  # noqa: S301
     for name, picture in (("a", SPARSE_RAIN), ("b", HEAVY_RAIN)):
         one = inference.load(name, device="cpu", precision="fp32", work_size=64)
         np.testing.assert_array_equal(fixed.derain(picture), one.derain(picture))
+        np.testing.assert_array_equal(unpickled.derain(picture), one.derain(picture))
         assert fixed.derain_picture(images.Picture(picture)).work_size == (64, 64)
     np.testing.assert_array_equal(auto.derain(SPARSE_RAIN), whole)  # it keeps its own
 

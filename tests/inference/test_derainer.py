@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import pickle
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from skimage import data
 
 import rainkit
 from rainkit import images, inference, networks
-from rainkit.api import Method
+from rainkit.api import ImageSpec, Method
 from rainkit.errors import ImageError, MethodError, RainkitError, UsageError, WeightsError
 
 RGB = np.ascontiguousarray(data.chelsea()[40:120, 60:170])
@@ -33,6 +36,41 @@ def test_an_array_gives_an_array(clean: np.ndarray, derainer: inference.Derainer
     deep = derainer.derain(RGB.astype(np.uint16) * 257)
     assert deep.dtype == np.uint16
     assert np.abs(deep / 257 - clean).max() <= 0.51
+
+
+def test_a_spawned_process_gets_the_same_derainer(anytime_weights: Path):
+    # The plugin's METHOD holds a lambda, which cannot be pickled.
+    loaded = inference.load(
+        "resguidenet", weights=anytime_weights, device="cpu", precision="fp32", tile=64, effort=2,
+        work_size=64,
+    )  # fmt: skip
+    loaded.strength = 0.5
+    expected = loaded.derain(RGB)
+    assert (expected != RGB).any()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        np.testing.assert_array_equal(pool.submit(loaded.derain, RGB).result(), expected)
+    np.testing.assert_array_equal(copy.copy(loaded).derain(RGB), expected)
+    assert copy.copy(loaded).network is loaded.network
+
+
+def _image_of(_: Any) -> ImageSpec:
+    return ImageSpec()
+
+
+def test_a_method_that_is_not_installed_is_pickled_itself(
+    tiny_method: Method, tiny_weights: Path, derainer: inference.Derainer, clean: np.ndarray
+):
+    # As in a notebook, which changes the METHOD of a plugin.
+    other = dataclasses.replace(tiny_method, summary="another", image=_image_of)
+    loaded = inference.load(other, weights=tiny_weights, device="cpu", precision="fp32")
+    again = pickle.loads(pickle.dumps(loaded))  # noqa: S301
+    assert again.method == other
+    np.testing.assert_array_equal(again.derain(RGB), clean)
+    by_hand = inference.Derainer(
+        method=tiny_method, weights=derainer.weights, network=derainer.network, grid=derainer.grid
+    )
+    with pytest.raises(pickle.PicklingError, match=r"rainkit\.load did not make"):
+        pickle.dumps(by_hand)
 
 
 @pytest.mark.parametrize("options", [{"work_size": "full"}, {"tile": 64}, {"work_size": 64}])
