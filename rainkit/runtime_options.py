@@ -18,7 +18,15 @@ from rainkit.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EXPORTED", "SMALLEST_TILE", "STOP_BELOW", "STRONGEST", "Effort", "RuntimeOptions"]
+__all__ = [
+    "EXPORTED",
+    "SMALLEST_TILE",
+    "STOP_BELOW",
+    "STRONGEST",
+    "Effort",
+    "Magnification",
+    "RuntimeOptions",
+]
 
 SMALLEST_TILE = 64
 """Shortest side of tiles in pixels."""
@@ -33,6 +41,39 @@ STRONGEST = 1.5
 """Largest factor by which the rain that a network takes off can be scaled."""
 
 _DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+_SCALES = (0.1, 4.0)
+"""Smallest and largest :class:`Magnification`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Magnification:
+    """A work size as a factor of each picture's own size: 2 shows a network twice the size.
+
+    Attributes:
+        factor: from 0.1 to 4.
+    """
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not _SCALES[0] <= self.factor <= _SCALES[1]:  # nan included
+            raise UsageError(f"--work-size {self}: give {_SCALES[0]:g}x to {_SCALES[1]:g}x")
+
+    @classmethod
+    def parse(cls, text: str) -> Magnification | None:
+        """Read a factor such as ``2x``; return None for any other text.
+
+        Raises:
+            UsageError: the factor is out of range.
+        """
+        found = re.fullmatch(r"(\d+\.?\d*|\.\d+)x", text, re.ASCII)
+        return None if found is None else cls(float(found[1]))
+
+    def __str__(self) -> str:
+        """Return the factor as ``--work-size`` takes it."""
+        return f"{self.factor:g}x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +146,9 @@ class RuntimeOptions:
         precision: the number format.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures,
             None for a side that suits the device.
-        work_size: longest side in pixels of what the network sees of larger pictures; 0 for the
-            full size, None for the size at which the streaks of a picture have the width that
-            networks know (:mod:`rainkit.inference.work_size`).
+        work_size: longest side in pixels of what the network sees of larger pictures, or a factor
+            of the size of each; 0 for the full size, None for the size at which the streaks of a
+            picture have the width that networks know (:mod:`rainkit.inference.work_size`).
         effort: how much of an anytime network runs.
         strength: factor of the rain that is taken off, 0 to 1.5: 1 for as much as the network
             finds, 0 for nothing.
@@ -120,7 +161,7 @@ class RuntimeOptions:
     device: str = "auto"
     precision: Precision = Precision.AUTO
     tile: int | None = None
-    work_size: int | None = 0
+    work_size: int | Magnification | None = 0
     effort: Effort = field(default_factory=Effort)
     strength: float = 1.0
     spare_traces: bool | None = None
@@ -133,9 +174,10 @@ class RuntimeOptions:
             raise UsageError(
                 f"--tile {self.tile}: give at least {SMALLEST_TILE}, or 0 for whole pictures"
             )
-        if self.work_size is not None and 0 != self.work_size < SMALLEST_TILE:
+        if isinstance(self.work_size, int) and 0 != self.work_size < SMALLEST_TILE:
             raise UsageError(
-                f"--work-size {self.work_size}: give at least {SMALLEST_TILE}, auto or full"
+                f"--work-size {self.work_size}: give at least {SMALLEST_TILE}, a factor such as "
+                "2x, auto or full"
             )
         given: Any = self.strength  # None, for example
         if not isinstance(given, Real) or not 0 <= self.strength <= STRONGEST:
@@ -153,7 +195,7 @@ class RuntimeOptions:
         device: str | torch.device = "auto",
         precision: str = "auto",
         tile: int | str | None = "auto",
-        work_size: int | str | None = "full",
+        work_size: int | str | Magnification | None = "full",
         effort: int | str | Effort = "full",
         strength: float = 1.0,
         spare_traces: bool | None = None,
@@ -165,7 +207,8 @@ class RuntimeOptions:
             device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``, or a device of torch.
             precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
             tile: ``auto`` or None, or the side of tiles in pixels; 0 for whole pictures.
-            work_size: ``full``, ``auto`` or None, or a longest side in pixels.
+            work_size: ``full``, ``auto`` or None, a longest side in pixels, or a factor such as
+                ``2x``.
             effort: ``full``, ``auto``, ``auto:LEVELS`` or a number of blocks.
             strength: factor of the rain that is taken off, 0 to 1.5.
             spare_traces: whether to give back what is too faint to be rain; None for what suits
@@ -179,16 +222,21 @@ class RuntimeOptions:
             device=str(device),
             precision=choose(Precision, str(precision), "--precision"),
             tile=_pixels(tile, "--tile", "auto, 0, or the side of tiles in pixels"),
-            work_size=_pixels(
-                0 if work_size == "full" else work_size,
-                "--work-size",
-                "auto, full, or a longest side in pixels",
-            ),
+            work_size=_work_size(work_size),
             effort=effort if isinstance(effort, Effort) else Effort.parse(str(effort)),
             strength=strength,
             spare_traces=spare_traces,
             backend=str(backend),
         )
+
+
+def _work_size(given: int | str | Magnification | None) -> int | Magnification | None:
+    if isinstance(given, Magnification):
+        return given
+    if isinstance(given, str) and (factor := Magnification.parse(given)) is not None:
+        return factor
+    expected = "auto, full, a longest side in pixels, or a factor such as 2x"
+    return _pixels(0 if given == "full" else given, "--work-size", expected)
 
 
 def _pixels(given: Any, option: str, expected: str) -> int | None:

@@ -137,10 +137,11 @@ Tile: TypeAlias = Annotated[
 WorkSize: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="auto|full|PIXELS",
+        metavar="auto|full|PIXELS|NUMBERx",
         help="Longest side of what the network sees of larger pictures. auto: such that streaks "
-        "are as wide as those it knows. Results always have the full size.",
-        autocompletion=starting(("auto", "full", "1024")),
+        "are as wide as those it knows. 2x: twice the size of each, for rain too fine for it. "
+        "Results always have the full size.",
+        autocompletion=starting(("auto", "full", "1024", "2x")),
         rich_help_panel=RUNNING,
     ),
 ]

@@ -311,7 +311,7 @@ class CachedDerainer:
         if (keep := request.keep) is not None:
             key = self.about | {
                 "tile": request.options.tile,
-                "work_size": request.options.work_size,
+                "work_size": self._derainer.settings()["work_size"],
                 **({"spare_traces": 1} if self._derainer.spare_traces else {}),
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,

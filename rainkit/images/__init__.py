@@ -23,11 +23,12 @@ from rainkit.images.picture import (
     to_tensor,
     to_uint8,
 )
-from rainkit.images.read import decode, open_file, read, size
+from rainkit.images.read import MAX_PIXELS, decode, open_file, read, size
 from rainkit.images.write import encode, not_held, write
 
 __all__ = [
     "LUMA_WEIGHTS",
+    "MAX_PIXELS",
     "RGB8",
     "SUFFIXES",
     "VIDEO_SUFFIXES",

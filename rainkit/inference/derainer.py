@@ -41,12 +41,14 @@ from rainkit.inference.video import OnFrame, VideoResult, derain_video
 from rainkit.inference.work_size import (
     can_be_enlarged,
     choose_longest_side,
+    enlarge,
     enlarge_fine,
+    longest_seen,
     resized,
     stays_full,
 )
 from rainkit.networks import ImageOnly
-from rainkit.runtime_options import SMALLEST_TILE, Effort
+from rainkit.runtime_options import SMALLEST_TILE, Effort, Magnification
 from rainkit.weights import WeightsFile
 
 __all__ = [
@@ -127,8 +129,8 @@ class Derainer:
         runtime: device and precision.
         grid: how large pictures are cut into tiles, if the memory suffices.
         fit: whether tiles are made smaller if the free memory does not hold those of the grid.
-        work_size: longest side in pixels of what the network sees; 0 for the full size, None for a
-            size that suits the streaks of each picture.
+        work_size: longest side in pixels of what the network sees, or a factor of the size of each
+            picture; 0 for the full size, None for a size that suits the streaks of each picture.
         strength: factor of the rain that is taken off results; parts are not scaled.
         spare_traces: whether what is too faint to be rain is given back, see
             :mod:`rainkit.inference.traces`; what the network sees is set right, so that a shrunk
@@ -143,7 +145,7 @@ class Derainer:
         network: ImageOnly,
         grid: tiles.Grid,
         effort: Effort = _WHOLE,
-        work_size: int | None = 0,
+        work_size: int | Magnification | None = 0,
         strength: float = 1.0,
         spare_traces: bool = False,
         fit: bool = False,
@@ -392,8 +394,11 @@ class Derainer:
         check_size(height, width)
         longest, side = max(width, height), self._tiles.side
         whole = side == 0 or longest <= side
-        full = stays_full(longest) if self.work_size is None else longest <= self.work_size
-        if not whole or not (full or self.work_size == 0) or self.effort.stop_below is not None:
+        if self.work_size is None:
+            full = stays_full(longest)
+        else:
+            full = longest_seen(self.work_size, longest) == longest
+        if not whole or not full or self.effort.stop_below is not None:
             return 1
         most = self.largest_batch if wanted is None else wanted
         return max(1, min(most, _BATCH_PIXELS // (width * height)))
@@ -536,11 +541,12 @@ class Derainer:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the pixels of results besides the weights, as data for JSON."""
+        size = self.work_size
         return {
             "device": self.runtime.device.type,
             "precision": str(self.runtime.precision),
             "tile": self.grid.side,
-            "work_size": self.work_size,
+            "work_size": str(size) if isinstance(size, Magnification) else size,
             "effort": str(self.effort),
             "strength": self.strength,
             "spare_traces": self.spare_traces,
@@ -605,13 +611,14 @@ class Derainer:
 
         The result is rounded into an array if one is given, and left out of the output then.
         """
-        full = (rgb.shape[0], rgb.shape[1])
+        full = max(rgb.shape[:2])
         if self.work_size is None:
             longest = self.suited_work_size(rgb)
         else:
-            longest = self.work_size or max(full)
-        if longest < max(full):
-            return self._run_through(shrink(rgb, longest), rgb, on_tile, parts=parts, into=into)
+            longest = longest_seen(self.work_size, full)
+        if longest != full:
+            seen = shrink(rgb, longest) if longest < full else enlarge(rgb, longest)
+            return self._run_through(seen, rgb, on_tile, parts=parts, into=into)
         output = self._run_at_full_size(rgb, on_tile, parts=parts, into=into)
         return self._refined(output, rgb, parts=parts, into=into)
 
@@ -695,7 +702,7 @@ class Derainer:
 
     def _derain_tensor(self, rainy: Tensor) -> Tensor:
         batch = as_batch(rainy)
-        clean = self._derain_shrunk(batch) if self.work_size != 0 else self._derain_each(batch)
+        clean = self._derain_resized(batch) if self.work_size != 0 else self._derain_each(batch)
         clean = clean.to(rainy.device, rainy.dtype)
         if self.strength != 1:
             clean = torch.lerp(batch.detach(), clean, self.strength)
@@ -707,7 +714,7 @@ class Derainer:
         done = [self._derain_batch(each) for each in (torch.split(batch, 1) if single else [batch])]
         return torch.cat(done).clamp_(0, 1)
 
-    def _derain_shrunk(self, batch: Tensor) -> Tensor:
+    def _derain_resized(self, batch: Tensor) -> Tensor:
         """Derain the pictures of a batch one by one, each at its own work size."""
         arrays = to_floats(batch)
         return torch.cat([self._run_at_work_size(each).image for each in arrays]).clamp_(0, 1)

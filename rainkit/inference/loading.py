@@ -202,10 +202,10 @@ def load(
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
         tile: side in pixels of the tiles that larger pictures are cut into; 0 for whole pictures;
             ``auto`` or None for a side that suits the device.
-        work_size: longest side in pixels of what the network sees of larger pictures; ``auto`` or
-            None for the size at which the streaks of a picture have the width that networks know,
-            which may enlarge a small one by 1.5; ``full`` for the full size. The result always has
-            the full size.
+        work_size: longest side in pixels of what the network sees of larger pictures; a factor such
+            as ``2x`` for what it sees of every picture; ``auto`` or None for the size at which the
+            streaks of a picture have the width that networks know, which may enlarge a small one by
+            1.5; ``full`` for the full size. The result always has the full size.
         effort: how much of an anytime method runs: ``full``; ``auto`` to stop after the block that
             changes a picture by less than 4 grey levels, or ``auto:LEVELS`` for another threshold;
             or the largest number of blocks.

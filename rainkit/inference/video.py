@@ -33,6 +33,7 @@ from rainkit.images.containers import (
 )
 from rainkit.images.encoding import Done, Encoding, Segments, Writer, check_output, copied_streams
 from rainkit.inference.steady import REACH, steadied
+from rainkit.inference.work_size import longest_seen
 from rainkit.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ class VideoResult:
         size: width and height in pixels, as they are shown.
         seconds: wall time.
         ready: number of frames that an earlier run, which was stopped, had finished.
-        work_size: longest side in pixels of what the network saw, if frames were shrunk for it;
-            else None.
+        work_size: longest side in pixels of what the network saw, if frames were shrunk or enlarged
+            for it; else None.
         damage: what could not be read or derained, a line each. Frames that were damaged, or on
             which the network failed, are in the result as they were in the source.
         notes: what the result does not keep of its source, a line each.
@@ -135,8 +136,10 @@ def derain_video(
     target = Encoding.of(clip, output)
     copied, notes = copied_streams(clip, output)
     derainer = derainer.suited_to(looks(clip))
-    longest = _choose_work_size(derainer, clip)
-    derainer = derainer.at_work_size(longest)
+    if derainer.work_size is None:
+        derainer = derainer.at_work_size(_suited_work_size(derainer, clip))
+    full = max(clip.shown)
+    seen = longest_seen(derainer.work_size or 0, full)
     settings = _settings(derainer, clip, target, steady=steady, segment=segment)
     folder = output.with_name(f".{output.name}.rainkit-part")
     ledger = Ledger[Any].open(
@@ -163,19 +166,17 @@ def derain_video(
         size=clip.shown,
         seconds=time.monotonic() - started,
         ready=ready,
-        work_size=longest if 0 < longest < max(clip.shown) else None,
+        work_size=None if seen == full else seen,
         damage=damage,
         notes=(*clip.notes, *target.notes, *notes),
     )
 
 
-def _choose_work_size(derainer: Derainer, clip: Clip) -> int:
+def _suited_work_size(derainer: Derainer, clip: Clip) -> int:
     """Return the longest side at which the network sees all frames; 0 for their full size.
 
     It is the median of what suits a few frames that are spread over the video.
     """
-    if derainer.work_size is not None:
-        return derainer.work_size
     sizes = [derainer.suited_work_size(rgb) for rgb in looks(clip)]
     return round(statistics.median_low(sizes)) if sizes else 0
 

@@ -11,6 +11,7 @@ know. Where a network finds such rain, it looks once more, at the picture enlarg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -18,12 +19,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rainkit.images import shrink
+from rainkit.errors import UsageError
+from rainkit.images import MAX_PIXELS, shrink
+from rainkit.runtime_options import Magnification
 
 __all__ = [
     "can_be_enlarged",
     "choose_longest_side",
+    "enlarge",
     "enlarge_fine",
+    "longest_seen",
     "resized",
     "stays_full",
     "streak_width",
@@ -102,6 +107,18 @@ def stays_full(longest: int) -> bool:
     return _SPARED * longest <= _THUMBNAIL
 
 
+def longest_seen(work_size: int | Magnification, longest: int) -> int:
+    """Return the longest side in pixels at which a network sees pictures of a longest side.
+
+    Args:
+        work_size: as in :class:`rainkit.runtime_options.RuntimeOptions`, but for None.
+        longest: their own longest side.
+    """
+    if isinstance(work_size, Magnification):
+        return max(1, round(work_size.factor * longest))
+    return min(work_size or longest, longest)
+
+
 def can_be_enlarged(height: int, width: int) -> bool:
     """Return whether :func:`enlarge_fine` takes pictures of a size in pixels."""
     return _SMALLEST <= max(height, width) <= _LARGEST and min(height, width) >= _NARROWEST
@@ -119,8 +136,23 @@ def enlarge_fine(picture: NDArray[Any], rain: Plane) -> NDArray[Any] | None:
     """
     if not _LITTLE <= float(rain.mean()) <= _MUCH or streak_width(rain) >= _TOO_FINE:
         return None
+    return enlarge(picture, round(_FINER * max(picture.shape[:2])))
+
+
+def enlarge(picture: NDArray[Any], longest: int) -> NDArray[Any]:
+    """Return a picture [H,W,3] of any type at a larger longest side in pixels, bicubic.
+
+    Raises:
+        UsageError: it would have more pixels than any picture that is read.
+    """
     height, width = picture.shape[:2]
-    size = round(_FINER * width), round(_FINER * height)
+    factor = longest / max(height, width)
+    size = max(1, round(factor * width)), max(1, round(factor * height))
+    if math.prod(size) > MAX_PIXELS:
+        raise UsageError(
+            f"enlarged to {size[0]}x{size[1]} it has more than {MAX_PIXELS} pixels: "
+            "give a smaller --work-size"
+        )
     larger = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
     if np.issubdtype(picture.dtype, np.floating):
         np.clip(larger, 0, 1, out=larger)

@@ -16,6 +16,7 @@ from rainkit.images import Picture, Pixels, write
 from rainkit.images.encoding import check_output
 from rainkit.inference.steady import Flicker, measure_flicker, steadied
 from rainkit.inference.video import VideoResult, derain_video
+from rainkit.runtime_options import Magnification
 
 av = pytest.importorskip("av")
 
@@ -29,14 +30,16 @@ class Stub:
     method = type("Method", (), {"name": "stub"})
     weights = type("Weights", (), {"sha256": "0"})
 
-    def __init__(self, work_size: int | None = 0, fails: Callable[[int], bool] | None = None):
+    def __init__(
+        self, work_size: int | Magnification | None = 0, fails: Callable[[int], bool] | None = None
+    ):
         self.work_size = work_size
         self.fails = fails
         self.seen: list[Pixels] = []
         self.asked = 0
 
     def settings(self) -> dict[str, Any]:
-        return {"work_size": self.work_size}
+        return {"work_size": str(self.work_size)}
 
     def suited_work_size(self, rgb: Pixels) -> int:
         self.asked += 1
@@ -520,6 +523,17 @@ def test_the_work_size_is_chosen_once(tmp_path: Path):
     derainer = Stub(work_size=None)
     result = run(source, tmp_path / "out.mp4", derainer)
     assert (derainer.asked, derainer.work_size, result.work_size) == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen"), [(Magnification(2), 128), (32, 32), (64, None), (4000, None), (0, None)]
+)
+def test_a_work_size_that_was_asked_for_holds_for_all_frames(
+    tmp_path: Path, asked: int | Magnification, seen: int | None
+):
+    derainer = Stub(work_size=asked)
+    result = run(make(tmp_path / "in.mp4"), tmp_path / "out.mp4", derainer)
+    assert (derainer.asked, derainer.work_size, result.work_size) == (0, asked, seen)
 
 
 def test_videos_beside_pictures(

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from rainkit import inference
+from rainkit.errors import UsageError
 from rainkit.images import RGB8
 from rainkit.inference.work_size import choose_longest_side, resized, streak_width
 from rainkit.networks import ImageOnly
 from rainkit.objective import Derained
+from rainkit.runtime_options import Magnification
 
 
 class Opening(torch.nn.Module):
@@ -32,7 +34,9 @@ class Clipping(torch.nn.Module):
 
 
 def _derainer(
-    derainer: inference.Derainer, work_size: int | None, taking: type[torch.nn.Module] = Opening
+    derainer: inference.Derainer,
+    work_size: int | Magnification | None,
+    taking: type[torch.nn.Module] = Opening,
 ) -> inference.Derainer:
     network = ImageOnly(taking(), derainer.network.spec, derainer.runtime)
     return inference.Derainer(
@@ -210,6 +214,33 @@ def test_large_and_tiny_pictures_are_not_enlarged(
     picture = inference.derainer.Picture(rainy)
     result = _derainer(derainer, None, Clipping).derain_picture(picture)
     assert result.work_size is None or result.work_size[0] <= size[0]
+
+
+@pytest.mark.parametrize(("factor", "seen"), [(2, (600, 400)), (0.5, (150, 100)), (1, None)])
+def test_a_factor_shows_the_network_each_picture_larger_or_smaller(
+    derainer: inference.Derainer, factor: float, seen: tuple[int, int] | None
+):
+    scene, rainy = _specks(0.05, 2)
+    picture = inference.derainer.Picture(rainy)
+    chosen = _derainer(derainer, Magnification(factor), Clipping)
+    assert chosen.settings()["work_size"] == f"{factor:g}x"
+    result = chosen.derain_picture(picture)
+    assert result.work_size == seen
+    if factor >= 1:
+        assert _error(result.picture.rgb, scene) < 0.5 * _error(rainy, scene)
+    np.testing.assert_array_equal(chosen.derain(rainy), result.picture.rgb)
+    floats = torch.from_numpy(rainy).permute(2, 0, 1).float() / 255
+    found = chosen.derain(floats).permute(1, 2, 0) * 255
+    np.testing.assert_allclose(found, result.picture.rgb, atol=2)
+    assert chosen.batch_size(300, 200, wanted=4) == (4 if seen is None else 1)
+    by_hand = _derainer(derainer, 0, Clipping).derain(rainy)
+    assert np.array_equal(result.picture.rgb, by_hand) == (seen is None)
+
+
+def test_a_picture_that_a_factor_makes_too_large_is_refused(derainer: inference.Derainer):
+    wide = np.zeros((200, 90_000, 3), np.uint8)
+    with pytest.raises(UsageError, match="enlarged to 360000x800 it has more than 268435456"):
+        _derainer(derainer, Magnification(4.0)).derain(wide)
 
 
 @pytest.mark.parametrize("side", [0, 300, 4000])
