@@ -33,6 +33,9 @@ TONED = frozenset({"rain800"})
 """Sets whose rainy sides have another tone than their clean ones, so that PSNR judges by the tone:
 there it falls for what takes the rain off, and rises for what blurs."""
 
+_ALIKE = 0.1
+"""Difference in dB that is not worth a second network, which takes time and memory of its own."""
+
 _PROTOCOL = "prenet/1"
 _LEAST = 1e-4  # the smallest 1 - SSIM; results that equal their targets have none
 
@@ -142,14 +145,20 @@ def _which(measured: MeasuredPhotographs) -> tuple[int, int]:
 def best(files: Sequence[Measured]) -> dict[RainKind, tuple[str, Score | None]]:
     """Return the name of the best weights for each kind of rain, and what they are worth.
 
-    A kind that was measured for none of them goes to those that are best on another; a single file
-    is the best on all kinds. Nothing is returned if there are several and none was measured.
+    Those that are best on most kinds are taken for another kind, too, if they are as good there but
+    for a tenth of a dB. A kind that was measured for none of them goes to those that are best on
+    another; a single file is the best on all kinds. Nothing is returned if there are several and
+    none was measured.
     """
     chosen: dict[RainKind, tuple[str, Score | None]] = {}
-    for kind in SETS:
-        if scored := scores(files, kind):
-            name = max(scored, key=lambda each: scored[each].total)
-            chosen[kind] = name, scored[name]
+    scored = {kind: found for kind in SETS if (found := scores(files, kind))}
+    first = {kind: max(each, key=lambda name: each[name].total) for kind, each in scored.items()}
+    for kind, each in scored.items():
+        name = first[kind]
+        usual, times = Counter(first.values()).most_common(1)[0]
+        if times > 1 and usual in each and each[name].total - each[usual].total < _ALIKE:
+            name = usual
+        chosen[kind] = name, each[name]
     if not chosen:
         return dict.fromkeys(SETS, (files[0].name, None)) if len(files) == 1 else {}
     known = max(chosen, key=lambda kind: score.total if (score := chosen[kind][1]) else 0.0)

@@ -69,7 +69,7 @@ def test_widened_weights_begin_with_what_they_know(
 @pytest.mark.parametrize(
     ("name", "tag", "variant", "said"),
     [
-        ("resguidenet", "rain-v7", "default", "default has no more feature maps"),
+        ("resguidenet", "rain-v8", "default", "default has no more feature maps"),
         ("graspp-gan", "rain-v9", "wide", "wide has no more feature maps"),
         ("graspp-gan", "rain-v8", "resnet18", "is not twice"),
     ],

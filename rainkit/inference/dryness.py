@@ -78,7 +78,7 @@ _THRESHOLD = 7.16
 """What the weighted sum of the measures is at least if there was rain."""
 
 
-_MOST_LEFT = 0.66
+_MOST_LEFT = 0.65
 """Share of the streaks' energy that a method may leave in photographs so that its result says
 whether there was rain."""
 

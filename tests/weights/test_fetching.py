@@ -211,7 +211,7 @@ def test_commands_list_and_get(network: Network, content: bytes, rainkit, tiny_m
     code, out, _ = rainkit("weights", "list", "granet", "--json")
     assert (code, HUB in out, '"where": "package"' in out) == (0, False, True)
     code, _, err = rainkit("weights", "get", "granet.rain-v9")
-    assert (code, "it has: rain-v5, rain-v2, rain-v1" in err) == (2, True)
+    assert (code, "it has: rain-v5, rain-v6, rain-v2, rain-v1" in err) == (2, True)
     weights.get(HUB)[0].path.write_bytes(b"something else")
     for how in ((), ("--json",)):
         code, out, err = rainkit("weights", "list", *how)

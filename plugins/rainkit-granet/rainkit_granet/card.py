@@ -81,6 +81,28 @@ WEIGHTS = (
         gflop=429.2,
     ),
     Weights(
+        tag="rain-v6",
+        variant="default",
+        spare_traces=True,
+        sha256="f40866feee1c3ffa1348ddf2cc6a14a06c0fe92fec4542896a08ce5d317e9ce6",
+        file="weights/rain-v6.safetensors",
+        licence="Apache-2.0",
+        trained_on=f"{_PHOTOGRAPHS}, {_PAIRS}",
+        recipe="examples/recipes/real-rain-3.sh",
+        results=measured_table(
+            """
+                     | pictures | PSNR/SSIM   | input
+            rain100l | 25       | 34.32/.9601 | 26.23/.8204
+            rain100h | 25       | 26.69/.8472 | 13.83/.3598
+            rain200h | 15       | 26.28/.8360 | 14.06/.3873
+            rain800  | 15       | 21.51/.8226 | 21.67/.665
+            misc     | 7        | 21.63/.7374 | 18.85/.6574
+            """
+        ),
+        photographs=MeasuredPhotographs(images=12, longest_side=480, streaks_left=0.655),
+        gflop=429.2,
+    ),
+    Weights(
         tag="rain-v2",
         variant="default",
         spare_traces=True,
