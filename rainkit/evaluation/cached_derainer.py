@@ -309,9 +309,10 @@ class CachedDerainer:
         self.versions = versions() | {"torch": torch.__version__}
         self.caches: dict[str, Cache] = {}
         if (keep := request.keep) is not None:
+            size = request.options.work_size
             key = self.about | {
                 "tile": request.options.tile,
-                "work_size": self._derainer.settings()["work_size"],
+                "work_size": size if size is None or isinstance(size, int) else str(size),
                 **({"spare_traces": 1} if self._derainer.spare_traces else {}),
                 "torch": torch.__version__,
                 "rainkit": rainkit.__version__,

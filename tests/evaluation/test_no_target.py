@@ -183,6 +183,14 @@ def test_tiles_of_another_side_derain_anew(tmp_path, photos, derained):
     assert len(derained) == 6
 
 
+def test_another_work_size_derains_anew(tmp_path, photos, derained):
+    keep = tmp_path / "kept"
+    for size in ("full", "2x", "2x", "3x", "128"):
+        options = RuntimeOptions.parse(work_size=size)
+        measured(photos, methods=(method(keep=keep, options=options),))
+    assert len(derained) == 12
+
+
 def test_a_broken_picture_and_one_that_a_method_refuses_cost_their_rows(photos, derained):
     (photos / "2.png").write_text("not a picture")
     black = scene(10)
