@@ -150,13 +150,13 @@ def best(files: Sequence[Measured]) -> dict[RainKind, tuple[str, Score | None]]:
     another; a single file is the best on all kinds. Nothing is returned if there are several and
     none was measured.
     """
-    chosen: dict[RainKind, tuple[str, Score | None]] = {}
     scored = {kind: found for kind in SETS if (found := scores(files, kind))}
     first = {kind: max(each, key=lambda name: each[name].total) for kind, each in scored.items()}
+    usual = next((name for name, kinds in Counter(first.values()).items() if kinds > 1), None)
+    chosen: dict[RainKind, tuple[str, Score | None]] = {}
     for kind, each in scored.items():
         name = first[kind]
-        usual, times = Counter(first.values()).most_common(1)[0]
-        if times > 1 and usual in each and each[name].total - each[usual].total < _ALIKE:
+        if usual in each and each[name].total - each[usual].total < _ALIKE:
             name = usual
         chosen[kind] = name, each[name]
     if not chosen:
